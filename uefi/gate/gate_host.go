@@ -1,0 +1,17 @@
+//go:build !tamago
+
+package gate
+
+// Call answers EFI_UNSUPPORTED: there is no firmware on a host.
+//
+//go:uintptrescapes
+func Call(fn uintptr, args ...uintptr) uintptr { return statusUnsupported }
+
+// ImageHandle is 0 on a host.
+func ImageHandle() uintptr { return 0 }
+
+// SystemTable is 0 on a host.
+func SystemTable() uintptr { return 0 }
+
+// NewFunc returns 0 on a host: nothing could call the function.
+func NewFunc(name string, busy uintptr, f func(a *Args) uintptr) uintptr { return 0 }
