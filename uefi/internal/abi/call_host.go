@@ -1,0 +1,44 @@
+//go:build !tamago
+
+package abi
+
+import (
+	"sync"
+
+	"tamaccid/uefi/gate"
+)
+
+// The functions that tests have put in the place of firmware. Their addresses are made up: no memory is there.
+var (
+	mu    sync.Mutex
+	next  uintptr = 0x1000
+	fakes         = map[uintptr]func(args []uintptr) uintptr{}
+)
+
+// Fake makes f callable through Call at the address it returns, as if it were a function of the firmware. There are as
+// many args as the caller passed.
+func Fake(f func(args []uintptr) uintptr) (fn uintptr) {
+	mu.Lock()
+	defer mu.Unlock()
+	fn = next
+	next += 0x10
+	fakes[fn] = f
+	return fn
+}
+
+// Call calls the function at fn, one made by Fake or none, and answers EFI_UNSUPPORTED for a null pointer. Pointers among
+// the arguments are converted to uintptr in the call expression itself: what they point at then stays alive and in place.
+//
+//go:uintptrescapes
+func Call(fn uintptr, args ...uintptr) uintptr {
+	mu.Lock()
+	f := fakes[fn]
+	mu.Unlock()
+	if f != nil {
+		return f(args)
+	}
+	if fn == 0 {
+		return unsupported
+	}
+	return gate.Call(fn, args...)
+}
