@@ -1,0 +1,103 @@
+package image
+
+import (
+	"cmp"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// discardedSection says that a section is of no use once the program has been linked and relocated: what
+// it holds is for the ELF loader and the dynamic linker.
+func discardedSection(s *elf.Section) bool {
+	switch s.Type {
+	case elf.SHT_RELA, elf.SHT_REL, elf.SHT_DYNAMIC, elf.SHT_DYNSYM, elf.SHT_HASH, elf.SHT_GNU_HASH, elf.SHT_STRTAB,
+		elf.SHT_NOTE, elf.SHT_GNU_VERNEED, elf.SHT_GNU_VERSYM, elf.SHT_GNU_VERDEF:
+		return true
+	}
+	// Go's linker gives these the type of ordinary data.
+	switch s.Name {
+	case ".interp", ".gnu.version", ".gnu.version_r":
+		return true
+	}
+	return false
+}
+
+// discard zeroes what the image does not need, so that it takes no room in the file where it ends a segment, and drops the pages
+// before the first section that is needed: the ELF header's page, as a rule.
+func (p *program) discard(f *elf.File) error {
+	start := uint64(maxAddress)
+	for _, s := range f.Sections {
+		// .tbss has an address but no memory there (SHF_TLS, [ELF] chapter 4).
+		if s.Flags&elf.SHF_ALLOC == 0 || s.Flags&elf.SHF_TLS != 0 || s.Size == 0 {
+			continue
+		}
+		if s.Addr > maxAddress || s.Size > maxSpan {
+			return fmt.Errorf("section %q at %#x of %#x bytes does not fit an image", s.Name, s.Addr, s.Size)
+		}
+		if discardedSection(s) {
+			p.discarded = append(p.discarded, span{s.Addr, s.Addr + s.Size})
+		} else {
+			start = min(start, s.Addr)
+		}
+	}
+	if start == maxAddress {
+		return errors.New("no section headers: they tell what the program needs at run time")
+	}
+	p.mergeDiscarded()
+	p.dropBefore(pageDown(start))
+	if len(p.segments) == 0 || pageDown(p.segments[0].addr) != p.start {
+		return fmt.Errorf("no segment holds the section at %#x", start)
+	}
+	for _, d := range p.discarded {
+		p.zero(d)
+	}
+	return nil
+}
+
+// mergeDiscarded sorts the discarded spans and joins neighbours.
+func (p *program) mergeDiscarded() {
+	slices.SortFunc(p.discarded, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	merged := p.discarded[:0]
+	for _, d := range p.discarded {
+		if n := len(merged); n > 0 && d.start <= merged[n-1].end {
+			merged[n-1].end = max(merged[n-1].end, d.end)
+			continue
+		}
+		merged = append(merged, d)
+	}
+	p.discarded = merged
+}
+
+// dropBefore forgets all memory below a page.
+func (p *program) dropBefore(page uint64) {
+	p.segments = slices.DeleteFunc(p.segments, func(s segment) bool { return s.end() <= page })
+	for i := range p.segments {
+		s := &p.segments[i]
+		if s.addr >= page {
+			continue
+		}
+		n := page - s.addr
+		s.data = s.data[min(n, uint64(len(s.data))):]
+		s.addr, s.size = page, s.size-n
+	}
+	p.start = page
+}
+
+func (p *program) zero(d span) {
+	for i := range p.segments {
+		s := &p.segments[i]
+		from, to := max(d.start, s.addr), min(d.end, s.addr+uint64(len(s.data)))
+		if from < to {
+			clear(s.data[from-s.addr : to-s.addr])
+		}
+	}
+}
+
+// insideDiscarded says that an address points into something that is not in the image. Both ends are allowed: the end
+// of what precedes it and the start of what follows are proper labels.
+func (p *program) insideDiscarded(addr uint64) bool {
+	i, found := slices.BinarySearchFunc(p.discarded, addr, func(d span, a uint64) int { return cmp.Compare(d.start, a) })
+	return !found && i > 0 && addr < p.discarded[i-1].end
+}
