@@ -9,12 +9,6 @@ import (
 	"testing"
 )
 
-// testOptions are good options.
-var testOptions = Options{
-	Subsystem: BootServiceDriver,
-	SBAT:      SBAT{Component: "test", Generation: 1, Vendor: "vendor", Package: "package", Version: "1.0", URL: "https://example.org"},
-}
-
 // goBuild links testdata/hello for x86-64 and returns the ELF file.
 func goBuild(t testing.TB, flags ...string) []byte {
 	t.Helper()

@@ -6,6 +6,12 @@ import (
 	"encoding/binary"
 )
 
+// testOptions are good options.
+var testOptions = Options{
+	Subsystem: BootServiceDriver,
+	SBAT:      SBAT{Component: "test", Generation: 1, Vendor: "vendor", Package: "package", Version: "1.0", URL: "https://example.org"},
+}
+
 // A synthetic program is a small ELF file in which a test can break one thing at a time. Each part is stored at the file
 // offset that is its address, as Go's linker does it.
 type synthetic struct {
