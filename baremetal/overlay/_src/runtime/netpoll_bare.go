@@ -1,0 +1,35 @@
+package runtime
+
+import "internal/runtime/atomic"
+
+// There is nothing to poll on a bare machine but time. This poller sleeps on a
+// futex, whose deadline has the resolution of the clock; the epoll one that it
+// stands for would round every timer to a millisecond.
+
+var netpollWord uint32 // 1: netpollBreak wants netpoll to return
+
+func netpollinit() {}
+
+func netpollIsPollDescriptor(fd uintptr) bool { return false }
+
+// netpollopen refuses: package os then treats its files as blocking.
+func netpollopen(fd uintptr, pd *pollDesc) uintptr { return _ENOSYS }
+
+func netpollclose(fd uintptr) uintptr { return 0 }
+
+func netpollarm(pd *pollDesc, mode int) { throw("runtime: unused") }
+
+func netpollBreak() {
+	if atomic.Cas(&netpollWord, 0, 1) {
+		futexwakeup(&netpollWord, 1)
+	}
+}
+
+// netpoll waits delay nanoseconds (below 0: for ever) or until netpollBreak.
+func netpoll(delay int64) (gList, int32) {
+	if delay != 0 {
+		futexsleep(&netpollWord, 0, delay)
+		atomic.Store(&netpollWord, 0)
+	}
+	return gList{}, 0
+}

@@ -1,0 +1,120 @@
+//go:build !tamago
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A patch replaces text in one file of the Go tree.
+type patch struct {
+	file string
+	subs []sub
+}
+
+// A sub replaces every occurrence of old, of which there must be exactly n.
+type sub struct {
+	old, new string
+	n        int
+}
+
+func (p patch) apply(s string) (string, error) {
+	for _, u := range p.subs {
+		if n := strings.Count(s, u.old); n != u.n {
+			return "", fmt.Errorf("%q found %d times, expected %d", u.old, n, u.n)
+		}
+		s = strings.ReplaceAll(s, u.old, u.new)
+	}
+	return s, nil
+}
+
+// syscalls replaces the ways out into the kernel.
+func syscalls(n int) sub {
+	return sub{"\tSYSCALL\n", "\tCALL\truntime·baresys(SB)\n", n}
+}
+
+var patches = []patch{
+	{"runtime/sys_linux_amd64.s", []sub{
+		syscalls(40),
+		// rt_sigreturn finds its record at the stack pointer: no frame, which
+		// the assembler would make for a function that calls.
+		{"TEXT runtime·sigreturn__sigaction(SB),NOSPLIT,$0", "TEXT runtime·sigreturn__sigaction(SB),NOSPLIT|NOFRAME,$0", 1},
+	}},
+	{"runtime/time_linux_amd64.s", []sub{syscalls(2)}},
+	{"internal/runtime/syscall/linux/asm_linux_amd64.s", []sub{syscalls(1)}},
+	// vfork, and gettimeofday where the kernel has no vDSO.
+	{"syscall/asm_linux_amd64.s", []sub{syscalls(3)}},
+
+	// Without virtual memory every reserved page is a real one: 64 GiB of
+	// addresses in arenas of 4 MiB need tables of kilobytes, not megabytes.
+	// Boards give memory below that address.
+	{"runtime/malloc.go", []sub{
+		{"\theapAddrBits = (_64bit*", "\theapAddrBits = 36 + 0*(_64bit*", 1},
+		{"\tlogHeapArenaBytes = (6+20)*", "\tlogHeapArenaBytes = 22 + 0*(6+20)*", 1},
+		{"\tarenaBaseOffset = 0xffff800000000000*", "\tarenaBaseOffset = 0*0xffff800000000000*", 1},
+	}},
+
+	// A CPU exception puts up to 64 bytes below the stack pointer of the
+	// goroutine, and a non-maskable interrupt a firmware's handler frame.
+	{"runtime/stack.go", []sub{
+		{"\tstackSystem = goos.IsWindows*4096", "\tstackSystem = 512 + goos.IsWindows*4096", 1},
+	}},
+
+	// One CPU and cooperative fibers: there is no thread to take a P from.
+	{"runtime/proc.go", []sub{
+		{"const haveSysmon = GOARCH != \"wasm\"", "const haveSysmon = false", 1},
+		{"\t// Record when the world started.\n", "\tboardgoos.Hwinit1()\n\n\t// Record when the world started.\n", 1},
+		{"import (\n", "import (\n\tboardgoos \"runtime/goos\"\n", 1},
+	}},
+
+	// No /dev/urandom: the seed comes from the board.
+	{"runtime/os_linux.go", []sub{
+		{"\tfd := open(&urandom_dev[0], 0 /* O_RDONLY */, 0)\n\tn := read(fd, unsafe.Pointer(&r[0]), int32(len(r)))\n\tclosefd(fd)\n",
+			"\tboardgoos.InitRNG()\n\tn, _, _ := linux.Syscall6(bareSysGetrandom, uintptr(unsafe.Pointer(&r[0])), uintptr(len(r)), 0, 0, 0, 0)\n", 1},
+		{"var urandom_dev = []byte(\"/dev/urandom\\x00\")\n", "", 1},
+		{"import (\n", "import (\n\tboardgoos \"runtime/goos\"\n", 1},
+	}},
+}
+
+// removed files give way to ones of ours.
+var removed = []string{
+	"runtime/rt0_linux_amd64.s",
+	"runtime/netpoll_epoll.go",
+}
+
+// added maps folders of _src to packages of the Go tree.
+var added = map[string]string{
+	"runtime": "runtime",
+	"goos":    "runtime/goos",
+	"signal":  "os/signal",
+}
+
+// complete finds a way into the kernel that no patch knows: an assembly file
+// for linux/amd64 with a SYSCALL instruction.
+func complete(src, release string) error {
+	known := map[string]bool{}
+	for _, p := range patches {
+		known[p.file] = true
+	}
+	return filepath.WalkDir(src, func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(src, name)
+		rel = filepath.ToSlash(rel)
+		if d.IsDir() && (rel == "cmd" || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(rel, "_linux_amd64.s") || known[rel] {
+			return nil
+		}
+		b, err := os.ReadFile(name)
+		if err == nil && strings.Contains(string(b), "\tSYSCALL") {
+			err = fmt.Errorf("%s: %s: unknown SYSCALL: unsupported Go release", release, rel)
+		}
+		return err
+	})
+}

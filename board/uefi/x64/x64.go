@@ -1,0 +1,99 @@
+//go:build tamago
+
+// Package x64 is the board of a UEFI image on x86-64: it gives the Go runtime
+// memory, clock, console, entropy and an end, all from firmware.
+//
+// A program imports it for its effects. Standard output is the console, the
+// program's end is the image's: os.Exit(0) or a return from main is
+// EFI_SUCCESS, any other code EFI_ABORTED; gate.Exit takes a status.
+//
+// Specifications: UEFI 2.11 (tables: 4.3, memory: 7.2, Stall: 7.5, GetTime: 8.3,
+// console: 12.4, EFI_RNG_PROTOCOL: 37.5); Intel SDM volume 2 (CPUID 15H, RDRAND,
+// RDSEED).
+package x64
+
+import (
+	"runtime/goos"
+	"unsafe"
+
+	"tamaccid/uefi/gate"
+)
+
+// Offsets in the tables that are needed before package initialisation, when
+// the bindings of package uefi cannot run yet (UEFI 2.11, 4.3 to 4.5).
+const (
+	stConOut  = 64
+	stStdErr  = 80
+	stRuntime = 88
+	stBoot    = 96
+
+	bsAllocatePages  = 40
+	bsFreePages      = 48
+	bsHandleProtocol = 152
+	bsStall          = 248
+	bsLocateProtocol = 320
+
+	rtGetTime = 24
+
+	textOutputString = 8
+
+	pageSize             = 4096
+	allocateMaxAddress   = 1 // EFI_ALLOCATE_TYPE
+	bootServicesData     = 4 // EFI_MEMORY_TYPE
+	bootServicesCode     = 3
+	loadedImageCodeType  = 80 // EFI_LOADED_IMAGE_PROTOCOL, 9.1
+	runtimeAddressLimit  = 1<<36 - 1
+	defaultMemoryAllowed = 512 << 20 // policy, for an application
+)
+
+//go:linkname ramSize runtime/goos.RamSize
+var ramSize uint = defaultMemoryAllowed
+
+//go:linkname memAlloc runtime/goos.MemAlloc
+var memAlloc func(n uintptr) uintptr = allocatePages
+
+//go:linkname memFree runtime/goos.MemFree
+var memFree func(p, n uintptr) = freePages
+
+//go:linkname flush runtime/goos.Flush
+var flush func() = flushConsole
+
+// The hooks run in the dispatcher: what they hand to firmware lies here.
+var (
+	args [4]uintptr
+	out  [2]uint64
+)
+
+func boot(offset uintptr) uintptr {
+	return gate.Word(gate.Word(gate.SystemTable(), stBoot), offset)
+}
+
+func call(fn, a, b, c, d uintptr) uintptr {
+	args = [4]uintptr{a, b, c, d}
+	return gate.Raw(fn, &args)
+}
+
+// allocatePages takes memory from firmware, below what the runtime's tables
+// reach.
+func allocatePages(n uintptr) uintptr {
+	out[0] = runtimeAddressLimit
+	if call(boot(bsAllocatePages), allocateMaxAddress, bootServicesData, n/pageSize, address(&out)) != 0 {
+		return 0
+	}
+	return uintptr(out[0])
+}
+
+func freePages(p, n uintptr) {
+	call(boot(bsFreePages), p, n/pageSize, 0, 0)
+}
+
+func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+//go:linkname hwinit0 runtime/goos.Hwinit0
+func hwinit0() { initClock() }
+
+//go:linkname hwinit1 runtime/goos.Hwinit1
+func hwinit1() {
+	goos.WallOffset = wallClock() - nanotime()
+	initConsole()
+}

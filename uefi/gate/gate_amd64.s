@@ -1,0 +1,351 @@
+//go:build tamago
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// Firmware's calling convention (UEFI 2.11, 2.3.4.2): arguments in RCX, RDX,
+// R8, R9, then on the stack above 32 bytes of home space; RBX, RBP, RDI, RSI,
+// R12-R15, XMM6-XMM15, MXCSR and the x87 control word belong to the caller;
+// the stack is aligned to 16 before a call.
+
+#define MSR_FS_BASE 0xc0000100
+
+// Offsets in EFI_SYSTEM_TABLE and EFI_BOOT_SERVICES (UEFI 2.11, 4.3, 4.4).
+#define ST_BOOTSERVICES 96
+#define BS_RAISETPL 24
+#define BS_RESTORETPL 32
+
+#define TPL_CALLBACK 8
+#define TPL_HIGH_LEVEL 31
+
+// The frame that enter leaves on firmware's stack.
+#define F_MXCSR 160
+#define F_FCW 164
+#define F_FS 168
+#define F_FLAGS 176
+#define F_REGS 184
+#define F_SIZE 248
+
+// cpuinit is the image's entry point:
+// EFI_STATUS (EFIAPI *)(EFI_HANDLE ImageHandle, EFI_SYSTEM_TABLE *SystemTable).
+TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	CX, ·imageHandle(SB)
+	MOVQ	DX, ·systemTable(SB)
+	MOVL	$1, ·inside(SB)
+	LEAQ	·bootstack+const_bootStackSize-16(SB), AX
+	LEAQ	start<>(SB), CX
+	MOVQ	CX, (AX)
+	MOVQ	AX, ·gosp(SB)
+	SUBQ	$8, SP
+	CALL	enter<>(SB)
+	ADDQ	$8, SP
+	MOVL	$0, ·inside(SB)
+	RET
+
+TEXT start<>(SB),NOSPLIT|NOFRAME,$0
+	JMP	_rt0_tamago_start(SB)
+
+// enter goes from firmware to Go: it saves what firmware wants to find again,
+// and continues where Go left, or at start. To its caller on firmware's stack
+// it returns when Go leaves, with the status in RAX.
+TEXT enter<>(SB),NOSPLIT|NOFRAME,$0
+	SUBQ	$F_SIZE, SP
+	PUSHFQ
+	POPQ	AX
+	MOVQ	AX, F_FLAGS(SP)
+	MOVQ	AX, ·fwflags(SB)
+	MOVQ	BX, (F_REGS+0)(SP)
+	MOVQ	BP, (F_REGS+8)(SP)
+	MOVQ	DI, (F_REGS+16)(SP)
+	MOVQ	SI, (F_REGS+24)(SP)
+	MOVQ	R12, (F_REGS+32)(SP)
+	MOVQ	R13, (F_REGS+40)(SP)
+	MOVQ	R14, (F_REGS+48)(SP)
+	MOVQ	R15, (F_REGS+56)(SP)
+	MOVUPS	X6, 0(SP)
+	MOVUPS	X7, 16(SP)
+	MOVUPS	X8, 32(SP)
+	MOVUPS	X9, 48(SP)
+	MOVUPS	X10, 64(SP)
+	MOVUPS	X11, 80(SP)
+	MOVUPS	X12, 96(SP)
+	MOVUPS	X13, 112(SP)
+	MOVUPS	X14, 128(SP)
+	MOVUPS	X15, 144(SP)
+	STMXCSR	F_MXCSR(SP)
+	FSTCW	F_FCW(SP)
+	MOVL	$MSR_FS_BASE, CX
+	RDMSR
+	MOVL	AX, F_FS(SP)
+	MOVL	DX, (F_FS+4)(SP)
+	CLI
+	CLD
+	MOVQ	SP, ·fwsp(SB)
+	LEAQ	·fwidt(SB), AX
+	BYTE	$0x0f; BYTE $0x01; BYTE $0x08	// SIDT (RAX)
+	MOVQ	CR3, AX
+	MOVQ	AX, ·fwcr3(SB)
+	CALL	gomachine<>(SB)
+	LEAQ	·gofp(SB), AX
+	LDMXCSR	0(AX)
+	FLDCW	4(AX)
+	PXOR	X15, X15
+	MOVQ	·gofs(SB), AX
+	TESTQ	AX, AX
+	JZ	first
+	MOVQ	AX, DX
+	SHRQ	$32, DX
+	MOVL	$MSR_FS_BASE, CX
+	WRMSR
+first:
+	MOVQ	·gosp(SB), SP
+	RET
+
+// gomachine loads Go's interrupt descriptor table and page tables, where there
+// are any; fwmachine loads firmware's. Both change AX and CX only.
+TEXT gomachine<>(SB),NOSPLIT|NOFRAME,$0
+	CMPQ	·goidt+2(SB), $0
+	JEQ	done
+	LEAQ	·goidt(SB), AX
+	LIDT	(AX)
+	MOVQ	·gocr3(SB), AX
+	TESTQ	AX, AX
+	JZ	done
+	MOVQ	·fwcr3(SB), CX
+	CMPQ	CX, ·clonedcr3(SB)
+	JNE	done			// firmware has new tables since we copied
+	MOVQ	AX, CR3
+done:
+	RET
+
+TEXT fwmachine<>(SB),NOSPLIT|NOFRAME,$0
+	CMPQ	·goidt+2(SB), $0
+	JEQ	done
+	MOVQ	CR3, AX
+	MOVQ	·fwcr3(SB), CX
+	CMPQ	AX, CX
+	JEQ	same
+	MOVQ	CX, CR3
+same:
+	LEAQ	·fwidt(SB), AX
+	LIDT	(AX)
+done:
+	RET
+
+// func leave(status uintptr)
+TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
+	MOVQ	status+0(FP), R12
+	MOVQ	SP, ·gosp(SB)		// enter's RET returns to leave's caller
+	MOVL	$MSR_FS_BASE, CX
+	RDMSR
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, ·gofs(SB)
+	CALL	fwmachine<>(SB)
+	MOVQ	·fwsp(SB), SP
+	MOVL	F_FS(SP), AX
+	MOVL	(F_FS+4)(SP), DX
+	MOVL	$MSR_FS_BASE, CX
+	WRMSR
+	LDMXCSR	F_MXCSR(SP)
+	FLDCW	F_FCW(SP)
+	MOVUPS	0(SP), X6
+	MOVUPS	16(SP), X7
+	MOVUPS	32(SP), X8
+	MOVUPS	48(SP), X9
+	MOVUPS	64(SP), X10
+	MOVUPS	80(SP), X11
+	MOVUPS	96(SP), X12
+	MOVUPS	112(SP), X13
+	MOVUPS	128(SP), X14
+	MOVUPS	144(SP), X15
+	MOVQ	R12, AX
+	MOVQ	(F_REGS+0)(SP), BX
+	MOVQ	(F_REGS+8)(SP), BP
+	MOVQ	(F_REGS+16)(SP), DI
+	MOVQ	(F_REGS+24)(SP), SI
+	MOVQ	(F_REGS+32)(SP), R12
+	MOVQ	(F_REGS+40)(SP), R13
+	MOVQ	(F_REGS+48)(SP), R14
+	MOVQ	(F_REGS+56)(SP), R15
+	MOVQ	F_FLAGS(SP), CX
+	PUSHQ	CX
+	POPFQ
+	ADDQ	$F_SIZE, SP
+	RET
+
+// func raw(fn uintptr, args *uintptr, n uintptr) uintptr
+TEXT ·raw(SB),NOSPLIT,$0-32
+	MOVQ	fn+0(FP), R10
+	MOVQ	args+8(FP), SI
+	MOVQ	n+16(FP), DI
+	MOVQ	SP, R12
+	MOVQ	·fwsp(SB), SP
+	ANDQ	$~15, SP
+	SUBQ	$(8*const_MaxArgs+32), SP	// a multiple of 16
+	MOVQ	DI, CX
+	MOVQ	SP, DI
+	REP; MOVSQ
+	CALL	fwmachine<>(SB)
+	MOVQ	0(SP), CX
+	MOVQ	8(SP), DX
+	MOVQ	16(SP), R8
+	MOVQ	24(SP), R9
+	MOVQ	·fwflags(SB), AX
+	TESTQ	$0x200, AX		// IF: interrupts as firmware had them
+	JZ	masked
+	STI
+masked:
+	CALL	R10
+	CLI
+	CLD
+	MOVQ	AX, R13
+	CALL	gomachine<>(SB)
+	MOVQ	R12, SP
+	MOVQ	R13, ret+24(FP)
+	RET
+
+// relax(tsc) waits until the time stamp counter has reached tsc. It is called
+// through raw, on firmware's stack.
+TEXT relax<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	CX, R8
+again:
+	PAUSE
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	CMPQ	AX, R8
+	JCS	again
+	RET
+
+// func relaxPC() uintptr
+TEXT ·relaxPC(SB),NOSPLIT,$0-8
+	LEAQ	relax<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func TSC() uint64
+TEXT ·TSC(SB),NOSPLIT,$0-8
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func cs() uint16
+TEXT ·cs(SB),NOSPLIT,$0-2
+	MOVW	CS, AX
+	MOVW	AX, ret+0(FP)
+	RET
+
+// func cr4() uintptr
+TEXT ·cr4(SB),NOSPLIT,$0-8
+	MOVQ	CR4, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func flushTLB()
+TEXT ·flushTLB(SB),NOSPLIT,$0
+	MOVQ	CR3, AX
+	MOVQ	AX, CR3
+	RET
+
+// func remachine()
+TEXT ·remachine(SB),NOSPLIT,$0
+	JMP	gomachine<>(SB)
+
+// The functions that firmware can call: thunk i says which one it is.
+#define THUNK(i) \
+	MOVL	$i, AX; \
+	JMP	thunk<>(SB); \
+	PCALIGN	$16
+#define THUNK8(i) \
+	THUNK(i); THUNK(i+1); THUNK(i+2); THUNK(i+3); \
+	THUNK(i+4); THUNK(i+5); THUNK(i+6); THUNK(i+7)
+
+TEXT thunks<>(SB),NOSPLIT|NOFRAME,$0
+	PCALIGN	$16
+	THUNK8(0)
+	THUNK8(8)
+	THUNK8(16)
+	THUNK8(24)
+	THUNK8(32)
+	THUNK8(40)
+
+// func thunksPC() uintptr
+TEXT ·thunksPC(SB),NOSPLIT,$0-8
+	LEAQ	thunks<>(SB), AX
+	ADDQ	$15, AX
+	ANDQ	$~15, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// thunk's frame, above 32 bytes of home space for its own calls.
+#define T_INDEX 32
+#define T_TPL 40
+#define T_STATUS 48
+#define T_SIZE 72
+
+// thunk takes firmware's call of function AX into Go. Whoever comes while Go
+// is inside gets the function's busy status, or is noted when it is an event.
+TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	CX, 8(SP)
+	MOVQ	DX, 16(SP)
+	MOVQ	R8, 24(SP)
+	MOVQ	R9, 32(SP)
+	SUBQ	$T_SIZE, SP
+	MOVLQZX	AX, AX
+	MOVQ	AX, T_INDEX(SP)
+	CMPL	·dead(SB), $0
+	JNE	isdead
+	XORL	AX, AX
+	MOVL	$1, CX
+	LOCK
+	CMPXCHGL	CX, ·inside(SB)
+	JNE	busy
+	// The priority that the caller runs at is only told by raising it.
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	MOVL	$TPL_HIGH_LEVEL, CX
+	CALL	BS_RAISETPL(R10)
+	MOVQ	AX, T_TPL(SP)
+	MOVQ	AX, CX
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	CALL	BS_RESTORETPL(R10)
+	CMPQ	T_TPL(SP), $TPL_CALLBACK
+	JHI	high
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	MOVL	$TPL_CALLBACK, CX
+	CALL	BS_RAISETPL(R10)
+	MOVQ	T_INDEX(SP), AX
+	MOVQ	AX, ·reqIndex(SB)
+	LEAQ	(T_SIZE+8)(SP), AX
+	MOVQ	AX, ·reqArgs(SB)
+	INCL	·reqWord(SB)
+	CALL	enter<>(SB)
+	MOVQ	AX, T_STATUS(SP)
+	MOVL	$0, ·inside(SB)
+	MOVQ	T_TPL(SP), CX
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	CALL	BS_RESTORETPL(R10)
+	MOVQ	T_STATUS(SP), AX
+	ADDQ	$T_SIZE, SP
+	RET
+high:
+	MOVL	$0, ·inside(SB)
+busy:
+	MOVQ	T_INDEX(SP), CX
+	LEAQ	·pending(SB), AX
+	LOCK
+	INCL	(AX)(CX*4)
+	LEAQ	·busy(SB), AX
+	MOVQ	(AX)(CX*8), AX
+	ADDQ	$T_SIZE, SP
+	RET
+isdead:
+	MOVQ	$const_statusDeviceError, AX
+	ADDQ	$T_SIZE, SP
+	RET

@@ -1,0 +1,114 @@
+//go:build tamago
+
+package gate
+
+import (
+	"runtime/goos"
+	"unsafe"
+)
+
+// The border, seen from both sides:
+//
+//	firmware side                            Go side
+//	entry point, thunk:
+//	  inside 0 -> 1, else busy
+//	  TPL to TPL_CALLBACK (thunk only)
+//	  enter: save registers, FS, interrupt
+//	  flag; interrupts off          ------>  leave returns in the dispatcher, the
+//	                                         request wakes the goroutine in Serve
+//	  firmware service              <------  raw: firmware's stack, tables, flag
+//	                                ------>  result
+//	  registers, FS, flag restored  <------  leave(status): the answer is there and
+//	  inside 1 -> 0, TPL back                no fiber is ready
+//
+// Interrupts are on only on the left side. While inside is 1 the image's
+// firmware stack pointer (fwsp) is good, so that Go can leave from any state:
+// that is what makes a fatal error in Go an error status and not a dead machine.
+
+const (
+	bootStackSize = 80 << 10 // the runtime claims 64 KiB of it for g0
+	maxFuncs      = 48       // thunks in gate_amd64.s
+	thunkStride   = 16
+)
+
+var (
+	imageHandle uintptr
+	systemTable uintptr
+
+	inside uint32 // 1: Go runs, or firmware on its behalf
+	dead   uint32 // 1: Go must never run again
+
+	fwsp    uintptr // firmware's stack, from the frame of enter down
+	fwflags uintptr
+	fwcr3   uintptr
+	fwidt   [10]byte
+
+	gosp  uintptr // dispatcher's stack while Go is left
+	gofs  uintptr
+	gofp  = [2]uint32{0x1f80, 0x037f} // MXCSR and x87 control word (System V ABI)
+	goidt [10]byte                    // base 0: keep firmware's
+	gocr3 uintptr                     // 0: keep firmware's
+
+	clonedcr3 uintptr // firmware's CR3 when gocr3 was made of its tables
+
+	reqWord  uint32 // changes with each request
+	reqIndex uintptr
+	reqArgs  uintptr
+
+	busy    [maxFuncs]uintptr
+	pending [maxFuncs]uint32 // calls that found Go inside
+
+	bootstack [bootStackSize]byte
+)
+
+func leave(status uintptr)
+
+//go:noescape
+func raw(fn uintptr, args *uintptr, n uintptr) uintptr
+
+func relaxPC() uintptr
+func thunksPC() uintptr
+func cs() uint16
+func cr4() uintptr
+func flushTLB()
+func remachine()
+
+// TSC reads the processor's time stamp counter.
+func TSC() uint64
+
+// ImageHandle is this image's EFI_HANDLE.
+func ImageHandle() uintptr { return imageHandle }
+
+// SystemTable is the address of EFI_SYSTEM_TABLE.
+func SystemTable() uintptr { return systemTable }
+
+// Call calls a firmware function with at most MaxArgs arguments, on firmware's
+// stack and with interrupts as firmware had them, and returns what it returns.
+// A pointer argument is written uintptr(unsafe.Pointer(p)) in the call itself:
+// the object then stays alive and in place during the call.
+//
+//go:uintptrescapes
+func Call(fn uintptr, args ...uintptr) uintptr {
+	if fn == 0 || len(args) > MaxArgs {
+		return statusUnsupported
+	}
+	if len(args) == 0 {
+		return raw(fn, nil, 0)
+	}
+	return raw(fn, &args[0], uintptr(len(args)))
+}
+
+// Raw is Call for the board's hooks, which run in the dispatcher and must not
+// allocate: args are plain numbers or addresses of memory that never moves.
+func Raw(fn uintptr, args *[4]uintptr) uintptr { return raw(fn, &args[0], 4) }
+
+// Word reads a table member at an address of firmware's.
+func Word(table, offset uintptr) uintptr {
+	return *(*uintptr)(unsafe.Pointer(table + offset))
+}
+
+func init() {
+	goos.Idle = idle
+	goos.Exit = exit
+	traps()
+}

@@ -1,0 +1,5 @@
+package gate
+
+import "unsafe"
+
+func address(t *table) uintptr { return uintptr(unsafe.Pointer(t)) }
