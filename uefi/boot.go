@@ -77,13 +77,13 @@ func (b *BootServices) SetWatchdogTimer(seconds uintptr, code uint64) error {
 	return check(abi.Call(b.table.SetWatchdogTimer, seconds, uintptr(code), 0, 0))
 }
 
-// NextMonotonicCount is a number that grows with every call, across resets (UEFI 2.11, 7.5.3).
+// NextMonotonicCount is a number that grows with every call, across resets (UEFI 2.11, 7.5.5).
 func (b *BootServices) NextMonotonicCount() (n uint64, err error) {
 	err = check(abi.Call(b.table.GetNextMonotonicCount, uintptr(unsafe.Pointer(&n))))
 	return n, err
 }
 
-// InstallConfigurationTable adds, replaces or, with addr 0, removes an entry of the system table (UEFI 2.11, 7.5.4).
+// InstallConfigurationTable adds, replaces or, with addr 0, removes an entry of the system table (UEFI 2.11, 7.5.6).
 // The memory at addr stays the caller's and must be of a type that lives as long as the entry.
 func (b *BootServices) InstallConfigurationTable(vendor *GUID, addr uintptr) error {
 	return check(abi.Call(b.table.InstallConfigurationTable, uintptr(unsafe.Pointer(vendor)), addr))

@@ -12,7 +12,7 @@ var DevicePathGUID = MustGUID("09576e91-6d3f-11d2-8e39-00a0c969723b")
 // Entire node (UEFI 2.11, 10.3.1). Bytes of an unknown source are fine: every method checks what it touches.
 type DevicePath []byte
 
-// Node types (UEFI 2.11, 10.3.1, table 10.1).
+// Node types (UEFI 2.11, 10.3.1).
 const (
 	HardwareNode  = 0x01
 	ACPINode      = 0x02
@@ -22,7 +22,7 @@ const (
 	EndNode       = 0x7f
 )
 
-// Subtypes of the End node (UEFI 2.11, 10.3.1, table 10.2).
+// Subtypes of the End node (UEFI 2.11, 10.3.1).
 const (
 	EndInstance = 0x01
 	EndEntire   = 0xff

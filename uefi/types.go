@@ -9,7 +9,7 @@ type Event uintptr
 // TPL is a task priority level (UEFI 2.11, 7.1).
 type TPL uintptr
 
-// Task priority levels (UEFI 2.11, 7.1, table 7.3).
+// Task priority levels (UEFI 2.11, 7.1).
 const (
 	TPLApplication TPL = 4
 	TPLCallback    TPL = 8
@@ -43,7 +43,7 @@ const (
 // MemoryType is what pages are used for (UEFI 2.11, 7.2.1).
 type MemoryType uint32
 
-// Memory types (UEFI 2.11, 7.2.1, table 7.6).
+// Memory types (UEFI 2.11, 7.2.1).
 const (
 	ReservedMemory MemoryType = iota
 	LoaderCode
