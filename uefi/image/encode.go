@@ -12,14 +12,11 @@ const (
 
 	// dosHeaderSize is IMAGE_DOS_HEADER. Only its signature and, in its last field, the offset of the PE signature
 	// are read ([PE], "MS-DOS Stub"); there is no stub program.
-	dosHeaderSize   = 64
-	peOffsetField   = 0x3c
-	optionalMagic   = 0x20b // PE32+ ([PE], "Optional Header")
-	directoryCount  = 16    // [PE], NumberOfRvaAndSizes
-	checksumInField = 64    // of CheckSum in the optional header ([PE], "Optional Header Windows-Specific Fields")
-
-	// imageFileDebugStripped says that symbols are elsewhere: in the ELF file ([PE], "Characteristics").
-	imageFileDebugStripped = pe.IMAGE_FILE_DEBUG_STRIPPED
+	dosHeaderSize  = 64
+	peOffsetField  = 0x3c
+	optionalMagic  = 0x20b // PE32+ ([PE], "Optional Header")
+	directoryCount = 16    // [PE], NumberOfRvaAndSizes
+	checksumField  = 64    // offset of CheckSum in the optional header ([PE], "Optional Header Windows-Specific Fields")
 )
 
 var (
@@ -48,7 +45,7 @@ func (f *file) encode() ([]byte, error) {
 	binary.LittleEndian.PutUint32(b[peOffsetField:], dosHeaderSize)
 	b = append(b, peSignature...)
 	b = appendStruct(b, f.fileHeader())
-	checksumAt := len(b) + checksumInField
+	checksumAt := len(b) + checksumField
 	b = appendStruct(b, f.optionalHeader(rows, headers))
 	for i := range rows {
 		b = appendStruct(b, &rows[i])
@@ -63,12 +60,9 @@ func (f *file) encode() ([]byte, error) {
 	return b, nil
 }
 
-// appendStruct appends a header of fixed size, little-endian.
+// appendStruct appends a header, little-endian. Only a type of variable size could fail, and no header has one.
 func appendStruct(b []byte, header any) []byte {
-	b, err := binary.Append(b, binary.LittleEndian, header)
-	if err != nil {
-		panic(err) // only for a type of variable size, whatever its values
-	}
+	b, _ = binary.Append(b, binary.LittleEndian, header)
 	return b
 }
 
@@ -90,7 +84,8 @@ func (f *file) sectionTable(headers uint32) []pe.SectionHeader32 {
 }
 
 func (f *file) fileHeader() *pe.FileHeader {
-	flags := uint16(pe.IMAGE_FILE_EXECUTABLE_IMAGE | pe.IMAGE_FILE_LARGE_ADDRESS_AWARE | imageFileDebugStripped)
+	// Symbols are elsewhere: in the ELF file ([PE], "Characteristics").
+	flags := uint16(pe.IMAGE_FILE_EXECUTABLE_IMAGE | pe.IMAGE_FILE_LARGE_ADDRESS_AWARE | pe.IMAGE_FILE_DEBUG_STRIPPED)
 	if f.fixed {
 		flags |= pe.IMAGE_FILE_RELOCS_STRIPPED
 	}

@@ -38,8 +38,7 @@ type section struct {
 
 func (s *section) end() uint32 { return s.rva + s.size }
 
-// A file is a PE32+ image before it is written. Sections ascend and each begins in the page after the one before it,
-// unless the program has a hole there.
+// A file is a PE32+ image before it is written. Each section begins on the page after the one before it ends.
 type file struct {
 	subsystem   Subsystem
 	base        uint64 // preferred address
