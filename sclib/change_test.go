@@ -1,0 +1,207 @@
+package sclib_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tamaccid/sclib"
+	"tamaccid/sclib/sclibtest"
+)
+
+func TestReaderStates(t *testing.T) {
+	const changed = sclib.ChangeChanged
+	tests := []struct {
+		name    string
+		prepare func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context)
+		reader  string
+		want    sclib.Change
+		atr     []byte
+	}{
+		{name: "an empty reader", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Remove() },
+			want: sclib.ChangeEmpty | changed},
+		{name: "a card that has no power", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {},
+			want: sclib.ChangePresent | changed},
+		{name: "a card in shared use", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+			connect(t, sc, sclib.ShareShared)
+		}, want: sclib.ChangePresent | sclib.ChangeInUse | changed, atr: atr},
+		{name: "a card in exclusive use", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+			connect(t, sc, sclib.ShareExclusive)
+		}, want: sclib.ChangePresent | sclib.ChangeExclusive | changed, atr: atr},
+		{name: "a reader that does not say", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Silence(true) },
+			want: sclib.ChangeUnavailable | changed},
+		{name: "a reader that fails", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Fail("status", sclib.ErrComm) },
+			want: sclib.ChangeUnavailable | changed},
+		{name: "a reader that is not there", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {}, reader: "Nobody",
+			want: sclib.ChangeUnknown | changed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, sc := reader(t)
+			test.prepare(t, r, sc)
+			states := []sclib.ReaderState{{Reader: "Test reader"}, {Reader: "ignored", CurrentState: sclib.ChangeIgnore}}
+			if test.reader != "" {
+				states[0].Reader = test.reader
+			}
+			if err := sc.GetStatusChange(t.Context(), states); err != nil {
+				t.Fatal(err)
+			}
+			if states[0].EventState != test.want || !bytes.Equal(states[0].ATR, test.atr) {
+				t.Errorf("got %#x, % X; want %#x, % X", states[0].EventState, states[0].ATR, test.want, test.atr)
+			}
+			if states[1].EventState != sclib.ChangeIgnore {
+				t.Errorf("the ignored one: %#x", states[1].EventState)
+			}
+		})
+	}
+}
+
+func TestWaitingForAChange(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context)
+		want sclib.Change // without the counter
+	}{
+		{"a card is removed", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) { r.Remove() },
+			sclib.ChangeEmpty},
+		{"a handle connects", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
+			connect(t, sc, sclib.ShareShared)
+		}, sclib.ChangePresent | sclib.ChangeInUse},
+		{"the reader is unplugged", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) { b.Detach(r) },
+			sclib.ChangeUnknown},
+		{"a card is removed and inserted, which only the counter tells", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
+			r.Remove()
+			other := []sclib.ReaderState{{Reader: "Test reader"}}
+			if err := sc.GetStatusChange(t.Context(), other); err != nil {
+				t.Fatal(err)
+			}
+			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+		}, sclib.ChangePresent},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := sclibtest.NewReader("Test reader")
+				b := sclibtest.NewBackend(r)
+				sc := over(t, b)
+				states := []sclib.ReaderState{{Reader: "Test reader"}}
+				if err := sc.GetStatusChange(t.Context(), states); err != nil {
+					t.Fatal(err)
+				}
+				r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+				states[0].CurrentState = states[0].EventState &^ sclib.ChangeChanged
+				if err := sc.GetStatusChange(t.Context(), states); err != nil {
+					t.Fatal(err)
+				}
+				states[0].CurrentState = states[0].EventState &^ sclib.ChangeChanged
+
+				done := make(chan error, 1)
+				go func() { done <- sc.GetStatusChange(t.Context(), states) }()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if len(done) != 0 {
+					t.Fatalf("returned without a change: %#x", states[0].EventState)
+				}
+				test.do(t, r, b, sc)
+				start := time.Now()
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(start); waited > time.Second {
+					t.Errorf("told after %v", waited)
+				}
+				if got := states[0].EventState & 0xFFFF; got != test.want|sclib.ChangeChanged {
+					t.Errorf("got %#x", got)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitingForReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := sclibtest.NewBackend()
+		sc := over(t, b)
+		states := []sclib.ReaderState{{Reader: sclib.PnPNotification}}
+		for _, change := range []func(){
+			func() { b.Attach(sclibtest.NewReader("One")) },
+			func() { b.Attach(sclibtest.NewReader("Two")) },
+		} {
+			short, cancel := context.WithTimeout(t.Context(), time.Minute)
+			err := sc.GetStatusChange(short, states)
+			cancel()
+			if !errors.Is(err, sclib.ErrTimeout) {
+				t.Fatalf("nothing happened, got %v", err)
+			}
+			time.AfterFunc(time.Minute, change)
+			if err := sc.GetStatusChange(t.Context(), states); err != nil {
+				t.Fatal(err)
+			}
+			states[0].CurrentState = states[0].EventState
+		}
+	})
+}
+
+func TestAReaderThatIsBusyKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, sc := reader(t)
+		r.Insert(sclibtest.Card{ATR: atr, Answer: func([]byte) []byte {
+			time.Sleep(time.Hour)
+			return []byte{0x90, 0}
+		}})
+		card := connect(t, sc, sclib.ShareShared)
+		done := make(chan error, 1)
+		go func() { _, err := card.Transmit(t.Context(), command); done <- err }()
+		synctest.Wait()
+		start := time.Now()
+		states := []sclib.ReaderState{{Reader: "Test reader"}}
+		if err := sc.GetStatusChange(t.Context(), states); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited != 0 || states[0].EventState&sclib.ChangePresent == 0 {
+			t.Errorf("%v, %#x", waited, states[0].EventState)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// waiting is a backend that tells of changes.
+type waiting struct {
+	*sclibtest.Backend
+	event chan struct{}
+}
+
+func (w waiting) Wait(ctx context.Context) error {
+	select {
+	case <-w.event:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestABackendThatTellsIsHeardAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := sclibtest.NewReader("Test reader")
+		b := waiting{sclibtest.NewBackend(r), make(chan struct{})}
+		sc := sclib.New(b)
+		defer sc.Release()
+		states := []sclib.ReaderState{{Reader: "Test reader", CurrentState: sclib.ChangeEmpty}}
+		time.AfterFunc(10*time.Millisecond, func() {
+			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+			b.event <- struct{}{}
+		})
+		start := time.Now()
+		if err := sc.GetStatusChange(t.Context(), states); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited != 10*time.Millisecond {
+			t.Errorf("told after %v", waited)
+		}
+	})
+}

@@ -1,0 +1,283 @@
+package sclibtest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"tamaccid/sclib"
+)
+
+// A Card is what is inserted into a Reader.
+type Card struct {
+	ATR       []byte
+	Protocols sclib.Protocol // what it speaks; none given means T=1
+	// Answer gives the response APDU. It may take its time, and may call the reader's methods of this package.
+	Answer func(command []byte) []byte
+}
+
+// A Reader is one slot.
+type Reader struct {
+	name string
+
+	mu         sync.Mutex
+	inside     bool // a call is under way
+	gone       bool
+	silent     bool // Status does not say
+	card       *Card
+	powered    bool
+	active     sclib.Protocol
+	connected  bool
+	mode       sclib.ShareMode
+	failures   map[string]error
+	controls   map[uint32]func(in []byte) []byte
+	attributes map[sclib.Attrib][]byte
+	log        []string
+}
+
+// NewReader makes an empty reader.
+func NewReader(name string) *Reader {
+	return &Reader{name: name, failures: map[string]error{}, controls: map[uint32]func([]byte) []byte{},
+		attributes: map[sclib.Attrib][]byte{}}
+}
+
+// Insert puts a card in, in the place of one that is there.
+func (r *Reader) Insert(card Card) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if card.Protocols == sclib.ProtocolUndefined {
+		card.Protocols = sclib.ProtocolT1
+	}
+	r.card, r.powered, r.active = &card, false, sclib.ProtocolUndefined
+}
+
+// Remove takes the card out.
+func (r *Reader) Remove() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.card, r.powered, r.active = nil, false, sclib.ProtocolUndefined
+}
+
+// Silence makes Status say StateUnknown, or speak again.
+func (r *Reader) Silence(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silent = on
+}
+
+// Fail makes a method, named in lower case as in Log, give an error, or with nil work again.
+func (r *Reader) Fail(method string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures[method] = err
+}
+
+// HandleControl makes Control answer a code.
+func (r *Reader) HandleControl(code uint32, answer func(in []byte) []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.controls[code] = answer
+}
+
+// SetAttrib makes GetAttrib answer.
+func (r *Reader) SetAttrib(attribute sclib.Attrib, value []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attributes[attribute] = value
+}
+
+// Connected reports whether a program has the reader, and how.
+func (r *Reader) Connected() (sclib.ShareMode, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mode, r.connected
+}
+
+// Log gives what was called since the last Log: "connect shared leave", "transmit 00 A4 04 00", "disconnect leave".
+// Status, Control and GetAttrib are left out.
+func (r *Reader) Log() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	log := r.log
+	r.log = nil
+	return log
+}
+
+var modes = map[sclib.ShareMode]string{
+	sclib.ShareExclusive: "exclusive", sclib.ShareShared: "shared", sclib.ShareDirect: "direct",
+}
+
+var dispositions = map[sclib.Disposition]string{
+	sclib.LeaveCard: "leave", sclib.ResetCard: "reset", sclib.UnpowerCard: "unpower", sclib.EjectCard: "eject",
+}
+
+// enter starts a call. With an error it has ended already.
+func (r *Reader) enter(method, entry string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry != "" {
+		r.log = append(r.log, entry)
+	}
+	switch {
+	case r.inside:
+		return fmt.Errorf("%w: two calls at once", sclib.ErrInternal)
+	case r.gone:
+		return sclib.ErrReaderUnavailable
+	case r.failures[method] != nil:
+		return r.failures[method]
+	}
+	r.inside = true
+	return nil
+}
+
+// leave ends a call with r.mu held.
+func (r *Reader) leave() {
+	r.inside = false
+	r.mu.Unlock()
+}
+
+// Name implements sclib.Reader.
+func (r *Reader) Name() string { return r.name }
+
+// Status implements sclib.Reader.
+func (r *Reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
+	if err := r.enter("status", ""); err != nil {
+		return sclib.ReaderStatus{}, err
+	}
+	r.mu.Lock()
+	defer r.leave()
+	switch {
+	case r.silent:
+		return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+	case r.card == nil:
+		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
+	case !r.powered:
+		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
+	}
+	return sclib.ReaderStatus{
+		State:    sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific,
+		Protocol: r.active,
+		ATR:      slices.Clone(r.card.ATR),
+	}, nil
+}
+
+// Connect implements sclib.Reader.
+func (r *Reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+	if err := r.enter("connect", "connect "+modes[mode]+" "+dispositions[reset]); err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	defer r.leave()
+	r.connected = false
+	if mode == sclib.ShareDirect {
+		r.connected, r.mode = true, mode
+		return sclib.ProtocolUndefined, nil
+	}
+	if r.card == nil {
+		return 0, sclib.ErrNoCard
+	}
+	if reset != sclib.LeaveCard || r.active&protocols == 0 {
+		r.powered, r.active = false, sclib.ProtocolUndefined
+	}
+	if r.active == sclib.ProtocolUndefined {
+		common := protocols & r.card.Protocols
+		if common == 0 {
+			return 0, sclib.ErrProtocolMismatch
+		}
+		r.active = sclib.ProtocolT0
+		for r.active&common == 0 {
+			r.active <<= 1
+		}
+	}
+	r.powered, r.connected, r.mode = true, true, mode
+	return r.active, nil
+}
+
+// Disconnect implements sclib.Reader.
+func (r *Reader) Disconnect(ctx context.Context, disposition sclib.Disposition) error {
+	if err := r.enter("disconnect", "disconnect "+dispositions[disposition]); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.leave()
+	if disposition == sclib.EjectCard {
+		return sclib.ErrUnsupportedFeature
+	}
+	if !r.connected {
+		return fmt.Errorf("%w: Disconnect without Connect", sclib.ErrInternal)
+	}
+	r.connected = false
+	if disposition != sclib.LeaveCard {
+		r.powered, r.active = false, sclib.ProtocolUndefined
+	}
+	return nil
+}
+
+// Transmit implements sclib.Reader.
+func (r *Reader) Transmit(ctx context.Context, command, response []byte) (int, error) {
+	if err := r.enter("transmit", fmt.Sprintf("transmit % X", command)); err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	card := r.card
+	switch {
+	case !r.connected || r.mode == sclib.ShareDirect:
+		defer r.leave()
+		return 0, fmt.Errorf("%w: Transmit without Connect", sclib.ErrInternal)
+	case card == nil:
+		defer r.leave()
+		return 0, sclib.ErrNoCard
+	case !r.powered:
+		defer r.leave()
+		return 0, sclib.ErrUnpoweredCard
+	}
+	r.mu.Unlock()
+	answer := card.Answer(command)
+	r.mu.Lock()
+	defer r.leave()
+	switch {
+	case r.gone:
+		return 0, sclib.ErrReaderUnavailable
+	case r.card != card:
+		return 0, sclib.ErrNoCard // pulled while it was answering
+	case len(answer) > len(response):
+		return 0, sclib.ErrInsufficientBuffer
+	}
+	return copy(response, answer), nil
+}
+
+// Control implements sclib.Reader.
+func (r *Reader) Control(ctx context.Context, controlCode uint32, in, out []byte) (int, error) {
+	if err := r.enter("control", ""); err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	defer r.leave()
+	answer, ok := r.controls[controlCode]
+	if !ok {
+		return 0, sclib.ErrUnsupportedFeature
+	}
+	return fill(out, answer(in))
+}
+
+// GetAttrib implements sclib.Reader.
+func (r *Reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []byte) (int, error) {
+	if err := r.enter("getattrib", ""); err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	defer r.leave()
+	value, ok := r.attributes[attribute]
+	if !ok {
+		return 0, sclib.ErrUnsupportedFeature
+	}
+	return fill(out, value)
+}
+
+func fill(out, value []byte) (int, error) {
+	if len(value) > len(out) {
+		return 0, sclib.ErrInsufficientBuffer
+	}
+	return copy(out, value), nil
+}
