@@ -1,0 +1,281 @@
+package driver
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"tamaccid/ccid"
+	"tamaccid/uefi"
+	"tamaccid/uefi/gate"
+	"tamaccid/uefi/smartcard"
+)
+
+// A connection to a reader (UEFI 2.11, 37.6.2, 37.6.3):
+//
+//	state         member                         result
+//	free          SCardConnect(reader)           reader
+//	free          SCardConnect(card), success    card
+//	free          SCardConnect, failure          free
+//	free          SCardDisconnect                free: EFI_SUCCESS, the card is left alone
+//	free          SCardTransmit                  EFI_NOT_READY
+//	reader, card  SCardConnect                   EFI_ACCESS_DENIED
+//	reader, card  SCardDisconnect                free, but for an action the reader cannot do
+//	reader        SCardTransmit                  EFI_NOT_READY
+//	any           SCardStatus, SCardControl,
+//	              SCardGetAttrib                 as it was
+//	any           reader unplugged               gone: EFI_DEVICE_ERROR for ever
+
+// How long a member may take at most (policy): the class driver's own waits
+// end long before, these bound what a hostile reader can add up.
+const (
+	connectLimit  = 60 * time.Second
+	transmitLimit = 150 * time.Second
+	controlLimit  = 150 * time.Second // a PIN is typed in it
+	statusLimit   = 10 * time.Second
+)
+
+// Bounds of what a caller may hand in: more than any APDU (ISO/IEC 7816-3, 12.1.3).
+const maxAPDU = 65544
+
+// slot is what the members need of a *ccid.Slot.
+type slot interface {
+	Name() string
+	State(ctx context.Context) (ccid.State, error)
+	ATR() []byte
+	Protocol() ccid.Protocol
+	Connect(ctx context.Context, accept ccid.Protocol, a ccid.Action) (ccid.Protocol, error)
+	Disconnect(ctx context.Context, a ccid.Action) error
+	Transmit(ctx context.Context, capdu, rapdu []byte) (int, error)
+	Control(ctx context.Context, code uint32, in []byte) ([]byte, error)
+	GetAttrib(ctx context.Context, tag uint32) ([]byte, error)
+}
+
+// A reader is one slot as firmware sees it. table comes first: This is its
+// address.
+type reader struct {
+	table smartcard.Table
+	slot  slot
+	name  []uint16             // with its NUL
+	held  smartcard.AccessMode // by whom it is connected; 0: free
+	gone  bool
+}
+
+// this finds the reader that firmware means; nil for a pointer that was never
+// handed out.
+func (d *Driver) this(a *gate.Args) (*reader, uefi.Status) {
+	r := d.readers.at(a.At(0))
+	switch {
+	case r == nil:
+		return nil, uefi.InvalidParameter
+	case r.gone:
+		return nil, uefi.DeviceError
+	}
+	return r, uefi.Success
+}
+
+func limited(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}
+
+// connect is SCardConnect (UEFI 2.11, 37.6.2).
+func (d *Driver) connect(a *gate.Args) uefi.Status {
+	r, st := d.this(a)
+	if st != uefi.Success {
+		return st
+	}
+	mode, action := smartcard.AccessMode(uint32(a.At(1))), smartcard.Action(uint32(a.At(2)))
+	protocols := smartcard.Protocol(uint32(a.At(3)))
+	active := uefi.At[smartcard.Protocol](a.At(4))
+	if active == nil {
+		return uefi.InvalidParameter
+	}
+	const known = smartcard.T0 | smartcard.T1 | smartcard.Raw
+	switch mode {
+	case smartcard.AccessReader:
+		if action != smartcard.NoReset || protocols != smartcard.Undefined {
+			return uefi.InvalidParameter
+		}
+	case smartcard.AccessCard:
+		if action > smartcard.WarmReset || protocols == smartcard.Undefined || protocols&^known != 0 {
+			return uefi.InvalidParameter
+		}
+	default:
+		return uefi.InvalidParameter
+	}
+	if r.held != 0 {
+		return uefi.AccessDenied
+	}
+	if mode == smartcard.AccessReader {
+		r.held = mode
+		*active = smartcard.Undefined
+		return uefi.Success
+	}
+	ctx, cancel := limited(connectLimit)
+	defer cancel()
+	p, err := r.slot.Connect(ctx, ccid.Protocol(protocols), ccid.Action(action))
+	if err != nil {
+		return connectStatus(err)
+	}
+	r.held = mode
+	*active = smartcard.Protocol(p)
+	return uefi.Success
+}
+
+// disconnect is SCardDisconnect (UEFI 2.11, 37.6.3).
+func (d *Driver) disconnect(a *gate.Args) uefi.Status {
+	r, st := d.this(a)
+	if st != uefi.Success {
+		return st
+	}
+	action := smartcard.Action(uint32(a.At(1)))
+	if action > smartcard.Eject {
+		return uefi.InvalidParameter
+	}
+	if r.held == 0 {
+		return uefi.Success
+	}
+	ctx, cancel := limited(connectLimit)
+	defer cancel()
+	switch st := status(r.slot.Disconnect(ctx, ccid.Action(action))); st {
+	case uefi.Success, uefi.NoMedia:
+		r.held = 0
+		return uefi.Success
+	case uefi.Unsupported: // not performed
+		return st
+	default:
+		r.held = 0
+		return uefi.DeviceError
+	}
+}
+
+// status is SCardStatus (UEFI 2.11, 37.6.4). Lengths are in bytes.
+func (d *Driver) status(a *gate.Args) uefi.Status {
+	r, st := d.this(a)
+	if st != uefi.Success {
+		return st
+	}
+	name, nameLen := a.At(1), uefi.At[uintptr](a.At(2))
+	state, protocol := uefi.At[smartcard.State](a.At(3)), uefi.At[smartcard.Protocol](a.At(4))
+	atr, atrLen := a.At(5), uefi.At[uintptr](a.At(6))
+	if name != 0 && nameLen == nil || atr != 0 && atrLen == nil {
+		return uefi.InvalidParameter
+	}
+	ctx, cancel := limited(statusLimit)
+	defer cancel()
+	now, err := r.slot.State(ctx)
+	if err != nil {
+		return uefi.DeviceError
+	}
+	if state != nil {
+		*state = smartcard.State(now)
+	}
+	if protocol != nil {
+		*protocol = smartcard.Protocol(r.slot.Protocol())
+	}
+	wide := unsafe.Slice((*byte)(unsafe.Pointer(&r.name[0])), 2*len(r.name))
+	st = give(name, nameLen, wide)
+	if s := give(atr, atrLen, r.slot.ATR()); s != uefi.Success {
+		st = s
+	}
+	return st
+}
+
+// give copies b to the caller's buffer at p and sets its length, or says how
+// much is needed. Without a length nothing is given; a length without a buffer
+// asks for the size.
+func give(p uintptr, length *uintptr, b []byte) uefi.Status {
+	if length == nil {
+		return uefi.Success
+	}
+	room := *length
+	*length = uintptr(len(b))
+	switch {
+	case room < uintptr(len(b)):
+		return uefi.BufferTooSmall
+	case p != 0 && len(b) > 0:
+		copy(memory(p, uintptr(len(b))), b)
+	}
+	return uefi.Success
+}
+
+// memory is n bytes of the caller's.
+func memory(p, n uintptr) []byte {
+	if p == 0 || n == 0 {
+		return nil
+	}
+	return unsafe.Slice(uefi.At[byte](p), int(n))
+}
+
+// transmit is SCardTransmit (UEFI 2.11, 37.6.5).
+func (d *Driver) transmit(a *gate.Args) uefi.Status {
+	r, st := d.this(a)
+	if st != uefi.Success {
+		return st
+	}
+	capdu, capduLen := a.At(1), a.At(2)
+	rapdu, rapduLen := a.At(3), uefi.At[uintptr](a.At(4))
+	if capdu == 0 || capduLen == 0 || capduLen > maxAPDU || rapdu == 0 || rapduLen == nil {
+		return uefi.InvalidParameter
+	}
+	if r.held != smartcard.AccessCard {
+		return uefi.NotReady
+	}
+	ctx, cancel := limited(transmitLimit)
+	defer cancel()
+	n, err := r.slot.Transmit(ctx, memory(capdu, capduLen), memory(rapdu, min(*rapduLen, maxAPDU)))
+	if err != nil {
+		if need, ok := needed(err); ok {
+			*rapduLen = need
+		}
+		return status(err)
+	}
+	*rapduLen = uintptr(n)
+	return uefi.Success
+}
+
+// control is SCardControl (UEFI 2.11, 37.6.6).
+func (d *Driver) control(a *gate.Args) uefi.Status {
+	r, st := d.this(a)
+	if st != uefi.Success {
+		return st
+	}
+	code, in, inLen := uint32(a.At(1)), a.At(2), a.At(3)
+	out, outLen := a.At(4), uefi.At[uintptr](a.At(5))
+	if out != 0 && outLen == nil || in == 0 && inLen != 0 || inLen > maxAPDU {
+		return uefi.InvalidParameter
+	}
+	ctx, cancel := limited(controlLimit)
+	defer cancel()
+	answer, err := r.slot.Control(ctx, code, memory(in, inLen))
+	defer clear(answer)
+	if err != nil {
+		if need, ok := needed(err); ok && outLen != nil {
+			*outLen = need
+		}
+		return status(err)
+	}
+	if outLen == nil && len(answer) > 0 {
+		return uefi.InvalidParameter
+	}
+	return give(out, outLen, answer)
+}
+
+// getAttrib is SCardGetAttrib (UEFI 2.11, 37.6.7).
+func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
+	r, st := d.this(a)
+	if st != uefi.Success {
+		return st
+	}
+	tag, out, outLen := uint32(a.At(1)), a.At(2), uefi.At[uintptr](a.At(3))
+	if out == 0 || outLen == nil || *outLen == 0 {
+		return uefi.InvalidParameter
+	}
+	ctx, cancel := limited(statusLimit)
+	defer cancel()
+	value, err := r.slot.GetAttrib(ctx, tag)
+	if err != nil {
+		return status(err)
+	}
+	return give(out, outLen, value)
+}

@@ -1,0 +1,53 @@
+package driver
+
+import (
+	"unsafe"
+
+	"tamaccid/uefi"
+	"tamaccid/uefi/smartcard"
+)
+
+// tombs is how many interfaces of unplugged readers stay as they are (policy).
+// A program that still holds such a pointer finds functions behind it, which
+// answer EFI_DEVICE_ERROR; only when that many readers more have gone is the
+// memory a new reader's.
+const tombs = 64
+
+// readers are all interfaces that were ever handed out. They do not move and
+// are never freed while the driver is loaded.
+type readers struct {
+	all  []*reader
+	dead []*reader // oldest first
+}
+
+// new makes the interface of a slot.
+func (rs *readers) new(s slot, members smartcard.Table) *reader {
+	var r *reader
+	if len(rs.dead) > tombs {
+		r, rs.dead = rs.dead[0], rs.dead[1:]
+	} else {
+		r = new(reader)
+		rs.all = append(rs.all, r)
+	}
+	*r = reader{table: members, slot: s, name: uefi.UTF16(s.Name())}
+	return r
+}
+
+// retire ends a reader's life.
+func (rs *readers) retire(r *reader) {
+	r.gone, r.slot, r.held = true, nil, 0
+	rs.dead = append(rs.dead, r)
+}
+
+// at is the reader whose interface is at addr.
+func (rs *readers) at(addr uintptr) *reader {
+	for _, r := range rs.all {
+		if r.address() == addr {
+			return r
+		}
+	}
+	return nil
+}
+
+// address is what firmware calls This.
+func (r *reader) address() uintptr { return uintptr(unsafe.Pointer(&r.table)) }

@@ -1,0 +1,98 @@
+/* cabi.efi calls EFI_SMART_CARD_READER_PROTOCOL the way any C program does: through the table of function pointers that
+ * the firmware hands out for the GUID.
+ *
+ *	cabi.efi                check all six members; a card with the hello applet is in the reader
+ *	cabi.efi nocard         check them with an empty reader
+ *	cabi.efi apdus NUMBER   connect, and exchange that many commands
+ *	cabi.efi status         print state, name and ATR
+ *	cabi.efi ticks          print how often ticker.efi's timer has ticked
+ *
+ * It prints a line for each check, and returns EFI_SUCCESS only if all was well. */
+#include "cabi.h"
+#include "check.h"
+#include "console.h"
+
+#define MAX_WORDS 4
+#define MAX_WORD 32
+
+static char words[MAX_WORDS][MAX_WORD];
+
+/* split takes the command line apart; the first word is the program's name (UEFI Shell 2.2, 3.6). */
+static void split(const loaded_image *self)
+{
+	UINTN length = self->load_options_size / sizeof(CHAR16);
+	UINTN word = 0, n = 0;
+
+	for (UINTN i = 0; i < length && self->load_options[i] != 0 && word < MAX_WORDS; i++) {
+		CHAR16 c = self->load_options[i];
+
+		if (c == ' ') {
+			word += n > 0;
+			n = 0;
+		} else if (n < MAX_WORD - 1) {
+			words[word][n++] = (char)c;
+		}
+	}
+}
+
+static int equal(const char *a, const char *b)
+{
+	for (; *a == *b; a++, b++)
+		if (*a == 0)
+			return 1;
+	return 0;
+}
+
+static UINT64 number(const char *s)
+{
+	UINT64 n = 0;
+
+	for (; *s >= '0' && *s <= '9'; s++)
+		n = 10 * n + (UINT64)(*s - '0');
+	return n;
+}
+
+static EFI_STATUS find(boot_services *boot, reader **r)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0;
+	EFI_STATUS status;
+
+	status = boot->locate_handle_buffer(BY_PROTOCOL, &smart_card_reader_guid, NULL, &count, &handles);
+	if (status != EFI_SUCCESS)
+		return status;
+	status = boot->handle_protocol(handles[0], &smart_card_reader_guid, (void **)r);
+	boot->free_pool(handles);
+	return status;
+}
+
+EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
+{
+	const char *mode = words[1];
+	loaded_image *self;
+	reader *r;
+	EFI_STATUS status;
+
+	console_init(system);
+	status = system->boot->handle_protocol(image, &loaded_image_guid, (void **)&self);
+	if (status != EFI_SUCCESS)
+		return status;
+	split(self);
+	if (equal(mode, "ticks"))
+		return count_ticks(system);
+	status = find(system->boot, &r);
+	if (status != EFI_SUCCESS) {
+		say("no smart card reader: status %x\n", status);
+		return status;
+	}
+	if (equal(mode, ""))
+		return conform(r);
+	if (equal(mode, "nocard"))
+		return conform_empty(r);
+	if (equal(mode, "apdus"))
+		return exchange(system, r, number(words[2]));
+	if (equal(mode, "status"))
+		return report(r);
+	say("no mode %s\n", mode);
+	return EFI_INVALID_PARAMETER;
+}
