@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"sync"
@@ -13,6 +14,8 @@ type cardServer struct {
 	path     string
 	listener net.Listener
 	card     Card
+	ctx      context.Context
+	cancel   context.CancelFunc
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -26,6 +29,7 @@ func listenCard(path string, card Card) (*cardServer, error) {
 		return nil, fmt.Errorf("qemu: card: %w", err)
 	}
 	s := &cardServer{path: path, listener: listener, card: card, conns: make(map[net.Conn]struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wait.Go(s.accept)
 	return s, nil
 }
@@ -50,7 +54,7 @@ func (s *cardServer) accept() {
 
 // serve plays the card. Its error is not reported: a card that goes wrong is what the machine sees of it.
 func (s *cardServer) serve(conn net.Conn) {
-	s.card(conn)
+	s.card(s.ctx, conn)
 	conn.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +64,7 @@ func (s *cardServer) serve(conn net.Conn) {
 // close ends all connections and waits for the card on each of them to return.
 func (s *cardServer) close() {
 	s.listener.Close()
+	s.cancel()
 	s.mu.Lock()
 	s.closed = true
 	for conn := range s.conns {

@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -42,8 +43,8 @@ const defaultMemory = 256
 const defaultLimit = 5 * time.Minute
 
 // A Card plays the card side of QEMU's ccid-card-passthru device (the VSCARD protocol) on one connection.
-// It returns when the connection ends.
-type Card func(conn net.Conn) error
+// It returns when the connection or ctx ends.
+type Card func(ctx context.Context, conn net.Conn) error
 
 // Config describes a machine. The zero value is a bare PC with firmware and an xHCI controller.
 type Config struct {

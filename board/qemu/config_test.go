@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
@@ -12,7 +13,7 @@ import (
 
 var testFirmware = Firmware{Code: "/firmware/code.fd", Vars: "/firmware/vars.fd"}
 
-func noCard(net.Conn) error { return nil }
+func noCard(context.Context, net.Conn) error { return nil }
 
 func TestConfigRefusesWhatCannotWork(t *testing.T) {
 	tests := []struct {

@@ -196,7 +196,7 @@ func TestSuite(t *testing.T) {
 
 // testCard introduces a card to ccid-card-passthru and answers every message of QEMU's with nothing more: enough for
 // the reader to hold it (VSCARD: 12-byte big-endian headers of type, reader and length).
-func testCard(conn net.Conn) error {
+func testCard(_ context.Context, conn net.Conn) error {
 	const (
 		typeInit      = 1
 		typeReaderAdd = 3
