@@ -312,9 +312,8 @@ func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte,
 	}
 	out := s.scratch[:size]
 	n, err := exchange(out)
-	if n < 0 || n > len(out) {
-		clear(out)
-		return nil, fmt.Errorf("%w: the backend gave a length of %d", ErrInternal, n)
+	if err == nil && (n < 0 || n > len(out)) {
+		err = fmt.Errorf("%w: the backend gave a length of %d", ErrInternal, n)
 	}
 	if err != nil {
 		clear(out)

@@ -17,6 +17,7 @@ func TestAnswer(t *testing.T) {
 		{name: "an answer is copied", n: len(secret)},
 		{name: "an empty answer", n: 0},
 		{name: "a failed exchange gives nothing", n: 0, error: ErrComm, want: ErrComm},
+		{name: "a failed exchange with the length that was needed", n: 17, error: ErrInsufficientBuffer, want: ErrInsufficientBuffer},
 		{name: "a backend that gives a negative length", n: -1, want: ErrInternal},
 		{name: "a backend that gives more than there is room for", n: 17, want: ErrInternal},
 	}
