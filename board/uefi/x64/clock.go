@@ -12,8 +12,8 @@ import (
 const (
 	cpuidTSC = 0x15 // TSC and core crystal clock ratio
 
-	calibrations     = 3      // policy: a disturbed one is too long, the shortest counts
-	calibrationStall = 5000   // microseconds each
+	calibrations     = 3    // policy: a disturbed one is too long, the shortest counts
+	calibrationStall = 5000 // microseconds each
 	nsPerStall       = calibrationStall * 1000
 	nsPerSecond      = 1000000000
 )

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tree makes a small Go tree with the files that the patches name, cut down to
+// what they look for.
+func tree(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	put := func(name, text string) {
+		name = filepath.Join(root, "src", name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range patches {
+		var b strings.Builder
+		for _, s := range p.subs {
+			b.WriteString(strings.Repeat(s.old+"\n", s.n))
+		}
+		put(p.file, b.String())
+	}
+	for _, f := range removed {
+		put(f, "")
+	}
+	return root
+}
+
+func edit(t *testing.T, root, file string, change func(string) string) {
+	t.Helper()
+	name := filepath.Join(root, "src", file)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(change(string(b))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheInstalledGoReleaseIsSupported(t *testing.T) {
+	goroot, release, err := installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Generate(goroot, release, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEveryReplacementExistsAndIsPatched(t *testing.T) {
+	root, out := tree(t), t.TempDir()
+	if err := Generate(root, "go1.test", out); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(out, "overlay.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o struct{ Replace map[string]string }
+	if err := json.Unmarshal(b, &o); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range patches {
+		text, err := os.ReadFile(o.Replace[filepath.Join(root, "src", p.file)])
+		if err != nil {
+			t.Fatalf("%s: %v", p.file, err)
+		}
+		for _, s := range p.subs {
+			if !strings.Contains(string(text), s.new) {
+				t.Errorf("%s: %q is missing", p.file, s.new)
+			}
+		}
+	}
+	for _, f := range removed {
+		if to, ok := o.Replace[filepath.Join(root, "src", f)]; !ok || to != "" {
+			t.Errorf("%s is not removed", f)
+		}
+	}
+	for _, f := range []string{"runtime/bare.go", "runtime/bare_amd64.s", "runtime/goos/goos.go", "os/signal/bare.go"} {
+		if o.Replace[filepath.Join(root, "src", f)] == "" {
+			t.Errorf("%s is not added", f)
+		}
+	}
+}
+
+func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
+	cases := []struct {
+		name, file string
+		change     func(string) string
+		want       string
+	}{
+		{"an anchor has gone", "runtime/malloc.go",
+			func(s string) string { return strings.ReplaceAll(s, "heapAddrBits", "addrBits") }, "runtime/malloc.go"},
+		{"there is one system call more", "runtime/sys_linux_amd64.s",
+			func(s string) string { return s + "\tSYSCALL\n" }, "expected 40"},
+		{"a file that is known has no system call any more", "syscall/asm_linux_amd64.s",
+			func(s string) string { return "" }, "syscall/asm_linux_amd64.s"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			root := tree(t)
+			edit(t, root, c.file, c.change)
+			err := Generate(root, "go1.99", t.TempDir())
+			if err == nil || !strings.Contains(err.Error(), "go1.99") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one that names go1.99 and %s", err, c.want)
+			}
+		})
+	}
+	t.Run("a system call in a file that no patch knows", func(t *testing.T) {
+		root := tree(t)
+		name := filepath.Join(root, "src", "runtime", "new_linux_amd64.s")
+		if err := os.WriteFile(name, []byte("\tSYSCALL\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := Generate(root, "go1.99", t.TempDir())
+		if err == nil || !strings.Contains(err.Error(), "new_linux_amd64.s") {
+			t.Errorf("error %v, want one that names the file", err)
+		}
+	})
+	t.Run("a file to remove is not there", func(t *testing.T) {
+		root := tree(t)
+		if err := os.Remove(filepath.Join(root, "src", removed[0])); err != nil {
+			t.Fatal(err)
+		}
+		if err := Generate(root, "go1.99", t.TempDir()); err == nil {
+			t.Error("no error")
+		}
+	})
+}
