@@ -1,0 +1,105 @@
+package card
+
+import (
+	"bytes"
+	"time"
+)
+
+// PINAID names the applet that only holds a PIN.
+var PINAID = []byte{0xF0, 't', 'a', 'm', 'a', 'c', 'c', 'i', 'd', 0x03}
+
+// PIN is a card holder verification: VERIFY (ISO 7816-4, 11.6.6), CHANGE REFERENCE DATA (11.6.8), and a dump of the last
+// PIN block, which a real card would never give away and a test of a PIN pad needs.
+//
+//	00 20 00 xx 08 block         VERIFY; without data the tries left, 63 Cx, or 90 00 when verified
+//	00 24 00 xx Lc old new       CHANGE REFERENCE DATA, both of the same length
+//	00 40 00 00 Le               the last data field of either
+type PIN struct {
+	// Reference is the PIN block that verifies, as it comes in the data field.
+	Reference []byte
+	// Tries is how many wrong ones in a row block it; 0 stands for 3.
+	Tries int
+	// Always accepts every block, for tests of how a reader formats them.
+	Always bool
+
+	wrong    int
+	verified bool
+	last     []byte
+}
+
+const (
+	insVerify = 0x20
+	insChange = 0x24
+	insDump   = 0x40
+
+	defaultTries = 3
+)
+
+// AID is Applet's.
+func (p *PIN) AID() []byte { return PINAID }
+
+// Takes is Applet's.
+func (p *PIN) Takes(_, ins byte) (takes, ok bool) {
+	switch ins {
+	case insVerify, insChange:
+		return true, true
+	case insDump:
+		return false, true
+	}
+	return false, false
+}
+
+// Reset is Resetter's: the verified state ends, the count of tries does not.
+func (p *PIN) Reset() { p.verified = false }
+
+func (p *PIN) left() int {
+	n := p.Tries
+	if n == 0 {
+		n = defaultTries
+	}
+	return n - p.wrong
+}
+
+// Process is Applet's.
+func (p *PIN) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
+	switch c.INS {
+	case insVerify:
+		if len(c.Data) == 0 {
+			if p.verified {
+				return out, swOK, 0
+			}
+			return out, swPINTries | uint16(p.left()&0x0F), 0
+		}
+		return out, p.verify(c.Data, c.Data), 0
+	case insChange:
+		half := len(c.Data) / 2
+		if half == 0 || len(c.Data)%2 != 0 {
+			return out, swWrongLength, 0
+		}
+		sw := p.verify(c.Data[:half], c.Data)
+		if sw == swOK {
+			p.Reference = append([]byte(nil), c.Data[half:]...)
+		}
+		return out, sw, 0
+	case insDump:
+		return append(out, p.last...), swOK, 0
+	}
+	return out, swNoINS, 0
+}
+
+func (p *PIN) verify(block, all []byte) uint16 {
+	p.last = append(p.last[:0], all...)
+	if p.left() <= 0 {
+		return swBlocked
+	}
+	if !p.Always && !bytes.Equal(block, p.Reference) {
+		p.verified = false
+		p.wrong++
+		if p.left() <= 0 {
+			return swBlocked
+		}
+		return swPINTries | uint16(p.left()&0x0F)
+	}
+	p.wrong, p.verified = 0, true
+	return swOK
+}

@@ -1,0 +1,102 @@
+package ifd
+
+// Sizes and procedure bytes of T=0 (ISO 7816-3, 10.3).
+const (
+	headerSize = 4
+	tpduHeader = 5
+	maxShort   = 256
+
+	procNULL = 0x60
+	insMask  = 0xF0
+)
+
+// T0 runs one T=0 TPDU and appends the card's data and its two status bytes to out. A TPDU is the header with P3, followed by
+// P3 data bytes or by none when data is expected; P3 may be left out where it is zero.
+//
+//	procedure byte | does
+//	60             | counts a time extension
+//	6X, 9X         | takes SW2, ends
+//	INS            | sends, or takes, all that is left
+//	INS XOR FF     | sends, or takes, one byte
+//	other          | ErrProcedure
+func (l *Line) T0(tpdu, out []byte) ([]byte, error) {
+	var header [tpduHeader]byte
+	if len(tpdu) < headerSize {
+		return out, ErrLength
+	}
+	copy(header[:], tpdu)
+	ins, p3 := header[1], int(header[4])
+	var data []byte
+	receive := 0
+	if len(tpdu) > tpduHeader {
+		data = tpdu[tpduHeader:]
+		if len(data) != p3 {
+			return out, ErrLength
+		}
+	} else if receive = p3; p3 == 0 {
+		receive = maxShort
+	}
+	l.Send(header[:])
+	var one [2]byte
+	for {
+		pb, ok := l.Read(one[:0], 1)
+		switch {
+		case !ok:
+			return out, ErrMute
+		case l.parity:
+			return out, ErrParity
+		case pb[0] == procNULL:
+			l.extend(1)
+		case pb[0]&insMask == 0x60 || pb[0]&insMask == 0x90:
+			out = append(out, pb[0])
+			if out, ok = l.Read(out, 1); !ok {
+				return out, ErrMute
+			}
+			return out, nil
+		case pb[0] == ins || pb[0] == ^ins:
+			n := 1
+			if pb[0] == ins {
+				n = max(len(data), receive)
+			}
+			switch {
+			case len(data) > 0:
+				n = min(n, len(data))
+				l.Send(data[:n])
+				data = data[n:]
+			case receive > 0:
+				n = min(n, receive)
+				if out, ok = l.Read(out, n); !ok {
+					return out, ErrMute
+				}
+				receive -= n
+			default:
+				return out, ErrProcedure
+			}
+		default:
+			return out, ErrProcedure
+		}
+	}
+}
+
+// PPS sends a protocol and parameters selection and appends its answer (ISO 7816-3, 9).
+func (l *Line) PPS(request, out []byte) ([]byte, error) {
+	l.Send(request)
+	start := len(out)
+	out, ok := l.Read(out, 2)
+	if !ok {
+		return out[:start], ErrMute
+	}
+	n := 1 // PCK
+	for bit := byte(0x10); bit <= 0x40; bit <<= 1 {
+		if out[start+1]&bit != 0 {
+			n++
+		}
+	}
+	if out, ok = l.Read(out, n); !ok {
+		return out[:start], ErrMute
+	}
+	if l.parity {
+		return out[:start], ErrParity
+	}
+	return out, nil
+}
