@@ -138,22 +138,34 @@ func (d *Driver) supported(a *gate.Args) uefi.Status {
 		return driverStatus(err)
 	}
 	defer d.closeUSB(h)
-	if !usbio.IsCandidate(addr) {
-		return uefi.Unsupported
-	}
-	ctx, cancel := limited(statusLimit)
-	defer cancel()
-	t, err := usbio.Open(ctx, addr)
+	// Firmware has this descriptor at hand: other devices see no traffic of ours.
+	desc, err := uefi.USBIOAt(addr).InterfaceDescriptor()
 	if err != nil {
 		return uefi.Unsupported
 	}
-	defer t.Close()
-	dev := t.Device()
-	if _, err := ccid.Probe(dev.Config, dev.Interface, dev.AltSetting); err != nil {
-		return uefi.Unsupported
+	switch desc[interfaceClass] {
+	case classSmartCard:
+		return uefi.Success
+	case classVendor: // a reader's, if it has a reader's class descriptor
+		t, err := usbio.New(h, addr)
+		if err != nil {
+			return uefi.Unsupported
+		}
+		defer t.Close()
+		dev := t.Device()
+		if _, err := ccid.Probe(dev.Config, dev.Interface, dev.AltSetting); err == nil {
+			return uefi.Success
+		}
 	}
-	return uefi.Success
+	return uefi.Unsupported
 }
+
+// The interface descriptor's bInterfaceClass (USB 2.0, 9.6.5; CCID 1.1, 4.4).
+const (
+	interfaceClass = 5
+	classSmartCard = 0x0B
+	classVendor    = 0xFF
+)
 
 // start is EFI_DRIVER_BINDING_PROTOCOL.Start (UEFI 2.11, 11.1.3).
 func (d *Driver) start(a *gate.Args) uefi.Status {
@@ -179,7 +191,7 @@ func (d *Driver) start(a *gate.Args) uefi.Status {
 func (d *Driver) open(h uefi.Handle, addr uintptr) (*controller, error) {
 	ctx, cancel := limited(startLimit)
 	defer cancel()
-	t, err := usbio.Open(ctx, addr)
+	t, err := usbio.New(h, addr)
 	if err != nil {
 		return nil, err
 	}

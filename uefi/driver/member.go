@@ -247,7 +247,7 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 	}
 	ctx, cancel := limited(controlLimit)
 	defer cancel()
-	answer, err := r.slot.Control(ctx, code, memory(in, inLen))
+	answer, err := r.perform(ctx, code, memory(in, inLen))
 	defer clear(answer)
 	if err != nil {
 		if need, ok := needed(err); ok && outLen != nil {
@@ -259,6 +259,18 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 		return uefi.InvalidParameter
 	}
 	return give(out, outLen, answer)
+}
+
+// induce makes the driver fail on purpose. Only the test build has it.
+var induce func(ctx context.Context, code uint32) (answer []byte, err error, done bool)
+
+func (r *reader) perform(ctx context.Context, code uint32, in []byte) ([]byte, error) {
+	if induce != nil {
+		if answer, err, done := induce(ctx, code); done {
+			return answer, err
+		}
+	}
+	return r.slot.Control(ctx, code, in)
 }
 
 // getAttrib is SCardGetAttrib (UEFI 2.11, 37.6.7).

@@ -2,6 +2,8 @@
 
 package gate
 
+import "time"
+
 // Call answers EFI_UNSUPPORTED: there is no firmware on a host.
 //
 //go:uintptrescapes
@@ -15,3 +17,12 @@ func SystemTable() uintptr { return 0 }
 
 // NewFunc returns 0 on a host: nothing could call the function.
 func NewFunc(name string, busy uintptr, f func(a *Args) uintptr) uintptr { return 0 }
+
+// RequestLimit has no effect on a host.
+var RequestLimit = time.Duration(0)
+
+// Serve returns at once on a host: nobody calls.
+func Serve() {}
+
+// Exit does nothing on a host.
+func Exit(status uintptr) {}

@@ -1,0 +1,78 @@
+//go:build induced
+
+package driver
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"tamaccid/ccid"
+	"tamaccid/uefi"
+	"tamaccid/uefi/gate"
+)
+
+// Control codes of the test build (tag induced): each makes the driver fail in
+// a way of its own. They lie outside of the codes of PC/SC part 10.
+const (
+	InducePanic uint32 = 0x7f000000 + iota
+	InduceNil
+	InduceWait   // waits for ever, but minds its deadline
+	InduceWedge  // waits for ever and minds nothing
+	InduceFatal  // an error that the Go runtime cannot survive
+	InduceMemory // takes memory until there is none
+	InduceStack  // recurses without end
+	InduceWild   // reads where no memory can be
+)
+
+const (
+	inducedWait  = 2 * time.Second
+	inducedLimit = 10 * time.Second
+)
+
+func init() {
+	gate.RequestLimit = inducedLimit
+	induce = induced
+}
+
+var sink [][]byte
+
+func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
+	switch code {
+	case InducePanic:
+		panic("induced")
+	case InduceNil:
+		var r *reader
+		return []byte{byte(r.held)}, nil, true
+	case InduceWait:
+		ctx, cancel := context.WithTimeout(ctx, inducedWait)
+		defer cancel()
+		<-ctx.Done()
+		return nil, ctx.Err(), true
+	case InduceWedge:
+		for {
+			time.Sleep(time.Second)
+		}
+	case InduceFatal:
+		new(sync.Mutex).Unlock()
+	case InduceMemory:
+		for {
+			sink = append(sink, make([]byte, 1<<20))
+		}
+	case InduceStack:
+		return []byte{recurse(1)}, nil, true
+	case InduceWild:
+		const unmapped = 0x7000_0000_0000 // canonical, beyond any memory
+		return []byte{*uefi.At[byte](unmapped)}, nil, true
+	default:
+		return nil, nil, false
+	}
+	return nil, fmt.Errorf("%w: nothing failed", ccid.ErrInvalid), true
+}
+
+func recurse(n int) byte {
+	var frame [1 << 10]byte
+	frame[n%len(frame)] = recurse(n+1) + 1
+	return frame[n%7]
+}

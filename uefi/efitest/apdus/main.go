@@ -1,0 +1,62 @@
+//go:build tamago
+
+// apdus sends many short APDUs through the first reader and checks every
+// answer: apdus COUNT. It prints the time that one takes.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	_ "tamaccid/board/uefi/x64"
+	"tamaccid/uefi/smartcard"
+)
+
+func main() {
+	count := 1000
+	if len(os.Args) > 1 {
+		n, err := strconv.Atoi(os.Args[1])
+		if err != nil || n < 1 {
+			fmt.Println("usage: apdus COUNT")
+			os.Exit(1)
+		}
+		count = n
+	}
+	if err := run(count); err != nil {
+		fmt.Println("apdus:", err)
+		os.Exit(1)
+	}
+}
+
+func run(count int) error {
+	readers, err := smartcard.Readers()
+	if err != nil {
+		return err
+	}
+	if len(readers) == 0 {
+		return fmt.Errorf("no reader")
+	}
+	r := readers[0]
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+		return err
+	}
+	defer r.Disconnect(smartcard.NoReset)
+	answer := make([]byte, 258)
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+	if n, err := r.Transmit(selectHello, answer); err != nil || !bytes.Equal(answer[:n], []byte{0x90, 0x00}) {
+		return fmt.Errorf("select: % X, %v", answer[:n], err)
+	}
+	want := append([]byte("Hello world!"), 0x90, 0x00)
+	start := time.Now()
+	for i := range count {
+		n, err := r.Transmit([]byte{0, 0, 0, 0}, answer)
+		if err != nil || !bytes.Equal(answer[:n], want) {
+			return fmt.Errorf("APDU %d: % X, %v", i, answer[:n], err)
+		}
+	}
+	fmt.Printf("%d APDUs, %d ns each\n", count, time.Since(start).Nanoseconds()/int64(count))
+	return nil
+}

@@ -1,0 +1,223 @@
+//go:build tamago
+
+// machine checks the Go runtime on the board that it runs on, from inside: one
+// line a check, exit status 0 when all hold.
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	_ "tamaccid/board/uefi/x64"
+	"tamaccid/uefi"
+)
+
+var checks = []struct {
+	name string
+	run  func() error
+}{
+	{"goroutines exchange values", goroutines},
+	{"a timer of 2 ms takes 2 to 12 ms", timer},
+	{"a context of many timers fires in order", timers},
+	{"the wall clock is firmware's", wallClock},
+	{"garbage is collected, memory stays bounded", garbage},
+	{"stacks grow and shrink", stacks},
+	{"a nil dereference is a panic", nilDereference},
+	{"an index out of range is a panic", outOfRange},
+	{"floating point survives firmware calls and goroutine switches", floats},
+	{"random bytes differ", random},
+	{"events of firmware are seen", events},
+	{"files there are none", files},
+}
+
+func main() {
+	failed := 0
+	for _, c := range checks {
+		if err := c.run(); err != nil {
+			failed++
+			fmt.Printf("FAIL %s: %v\n", c.name, err)
+			continue
+		}
+		fmt.Printf("ok   %s\n", c.name)
+	}
+	m := runtime.BareMemory()
+	fmt.Printf("%d of %d checks failed, %d KiB of memory in use\n", failed, len(checks), m.Now>>10)
+	if failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func goroutines() error {
+	const n = 1000
+	c := make(chan int)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { c <- i })
+	}
+	go func() { wg.Wait(); close(c) }()
+	sum := 0
+	for i := range c {
+		sum += i
+	}
+	if sum != n*(n-1)/2 {
+		return fmt.Errorf("sum %d", sum)
+	}
+	return nil
+}
+
+func timer() error {
+	start := time.Now()
+	time.Sleep(2 * time.Millisecond)
+	if d := time.Since(start); d < 2*time.Millisecond {
+		return fmt.Errorf("took %v", d)
+	}
+	return nil
+}
+
+func timers() error {
+	c := make(chan int, 3)
+	for _, ms := range []int{6, 2, 4} {
+		time.AfterFunc(time.Duration(ms)*time.Millisecond, func() { c <- ms })
+	}
+	for _, want := range []int{2, 4, 6} {
+		if got := <-c; got != want {
+			return fmt.Errorf("timer %d came before %d", got, want)
+		}
+	}
+	return nil
+}
+
+func wallClock() error {
+	now, err := uefi.Runtime().GetTime()
+	if err != nil {
+		return err
+	}
+	if d := time.Since(now).Abs(); d > 3*time.Second {
+		return fmt.Errorf("off by %v", d)
+	}
+	return nil
+}
+
+var kept [64][]byte
+
+func garbage() error {
+	for i := range 100_000 {
+		kept[i%len(kept)] = make([]byte, 1000)
+	}
+	if m := runtime.BareMemory(); m.Now > 16<<20 {
+		return fmt.Errorf("%d bytes in use", m.Now)
+	}
+	return nil
+}
+
+func stacks() error {
+	done := make(chan int)
+	go func() { done <- deep(5000) }()
+	if n := <-done; n != 5000 {
+		return fmt.Errorf("depth %d", n)
+	}
+	runtime.GC()
+	return nil
+}
+
+func deep(n int) int {
+	var frame [64]int
+	if n == 0 {
+		return 0
+	}
+	frame[n%64] = deep(n-1) + 1
+	return frame[n%64]
+}
+
+// panics runs f and returns what it panicked with.
+func panics(f func()) (err error) {
+	defer func() {
+		if v, ok := recover().(runtime.Error); ok {
+			err = v
+		}
+	}()
+	f()
+	return nil
+}
+
+var (
+	none *[256]int
+	word int
+)
+
+func nilDereference() error {
+	for range 3 { // it must work again and again
+		if panics(func() { word = none[17] }) == nil || panics(func() { none[17] = 1 }) == nil {
+			return errors.New("no panic")
+		}
+	}
+	return nil
+}
+
+func outOfRange() error {
+	if panics(func() { kept[word+len(kept)] = nil }) == nil {
+		return errors.New("no panic")
+	}
+	return nil
+}
+
+func floats() error {
+	var wg sync.WaitGroup
+	sums := [4]float64{}
+	for i := range sums {
+		wg.Go(func() {
+			x := float64(i + 1)
+			for range 2000 {
+				x = math.Sqrt(x*x + 1)
+				uefi.Boot().RestoreTPL(uefi.Boot().RaiseTPL(uefi.TPLCallback))
+				runtime.Gosched()
+			}
+			sums[i] = x
+		})
+	}
+	wg.Wait()
+	for i, got := range sums {
+		want := math.Sqrt(float64((i+1)*(i+1)) + 2000)
+		if math.Abs(got-want) > 1e-9 {
+			return fmt.Errorf("%v, want %v", got, want)
+		}
+	}
+	return nil
+}
+
+func random() error {
+	var a, b [32]byte
+	rand.Read(a[:])
+	rand.Read(b[:])
+	if a == b || a == [32]byte{} {
+		return errors.New("they do not")
+	}
+	return nil
+}
+
+func events() error {
+	boot := uefi.Boot()
+	ev, err := boot.CreateEvent(uefi.EventTimer, uefi.TPLCallback, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer boot.CloseEvent(ev)
+	if err := boot.SetTimer(ev, uefi.TimerRelative, time.Millisecond); err != nil {
+		return err
+	}
+	_, err = boot.WaitForEvent(ev)
+	return err
+}
+
+func files() error {
+	if _, err := os.ReadFile("/etc/passwd"); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("error %v", err)
+	}
+	return nil
+}
