@@ -1,0 +1,163 @@
+package usbio
+
+import (
+	"fmt"
+	"time"
+
+	"tamaccid/ccid/usb"
+	"tamaccid/uefi"
+)
+
+// maxConfig bounds the configuration descriptor that is read (policy: those of real readers are below 1 KiB).
+const maxConfig = 4096
+
+// maxConfigurations and maxEndpoints bound what a device may claim (policy; USB 2.0, 8.3.2.2: 15 endpoints a direction).
+const (
+	maxConfigurations = 8
+	maxEndpoints      = 30
+)
+
+// descriptorLimit is the end of a descriptor read (USB 2.0, 9.2.6.4: 500 ms a packet; policy: a few packets of a slow device).
+const descriptorLimit = 2 * time.Second
+
+// enumerate fills in what is known of the device: firmware has it configured already.
+func (t *Transport) enumerate(path uefi.DevicePath) error {
+	descriptor, err := t.io.DeviceDescriptor()
+	if err != nil {
+		return fmt.Errorf("usbio: device descriptor: %w", err)
+	}
+	t.device.Descriptor = descriptor[:]
+	if len(path) > 0 {
+		t.device.Path = path.String()
+	}
+	setting, err := t.io.InterfaceDescriptor()
+	if err != nil {
+		return fmt.Errorf("usbio: interface descriptor: %w", err)
+	}
+	// bInterfaceNumber, bAlternateSetting, iInterface (USB 2.0, table 9-12)
+	t.device.Interface, t.device.AltSetting = setting[2], setting[3]
+	name := setting[8]
+	if t.device.Config, err = t.configuration(); err != nil {
+		return fmt.Errorf("usbio: configuration descriptor: %w", err)
+	}
+	if err := t.endpoints(); err != nil {
+		return fmt.Errorf("usbio: endpoint descriptor: %w", err)
+	}
+	t.device.Speed = t.speed()
+
+	languages, _ := t.io.Languages() // without strings a device works as well
+	text := func(index uint8) string { return t.text(languages, index) }
+	// iManufacturer, iProduct, iSerialNumber (USB 2.0, table 9-8)
+	t.device.Manufacturer, t.device.Product, t.device.Serial = text(descriptor[14]), text(descriptor[15]), text(descriptor[16])
+	t.device.InterfaceName = text(name)
+	return nil
+}
+
+// configuration reads the active configuration's descriptor as the device sends it: firmware keeps class descriptors to
+// itself. Configurations are asked for by index, and known by their value.
+func (t *Transport) configuration() ([]byte, error) {
+	active, err := t.io.ConfigDescriptor()
+	if err != nil {
+		return nil, err
+	}
+	// bNumConfigurations (USB 2.0, table 9-8); wTotalLength, bConfigurationValue (table 9-10)
+	count := min(max(t.device.Descriptor[17], 1), maxConfigurations)
+	for index := uint8(0); index < count; index++ {
+		var header [uefi.USBConfigDescriptorSize]byte
+		n, err := t.descriptor(index, header[:])
+		if err != nil {
+			return nil, err
+		}
+		if n < len(header) || header[1] != usb.TypeConfiguration || header[5] != active[5] {
+			continue
+		}
+		total := min(int(header[2])|int(header[3])<<8, maxConfig)
+		if total < len(header) {
+			return nil, usb.ErrDescriptor
+		}
+		whole := make([]byte, total)
+		if n, err = t.descriptor(index, whole); err != nil {
+			return nil, err
+		}
+		return whole[:n:n], nil
+	}
+	return nil, usb.ErrDescriptor
+}
+
+func (t *Transport) descriptor(index uint8, into []byte) (n int, err error) {
+	setup := usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice, Request: usb.RequestGetDescriptor,
+		Value: usb.TypeConfiguration<<8 | uint16(index), Length: uint16(len(into))}
+	return t.request(&t.control, setup, into, limit{at: time.Now().Add(descriptorLimit)})
+}
+
+// endpoints learns the pipes of the interface in its current setting, as firmware will use them.
+func (t *Transport) endpoints() error {
+	for index := uint8(0); index < maxEndpoints; index++ {
+		d, err := t.io.EndpointDescriptor(index)
+		if err == error(uefi.NotFound) || err == error(uefi.InvalidParameter) && index > 0 {
+			return nil // some firmware numbers no more than 16
+		}
+		if err != nil {
+			return err
+		}
+		// bEndpointAddress, bmAttributes, wMaxPacketSize without the additional transactions (USB 2.0, table 9-13)
+		p := &pipe{kind: usb.TransferType(d[3] & 3), packet: (int(d[4]) | int(d[5])<<8) & 0x7ff}
+		if p.packet > 0 && (p.kind == usb.BulkTransfer || p.kind == usb.InterruptTransfer) {
+			t.pipes[d[2]] = p
+		}
+	}
+	return nil
+}
+
+// Packet sizes that tell a speed (USB 2.0, 5.8.3 and 5.7.3; USB 3.2, 9.6.6).
+const (
+	bulkHigh      = 512
+	bulkSuper     = 1024
+	interruptFull = 64
+)
+
+// speed asks the port, and guesses from the packet sizes where the port cannot be asked: UEFI has no better answer.
+func (t *Transport) speed() usb.Speed {
+	if t.port != nil {
+		s, err := t.port.status()
+		_, root := t.port.(*rootPort)
+		switch {
+		case err != nil || s.Status&portConnected == 0:
+		case root && s.Status&portSuper != 0:
+			return usb.SpeedSuper
+		case s.Status&portHighSpeed != 0:
+			return usb.SpeedHigh
+		case s.Status&portLowSpeed != 0:
+			return usb.SpeedLow
+		case root:
+			return usb.SpeedFull
+		}
+	}
+	for _, p := range t.pipes {
+		switch {
+		case p.kind == usb.BulkTransfer && p.packet == bulkSuper:
+			return usb.SpeedSuper
+		case p.kind == usb.BulkTransfer && p.packet == bulkHigh, p.packet > interruptFull:
+			return usb.SpeedHigh
+		case p.kind == usb.BulkTransfer:
+			return usb.SpeedFull
+		}
+	}
+	return usb.SpeedUnknown
+}
+
+// maxLanguages bounds how many languages are tried for a string (policy).
+const maxLanguages = 4
+
+// text is a string of the device in the first language for which it has one, empty without.
+func (t *Transport) text(languages []uint16, index uint8) string {
+	if index == 0 {
+		return ""
+	}
+	for _, language := range languages[:min(len(languages), maxLanguages)] {
+		if s, err := t.io.String(language, index); err == nil {
+			return s
+		}
+	}
+	return ""
+}

@@ -1,0 +1,290 @@
+// Package usbio is a usb.Transport over EFI_USB_IO_PROTOCOL: one interface of
+// a USB device that firmware has enumerated and goes on to share with its own
+// drivers.
+//
+// Specifications: UEFI 2.11, 17.1 and 17.2 ("UEFI"); Universal Serial Bus
+// Specification 2.0 ("USB 2.0").
+//
+// Firmware's transfers are synchronous: while one runs no goroutine does, and
+// nothing but its own timeout ends it. Therefore no call waits without a limit,
+// and a long wait for data is cut into pieces between which the context is
+// looked at, other goroutines run, and the device's presence is checked.
+package usbio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tamaccid/ccid/usb"
+	"tamaccid/uefi"
+)
+
+// maxTransfer is the most that firmware is asked for in one transfer: xHCI drivers in the field cut a longer one into transfer
+// requests that a short answer never completes.
+const maxTransfer = 65536
+
+// Limits (policy, where no clause is given).
+const (
+	// patience is how long the first wait for data may be. Its end may cut into an answer on its way, of which some
+	// controllers' drivers then lose the beginning, so it is longer than most commands of a card take.
+	patience = 2 * time.Second
+	// piece is how long each later wait is. It asks for a single packet, which cannot be cut.
+	piece = time.Second
+	// silence is how long nothing may have been heard of a device before its presence is checked.
+	silence = time.Second
+	// controlLimit is the end of a control transfer that the caller gave none (USB 2.0, 9.2.6.1: 5 s at most).
+	controlLimit = 5 * time.Second
+	// outLimit is the end of a bulk OUT transfer that the caller gave none.
+	outLimit = 30 * time.Second
+	// clearLimit is for CLEAR_FEATURE, a request without data stage, ten times what the device has (USB 2.0, 9.2.6.4: 50 ms).
+	clearLimit = 500 * time.Millisecond
+)
+
+// ErrUsage is a call that no device can serve: an endpoint that the interface does not have, or a buffer of a wrong size.
+var ErrUsage = errors.New("usbio: no such endpoint or bad buffer size")
+
+// Transport is one interface of one device.
+type Transport struct {
+	io     *uefi.USBIO
+	device usb.Device
+	port   port // nil when it cannot be asked
+	fresh  bool // the port's change bit was clear at first, so that it tells a change
+
+	pipes map[uint8]*pipe
+
+	controlling sync.Mutex // holds control
+	control     uefi.USBTransfer
+
+	probing sync.Mutex // holds probe, probed and port
+	probe   uefi.USBTransfer
+	probed  [2]byte // the answer to GET_STATUS (USB 2.0, 9.4.5)
+
+	heard  atomic.Int64 // when the device was last known to be there, in nanoseconds of the monotonic clock since start
+	start  time.Time
+	gone   atomic.Bool
+	closed atomic.Bool
+}
+
+// pipe is an endpoint other than the control endpoint.
+type pipe struct {
+	transfer uefi.USBTransfer
+	kind     usb.TransferType
+	packet   int
+}
+
+var _ usb.Transport = (*Transport)(nil)
+
+// New is the transport of the interface with that handle, on which the caller has opened EFI_USB_IO_PROTOCOL at address
+// protocol, by driver or for an application exclusively. It reads the descriptors and strings of the device. After Close
+// the caller closes the protocol; firmware must not take it away before.
+func New(controller uefi.Handle, protocol uintptr) (*Transport, error) {
+	return open(uefi.Boot(), controller, protocol)
+}
+
+// firmware is the part of boot services that finds where a device is plugged in.
+type firmware interface {
+	DevicePathOf(h uefi.Handle) uefi.DevicePath
+	LocateDevicePath(guid *uefi.GUID, path uefi.DevicePath) (uefi.Handle, uefi.DevicePath, error)
+	HandleProtocol(h uefi.Handle, guid *uefi.GUID) (uintptr, error)
+}
+
+func open(boot firmware, controller uefi.Handle, protocol uintptr) (*Transport, error) {
+	if protocol == 0 {
+		return nil, uefi.InvalidParameter
+	}
+	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now()}
+	path := boot.DevicePathOf(controller)
+	t.usePort(findPort(boot, path))
+	if err := t.enumerate(path); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Device describes the device.
+func (t *Transport) Device() *usb.Device { return &t.device }
+
+// MaxIn is the largest buffer for In.
+func (t *Transport) MaxIn() int { return maxTransfer }
+
+// Close makes every later call, and a waiting one at its next pause, end with usb.ErrGone. The device is left as it is.
+func (t *Transport) Close() error {
+	t.closed.Store(true)
+	return nil
+}
+
+// ready says why nothing can be transferred.
+func (t *Transport) ready(ctx context.Context) error {
+	if t.gone.Load() || t.closed.Load() {
+		return usb.ErrGone
+	}
+	return ctx.Err()
+}
+
+// Control does one control transfer. UEFI does not tell the length of the data stage. Firmware that reports a short one as an
+// error is understood: n is then what arrived, and one too small in the unlikely case that it ends in fill bytes.
+func (t *Transport) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (n int, err error) {
+	if int(setup.Length) > len(data) {
+		return 0, fmt.Errorf("%w: %d bytes for a data stage of %d", ErrUsage, len(data), setup.Length)
+	}
+	if err := t.ready(ctx); err != nil {
+		return 0, err
+	}
+	t.controlling.Lock()
+	defer t.controlling.Unlock()
+	return t.request(&t.control, setup, data[:setup.Length], newLimit(ctx, timeout, controlLimit))
+}
+
+// fill marks what the device has not written in the buffer of a control transfer: no status word, length or string ends so.
+const fill = 0xed
+
+// certain is how many fill bytes at the end of a buffer nobody sends by chance (policy).
+const certain = 4
+
+// written is how much of data a device has written over fill.
+func written(data []byte) (n int) {
+	for n = len(data); n > 0 && data[n-1] == fill; n-- {
+	}
+	return n
+}
+
+func (t *Transport) request(x *uefi.USBTransfer, setup usb.Setup, data []byte, until limit) (n int, err error) {
+	direction := uefi.USBDataOut
+	switch {
+	case len(data) == 0:
+		direction = uefi.USBNoData
+	case setup.In():
+		direction = uefi.USBDataIn
+		for i := range data {
+			data[i] = fill
+		}
+	}
+	x.Request = uefi.USBRequest{RequestType: setup.RequestType, Request: setup.Request, Value: setup.Value, Index: setup.Index, Length: setup.Length}
+	wait := until.left()
+	if wait <= 0 {
+		return 0, until.expired()
+	}
+	began := time.Now()
+	result, status := t.io.Control(x, direction, milliseconds(wait), data)
+	if status == uefi.DeviceError && result == uefi.USBNoError && direction == uefi.USBDataIn {
+		// The transfer went well and was shorter than setup.Length.
+		n = written(data)
+		clear(data[n:])
+		t.hear()
+		return n, nil
+	}
+	if err := t.outcome(x, status, result, time.Since(began) >= wait, until); err != nil {
+		return 0, err
+	}
+	if n = written(data); direction != uefi.USBDataIn || len(data)-n < certain {
+		return len(data), nil
+	}
+	clear(data[n:]) // firmware that does not count at all
+	return n, nil
+}
+
+// In reads one transfer.
+func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error) {
+	p := t.pipes[endpoint]
+	if p == nil || endpoint&usb.DirIn == 0 || len(buf) == 0 || len(buf) > maxTransfer || len(buf)%p.packet != 0 {
+		return 0, fmt.Errorf("%w: %d bytes from endpoint %#02x", ErrUsage, len(buf), endpoint)
+	}
+	until := newLimit(ctx, timeout, 0)
+	want, wait := buf, patience
+	for {
+		if err := t.ready(ctx); err != nil {
+			return n, err
+		}
+		left := until.left()
+		if left <= 0 {
+			return n, until.expired()
+		}
+		if n > 0 {
+			want, wait = buf[n:], patience // the rest of an answer, which is on its way
+		}
+		got, err := t.stream(p, endpoint, want, min(wait, left), until)
+		n += got
+		switch {
+		case err == nil && (got < len(want) || n == len(buf)):
+			return n, nil // a short packet, or all
+		case err == nil, errors.Is(err, usb.ErrTimeout) && got > 0 && n%p.packet == 0:
+			continue // a first packet: there may be more behind it
+		case !errors.Is(err, usb.ErrTimeout) || n > 0:
+			return n, err
+		}
+		if err := t.stillThere(); err != nil {
+			return n, err
+		}
+		want, wait = buf[:p.packet], piece
+	}
+}
+
+// Out writes one bulk transfer. Where it is longer than firmware takes at once it is cut at a multiple of every packet size,
+// which the device cannot see.
+func (t *Transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error) {
+	p := t.pipes[endpoint]
+	if p == nil || endpoint&usb.DirIn != 0 {
+		return 0, fmt.Errorf("%w: %d bytes to endpoint %#02x", ErrUsage, len(buf), endpoint)
+	}
+	until := newLimit(ctx, timeout, outLimit)
+	if t.quiet() {
+		if err := t.stillThere(); err != nil {
+			return 0, err
+		}
+	}
+	for {
+		if err := t.ready(ctx); err != nil {
+			return n, err
+		}
+		left := until.left()
+		if left <= 0 {
+			return n, until.expired()
+		}
+		want := buf[n:min(len(buf), n+maxTransfer)]
+		got, err := t.stream(p, endpoint, want, left, until)
+		n += got
+		switch {
+		case err != nil:
+			if errors.Is(err, usb.ErrTimeout) {
+				if gone := t.stillThere(); gone != nil {
+					return n, gone
+				}
+			}
+			return n, err
+		case got < len(want):
+			return n, fmt.Errorf("%w: %d bytes of %d written", usb.ErrTransfer, n, len(buf))
+		case n == len(buf):
+			return n, nil
+		}
+	}
+}
+
+// stream does one transfer of firmware's.
+func (t *Transport) stream(p *pipe, endpoint uint8, buf []byte, wait time.Duration, until limit) (n int, err error) {
+	var result uefi.USBResult
+	var status uefi.Status
+	began := time.Now()
+	if p.kind == usb.InterruptTransfer {
+		n, result, status = t.io.Interrupt(&p.transfer, endpoint, milliseconds(wait), buf)
+	} else {
+		n, result, status = t.io.Bulk(&p.transfer, endpoint, milliseconds(wait), buf)
+	}
+	return n, t.outcome(&p.transfer, status, result, time.Since(began) >= wait, until)
+}
+
+// ClearHalt ends a stall. It resets the data toggle on both sides on every controller only when the endpoint is halted on the
+// host's side too, which is so after usb.ErrStall, usb.ErrBabble and usb.ErrTransfer.
+func (t *Transport) ClearHalt(ctx context.Context, endpoint uint8) error {
+	if err := t.ready(ctx); err != nil {
+		return err
+	}
+	t.controlling.Lock()
+	defer t.controlling.Unlock()
+	_, err := t.request(&t.control, usb.Setup{RequestType: usb.DirOut | usb.TypeStandard | usb.ToEndpoint, Request: usb.RequestClearFeature,
+		Value: usb.FeatureEndpointHalt, Index: uint16(endpoint)}, nil, newLimit(ctx, clearLimit, clearLimit))
+	return err
+}
