@@ -45,6 +45,7 @@ type Slot struct {
 	t1    bool
 	conn  io.Writer
 	added bool
+	acks  int // messages that QEMU has taken
 	out   []byte
 	resp  []byte
 }
@@ -180,6 +181,7 @@ func (s *Slot) handle(ctx context.Context, m message) error {
 		if code := uint32(m.body[0])<<24 | uint32(m.body[1])<<16 | uint32(m.body[2])<<8 | uint32(m.body[3]); code != codeSuccess {
 			return fmt.Errorf("vscard: the reader reports error %d", code)
 		}
+		s.acks++
 		if !s.added {
 			s.added = true
 			return s.announce()
