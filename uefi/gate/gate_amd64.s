@@ -26,29 +26,14 @@
 #define F_REGS 184
 #define F_SIZE 248
 
-// cpuinit is the image's entry point:
-// EFI_STATUS (EFIAPI *)(EFI_HANDLE ImageHandle, EFI_SYSTEM_TABLE *SystemTable).
-TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	CX, ·imageHandle(SB)
-	MOVQ	DX, ·systemTable(SB)
-	MOVL	$1, ·inside(SB)
-	LEAQ	·bootstack+const_bootStackSize-16(SB), AX
-	LEAQ	start<>(SB), CX
-	MOVQ	CX, (AX)
-	MOVQ	AX, ·gosp(SB)
-	SUBQ	$8, SP
-	CALL	enter<>(SB)
-	ADDQ	$8, SP
-	MOVL	$0, ·inside(SB)
-	RET
-
-TEXT start<>(SB),NOSPLIT|NOFRAME,$0
+// first is where a runtime starts, on a stack of its own.
+TEXT ·first(SB),NOSPLIT|NOFRAME,$0
 	JMP	_rt0_tamago_start(SB)
 
 // enter goes from firmware to Go: it saves what firmware wants to find again,
-// and continues where Go left, or at start. To its caller on firmware's stack
+// and continues where Go left, or at first. To its caller on firmware's stack
 // it returns when Go leaves, with the status in RAX.
-TEXT enter<>(SB),NOSPLIT|NOFRAME,$0
+TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	SUBQ	$F_SIZE, SP
 	PUSHFQ
 	POPQ	AX
@@ -92,12 +77,12 @@ TEXT enter<>(SB),NOSPLIT|NOFRAME,$0
 	PXOR	X15, X15
 	MOVQ	·gofs(SB), AX
 	TESTQ	AX, AX
-	JZ	first
+	JZ	newborn
 	MOVQ	AX, DX
 	SHRQ	$32, DX
 	MOVL	$MSR_FS_BASE, CX
 	WRMSR
-first:
+newborn:
 	MOVQ	·gosp(SB), SP
 	RET
 
@@ -324,7 +309,7 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	(T_SIZE+8)(SP), AX
 	MOVQ	AX, ·reqArgs(SB)
 	INCL	·reqWord(SB)
-	CALL	enter<>(SB)
+	CALL	·enter(SB)
 	MOVQ	AX, T_STATUS(SP)
 	MOVL	$0, ·inside(SB)
 	MOVQ	T_TPL(SP), CX

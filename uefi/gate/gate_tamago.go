@@ -3,7 +3,6 @@
 package gate
 
 import (
-	"runtime/goos"
 	"unsafe"
 )
 
@@ -29,6 +28,10 @@ const (
 	bootStackSize = 80 << 10 // the runtime claims 64 KiB of it for g0
 	maxFuncs      = 48       // thunks in gate_amd64.s
 	thunkStride   = 16
+
+	// idleSlice is how long an idle image waits at most before it looks up,
+	// in nanoseconds: limits of requests are seen that late (policy).
+	idleSlice = 10_000_000
 )
 
 var (
@@ -107,8 +110,28 @@ func Word(table, offset uintptr) uintptr {
 	return *(*uintptr)(unsafe.Pointer(table + offset))
 }
 
-func init() {
-	goos.Idle = idle
-	goos.Exit = exit
-	traps()
+// pointer makes a pointer of an address that firmware gave.
+func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
+
+var (
+	relaxArgs [4]uintptr
+	// TicksPerMs is the rate of the time stamp counter, set by the board.
+	TicksPerMs uint64 = 1e6
+)
+
+// pause waits ns nanoseconds, on firmware's stack when it is long enough for
+// an interrupt to matter.
+func pause(ns int64) {
+	const short = 2000 // policy: less than the way to firmware and back
+	if ns <= 0 {
+		return
+	}
+	end := TSC() + uint64(ns)*TicksPerMs/1e6
+	if ns < short {
+		for TSC() < end {
+		}
+		return
+	}
+	relaxArgs[0] = uintptr(end)
+	raw(relaxPC(), &relaxArgs[0], 4)
 }

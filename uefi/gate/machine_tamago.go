@@ -1,4 +1,4 @@
-//go:build tamago
+//go:build tamago && linux
 
 package gate
 
@@ -82,30 +82,4 @@ func refresh(addr uintptr) bool {
 	ok := cloneTables(t, fwcr3, levels, physical)
 	flushTLB()
 	return ok
-}
-
-// pointer makes a pointer of an address that firmware gave.
-func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
-
-var (
-	relaxArgs [4]uintptr
-	// TicksPerMs is the rate of the time stamp counter, set by the board.
-	TicksPerMs uint64 = 1e6
-)
-
-// pause waits ns nanoseconds, on firmware's stack when it is long enough for
-// an interrupt to matter.
-func pause(ns int64) {
-	const short = 2000 // policy: less than the way to firmware and back
-	if ns <= 0 {
-		return
-	}
-	end := TSC() + uint64(ns)*TicksPerMs/1e6
-	if ns < short {
-		for TSC() < end {
-		}
-		return
-	}
-	relaxArgs[0] = uintptr(end)
-	raw(relaxPC(), &relaxArgs[0], 4)
 }

@@ -1,4 +1,4 @@
-//go:build tamago
+//go:build tamago && linux
 
 package gate
 
@@ -46,6 +46,12 @@ var (
 	limit    int64   // Nanotime at which the request in progress is given up
 	final    bool    // Exit was called
 )
+
+func init() {
+	goos.Idle = idle
+	goos.Exit = exit
+	traps()
+}
 
 // NewFunc makes f callable by firmware and returns the address for it. The
 // call's status is what f returns; busyStatus is returned at once to a caller
@@ -158,6 +164,5 @@ func idle(until int64) {
 	if serving && now > limit || until == math.MaxInt64 {
 		exit(2)
 	}
-	// policy: look up again at least every 10 ms, so that limit is seen.
-	pause(min(until-now, int64(10*time.Millisecond)))
+	pause(min(until-now, idleSlice))
 }

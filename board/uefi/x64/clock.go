@@ -65,6 +65,16 @@ func nanotime() int64 {
 	return int64(ns)
 }
 
+// ticksOf is how many ticks d nanoseconds take.
+func ticksOf(d int64) uint64 {
+	hi, lo := bits.Mul64(uint64(d), ticks)
+	if hi >= period {
+		return 0
+	}
+	n, _ := bits.Div64(hi, lo, period)
+	return n
+}
+
 // wallClock asks firmware for the time, in nanoseconds since 1970; 0 when it
 // has none. A clock without a time zone is taken for UTC.
 func wallClock() int64 {

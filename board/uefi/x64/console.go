@@ -42,6 +42,9 @@ func printk(c byte) {
 			put('\r')
 		}
 		put(uint16(c))
+		if endsOutput(c) {
+			flushConsole()
+		}
 	case c < 0xc0: // continuation
 		if more == 0 {
 			return

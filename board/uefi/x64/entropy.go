@@ -3,7 +3,6 @@
 package x64
 
 import (
-	"runtime/goos"
 	"unsafe"
 
 	"tamaccid/uefi/gate"
@@ -42,11 +41,11 @@ func initRNG() {
 }
 
 // getRandomData fills b from firmware's generator, or the processor's. A
-// source that fails leaves goos.NoEntropy set: nothing is made up.
+// source that fails is reported: nothing is made up.
 //
 //go:linkname getRandomData runtime/goos.GetRandomData
 func getRandomData(b []byte) {
-	goos.NoEntropy = false
+	noEntropy(false)
 	if rng == 0 {
 		out = [2]uint64{}
 		if call(boot(bsLocateProtocol), address(&rngGUID), 0, address(&out), 0) == 0 {
@@ -56,7 +55,7 @@ func getRandomData(b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), len(rngArray))
 		if !fill() {
-			goos.NoEntropy = true
+			noEntropy(true)
 			return
 		}
 		copy(b[:n], rngArray[:])

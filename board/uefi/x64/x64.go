@@ -13,7 +13,6 @@
 package x64
 
 import (
-	"runtime/goos"
 	"unsafe"
 
 	"tamaccid/uefi/gate"
@@ -27,8 +26,6 @@ const (
 	stRuntime = 88
 	stBoot    = 96
 
-	bsAllocatePages  = 40
-	bsFreePages      = 48
 	bsHandleProtocol = 152
 	bsStall          = 248
 	bsLocateProtocol = 320
@@ -37,26 +34,9 @@ const (
 
 	textOutputString = 8
 
-	pageSize             = 4096
-	allocateMaxAddress   = 1 // EFI_ALLOCATE_TYPE
-	bootServicesData     = 4 // EFI_MEMORY_TYPE
-	bootServicesCode     = 3
-	loadedImageCodeType  = 80 // EFI_LOADED_IMAGE_PROTOCOL, 9.1
-	runtimeAddressLimit  = 1<<36 - 1
-	defaultMemoryAllowed = 512 << 20 // policy, for an application
+	bootServicesCode    = 3
+	loadedImageCodeType = 80 // EFI_LOADED_IMAGE_PROTOCOL, 9.1
 )
-
-//go:linkname ramSize runtime/goos.RamSize
-var ramSize uint = defaultMemoryAllowed
-
-//go:linkname memAlloc runtime/goos.MemAlloc
-var memAlloc func(n uintptr) uintptr = allocatePages
-
-//go:linkname memFree runtime/goos.MemFree
-var memFree func(p, n uintptr) = freePages
-
-//go:linkname flush runtime/goos.Flush
-var flush func() = flushConsole
 
 // The hooks run in the dispatcher: what they hand to firmware lies here.
 var (
@@ -73,20 +53,6 @@ func call(fn, a, b, c, d uintptr) uintptr {
 	return gate.Raw(fn, &args)
 }
 
-// allocatePages takes memory from firmware, below what the runtime's tables
-// reach.
-func allocatePages(n uintptr) uintptr {
-	out[0] = runtimeAddressLimit
-	if call(boot(bsAllocatePages), allocateMaxAddress, bootServicesData, n/pageSize, address(&out)) != 0 {
-		return 0
-	}
-	return uintptr(out[0])
-}
-
-func freePages(p, n uintptr) {
-	call(boot(bsFreePages), p, n/pageSize, 0, 0)
-}
-
 func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
 
 //go:linkname hwinit0 runtime/goos.Hwinit0
@@ -94,6 +60,6 @@ func hwinit0() { initClock() }
 
 //go:linkname hwinit1 runtime/goos.Hwinit1
 func hwinit1() {
-	goos.WallOffset = wallClock() - nanotime()
+	setWall(wallClock() - nanotime())
 	initConsole()
 }

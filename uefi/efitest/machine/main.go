@@ -110,7 +110,7 @@ func garbage() error {
 	for i := range 100_000 {
 		kept[i%len(kept)] = make([]byte, 1000)
 	}
-	if m := runtime.BareMemory(); m.Now > 16<<20 {
+	if m := runtime.BareMemory(); m.Now > 32<<20 {
 		return fmt.Errorf("%d bytes in use", m.Now)
 	}
 	return nil
