@@ -38,7 +38,6 @@ var (
 	GroupAfterReadyToBoot       = MustGUID("3a2a00ad-98b9-4cdf-a478-702777f1c10b")
 	GroupMemoryMapChange        = MustGUID("78bee926-692f-48fd-9edb-01422ef0d7ab")
 	GroupVirtualAddressChange   = MustGUID("13fa7698-c831-49c7-87ea-8f43fcc25196")
-	GroupResetSystem            = MustGUID("62da6a56-13fb-485a-a8da-a3dd7912cb6b")
 )
 
 // CloseEvent removes the event and frees it (UEFI 2.11, 7.1.3).
