@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"tamaccid/sclib"
+	"tamaccid/sclib/iso7816"
+)
+
+// aid is the identifier of the "Hello world!" applet.
+var aid = []byte{0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+
+// errNoText says that the applet answered, but not with its text.
+var errNoText = errors.New("the card answered without a text")
+
+// run finds a card, asks it for its text and shows the conversation on w.
+func run(ctx context.Context, w io.Writer, sc *sclib.Context) (err error) {
+	card, err := connect(ctx, sc)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if end := card.Disconnect(sclib.LeaveCard); err == nil {
+			err = end
+		}
+	}()
+	status, err := card.Status(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Reader: %s\n", printable(status.Reader))
+	fmt.Fprintf(w, "ATR:    % X\n", status.ATR)
+
+	if _, err := exchange(ctx, w, card, iso7816.Select(aid)); err != nil {
+		return err
+	}
+	text, err := exchange(ctx, w, card, iso7816.Command{}) // 00 00 00 00 is all that the applet knows
+	if err != nil {
+		return err
+	}
+	if len(text) == 0 {
+		return errNoText
+	}
+	fmt.Fprintf(w, "Text:   %s\n", printable(string(text)))
+	return nil
+}
+
+// connect connects to the first card that answers.
+func connect(ctx context.Context, sc *sclib.Context) (*sclib.Card, error) {
+	readers, err := sc.ListReaders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var failure error
+	for _, reader := range readers {
+		card, err := sc.Connect(ctx, reader, sclib.ShareShared, sclib.ProtocolAny)
+		if err == nil {
+			return card, nil
+		}
+		// A card that does not answer says more than a reader without one.
+		if failure == nil || errors.Is(failure, sclib.ErrNoCard) {
+			failure = err
+		}
+	}
+	return nil, failure
+}
+
+// exchange sends a command and shows it and the answer. A status word other than 90 00 is an error.
+func exchange(ctx context.Context, w io.Writer, card *sclib.Card, command iso7816.Command) ([]byte, error) {
+	sent, err := command.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(w, "C-APDU: % X\n", sent)
+	answer, err := card.Transmit(ctx, sent)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(w, "R-APDU: % X\n", answer)
+	response, err := iso7816.ParseResponse(answer)
+	if err != nil {
+		return nil, err
+	}
+	if response.SW != iso7816.SWSuccess {
+		return nil, response.SW
+	}
+	return response.Data, nil
+}
+
+// printable shows what a card or reader says without letting it control the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return '.'
+		}
+		return r
+	}, text)
+}
+
+// advice says what went wrong and what to do next.
+func advice(err error) string {
+	const again = " and run this again."
+	var sw iso7816.StatusWord
+	switch {
+	case errors.Is(err, sclib.ErrNoReaders):
+		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," + again
+	case errors.Is(err, sclib.ErrNoService):
+		return "There is no smart card service: " + err.Error() + ".\nStart it" + again
+	case errors.Is(err, sclib.ErrRemovedCard):
+		return "The card was removed.\nInsert it, leave it in the reader" + again
+	case errors.Is(err, sclib.ErrNoCard):
+		return "There is no card in the reader.\nInsert a card with the \"Hello world!\" applet" + again
+	case errors.Is(err, sclib.ErrReaderUnavailable):
+		return "The reader was unplugged.\nPlug it in" + again
+	case errors.Is(err, sclib.ErrSharing):
+		return "Another program is using the reader.\nEnd that program, or unplug the reader and plug it in," + again
+	case errors.Is(err, sclib.ErrUnresponsiveCard):
+		return "The card does not answer.\nInsert it the right way round, or try another card," + again
+	case errors.As(err, &sw):
+		return "The card refused with " + sw.Error() + ".\nInsert a card with the \"Hello world!\" applet" + again
+	}
+	return "It failed: " + err.Error() + ".\nTake the card out, insert it" + again
+}
