@@ -1,0 +1,168 @@
+package usbio
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"tamaccid/ccid/usb"
+	"tamaccid/uefi"
+)
+
+func TestRootPort(t *testing.T) {
+	const connected = portConnected | 0x0002 | portHighSpeed
+	for _, c := range []struct {
+		name  string
+		first uefi.USBPortStatus // when the transport is opened
+		later uefi.USBPortStatus // when its first wait has ended
+		err   error
+	}{
+		{name: "the device is there", first: uefi.USBPortStatus{Status: connected}, later: uefi.USBPortStatus{Status: connected}, err: usb.ErrTimeout},
+		{name: "the device has been removed", first: uefi.USBPortStatus{Status: connected}, later: uefi.USBPortStatus{Status: 0x100, Change: 1}, err: usb.ErrGone},
+		{name: "the device has been replaced", first: uefi.USBPortStatus{Status: connected}, later: uefi.USBPortStatus{Status: connected, Change: 1}, err: usb.ErrGone},
+		{name: "firmware never clears the change", first: uefi.USBPortStatus{Status: connected, Change: 1}, later: uefi.USBPortStatus{Status: connected, Change: 1}, err: usb.ErrTimeout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := reader(t)
+				state := c.first
+				f.root(func() uefi.USBPortStatus { return state })
+				tr := f.open()
+				if tr.Device().Speed != usb.SpeedHigh {
+					t.Errorf("speed %v", tr.Device().Speed)
+				}
+				state = c.later
+				f.streams = []answer{silent}
+				if _, err := tr.In(bg, 0x82, make([]byte, 64), 2*time.Second); err != c.err && c.err != usb.ErrTimeout {
+					t.Errorf("In that ended at its limit: %v", err)
+				}
+				f.streams = []answer{silent, silent}
+				_, err := tr.In(bg, 0x82, make([]byte, 64), 2500*time.Millisecond)
+				if !errors.Is(err, c.err) {
+					t.Errorf("got %v, want %v", err, c.err)
+				}
+			})
+		})
+	}
+}
+
+func TestGoneIsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := reader(t)
+		state := uefi.USBPortStatus{Status: portConnected}
+		f.root(func() uefi.USBPortStatus { return state })
+		tr := f.open()
+		time.Sleep(2 * silence)
+		state.Status = 0
+		// A message to a device that has been quiet is not sent before the port has been asked.
+		if _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); err != usb.ErrGone {
+			t.Error(err)
+		}
+		state.Status = portConnected
+		if _, err := tr.In(bg, 0x82, make([]byte, 64), time.Second); err != usb.ErrGone {
+			t.Error(err)
+		}
+		if len(f.log) != 0 {
+			t.Errorf("firmware saw %q", f.log)
+		}
+	})
+}
+
+func TestPortOfAnExternalHub(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub, f := reader(t), reader(t)
+		status := []byte{0x03, 0x00, 0x00, 0x00}
+		hub.control = func(uefi.USBRequest, []byte) answer { return answer{data: status} }
+		nodes, _ := hub.path.Nodes()
+		f.path = path(t, append(nodes, uefi.Node{Type: 3, SubType: 5, Data: []byte{3, 0}})...)
+		f.hosts[uefi.USBIOGUID.String()+string(hub.path)] = 9
+		f.addrs[9] = uintptr(unsafe.Pointer(hub.table))
+		tr := f.open()
+		hub.log = nil
+		time.Sleep(2 * silence)
+		status = []byte{0x00, 0x01, 0x01, 0x00}
+		if _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); err != usb.ErrGone {
+			t.Error(err)
+		}
+		if want := []string{"control a3 00 0000 0004 4 in 500 ms"}; !slices.Equal(hub.log, want) {
+			t.Errorf("the hub saw %q, want %q", hub.log, want)
+		}
+	})
+}
+
+func TestHubThatIsGoneIsNotCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := reader(t)
+		asked := 0
+		f.root(func() uefi.USBPortStatus { asked++; return uefi.USBPortStatus{Status: portConnected} })
+		tr := f.open()
+		asked = 0
+		delete(f.addrs, 7)
+		f.control = func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} }
+		if tr.present() != there || asked != 0 {
+			t.Errorf("the port was asked %d times", asked)
+		}
+	})
+}
+
+func TestEnumerate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(f *fake)
+		check  func(d *usb.Device) bool
+		err    error
+	}{
+		{name: "a reader", change: func(f *fake) {}, check: func(d *usb.Device) bool {
+			return d.Manufacturer == "QEMU" && d.Product == "Reader" && d.Serial == "1" && d.InterfaceName == "CCID" &&
+				d.Speed == usb.SpeedFull && len(d.Config) == 93 && d.Path == "Acpi(0x00000000,0x0)/Pci(0x4,0x0)/USB(0x1,0x0)"
+		}},
+		{name: "strings in the second language only", change: func(f *fake) { f.languages = []uint16{0x0407, 0x0409} },
+			check: func(d *usb.Device) bool { return d.Product == "Reader" }},
+		{name: "no languages", change: func(f *fake) { f.languages = nil }, check: func(d *usb.Device) bool { return d.Product == "" }},
+		{name: "no device path", change: func(f *fake) { f.path = nil }, check: func(d *usb.Device) bool { return d.Path == "" && d.Product == "Reader" }},
+		{name: "the second configuration is active", change: func(f *fake) {
+			other := bytes.Clone(f.configs[0])
+			other[5] = 7
+			f.configs = [][]byte{other, f.configs[0]}
+			f.device[17] = 2
+		}, check: func(d *usb.Device) bool { return d.Config[5] == 1 }},
+		{name: "an alternate setting of another interface", change: func(f *fake) { f.setting[2], f.setting[3] = 3, 2 },
+			check: func(d *usb.Device) bool { return d.Interface == 3 && d.AltSetting == 2 }},
+		{name: "a configuration that is shorter than it claims", change: func(f *fake) { f.configs[0][2] = 200 },
+			check: func(d *usb.Device) bool { return len(d.Config) == 93 }},
+		{name: "a configuration that claims 64 KiB", change: func(f *fake) { f.configs[0][2], f.configs[0][3] = 0xff, 0xff },
+			check: func(d *usb.Device) bool { return len(d.Config) == 93 }},
+		{name: "a configuration that claims to be shorter than its head", change: func(f *fake) { f.configs[0][2] = 8 }, err: usb.ErrDescriptor},
+		{name: "no configuration has the active value", change: func(f *fake) { f.configs[0][5] = 7 }, err: usb.ErrDescriptor},
+		{name: "255 configurations", change: func(f *fake) { f.device[17] = 255; f.configs[0][5] = 7 }, err: usb.ErrStall},
+		{name: "a configuration of two bytes", change: func(f *fake) { f.configs[0] = f.configs[0][:2] }, err: usb.ErrDescriptor},
+		{name: "more endpoints than there can be", change: func(f *fake) {
+			for range 300 {
+				f.endpoints = append(f.endpoints, f.endpoints[0])
+			}
+		}, check: func(d *usb.Device) bool { return true }},
+		{name: "an endpoint with packets of no bytes", change: func(f *fake) { f.endpoints[1][4] = 0 }, check: func(d *usb.Device) bool { return true }},
+		{name: "high speed, by its packets", change: func(f *fake) { f.endpoints[1][4], f.endpoints[1][5], f.endpoints[2][4], f.endpoints[2][5] = 0, 2, 0, 2 },
+			check: func(d *usb.Device) bool { return d.Speed == usb.SpeedHigh }},
+		{name: "a reader without bulk endpoints", change: func(f *fake) { f.endpoints = nil },
+			check: func(d *usb.Device) bool { return d.Speed == usb.SpeedUnknown }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := reader(t)
+				c.change(f)
+				tr, err := open(f, 1, uintptr(unsafe.Pointer(f.table)))
+				if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+					t.Fatalf("error %v, want %v", err, c.err)
+				}
+				if err == nil && !c.check(tr.Device()) {
+					t.Errorf("%+v", tr.Device())
+				}
+			})
+		})
+	}
+}
