@@ -1,0 +1,77 @@
+package ccid
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"tamaccid/ccid/usb"
+)
+
+// echoTransport is the cheapest reader there is: it answers every command with 90 00, or with what power-on needs.
+type echoTransport struct {
+	fake
+	n int
+	b [64]byte
+}
+
+func (e *echoTransport) Out(_ context.Context, _ uint8, b []byte, _ time.Duration) (int, error) {
+	t := messageType(b[0])
+	e.n = headerSize
+	switch t {
+	case msgIccPowerOn:
+		e.n += copy(e.b[headerSize:], atrT0)
+	case msgXfrBlock:
+		e.b[headerSize], e.b[headerSize+1] = 0x90, 0
+		e.n += 2
+	}
+	putHeader(e.b[:], t.reply(), e.n-headerSize, b[5], b[6], [3]byte{})
+	return len(b), nil
+}
+
+func (e *echoTransport) In(_ context.Context, _ uint8, buf []byte, _ time.Duration) (int, error) {
+	return copy(buf, e.b[:e.n]), nil
+}
+
+var _ usb.Transport = (*echoTransport)(nil)
+
+func benchSlot(tb testing.TB, level Features) *Slot {
+	e := &echoTransport{fake: *newFake(class(level|FeatureAutoParameters), nil)}
+	r, err := Open(context.Background(), e, Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := r.Slots()[0]
+	if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+var caseThree = []byte{0, 0xA4, 4, 0, 10, 0xA0, 0, 0, 0, 0x62, 3, 1, 12, 6, 1}
+
+// BenchmarkTransmitShort is a short APDU through the driver, without any reader's time.
+func BenchmarkTransmitShort(b *testing.B) {
+	s := benchSlot(b, FeatureShortAPDU)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var r [258]byte
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Transmit(ctx, caseThree, r[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTransmitTPDU is the same with T=0 in the driver.
+func BenchmarkTransmitTPDU(b *testing.B) {
+	s := benchSlot(b, FeatureTPDU)
+	var r [258]byte
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Transmit(context.Background(), caseThree, r[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package ccid
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+)
+
+// errWrongMode is the code with which two readers refuse a card because they are in another mode than ISO's.
+const errWrongMode = 0xBB
+
+// isoMode switches them (the quirk table's ISOMode).
+func (s *Slot) isoMode(ctx context.Context) error {
+	_, err := s.escape(ctx, []byte{0x1F, 0x01})
+	return err
+}
+
+// escape sends a vendor command to the reader (CCID 1.1, 6.1.8). The answer is a view.
+func (s *Slot) escape(ctx context.Context, in []byte) ([]byte, error) {
+	if len(in) > s.r.maxPayload {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, len(in))
+	}
+	n := copy(s.out[headerSize:], in)
+	a, err := s.exec(ctx, command{typ: msgEscape, n: n, want: s.r.maxPayload, wait: s.r.timing.Escape})
+	if err != nil {
+		return nil, err
+	}
+	return a.data, nil
+}
+
+// mayEscape applies the escape policy.
+func (s *Slot) mayEscape(in []byte) error {
+	switch s.r.o.Escape {
+	case EscapeAlways:
+		return nil
+	case EscapeListed:
+		for _, rule := range s.r.quirk.escapes {
+			if bytes.HasPrefix(in, rule.prefix) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrDenied, s.name)
+}
+
+// Values of bFunction (CCID 1.1, 6.1.12).
+const mechanicalDoEject = 2
+
+// mechanical moves the card (CCID 1.1, 6.1.12).
+func (s *Slot) mechanical(ctx context.Context, function byte) error {
+	_, err := s.exec(ctx, command{typ: msgMechanical, p: [3]byte{function}, wait: s.r.timing.Power})
+	return err
+}

@@ -1,0 +1,135 @@
+package ccid
+
+import (
+	"context"
+	"fmt"
+
+	"tamaccid/ccid/apdu"
+)
+
+// Chaining of APDUs that are longer than a message (CCID 1.1, 6.1.4 and 6.2.1).
+//
+//	state      sent                             answered by            next
+//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10   the next part, 2 (ends) when it is the last
+//	           (goes on)                        0, with data           end: the card has refused half-way
+//	sent       0 (whole) or 2 (ends)            0 or 2                 end
+//	                                            1 or 3                 receiving
+//	receiving  empty, 0x10                      2 or 0                 end
+//	                                            1, 3, 0x10             receiving; at most maxEmptyParts without data
+//
+// Anything else leaves the slot stale, so that the abort sequence ends the reader's half-finished chain before the next command.
+const (
+	levelWhole    = 0x0000
+	levelBegins   = 0x0001
+	levelEnds     = 0x0002
+	levelGoesOn   = 0x0003
+	levelContinue = 0x0010
+
+	chainWhole    = 0x00
+	chainBegins   = 0x01
+	chainEnds     = 0x02
+	chainGoesOn   = 0x03
+	chainContinue = 0x10
+)
+
+// statusSize is SW1 and SW2.
+const statusSize = 2
+
+// maxEmptyParts bounds parts of a response without data (policy).
+const maxEmptyParts = 16
+
+// transmitAPDU exchanges an APDU with a reader that runs the protocol itself.
+func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte) (int, error) {
+	room := s.r.maxPayload
+	if len(capdu) > room && (s.r.level != LevelExtendedAPDU || room == 0) {
+		return 0, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, len(capdu), room)
+	}
+	a, whole, err := s.sendParts(ctx, p, capdu, len(rapdu))
+	if err != nil {
+		return 0, err
+	}
+	n, empty := 0, 0
+	for {
+		if n < len(rapdu) {
+			copy(rapdu[n:], a.data)
+		}
+		n += len(a.data)
+		last := a.last
+		clear(a.data)
+		switch {
+		case whole || last == chainWhole || last == chainEnds:
+			return finish(n, len(rapdu))
+		case last != chainBegins && last != chainGoesOn && last != chainContinue:
+			s.stale = true
+			return 0, fmt.Errorf("%w: chain parameter %#02x", ErrProtocol, last)
+		}
+		if len(a.data) == 0 {
+			empty++
+		}
+		if n > apdu.MaxResponse || empty > maxEmptyParts {
+			s.stale = true
+			return 0, fmt.Errorf("%w: response does not end", ErrProtocol)
+		}
+		want := min(room, max(0, len(rapdu)-n))
+		if a, err = s.xfr(ctx, 0, 0, levelContinue, want, s.apduWait(p, room)); err != nil {
+			s.stale = true
+			return 0, err
+		}
+	}
+}
+
+// finish checks the length of a whole response.
+func finish(n, room int) (int, error) {
+	switch {
+	case n < statusSize:
+		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, n)
+	case n > room:
+		return 0, &ShortBufferError{Need: n}
+	}
+	return n, nil
+}
+
+// sendParts sends a command in as many messages as it needs, and returns the answer to the last. Whole says that the response is
+// complete whatever its chain parameter: readers of short APDUs do not chain, and put anything there.
+func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRoom int) (a answer, whole bool, err error) {
+	room := s.r.maxPayload
+	want := min(answerRoom, room)
+	level := uint16(levelWhole)
+	for begun := false; ; begun = true {
+		part := capdu[:min(len(capdu), room)]
+		capdu = capdu[len(part):]
+		switch {
+		case len(capdu) > 0 && !begun:
+			level = levelBegins
+		case len(capdu) > 0:
+			level = levelGoesOn
+		case begun:
+			level = levelEnds
+		}
+		n := copy(s.out[headerSize:], part)
+		wait := s.apduWait(p, n+room)
+		if asksUser(part) {
+			wait = max(wait, s.r.timing.Long)
+		}
+		if a, err = s.xfr(ctx, n, 0, level, want, wait); err != nil {
+			s.stale = s.stale || level != levelWhole
+			return a, false, err
+		}
+		if len(capdu) == 0 {
+			return a, s.r.level == LevelShortAPDU, nil
+		}
+		if len(a.data) > 0 && a.last == chainWhole {
+			return a, true, nil
+		}
+		if a.last != chainContinue && a.last != chainWhole {
+			s.stale = true
+			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol, a.last)
+		}
+	}
+}
+
+// asksUser says whether a command is the pseudo APDU that makes the reader ask the user for a PIN (PC/SC part 10, amendment 1: CLA
+// FF, INS C2, P1 01).
+func asksUser(capdu []byte) bool {
+	return len(capdu) > 3 && capdu[0] == 0xFF && capdu[1] == 0xC2 && capdu[2] == 0x01
+}

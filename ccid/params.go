@@ -1,0 +1,171 @@
+package ccid
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"tamaccid/ccid/atr"
+)
+
+// parameters is the protocol data structure of a slot (CCID 1.1, 6.1.7 and 6.2.3).
+type parameters struct {
+	known     bool
+	protocol  Protocol
+	fidi      uint8
+	crc       bool
+	inverse   bool
+	guard     uint8
+	wait      uint8 // T=0: WI; T=1: BWI and CWI
+	clockStop uint8
+	ifsc      uint8
+	nad       uint8
+}
+
+// Lengths of the protocol data structures (CCID 1.1, 6.1.7).
+const (
+	paramsSizeT0 = 5
+	paramsSizeT1 = 7
+)
+
+// Bits of bmTCCKST0 and bmTCCKST1 (CCID 1.1, 6.1.7).
+const (
+	tcckInverse = 0x02
+	tcckT1      = 0x10
+	tcckCRC     = 0x01
+)
+
+// append writes the structure.
+func (p parameters) append(dst []byte) []byte {
+	flags := byte(0)
+	if p.inverse {
+		flags |= tcckInverse
+	}
+	if p.protocol == T0 {
+		return append(dst, p.fidi, flags, p.guard, p.wait, p.clockStop)
+	}
+	flags |= tcckT1
+	if p.crc {
+		flags |= tcckCRC
+	}
+	return append(dst, p.fidi, flags, p.guard, p.wait, p.clockStop, p.ifsc, p.nad)
+}
+
+// parseParameters reads the structure. The protocol number and the length must agree: readers exist that answer one protocol
+// with the other's structure, and some that answer with none.
+func parseParameters(number uint8, b []byte) (parameters, bool) {
+	p := parameters{known: true, protocol: protocolOf(number)}
+	switch {
+	case p.protocol == T0 && len(b) == paramsSizeT0:
+	case p.protocol == T1 && len(b) == paramsSizeT1:
+		p.crc = b[1]&tcckCRC != 0
+		p.ifsc, p.nad = b[5], b[6]
+	default:
+		return parameters{}, false
+	}
+	p.fidi, p.inverse, p.guard, p.wait, p.clockStop = b[0], b[1]&tcckInverse != 0, b[2], b[3], b[4]
+	return p, true
+}
+
+// wanted are the parameters that the card asks for, at a speed.
+func wanted(p Protocol, i atr.Info, fidi uint8, stop uint8) parameters {
+	w := parameters{
+		known: true, protocol: p, fidi: fidi, inverse: i.Inverse, guard: i.ExtraGuard, wait: i.WI, clockStop: stop,
+	}
+	if p == T1 {
+		w.wait = i.BWI<<4 | i.CWI
+		w.crc, w.ifsc = i.CRC, i.IFSC
+	}
+	return w
+}
+
+// adopt makes the slot's waits follow from parameters.
+func (s *Slot) adopt(p parameters) {
+	s.params = p
+	s.line.FiDi, s.line.ExtraGuard = p.fidi, p.guard
+	if p.protocol == T1 {
+		s.line.BWI, s.line.CWI = p.wait>>4, p.wait&0x0F
+	} else {
+		s.line.WI = p.wait
+	}
+}
+
+// getParameters asks for the parameters in force (CCID 1.1, 6.1.5). Not every reader can tell.
+func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
+	a, err := s.exec(ctx, command{typ: msgGetParameters, want: paramsSizeT1, wait: s.r.timing.Answer, repeat: true})
+	if err != nil {
+		if _, ok := err.(*SlotError); ok {
+			return parameters{}, false, s.gone(err)
+		}
+		return parameters{}, false, err
+	}
+	p, ok := parseParameters(a.last, a.data)
+	return p, ok, nil
+}
+
+// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader that does not know the command,
+// or that dislikes one value, keeps its own: that is no error here.
+func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
+	n := len(p.append(s.out[headerSize:headerSize]))
+	a, err := s.exec(ctx, command{
+		typ: msgSetParameters, p: [3]byte{p.protocol.number()}, n: n, want: paramsSizeT1, wait: s.r.timing.Power, repeat: true,
+	})
+	if e, ok := err.(*SlotError); ok {
+		if err := s.gone(err); err != nil {
+			return 0, err
+		}
+		if e.Code == errCommandNotSupported {
+			s.adopt(p)
+			return 0, nil
+		}
+		if e.Code <= errOffsetLast {
+			return int(e.Code), nil
+		}
+		return 0, e
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.adopt(p)
+	if got, ok := parseParameters(a.last, a.data); ok {
+		if got.protocol != p.protocol {
+			return 0, fmt.Errorf("%w: reader stays with %v", ErrNoProtocol, got.protocol)
+		}
+		s.adopt(got)
+	}
+	return 0, nil
+}
+
+// gone tells a failure that means that the card is not there any more from one that only refuses a command.
+func (s *Slot) gone(err error) error {
+	if e, ok := err.(*SlotError); ok && e.Status&iccStatusMask == iccAbsent {
+		return err
+	}
+	return nil
+}
+
+// rateClockSize is the length of the data of SetDataRateAndClockFrequency (CCID 1.1, 6.1.14).
+const rateClockSize = 8
+
+// setDataRate tells a reader that does not derive it from the parameters how fast the card is (CCID 1.1, 6.1.14). Readers that
+// do not know the command are those that do derive it.
+func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
+	b := s.out[headerSize : headerSize+rateClockSize]
+	binary.LittleEndian.PutUint32(b, clock)
+	binary.LittleEndian.PutUint32(b[4:], rate)
+	a, err := s.exec(ctx, command{
+		typ: msgSetDataRateClock, n: rateClockSize, want: rateClockSize, wait: s.r.timing.Answer, repeat: true,
+	})
+	if _, ok := err.(*SlotError); ok {
+		return s.gone(err)
+	}
+	if err != nil {
+		return err
+	}
+	if len(a.data) >= rateClockSize {
+		if clock := binary.LittleEndian.Uint32(a.data); clock != 0 {
+			s.line.Clock = clock
+		}
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package ccid
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"tamaccid/ccid/atr"
+)
+
+// PowerOn resets the card cold and returns its answer to reset. Any protocol agreed on before is void: Connect does this and
+// the negotiation in one.
+func (s *Slot) PowerOn(ctx context.Context) ([]byte, error) { return s.reset(ctx, true) }
+
+// WarmReset resets the card without taking its power away; a card that is not powered is reset cold.
+func (s *Slot) WarmReset(ctx context.Context) ([]byte, error) { return s.reset(ctx, false) }
+
+func (s *Slot) reset(ctx context.Context, cold bool) ([]byte, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	if err := s.activate(ctx, cold); err != nil {
+		return nil, err
+	}
+	return s.ATR(), nil
+}
+
+// PowerOff takes the card's power away. An empty slot is no error.
+func (s *Slot) PowerOff(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.deactivate(ctx)
+}
+
+// deactivate sends IccPowerOff (CCID 1.1, 6.1.2).
+func (s *Slot) deactivate(ctx context.Context) error {
+	_, err := s.exec(ctx, command{typ: msgIccPowerOff, wait: s.r.timing.Answer, repeat: true})
+	s.mu.Lock()
+	s.forget()
+	s.swapped = false
+	s.mu.Unlock()
+	if e, ok := err.(*SlotError); ok && e.Status&iccStatusMask != iccActive {
+		return nil // there was nothing to switch off
+	}
+	return err
+}
+
+// voltages is the order to try. A reader that chooses itself is asked once (CCID 1.1, 6.1.1).
+func (s *Slot) voltages() []Voltage {
+	f := s.r.class.Features
+	if f.Has(FeatureAutoVoltage) || f.Has(FeatureAutoActivation) {
+		return []Voltage{VoltageAuto}
+	}
+	order := s.r.o.Voltages
+	if len(order) == 0 {
+		order = []Voltage{Voltage5, Voltage1v8, Voltage3}
+	}
+	var list []Voltage
+	for _, v := range order {
+		if s.r.supplies(v) {
+			list = append(list, v)
+		}
+	}
+	if len(list) == 0 { // the descriptor or the caller names none that exists
+		return []Voltage{Voltage5}
+	}
+	return list
+}
+
+// supplies says whether the reader has a voltage.
+func (r *Reader) supplies(v Voltage) bool {
+	switch v {
+	case Voltage5:
+		return r.class.VoltageSupport&volt50 != 0
+	case Voltage3:
+		return r.class.VoltageSupport&volt30 != 0
+	case Voltage1v8:
+		return r.class.VoltageSupport&volt18 != 0
+	}
+	return false
+}
+
+// activate resets the card and takes its answer. The caller holds the slot.
+func (s *Slot) activate(ctx context.Context, cold bool) error {
+	if err := s.r.checkNotifications(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	warm := !cold && s.powered
+	s.hardware = false
+	s.mu.Unlock()
+	if warm {
+		return s.answerToReset(ctx, s.power)
+	}
+	if err := s.deactivate(ctx); err != nil {
+		return err
+	}
+	var err error
+	for i, v := range s.voltages() {
+		if i > 0 {
+			if err := s.deactivate(ctx); err != nil {
+				return err
+			}
+		}
+		if err = s.answerToReset(ctx, v); err == nil {
+			return s.matchClass(ctx, v)
+		}
+		if !tryOtherVoltage(err) {
+			break
+		}
+	}
+	return err
+}
+
+// tryOtherVoltage says whether a failed activation may be the voltage's fault.
+func tryOtherVoltage(err error) bool {
+	var e *SlotError
+	if errors.Is(err, ErrBadATR) {
+		return true
+	}
+	if !errors.As(err, &e) || errors.Is(err, ErrNoCard) {
+		return false
+	}
+	switch e.Code {
+	case errMute, errParity, errHardware, errBadTS, errBadTCK, errProtocolNotSupported, errClassNotSupported, errOffsetPower:
+		return true
+	}
+	return false
+}
+
+// matchClass activates the card anew when it says, by its class indicator, that it is not made for the voltage that it got
+// (ISO/IEC 7816-3:2006, 6.2.4).
+func (s *Slot) matchClass(ctx context.Context, used Voltage) error {
+	if used == VoltageAuto || !s.info.HasClasses || s.info.Classes&classOf(used) != 0 {
+		return nil
+	}
+	for _, v := range [...]Voltage{Voltage5, Voltage3, Voltage1v8} {
+		if s.info.Classes&classOf(v) == 0 || !s.r.supplies(v) {
+			continue
+		}
+		if err := s.deactivate(ctx); err != nil {
+			return err
+		}
+		return s.answerToReset(ctx, v)
+	}
+	return nil // the reader has none that the card likes better
+}
+
+func classOf(v Voltage) uint8 {
+	switch v {
+	case Voltage5:
+		return atr.ClassA
+	case Voltage3:
+		return atr.ClassB
+	case Voltage1v8:
+		return atr.ClassC
+	}
+	return 0
+}
+
+// answerToReset sends IccPowerOn (CCID 1.1, 6.1.1) and takes what the card says. An answer whose check character is wrong, or
+// that ends too early, gets one more reset: a damaged answer differs then. One that comes twice the same is the card's own
+// mistake, and is taken as it is; such cards exist, and every stack so far has worked with them.
+func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
+	first, err := s.iccPowerOn(ctx, v)
+	if err != nil {
+		return err
+	}
+	a, parseErr := atr.Parse(first.Bytes())
+	if !sound(&a, parseErr) {
+		second, err := s.iccPowerOn(ctx, v)
+		if err != nil {
+			return err
+		}
+		b, secondErr := atr.Parse(second.Bytes())
+		same := bytes.Equal(first.Bytes(), second.Bytes())
+		if !sound(&b, secondErr) && (!same || parseErr != nil && !errors.Is(parseErr, atr.ErrTruncated)) {
+			s.mu.Lock()
+			s.powered = false
+			s.mu.Unlock()
+			return fmt.Errorf("%w: % X", ErrBadATR, second.Bytes())
+		}
+		a = b
+	}
+	s.power = v
+	s.info = a.Interpret()
+	applyCardQuirks(a.Bytes(), &s.info)
+	s.line = atr.Line{
+		FiDi: atr.DefaultFiDi, Clock: s.r.class.DefaultClock, ExtraGuard: s.info.ExtraGuard,
+		WI: s.info.WI, BWI: s.info.BWI, CWI: s.info.CWI,
+	}
+	s.params = parameters{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.atr = a
+	s.powered, s.swapped, s.hardware = true, false, false
+	s.protocol = Undefined
+	return nil
+}
+
+func sound(a *atr.ATR, err error) bool {
+	return err == nil && (a.Check() == atr.CheckNone || a.Check() == atr.CheckGood)
+}
+
+// rawATR is an answer to reset outside the reader's buffer.
+type rawATR struct {
+	b [atr.MaxSize]byte
+	n int
+}
+
+// Bytes is a view.
+func (r *rawATR) Bytes() []byte { return r.b[:r.n] }
+
+func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) {
+	for again := false; ; again = true {
+		a, err := s.exec(ctx, command{
+			typ: msgIccPowerOn, p: [3]byte{byte(v)}, want: atr.MaxSize, wait: s.r.timing.Power, repeat: true,
+		})
+		if e, ok := err.(*SlotError); ok && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
+			if err := s.isoMode(ctx); err != nil {
+				return r, err
+			}
+			continue
+		}
+		switch {
+		case err != nil:
+			return r, err
+		case a.icc() == iccAbsent:
+			return r, ErrNoCard
+		case len(a.data) > atr.MaxSize:
+			return r, fmt.Errorf("%w: %d bytes", ErrBadATR, len(a.data))
+		}
+		r.n = copy(r.b[:], a.data)
+		return r, nil
+	}
+}

@@ -1,0 +1,100 @@
+package ccid
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"tamaccid/ccid/usb"
+)
+
+// firstTries is how often the first command of all is sent to a reader that does not answer it (policy: some are still starting).
+const firstTries = 3
+
+// prepare makes a newly opened reader ready: the waits that it needs, its tables, and proof that it answers.
+func (r *Reader) prepare(ctx context.Context) error {
+	r.timing.Answer = max(r.timing.Answer, r.quirk.Answer)
+	if r.quirk.OpenWait > 0 {
+		if err := pause(ctx, r.quirk.OpenWait); err != nil {
+			return err
+		}
+	}
+	s := r.slots[0]
+	var err error
+	for range firstTries {
+		if err = r.firstStatus(ctx, s); err == nil || !errors.Is(err, ErrTimeout) || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return r.readTables(ctx)
+}
+
+func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: max(r.timing.Answer, r.quirk.FirstStatus), repeat: true})
+	if _, ok := err.(*SlotError); ok {
+		return nil
+	}
+	return err
+}
+
+// statusWait is the wait for GetSlotStatus.
+func (r *Reader) statusWait() time.Duration { return r.timing.Answer }
+
+// tableWait is the wait for a class request that reads a table (USB 2.0, 9.2.6.4: 500 ms for each data stage; policy: twice that).
+const tableWait = time.Second
+
+// readTables reads the clock frequencies and data rates that the reader lists (CCID 1.1, 5.3.2 and 5.3.3), where the host has a
+// use for them. Readers that declare tables and stall the request exist: they have none.
+func (r *Reader) readTables(ctx context.Context) error {
+	if r.class.Features.Has(FeatureAutoParameters) {
+		return nil
+	}
+	var err error
+	if r.class.ClocksSupported != 0 {
+		if r.clocks, err = r.table(ctx, requestGetClockFrequencies, int(r.class.ClocksSupported)); err != nil {
+			return err
+		}
+	}
+	if r.class.DataRates != 0 {
+		if r.rates, err = r.table(ctx, requestGetDataRates, int(r.class.DataRates)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// table reads a list of double words. Fewer than declared are taken as they are. Only a reader that has gone is an error.
+func (r *Reader) table(ctx context.Context, request uint8, entries int) ([]uint32, error) {
+	b := make([]byte, 4*entries)
+	if err := r.control.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer r.control.leave()
+	n, err := r.t.Control(ctx, usb.Setup{
+		RequestType: usb.DirIn | usb.TypeClass | usb.ToInterface,
+		Request:     request, Index: uint16(r.iface.Number), Length: uint16(len(b)),
+	}, b, tableWait)
+	switch {
+	case errors.Is(err, usb.ErrGone):
+		return nil, r.note(err)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, nil
+	}
+	var list []uint32
+	for b = b[:min(max(0, n), len(b))]; len(b) >= 4; b = b[4:] {
+		if v := binary.LittleEndian.Uint32(b); v != 0 {
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,178 @@
+package ccid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"tamaccid/ccid/usb"
+)
+
+// A Reader is one CCID or ICCD interface of a USB device.
+type Reader struct {
+	t       usb.Transport
+	dev     *usb.Device
+	iface   Interface // as the device describes it
+	class   ClassDescriptor
+	quirk   Quirk
+	level   Level
+	o       Options
+	timing  Timing
+	name    string
+	slots   []*Slot
+	pipe    pipe
+	busy    gate // places for commands that the reader works on at once
+	control gate // the control endpoint
+	// maxPayload is the largest payload of a message to the reader.
+	maxPayload int
+	// rates and clocks are the reader's tables, nil when it has none: bits a second and kHz.
+	rates, clocks []uint32
+
+	once      sync.Once
+	done      chan struct{} // closed when the reader has gone or was closed
+	gone      atomic.Bool
+	closed    atomic.Bool
+	listeners atomic.Int32
+	stop      context.CancelFunc
+	stopped   chan struct{}
+	notifying gate
+	notes     []byte
+	firmware  vendorFeatures
+}
+
+// maxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its header (CCID 1.1, 5.1).
+const maxMessage = headerSize + 65544
+
+// minMessage is the shortest buffer: a short APDU's answer fits even where the descriptor says otherwise.
+const minMessage = 512
+
+// Open makes a Reader of a claimed interface. On success the Reader owns t and Close closes it; on an error t stays the
+// caller's. No card is powered.
+func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
+	dev := t.Device()
+	iface, err := Probe(dev.Config, dev.Interface, dev.AltSetting)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{
+		t: t, dev: dev, iface: iface, class: iface.Class, o: o, timing: o.Timing.withPolicy(),
+		done: make(chan struct{}), control: newGate(1), notifying: newGate(1),
+	}
+	vendor, product, version := dev.ID()
+	if r.quirk, err = findQuirk(vendor, product, version, &iface); err != nil && !o.AllowOldFirmware {
+		return nil, err
+	}
+	r.quirk.apply(&r.class)
+	r.level = r.class.Features.Level()
+	r.maxPayload = int(min(r.class.MaxMessageLength, maxMessage)) - headerSize
+	slots := int(r.class.MaxSlotIndex) + 1
+	r.busy = newGate(min(max(1, int(r.class.MaxBusySlots)), slots))
+	if iface.Kind == KindBulk {
+		r.pipe, err = newBulk(r)
+	} else {
+		r.pipe, err = newICCD(r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.name = readerName(dev, o.Name, o.Unit)
+	for i := range slots {
+		r.slots = append(r.slots, newSlot(r, uint8(i)))
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if o.Notifications && iface.Interrupt.Address != 0 {
+		r.listenInBackground()
+	}
+	return r, nil
+}
+
+// Slots are the reader's slots, at least one, in the order of their numbers.
+func (r *Reader) Slots() []*Slot { return r.slots }
+
+// Name is "<Manufacturer> <Product> <Unit>".
+func (r *Reader) Name() string { return r.name }
+
+// Class is the reader's class descriptor, corrected by the quirk table.
+func (r *Reader) Class() ClassDescriptor { return r.class }
+
+// Interface is what the device itself describes.
+func (r *Reader) Interface() Interface { return r.iface }
+
+// Quirk is the row of the quirk table that applies; its Note is empty when none does.
+func (r *Reader) Quirk() Quirk { return r.quirk }
+
+// Device is the transport's description of the device.
+func (r *Reader) Device() *usb.Device { return r.dev }
+
+// Rates and Clocks are the data rates (bits a second) and clock frequencies (kHz) that the reader lists, nil when it does not.
+func (r *Reader) Rates() []uint32 { return append([]uint32(nil), r.rates...) }
+
+// Clocks are the clock frequencies in kHz that the reader lists, nil when it does not.
+func (r *Reader) Clocks() []uint32 { return append([]uint32(nil), r.clocks...) }
+
+// Gone says whether the reader was unplugged or closed.
+func (r *Reader) Gone() bool { return r.gone.Load() }
+
+// Done is closed when the reader has gone or was closed.
+func (r *Reader) Done() <-chan struct{} { return r.done }
+
+// Close ends all calls that are under way with ErrClosed and closes the transport. Cards are left as they are: Disconnect
+// with Unpower first to switch them off.
+func (r *Reader) Close() error {
+	if r.closed.Swap(true) {
+		return nil
+	}
+	r.leave()
+	if r.stop != nil {
+		r.stop()
+	}
+	err := r.t.Close()
+	if r.stopped != nil {
+		<-r.stopped
+	}
+	return err
+}
+
+// leave marks the reader as gone.
+func (r *Reader) leave() {
+	r.once.Do(func() {
+		r.gone.Store(true)
+		close(r.done)
+		for _, s := range r.slots {
+			s.readerGone()
+		}
+	})
+}
+
+// lost returns the error that every call gets once the reader has gone.
+func (r *Reader) lost() error {
+	switch {
+	case !r.gone.Load():
+		return nil
+	case r.closed.Load():
+		return ErrClosed
+	}
+	return ErrGone
+}
+
+// note translates a transport's error into this package's, keeping the cause, and remembers that the reader has gone.
+func (r *Reader) note(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, usb.ErrGone):
+		r.leave()
+		return fmt.Errorf("%w: %w", r.lost(), err)
+	case r.gone.Load():
+		return fmt.Errorf("%w: %w", r.lost(), err)
+	case errors.Is(err, usb.ErrTimeout) && !errors.Is(err, ErrTimeout):
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case broken(err):
+		return fmt.Errorf("%w: %w", ErrTransport, err)
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package ccid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tamaccid/ccid/usb"
+)
+
+// Class requests (CCID 1.1, 5.3).
+const (
+	requestAbort               = 0x01
+	requestGetClockFrequencies = 0x02
+	requestGetDataRates        = 0x03
+)
+
+// fell takes a slot whose command got no proper answer back in step at once, and gives the error for the caller.
+func (b *bulk) fell(s *Slot, err error) error {
+	if errors.Is(err, usb.ErrGone) {
+		return err
+	}
+	s.stale = true
+	if resyncErr := b.resync(s); errors.Is(resyncErr, usb.ErrGone) {
+		return resyncErr
+	}
+	return fmt.Errorf("%w (%w)", err, errLost)
+}
+
+// resync brings the slot back in step by the abort sequence (CCID 1.1, 5.3.1): the control request and the bulk command
+// with the same sequence number, then everything that comes before the answer to it is thrown away. Readers that stall the
+// control request are asked for their status instead: messages arrive in order, so its answer is the last of the old ones.
+//
+// It has bounds of its own and does not end with the caller's context: a cancelled call must leave the reader usable.
+func (b *bulk) resync(s *Slot) error {
+	ctx := context.Background()
+	s.seq++
+	s.expect()
+	defer s.expectNothing()
+	err := b.abortRequest(ctx, s)
+	if err != nil && !errors.Is(err, usb.ErrStall) {
+		return err
+	}
+	barrier := msgAbort
+	if err != nil {
+		barrier = msgGetSlotStatus
+	}
+	for attempt := range 3 {
+		switch attempt {
+		case 1: // no answer: pipes that are halted on one side only answer nothing
+			b.clearHalts(ctx)
+			barrier = msgGetSlotStatus
+		case 2: // answered, but the reader is still at work
+			if err := pause(ctx, b.r.timing.Abort/4); err != nil {
+				return err
+			}
+		}
+		if attempt > 0 {
+			s.seq++
+			s.expect()
+		}
+		if err = b.barrier(ctx, s, barrier); err == nil {
+			s.stale = false
+			return nil
+		}
+		if errors.Is(err, usb.ErrGone) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: reader does not come back in step: %w", ErrTimeout, err)
+}
+
+// abortRequest is the control half of the abort sequence (CCID 1.1, 5.3.1).
+func (b *bulk) abortRequest(ctx context.Context, s *Slot) error {
+	if err := b.control.enter(ctx); err != nil {
+		return err
+	}
+	defer b.control.leave()
+	_, err := b.t.Control(ctx, usb.Setup{
+		RequestType: usb.DirOut | usb.TypeClass | usb.ToInterface,
+		Request:     requestAbort,
+		Value:       uint16(s.seq)<<8 | uint16(s.index),
+		Index:       uint16(b.r.iface.Number),
+	}, nil, b.r.timing.Abort)
+	if err != nil && !errors.Is(err, usb.ErrGone) {
+		return usb.ErrStall // whatever the reason: without the control half the bulk half means nothing
+	}
+	return err
+}
+
+// barrier sends a command without payload and reads until its answer.
+func (b *bulk) barrier(ctx context.Context, s *Slot, t messageType) error {
+	message := s.scratch[:]
+	putHeader(message, t, 0, s.index, s.seq, [3]byte{})
+	if err := b.send(ctx, message); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(b.r.timing.Abort)
+	for range maxStale {
+		frame, err := b.receive(ctx, s, 0, deadline)
+		if errors.Is(err, ErrProtocol) || broken(err) {
+			continue // the damaged rest of what is being thrown away
+		}
+		if err != nil {
+			return err
+		}
+		h, ok := parseHeader(frame)
+		if !ok || h.slot != s.index || h.seq != s.seq || h.typ != msgSlotStatus {
+			continue
+		}
+		if h.cmd() == cmdStatusFailed && (h.error == errSlotBusy || h.error == errBusyAuto) {
+			return fmt.Errorf("%w: after abort", ErrBusy)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: no end of stale answers", ErrProtocol)
+}
+
+// clearHalts resets both endpoints, the inbound one only when nobody reads it.
+func (b *bulk) clearHalts(ctx context.Context) {
+	if !b.shared || b.out.try() {
+		_ = b.t.ClearHalt(ctx, b.epOut) // a failure shows in the transfer that follows
+		if b.shared {
+			b.out.leave()
+		}
+	}
+	if !b.shared || b.in.try() {
+		_ = b.t.ClearHalt(ctx, b.epIn)
+		if b.shared {
+			b.in.leave()
+		}
+	}
+}

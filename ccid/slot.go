@@ -1,0 +1,170 @@
+package ccid
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"tamaccid/ccid/atr"
+	"tamaccid/ccid/t0"
+	"tamaccid/ccid/t1"
+)
+
+// State of a slot. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11, 37.6.4).
+type State uint8
+
+// The states of a slot.
+const (
+	Unknown  State = 0
+	Absent   State = 1
+	Inactive State = 2 // present, not powered
+	Active   State = 3 // present and powered
+)
+
+func (s State) String() string {
+	switch s {
+	case Absent:
+		return "no card"
+	case Inactive:
+		return "card not powered"
+	case Active:
+		return "card powered"
+	}
+	return "unknown"
+}
+
+// Protocol is a set of transmission protocols. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11, 37.6.2).
+type Protocol uint32
+
+// The protocols. Raw is not offered by any slot.
+const (
+	Undefined Protocol = 0
+	T0        Protocol = 1
+	T1        Protocol = 2
+	Raw       Protocol = 4
+)
+
+func (p Protocol) String() string {
+	switch p {
+	case Undefined:
+		return "no protocol"
+	case T0:
+		return "T=0"
+	case T1:
+		return "T=1"
+	case Raw:
+		return "raw"
+	case T0 | T1:
+		return "T=0 or T=1"
+	}
+	return fmt.Sprintf("protocols %#x", uint32(p))
+}
+
+// number is t of T=t. p is a single protocol.
+func (p Protocol) number() uint8 {
+	if p == T1 {
+		return 1
+	}
+	return 0
+}
+
+// protocolOf is the inverse of number.
+func protocolOf(t uint8) Protocol {
+	switch t {
+	case 0:
+		return T0
+	case 1:
+		return T1
+	}
+	return Undefined
+}
+
+// A Slot is one place for a card. Its calls run one after the other; calls on different slots of a reader run at once as far as
+// the reader can (bMaxCCIDBusySlots).
+type Slot struct {
+	r     *Reader
+	index uint8
+	name  string
+
+	// lock is held for a whole call, and covers what follows up to mu.
+	lock    gate
+	seq     uint8
+	stale   bool // the reader may still owe an answer to an earlier command
+	out, in []byte
+	scratch [headerSize]byte
+	box     mailbox
+	info    atr.Info
+	line    atr.Line
+	power   Voltage // the one that the card was powered with
+	params  parameters
+	t1      *t1.Engine
+	t0      *t0.Machine
+
+	// mu covers the card's state, which notifications change at any time.
+	mu      sync.Mutex
+	state   State
+	changes uint32
+	changed chan struct{} // closed at the next change
+	// powered: the answer to reset is that of the card now in the slot, as far as anybody has heard.
+	powered bool
+	// swapped: the card that Connect dealt with has been removed, replaced or reset since.
+	swapped  bool
+	hardware bool // an overcurrent or other fault was notified
+	protocol Protocol
+	atr      atr.ATR
+}
+
+func newSlot(r *Reader, index uint8) *Slot {
+	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), name: r.name}
+	if index > 0 {
+		s.name = fmt.Sprintf("%s, %d", r.name, index)
+	}
+	return s
+}
+
+// Name is the reader's name, followed by ", <slot>" for slots other than the first.
+func (s *Slot) Name() string { return s.name }
+
+// Index is the slot's number, bSlot.
+func (s *Slot) Index() int { return int(s.index) }
+
+// Reader is the reader that the slot belongs to.
+func (s *Slot) Reader() *Reader { return s.r }
+
+// enter begins a call: the slot is the caller's until leave. Buffers come into being with the first call.
+func (s *Slot) enter(ctx context.Context) error {
+	if err := s.r.lost(); err != nil {
+		return err
+	}
+	if err := s.lock.enter(ctx); err != nil {
+		return err
+	}
+	if s.out == nil {
+		size := max(minMessage, headerSize+s.r.maxPayload)
+		s.out = make([]byte, size)
+		size = s.r.inSize(size)
+		s.in = make([]byte, size)
+		if cap(s.r.busy) > 1 {
+			s.box.buf = make([]byte, size)
+			s.box.ready = make(chan struct{}, 1)
+		}
+	}
+	return nil
+}
+
+// leave ends a call.
+func (s *Slot) leave() { s.lock.leave() }
+
+// inSize is the size of an inbound buffer: whole packets.
+func (r *Reader) inSize(size int) int {
+	if packet := int(r.iface.BulkIn.MaxPacketSize); packet > 0 {
+		return (size + packet - 1) / packet * packet
+	}
+	return size
+}
+
+// wipe clears what of a command and its answer is left in the buffers: both may be secrets.
+func (s *Slot) wipe(command, answer int) {
+	clear(s.out[:min(len(s.out), headerSize+command)])
+	clear(s.in[:min(len(s.in), headerSize+answer)])
+}

@@ -1,0 +1,231 @@
+package ccid
+
+import (
+	"context"
+	"time"
+)
+
+// What a slot knows of its card. The clean-up column says what is forgotten.
+//
+//	event                                  state      clean-up                              counts as change
+//	answer or status: absent               Absent     answer to reset, protocol, T=1        if it was not absent
+//	answer or status: inactive, powered    Inactive   answer to reset, protocol, T=1        yes: it was swapped or reset
+//	answer or status: inactive, not p.     Inactive   -                                     if it was absent
+//	answer or status: active               Active     -                                     if it was absent
+//	notification: absent                   Absent     answer to reset, protocol, T=1        if it was not absent
+//	notification: present, changed         Inactive   answer to reset, protocol, T=1        if it was not absent: swapped
+//	notification: present, not changed     -          -                                     if it was absent
+//	notification: hardware error           -          answer to reset, protocol, T=1        yes
+//	IccPowerOn succeeds                    Active     the card before                       no
+//	IccPowerOff                            Inactive   answer to reset, protocol, T=1        no
+//	reader gone                            Unknown    answer to reset, protocol, T=1        yes
+//
+// A call that finds its card forgotten fails with ErrCardChanged, once the slot has been looked at: ErrNoCard.
+
+// observe takes the state of the card from an answer to a command of type t.
+func (s *Slot) observe(h header, t messageType) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t == msgGetSlotStatus && s.r.quirk.StatusLies {
+		if s.state == Unknown {
+			s.become(Inactive, false)
+		}
+		return
+	}
+	switch h.icc() {
+	case iccAbsent:
+		s.become(Absent, s.state != Absent && s.state != Unknown)
+		s.forget()
+	case iccInactive:
+		own := t == msgIccPowerOff || t == msgIccPowerOn
+		s.become(Inactive, s.state == Absent || s.powered && !own)
+		if s.powered {
+			s.forget()
+			s.swapped = !own
+		}
+	case iccActive:
+		s.become(Active, s.state == Absent)
+	}
+}
+
+// become changes the state and tells those who wait. The caller holds mu.
+func (s *Slot) become(state State, change bool) {
+	s.state = state
+	if change {
+		s.changes++
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// forget drops all that belonged to the card. The caller holds mu.
+func (s *Slot) forget() {
+	if s.powered {
+		s.swapped = true
+	}
+	s.powered = false
+	s.protocol = Undefined
+}
+
+// notified takes one slot's bits of a slot change notification (CCID 1.1, 6.3.1).
+func (s *Slot) notified(present, changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hardware = false
+	switch {
+	case !present:
+		was := s.state
+		s.forget()
+		s.become(Absent, was != Absent && (was != Unknown || changed))
+	case changed:
+		s.forget()
+		s.become(Inactive, true)
+	case s.state == Absent || s.state == Unknown:
+		s.become(Inactive, s.state == Absent)
+	}
+}
+
+// failed takes a hardware error notification (CCID 1.1, 6.3.2).
+func (s *Slot) failed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hardware = true
+	s.forget()
+	s.become(s.state, true)
+}
+
+// readerGone tells everybody who waits that the reader has gone.
+func (s *Slot) readerGone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
+	s.become(Unknown, true)
+}
+
+// LastState is the state as it was last heard of, without asking.
+func (s *Slot) LastState() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Changes counts insertions, removals and swaps that were noticed. It starts at zero and wraps.
+func (s *Slot) Changes() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes
+}
+
+// ATR is a copy of the answer to reset of the card that is powered, nil when none is.
+func (s *Slot) ATR() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.powered {
+		return nil
+	}
+	return append([]byte(nil), s.atr.Bytes()...)
+}
+
+// Protocol is the protocol that Connect agreed on with the card, Undefined when there is none.
+func (s *Slot) Protocol() Protocol {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.protocol
+}
+
+// current returns the negotiated protocol, or what is wrong. It makes no traffic.
+func (s *Slot) current() (Protocol, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.powered && s.protocol != Undefined:
+		return s.protocol, nil
+	case s.hardware:
+		return Undefined, ErrHardware
+	case s.swapped:
+		return Undefined, ErrCardChanged
+	}
+	return Undefined, ErrNotPowered
+}
+
+// State asks for the state of the slot. While notifications are listened to it answers from what they said.
+func (s *Slot) State(ctx context.Context) (State, error) {
+	if err := s.enter(ctx); err != nil {
+		return Unknown, err
+	}
+	defer s.leave()
+	return s.refresh(ctx)
+}
+
+// refresh is State for a caller that holds the slot.
+func (s *Slot) refresh(ctx context.Context) (State, error) {
+	if s.r.listeners.Load() > 0 {
+		if state := s.LastState(); state != Unknown {
+			return state, s.r.lost()
+		}
+	} else if err := s.r.checkNotifications(ctx); err != nil {
+		return Unknown, err
+	}
+	if err := s.getStatus(ctx); err != nil {
+		return Unknown, err
+	}
+	return s.LastState(), nil
+}
+
+// getStatus sends GetSlotStatus (CCID 1.1, 6.1.3). A reader that reports a failure has still told the state.
+func (s *Slot) getStatus(ctx context.Context) error {
+	_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: s.r.statusWait(), repeat: true})
+	if _, ok := err.(*SlotError); ok {
+		return nil
+	}
+	return err
+}
+
+// missing explains a call on a slot without a connected card: after a look at the slot, ErrNoCard or the error given.
+func (s *Slot) missing(ctx context.Context, err error) error {
+	state, statusErr := s.refresh(ctx)
+	switch {
+	case statusErr != nil:
+		return statusErr
+	case state == Absent:
+		return ErrNoCard
+	}
+	return err
+}
+
+// WaitChange waits until Changes differs from last, and returns it. Without notifications it asks the reader every
+// Timing.Poll; changes between two looks are noticed when the reader tells of them in the state of a powered card.
+func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
+	for {
+		s.mu.Lock()
+		now, changed := s.changes, s.changed
+		s.mu.Unlock()
+		if err := s.r.lost(); err != nil {
+			return now, err
+		}
+		if now != last {
+			return now, nil
+		}
+		if s.r.listeners.Load() > 0 {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return now, ctx.Err()
+			}
+			continue
+		}
+		timer := time.NewTimer(s.r.timing.Poll)
+		select {
+		case <-changed:
+		case <-timer.C:
+			if _, err := s.State(ctx); err != nil {
+				timer.Stop()
+				return now, err
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return now, ctx.Err()
+		}
+		timer.Stop()
+	}
+}

@@ -1,0 +1,260 @@
+// Package t1 is the interface device's side of the block protocol T=1.
+//
+// Specification: ISO/IEC 7816-3:2006, clause 11; the rule numbers in comments are those of 11.6.3.
+package t1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The machine. One call of Transmit is one turn through it; between calls it is in step (both sequence numbers agree with the
+// card's) or lost.
+//
+//	state       what is out          expected
+//	sending     I-block, more = 1    R-block that acknowledges it
+//	sent        I-block, more = 0    I-block
+//	receiving   R-block              next I-block of the card's chain
+//	lost        nothing              the next call starts with S(RESYNCH request)
+//
+//	event                              sending              sent                 receiving
+//	R, N(R) = ours                     I-block again        I-block again        R-block again
+//	R, N(R) = next                     next I-block         last block again     R-block again
+//	I, N(S) as expected                invalid              take it; R or end    take it; R or end
+//	I, other N(S)                      invalid              invalid              invalid
+//	S(WTX request)                     S(WTX response), the next wait multiplied; at most maxWTX and Limit
+//	S(IFS request)                     S(IFS response), IFSC set; at most maxIFS
+//	S(ABORT request)                   S(ABORT response), then R: ErrAborted; I: a new answer
+//	invalid block, or none in time     R-block with the reason (after S(request): the request again), rules 7.1 to 7.3
+//	third invalid block in a row       lost, S(RESYNCH request) at most three times, rules 6 and 7.4.2
+//	resynchronised                     from the start       ErrLost              ErrLost
+//	                                   (once; else ErrLost)
+//	link error, context ends           lost, error
+//	answer longer than the buffer      read to its end, *ShortBufferError
+//
+// A command whose last block was sent is never sent again after a resynchronisation: the card may have executed it, and a
+// second try of a PIN counts.
+const (
+	// maxTries is how often a block may fail before resynchronisation: the first time and two more (rule 7.4.2).
+	maxTries = 3
+	// maxResynch is how often resynchronisation is tried (rule 6.4).
+	maxResynch = 3
+	// maxWTX bounds waiting time extensions in a call, maxIFS and maxAborts other requests of the card, and maxEmpty its
+	// chained blocks without content (policy: the standard has no bound).
+	maxWTX    = 4096
+	maxIFS    = 16
+	maxAborts = 2
+	maxEmpty  = 16
+	// maxResponse is the longest response: 65,536 bytes and the status (ISO/IEC 7816-4:2013, 5.1).
+	maxResponse = 65536 + 2
+)
+
+// Errors of a call. Those of the link are passed through.
+var (
+	// ErrNoBlock is what a Link returns when the card sent nothing, or nothing that can be read, within its time: the
+	// machine recovers.
+	ErrNoBlock = errors.New("t1: no block from the card")
+	// ErrLost says that card and machine lost each other; they are in step again, but the command may have been executed.
+	ErrLost = errors.New("t1: answer lost")
+	// ErrDead says that the card does not resynchronise. It needs a reset, though the next call will try once more.
+	ErrDead = errors.New("t1: card does not resynchronise")
+	// ErrAborted says that the card gave up the command.
+	ErrAborted = errors.New("t1: aborted by the card")
+	// ErrCard says that the card breaks the protocol in a way that does not end.
+	ErrCard = errors.New("t1: card breaks the protocol")
+	// ErrLimit says that the card asked for more time than it is given.
+	ErrLimit = errors.New("t1: card takes too long")
+)
+
+// ShortBufferError says how long the answer was that did not fit.
+type ShortBufferError struct{ Need int }
+
+func (e *ShortBufferError) Error() string {
+	return fmt.Sprintf("t1: buffer too small: %d bytes needed", e.Need)
+}
+
+// Link moves blocks to the card and back.
+type Link interface {
+	// Exchange sends a block and reads the card's into buf, which has room for MaxBlock bytes. Extension multiplies the
+	// block waiting time once; 0 is none. ErrNoBlock (wrapped) says that none came.
+	Exchange(ctx context.Context, block, buf []byte, extension uint8) (n int, err error)
+}
+
+// Config has the parameters of a session.
+type Config struct {
+	NAD byte
+	CRC bool
+	// IFSC is the card's information field size from its answer to reset, IFSD the machine's own, which the card must have
+	// been told (see NegotiateIFSD) unless it is 32. 0 stands for 32 (ISO/IEC 7816-3:2006, 11.4.2).
+	IFSC, IFSD uint8
+	// MaxINF bounds the information field of blocks sent, whatever the card takes. 0 is no bound.
+	MaxINF uint8
+	// Limit bounds a call with all its waiting time extensions. 0 is no bound.
+	Limit time.Duration
+}
+
+const defaultIFS = 32 // ISO/IEC 7816-3:2006, 11.4.2
+
+// Engine is one session of T=1. It allocates nothing in a call that succeeds. It is not safe for concurrent use.
+type Engine struct {
+	link Link
+	c    Config
+	ifsc uint8
+	ns   byte // N(S) of the next I-block, or of the one that is out
+	nr   byte // N(S) expected of the card
+	lost bool
+	// negotiated is the IFSD that the card agreed to, 0 when it was never asked.
+	negotiated uint8
+
+	out  [MaxBlock]byte
+	outN int
+	in   [MaxBlock]byte
+}
+
+// New starts a session as it is after a reset.
+func New(link Link, c Config) *Engine {
+	e := &Engine{link: link}
+	e.Reset(c)
+	return e
+}
+
+// Reset starts the session anew, after a reset of the card.
+func (e *Engine) Reset(c Config) {
+	if c.IFSC == 0 {
+		c.IFSC = defaultIFS
+	}
+	if c.IFSD == 0 {
+		c.IFSD = defaultIFS
+	}
+	e.c, e.ifsc = c, min(c.IFSC, maxINF)
+	e.ns, e.nr, e.lost, e.negotiated = 0, 0, false, 0
+	e.Wipe()
+}
+
+// Lose says that a block may have gone astray outside the machine; the next call resynchronises first.
+func (e *Engine) Lose() { e.lost = true }
+
+// IFSC is the largest information field that the card takes now.
+func (e *Engine) IFSC() int { return int(e.ifsc) }
+
+// IFSD is the largest information field that the card was told to send.
+func (e *Engine) IFSD() int {
+	if e.negotiated != 0 {
+		return int(e.negotiated)
+	}
+	return int(e.c.IFSD)
+}
+
+// Wipe clears the blocks of the last exchange.
+func (e *Engine) Wipe() {
+	clear(e.out[:])
+	clear(e.in[:])
+}
+
+// put builds the block that goes out next.
+func (e *Engine) put(pcb byte, inf []byte) {
+	b := append(e.out[:0], e.c.NAD, pcb, byte(len(inf)))
+	b = append(b, inf...)
+	e.outN = len(appendEDC(b, e.c.CRC))
+}
+
+// swap sends what put has built and takes the card's block apart. The error is the link's.
+func (e *Engine) swap(ctx context.Context, extension uint8) (block, error) {
+	n, err := e.link.Exchange(ctx, e.out[:e.outN], e.in[:], extension)
+	switch {
+	case errors.Is(err, ErrNoBlock):
+		return block{kind: blockInvalidEDC}, nil
+	case err != nil:
+		e.lost = true
+		return block{}, err
+	case n < 0 || n > len(e.in):
+		return block{kind: blockInvalid}, nil
+	}
+	return decode(e.in[:n], e.c.CRC), nil
+}
+
+// resynch brings machine and card back to the start of the protocol (rule 6).
+func (e *Engine) resynch(ctx context.Context) error {
+	e.lost = true
+	for range maxResynch {
+		e.put(pcbS|sResynch, nil)
+		b, err := e.swap(ctx, 0)
+		if err != nil {
+			return err
+		}
+		if b.kind != blockS || !b.isReply() || b.sKind() != sResynch {
+			continue
+		}
+		e.ns, e.nr, e.lost = 0, 0, false
+		e.ifsc = min(e.ifsc, e.c.IFSC, maxINF)
+		if want := e.negotiated; want != 0 {
+			err = e.NegotiateIFSD(ctx, want)
+			e.lost = false // a card that resynchronised is in step, whatever it thinks of IFSD
+		}
+		return err
+	}
+	return ErrDead
+}
+
+// Resynch does what the next call would do first after a loss; it can be used to try whether the card is still there.
+func (e *Engine) Resynch(ctx context.Context) error { return e.resynch(ctx) }
+
+// NegotiateIFSD tells the card how long its blocks may be (rule 4). A card that does not agree keeps to 32 bytes, which is no
+// error; the next call resynchronises first.
+func (e *Engine) NegotiateIFSD(ctx context.Context, ifsd uint8) error {
+	if ifsd == 0 || ifsd > maxINF {
+		return fmt.Errorf("%w: IFSD %d", ErrCard, ifsd)
+	}
+	started := time.Now()
+	var extension uint8
+	requests := 0
+	inf := [1]byte{ifsd}
+	for tries := 0; tries < maxTries; {
+		e.put(pcbS|sIFS, inf[:])
+	again:
+		b, err := e.swap(ctx, extension)
+		if err != nil {
+			return err
+		}
+		extension = 0
+		switch {
+		case b.kind == blockS && b.isReply() && b.sKind() == sIFS && b.inf[0] == ifsd:
+			e.negotiated = ifsd
+			return nil
+		case b.kind == blockS && !b.isReply() && (b.sKind() == sWTX || b.sKind() == sIFS):
+			if requests++; requests > maxIFS || e.late(started) {
+				return ErrLimit
+			}
+			if extension, err = e.serve(b); err != nil {
+				tries++
+				continue
+			}
+			goto again
+		}
+		tries++
+	}
+	e.negotiated, e.lost = 0, true
+	return nil
+}
+
+// serve builds the response to a WTX or IFS request.
+func (e *Engine) serve(b block) (extension uint8, err error) {
+	value := b.inf[0]
+	if b.sKind() == sIFS {
+		if value == 0 || value > maxINF { // ISO/IEC 7816-3:2006, 11.4.2
+			return 0, ErrCard
+		}
+		e.ifsc = value
+	} else {
+		extension = max(1, value)
+	}
+	inf := [1]byte{value}
+	e.put(pcbS|pcbSReply|b.sKind(), inf[:])
+	return extension, nil
+}
+
+func (e *Engine) late(started time.Time) bool {
+	return e.c.Limit > 0 && time.Since(started) > e.c.Limit
+}

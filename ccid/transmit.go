@@ -1,0 +1,119 @@
+package ccid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/t0"
+	"tamaccid/ccid/t1"
+)
+
+// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu. The reader's exchange level and
+// the card's protocol make no difference to the caller. On *ShortBufferError the command has been executed.
+func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err error) {
+	if len(capdu) < apdu.HeaderSize || len(capdu) > apdu.MaxCommand {
+		return 0, fmt.Errorf("%w: command of %d bytes", ErrInvalid, len(capdu))
+	}
+	if err := s.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	p, err := s.current()
+	if err != nil {
+		return 0, s.missing(ctx, err)
+	}
+	switch {
+	case s.r.level > LevelTPDU:
+		n, err = s.transmitAPDU(ctx, p, capdu, rapdu)
+	case p == T1:
+		n, err = s.t1.Transmit(ctx, capdu, rapdu)
+		s.t1.Wipe()
+	default:
+		n, err = s.t0.Transmit(ctx, capdu, rapdu)
+		s.t0.Wipe()
+	}
+	s.wipe(len(capdu), n)
+	if err != nil {
+		return 0, s.protocolError(err)
+	}
+	return n, nil
+}
+
+// protocolError translates the errors of the protocol machines.
+func (s *Slot) protocolError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var short1 *t1.ShortBufferError
+	var short0 *t0.ShortBufferError
+	switch {
+	case errors.As(err, &short1):
+		return &ShortBufferError{Need: short1.Need}
+	case errors.As(err, &short0):
+		return &ShortBufferError{Need: short0.Need}
+	case errors.Is(err, t1.ErrDead):
+		return fmt.Errorf("%w: %w", ErrMute, err)
+	case errors.Is(err, t1.ErrAborted):
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	case errors.Is(err, t1.ErrLimit):
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case errors.Is(err, t1.ErrLost), errors.Is(err, t1.ErrCard), errors.Is(err, t0.ErrCard):
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	case errors.Is(err, t0.ErrCommand):
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return err
+}
+
+// xfr sends the n bytes that are in the out buffer with XfrBlock (CCID 1.1, 6.1.4) and returns the answer. The parameter is
+// wLevelParameter, extension bBWI. An empty answer of a card that has gone is an error.
+func (s *Slot) xfr(ctx context.Context, n int, extension uint8, parameter uint16, want int, wait time.Duration) (answer, error) {
+	if n > s.r.maxPayload {
+		return answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, n, s.r.maxPayload)
+	}
+	a, err := s.exec(ctx, command{
+		typ: msgXfrBlock, p: [3]byte{extension, byte(parameter), byte(parameter >> 8)}, n: n, want: want, wait: wait,
+	})
+	if err != nil {
+		return a, err
+	}
+	if len(a.data) == 0 && a.icc() != iccActive {
+		if a.icc() == iccAbsent {
+			return a, ErrNoCard
+		}
+		return a, ErrCardChanged
+	}
+	return a, nil
+}
+
+// cwtAllowance bounds what the waits between characters may add to a block's own: the standard's sum, 259 times CWT, is minutes
+// for common values, though no card spaces all of its characters so (policy).
+const cwtAllowance = 10 * time.Second
+
+// blockWait is how long one T=1 block and its answer may take, the reader's own time included.
+func (s *Slot) blockWait(extension uint8) time.Duration {
+	const block = t1.MaxBlock
+	l := &s.line
+	wait := l.BlockWaitingTime()*time.Duration(max(1, extension)) + l.Characters(2*block) +
+		min(block*l.CharacterWaitingTime(), cwtAllowance) + s.r.timing.Answer + s.r.quirk.ExtraT1Wait
+	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer))
+}
+
+// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; a reader that meets NULL bytes asks for more
+// time itself. Three are counted: the first, the one after the data, the status.
+func (s *Slot) tpduWait(characters int) time.Duration {
+	const procedures = 3
+	wait := procedures*s.line.WaitingTime() + s.line.Characters(characters) + s.r.timing.Answer
+	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer))
+}
+
+// apduWait is how long an APDU, or a part of one, may take at the levels where the reader runs the protocol.
+func (s *Slot) apduWait(p Protocol, characters int) time.Duration {
+	if p == T1 {
+		return s.blockWait(0) + s.line.Characters(characters)
+	}
+	return s.tpduWait(characters)
+}
