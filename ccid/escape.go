@@ -51,3 +51,29 @@ func (s *Slot) mechanical(ctx context.Context, function byte) error {
 	_, err := s.exec(ctx, command{typ: msgMechanical, p: [3]byte{function}, wait: s.r.timing.Power})
 	return err
 }
+
+// tokenReply answers the pseudo APDUs by which programs ask for an IDToken's identity, which the device itself does not know.
+func (s *Slot) tokenReply(capdu, rapdu []byte) (n int, ours bool, err error) {
+	if !s.r.quirk.IDToken || len(capdu) != 5 || !bytes.Equal(capdu[:3], []byte{0xFF, 0x9A, 0x01}) {
+		return 0, false, nil
+	}
+	_, _, version := s.r.dev.ID()
+	var text string
+	switch capdu[3] {
+	case 1:
+		text = clean(s.r.dev.Manufacturer)
+	case 3:
+		text = clean(s.r.dev.Product)
+	case 6:
+		text = fmt.Sprintf("%X.%02X", version>>8, version&0xFF)
+	case 7:
+		text = "tamaccid"
+	default:
+		return 0, false, nil
+	}
+	answer := append([]byte(text), 0x90, 0x00)
+	if len(answer) > len(rapdu) {
+		return 0, true, &ShortBufferError{Need: len(answer)}
+	}
+	return copy(rapdu, answer), true, nil
+}

@@ -80,6 +80,7 @@ func (s *Slot) exec(ctx context.Context, c command) (answer, error) {
 		return answer{}, err
 	}
 	defer r.busy.leave()
+	s.cmd = c
 	var deadline time.Time
 	for again := false; ; {
 		if s.stale {
@@ -87,7 +88,7 @@ func (s *Slot) exec(ctx context.Context, c command) (answer, error) {
 				return answer{}, r.note(err)
 			}
 		}
-		a, err := r.pipe.roundTrip(ctx, s, &c)
+		a, err := r.pipe.roundTrip(ctx, s, &s.cmd)
 		switch {
 		case err != nil:
 			err = r.note(err)

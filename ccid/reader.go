@@ -39,6 +39,7 @@ type Reader struct {
 	stopped   chan struct{}
 	notifying gate
 	notes     []byte
+	asking    gate // firmware is being read
 	firmware  vendorFeatures
 }
 
@@ -58,7 +59,7 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	}
 	r := &Reader{
 		t: t, dev: dev, iface: iface, class: iface.Class, o: o, timing: o.Timing.withPolicy(),
-		done: make(chan struct{}), control: newGate(1), notifying: newGate(1),
+		done: make(chan struct{}), control: newGate(1), notifying: newGate(1), asking: newGate(1),
 	}
 	vendor, product, version := dev.ID()
 	if r.quirk, err = findQuirk(vendor, product, version, &iface); err != nil && !o.AllowOldFirmware {

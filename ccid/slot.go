@@ -92,6 +92,7 @@ type Slot struct {
 	stale   bool // the reader may still owe an answer to an earlier command
 	out, in []byte
 	scratch [headerSize]byte
+	cmd     command // the one that is under way
 	box     mailbox
 	info    atr.Info
 	line    atr.Line

@@ -25,6 +25,9 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	if err != nil {
 		return 0, s.missing(ctx, err)
 	}
+	if n, ours, err := s.tokenReply(capdu, rapdu); ours {
+		return n, err
+	}
 	switch {
 	case s.r.level > LevelTPDU:
 		n, err = s.transmitAPDU(ctx, p, capdu, rapdu)

@@ -57,9 +57,6 @@ func (e *Engine) Complete(ctx context.Context, answer, response []byte) (n int, 
 	return e.run(ctx, &t, decode(answer, e.c.CRC))
 }
 
-// EDC appends the epilogue to a block.
-func (e *Engine) EDC(b []byte) []byte { return appendEDC(b, e.c.CRC) }
-
 // putI builds the I-block for the chunk at t.pos.
 func (e *Engine) putI(t *turn) {
 	size := int(e.ifsc)

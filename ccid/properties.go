@@ -1,0 +1,174 @@
+package ccid
+
+import (
+	"context"
+	"encoding/binary"
+)
+
+// Tags of the properties (PC/SC part 10, 2.6.14).
+const (
+	propLcdLayout       = 1
+	propValidation      = 2
+	propTimeOut2        = 3
+	propLcdCharacters   = 4
+	propLcdLines        = 5
+	propMinPIN          = 6
+	propMaxPIN          = 7
+	propFirmware        = 8
+	propPPDU            = 9
+	propMaxAPDUData     = 10
+	propVendor          = 11
+	propProduct         = 12
+	allConditions       = conditionMax | conditionEnter | conditionTimeout
+	maxAPDUDataExtended = 0x10000
+)
+
+// Bits of bEntryValidationCondition (CCID 1.1, 6.1.11.4): the entry ends at its largest size, with the Enter key, or in time.
+const (
+	conditionMax     = 1
+	conditionEnter   = 2
+	conditionTimeout = 4
+)
+
+// conditions are the values of bEntryValidationCondition that the reader takes, as far as is known.
+func (s *Slot) conditions() byte {
+	if c := s.r.quirk.PIN.Condition; c != 0 {
+		return c
+	}
+	if s.r.firmware.ok && s.r.firmware.conditions != 0 {
+		return s.r.firmware.conditions
+	}
+	return allConditions
+}
+
+// tlvProperties is the answer to GET_TLV_PROPERTIES: tag, length, value, little endian (PC/SC part 10, 2.6.14).
+func (s *Slot) tlvProperties(ctx context.Context) ([]byte, error) {
+	c := &s.r.class
+	var b []byte
+	b1 := func(tag, v byte) { b = append(b, tag, 1, v) }
+	b2 := func(tag byte, v uint16) { b = binary.LittleEndian.AppendUint16(append(b, tag, 2), v) }
+	if c.PINSupport != 0 {
+		if err := s.readFirmware(ctx); err != nil {
+			return nil, err
+		}
+		b2(propLcdLayout, s.lcdLayout())
+		b1(propValidation, s.conditions())
+		b1(propTimeOut2, 0)
+		if c.LcdCharacters != 0 && c.LcdLines != 0 {
+			b2(propLcdCharacters, uint16(c.LcdCharacters))
+			b2(propLcdLines, uint16(c.LcdLines))
+		}
+		if least, most, known := s.pinSizes(); known {
+			b1(propMinPIN, least)
+			b1(propMaxPIN, most)
+		}
+	}
+	if s.r.quirk.gemalto && s.mayEscape([]byte{gemaltoVersion}) == nil {
+		if id := s.firmwareID(ctx); len(id) > 0 && len(id) < 128 {
+			b = append(append(b, propFirmware, byte(len(id))), id...)
+		}
+	}
+	ppdu := byte(0)
+	if s.r.o.Escape == EscapeAlways {
+		ppdu = 1 // by control code
+	}
+	if s.r.firmware.ppdu {
+		ppdu |= 2 // by pseudo APDU
+	}
+	b1(propPPDU, ppdu)
+	size := uint32(maxAPDUDataExtended)
+	if s.r.level == LevelShortAPDU {
+		size = 0
+	}
+	b = binary.LittleEndian.AppendUint32(append(b, propMaxAPDUData, 4), size)
+	vendor, product, _ := s.r.dev.ID()
+	b2(propVendor, vendor)
+	b2(propProduct, product)
+	return b, s.r.lost()
+}
+
+// pinProperties is PIN_PROPERTIES_STRUCTURE (PC/SC part 10, 2.6.8).
+func (s *Slot) pinProperties(ctx context.Context) ([]byte, error) {
+	if err := s.readFirmware(ctx); err != nil {
+		return nil, err
+	}
+	b := binary.LittleEndian.AppendUint16(nil, s.lcdLayout())
+	return append(b, s.conditions(), 0), nil
+}
+
+// lcdLayout is wLcdLayout, lines in the upper byte (CCID 1.1, table 5.1-1).
+func (s *Slot) lcdLayout() uint16 {
+	return uint16(s.r.class.LcdLines)<<8 | uint16(s.r.class.LcdCharacters)
+}
+
+// pinSizes are the bounds of a PIN's length, where they are known.
+func (s *Slot) pinSizes() (least, most byte, known bool) {
+	if f := s.r.firmware; f.ok && f.maxPIN != 0 {
+		return f.minPIN, f.maxPIN, true
+	}
+	p := s.r.quirk.PIN
+	return p.Min, p.Max, p.HasSize
+}
+
+// Escape commands of Gemalto readers, and the feature block that the first one returns.
+const (
+	gemaltoFeatures  = 0x6A
+	gemaltoVersion   = 0x02
+	gemaltoBlockSize = 21
+)
+
+// vendorFeatures is what a Gemalto reader's feature block says.
+type vendorFeatures struct {
+	asked, ok      bool
+	conditions     byte
+	minPIN, maxPIN byte
+	modifyFixed    bool // takes the modification structure as CCID 1.1 has it
+	ppdu           bool
+}
+
+// Offsets in the feature block, and the bits of its flags.
+const (
+	gemaltoConditions = 3
+	gemaltoFlags      = 8
+	gemaltoMinPIN     = 13
+	gemaltoMaxPIN     = 14
+	gemaltoFixed      = 0x04 // bNumberMessageFix
+	gemaltoPPDU       = 0x08 // pseudo APDUs in XfrBlock
+)
+
+// readFirmware reads the feature block once, from readers that have one. A reader that refuses has none.
+func (s *Slot) readFirmware(ctx context.Context) error {
+	f := &s.r.firmware
+	if err := s.r.asking.enter(ctx); err != nil {
+		return err
+	}
+	defer s.r.asking.leave()
+	if !s.r.quirk.gemalto || f.asked {
+		return nil
+	}
+	b, err := s.escape(ctx, []byte{gemaltoFeatures})
+	if err != nil {
+		if _, refused := err.(*SlotError); refused {
+			f.asked = true
+			return nil
+		}
+		return err
+	}
+	f.asked = true
+	if len(b) < gemaltoBlockSize {
+		return nil
+	}
+	f.ok = true
+	f.conditions, f.minPIN, f.maxPIN = b[gemaltoConditions]&allConditions, b[gemaltoMinPIN], b[gemaltoMaxPIN]
+	f.modifyFixed, f.ppdu = b[gemaltoFlags]&gemaltoFixed != 0, b[gemaltoFlags]&gemaltoPPDU != 0
+	return nil
+}
+
+// firmwareID asks a Gemalto reader for its firmware's name.
+func (s *Slot) firmwareID(ctx context.Context) []byte {
+	b, err := s.escapeCopy(ctx, []byte{gemaltoVersion})
+	if err != nil {
+		return nil
+	}
+	return b
+}
