@@ -84,6 +84,8 @@ func TestIn(t *testing.T) {
 			answers: []answer{{data: packet(65536, 2)}}, n: 65536, log: []string{"bulk 82 65536 in 1000 ms"}},
 		{name: "a timeout of a fraction of a millisecond is rounded up", endpoint: 0x82, room: 64, timeout: 100 * time.Microsecond,
 			answers: []answer{silent}, err: usb.ErrTimeout, log: []string{"bulk 82 64 in 1 ms"}, took: time.Millisecond},
+		{name: "a timeout of one millisecond and a half is rounded up", endpoint: 0x82, room: 64, timeout: 1500 * time.Microsecond,
+			answers: []answer{silent}, err: usb.ErrTimeout, log: []string{"bulk 82 64 in 2 ms"}, took: 2 * time.Millisecond},
 		{name: "an interrupt", endpoint: 0x81, room: 16, timeout: 10 * time.Millisecond,
 			answers: []answer{{data: []byte{0x50, 3}}}, n: 2, log: []string{"interrupt 81 16 in 10 ms"}},
 		{name: "no interrupt", endpoint: 0x81, room: 16, timeout: 10 * time.Millisecond,
@@ -190,6 +192,13 @@ func TestContext(t *testing.T) {
 		}
 		if want := []string{"bulk 82 64 in 300 ms"}; !slices.Equal(f.log, want) {
 			t.Errorf("firmware saw %q, want %q", f.log, want)
+		}
+
+		ctx, cancel = context.WithTimeout(bg, 300*time.Millisecond)
+		defer cancel()
+		f.control = func(uefi.USBRequest, []byte) answer { return silent }
+		if _, err := tr.Control(ctx, getStatus, make([]byte, 2), time.Minute); err != context.DeadlineExceeded {
+			t.Errorf("deadline of the context during Control: %v", err)
 		}
 	})
 }

@@ -1,0 +1,194 @@
+package uefi
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"tamaccid/uefi/internal/abi"
+)
+
+// screen is a console that writes down what it is given, chunk by chunk.
+func screen(t *testing.T) (*TextOutput, *[]string) {
+	var chunks []string
+	var this uintptr
+	table := &TextOutputTable{OutputString: abi.Fake(func(a []uintptr) uintptr {
+		if a[0] != this {
+			t.Errorf("This is %#x", a[0])
+		}
+		chunks = append(chunks, StringAt(a[1], 1000))
+		return uintptr(WarnUnknownGlyph)
+	})}
+	this = uintptr(unsafe.Pointer(table))
+	t.Cleanup(func() { table.Reset = 0 })
+	return TextOutputAt(this), &chunks
+}
+
+func TestTextOutput(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		writes []string
+		want   string
+	}{
+		{"a line", []string{"Hello world!\n"}, "Hello world!\r\n"},
+		{"CR LF stays", []string{"a\r\nb\n"}, "a\r\nb\r\n"},
+		{"CR and LF in two writes", []string{"a\r", "\nb"}, "a\r\nb"},
+		{"other languages", []string{"Grüße, 世界"}, "Grüße, 世界"},
+		{"a character in pieces", []string{"\xe4", "\xb8", "\x96!"}, "世!"},
+		{"a character that breaks off", []string{"\xe4\xb8", "x"}, "\ufffd\ufffdx"},
+		{"bytes that are no UTF-8", []string{"a\xff\x80b"}, "a\ufffd\ufffdb"},
+		{"beyond the basic plane", []string{"\U0001f511"}, "\ufffd"},
+		{"escape sequences are not let through", []string{"\x1b[2J\u009b\x00\x7f"}, "?[2J???"},
+		{"tabs", []string{"a\tbc\n\t", "\td"}, "a       bc\r\n                d"},
+		{"a tab on a tab stop", []string{"12345678\tx"}, "12345678        x"},
+		{"backspace", []string{"ab\b\tc"}, "ab\b       c"},
+		{"nothing", []string{""}, ""},
+		{"a long text", []string{strings.Repeat("0123456789\n", 50)}, strings.Repeat("0123456789\r\n", 50)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, chunks := screen(t)
+			for _, w := range c.writes {
+				if n, err := out.WriteString(w); n != len(w) || err != nil {
+					t.Errorf("Write: %d, %v", n, err)
+				}
+			}
+			if got := strings.Join(*chunks, ""); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			for _, s := range *chunks {
+				if n := len(UTF16(s)) - 1; n > outputChunk || n == 0 {
+					t.Errorf("a chunk of %d", n)
+				}
+			}
+		})
+	}
+}
+
+func TestTextOutputRecoversFromAnError(t *testing.T) {
+	status := DeviceError
+	var shown string
+	table := &TextOutputTable{OutputString: abi.Fake(func(a []uintptr) uintptr {
+		shown += StringAt(a[1], 1000)
+		return uintptr(status)
+	})}
+	out := TextOutputAt(uintptr(unsafe.Pointer(table)))
+	if _, err := out.Write([]byte(strings.Repeat("x", 1000))); err != error(DeviceError) {
+		t.Error(err)
+	}
+	status, shown = Success, ""
+	if _, err := out.Write([]byte("y")); err != nil || shown != "y" {
+		t.Errorf("%q, %v", shown, err)
+	}
+	table.Reset = 0
+}
+
+func TestReadKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := []Key{{Char: 'a'}, {Scan: ScanEscape}}
+		began, status := time.Now(), NotReady
+		table := &TextInputTable{ReadKeyStroke: abi.Fake(func(a []uintptr) uintptr {
+			if time.Since(began) < time.Second || len(keys) == 0 {
+				return uintptr(status)
+			}
+			*At[Key](a[1]), keys = keys[0], keys[1:]
+			return uintptr(Success)
+		})}
+		in := TextInputAt(uintptr(unsafe.Pointer(table)))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, ok, err := in.Poll(); ok || err != nil {
+			t.Error("a key before any is pressed")
+		}
+		var got []Key
+		for range 2 {
+			k, err := in.ReadKey(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			got = append(got, k)
+		}
+		if !slices.Equal(got, []Key{{Char: 'a'}, {Scan: ScanEscape}}) {
+			t.Error(got)
+		}
+		if _, err := in.ReadKey(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("no key within a minute: %v", err)
+		}
+		status = DeviceError
+		if _, err := in.ReadKey(context.Background()); err != error(DeviceError) {
+			t.Errorf("a broken keyboard: %v", err)
+		}
+		table.Reset = 0
+	})
+}
+
+func TestUSBStringIsFreed(t *testing.T) {
+	var mem pool
+	b := fakeBoot(t, func(_ *BootServicesTable, p *pool) { mem = *p })
+	saved := bootServices
+	bootServices = b
+	defer func() { bootServices = saved }()
+	table := &USBIOTable{GetStringDescriptor: abi.Fake(func(a []uintptr) uintptr {
+		if uint16(a[1]) != 0x409 || a[2] != 2 {
+			return uintptr(NotFound)
+		}
+		text := [maxUSBString + 1]uint16{}
+		copy(text[:], UTF16("Reader"))
+		*At[uintptr](a[3]) = put(&mem, text)
+		return 0
+	})}
+	u := USBIOAt(uintptr(unsafe.Pointer(table)))
+	if s, err := u.String(0x409, 2); s != "Reader" || err != nil {
+		t.Error(s, err)
+	}
+	if s, err := u.String(0x409, 3); s != "" || err != error(NotFound) {
+		t.Error(s, err)
+	}
+	table.PortReset = 0
+}
+
+func TestArgs(t *testing.T) {
+	argv := []*uint16{&UTF16("FS0:\\hello.efi")[0], &UTF16("-v")[0]}
+	p := &ShellParameters{Argv: uintptr(unsafe.Pointer(&argv[0])), Argc: 2}
+	b := fakeBoot(t, func(table *BootServicesTable, _ *pool) {
+		table.HandleProtocol = abi.Fake(func(a []uintptr) uintptr {
+			if a[0] != 3 || *At[GUID](a[1]) != ShellParametersGUID {
+				return uintptr(Unsupported)
+			}
+			*At[uintptr](a[2]) = uintptr(unsafe.Pointer(p))
+			return 0
+		})
+	})
+	if got := b.Args(3); !slices.Equal(got, []string{"FS0:\\hello.efi", "-v"}) {
+		t.Errorf("%q", got)
+	}
+	if got := b.Args(4); got != nil {
+		t.Errorf("%q", got)
+	}
+	p.Argc = 1 << 40
+	if got := b.Args(3); got != nil {
+		t.Errorf("a count that cannot be: %d arguments", len(got))
+	}
+	_ = argv[0]
+}
+
+func TestLoadOptions(t *testing.T) {
+	text := UTF16("trace all")
+	l := &LoadedImage{LoadOptions: uintptr(unsafe.Pointer(&text[0])), LoadOptionsSize: uint32(2 * len(text))}
+	if l.OptionText() != "trace all" {
+		t.Error(l.OptionText())
+	}
+	l.LoadOptionsSize = 7 // a half character at the end
+	if l.OptionText() != "tra" {
+		t.Error(l.OptionText())
+	}
+	l.LoadOptionsSize = 1 << 31
+	if l.Options() != nil {
+		t.Error("options of 2 GiB are copied")
+	}
+	_ = text[0]
+}
