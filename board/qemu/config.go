@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,7 +43,7 @@ const defaultLimit = 5 * time.Minute
 
 // A Card plays the card side of QEMU's ccid-card-passthru device (the VSCARD protocol) on one connection.
 // It returns when the connection or ctx ends.
-type Card func(ctx context.Context, conn net.Conn) error
+type Card func(ctx context.Context, conn io.ReadWriteCloser) error
 
 // Config describes a machine. The zero value is a bare PC with firmware and an xHCI controller.
 type Config struct {
@@ -115,11 +114,10 @@ func (c Config) complete() (Config, error) {
 	return c, nil
 }
 
-// files are what Start made for one machine: paths, and numbers of inherited file descriptors.
+// files are what Start made for one machine: paths, and the number of an inherited file descriptor.
 type files struct {
 	vars    string // private variable store
 	card    string // socket that the card listens on
-	serial  int
 	monitor int
 }
 
@@ -135,7 +133,7 @@ func (c Config) arguments(f files) []string {
 		"-no-reboot",
 		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(c.Firmware.Code),
 		"-drive", "if=pflash,unit=1,format=raw,file=" + escape(f.vars),
-		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", f.serial), "-serial", "chardev:console",
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", f.monitor), "-mon", "chardev=monitor,mode=control",
 		"-device", string(c.Controller) + ",id=" + controllerID,
 	}

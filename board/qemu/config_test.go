@@ -5,7 +5,7 @@ package qemu
 import (
 	"context"
 	"errors"
-	"net"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +13,7 @@ import (
 
 var testFirmware = Firmware{Code: "/firmware/code.fd", Vars: "/firmware/vars.fd"}
 
-func noCard(context.Context, net.Conn) error { return nil }
+func noCard(context.Context, io.ReadWriteCloser) error { return nil }
 
 func TestConfigRefusesWhatCannotWork(t *testing.T) {
 	tests := []struct {
@@ -38,7 +38,7 @@ func TestConfigRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestConfigArguments(t *testing.T) {
-	f := files{vars: "/run/vars.fd", card: "/run/card", serial: 3, monitor: 4}
+	f := files{vars: "/run/vars.fd", card: "/run/card", monitor: 3}
 	tests := []struct {
 		name    string
 		config  Config

@@ -3,11 +3,11 @@
 package qemu
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"regexp"
 	"strings"
 	"sync"
@@ -49,7 +49,8 @@ const (
 // A Console is the machine's serial console: text typed and text printed. Its methods may be called concurrently,
 // but only one caller at a time can sensibly expect something.
 type Console struct {
-	conn   net.Conn
+	out    io.ReadCloser // what the guest prints
+	in     input         // what it is typed
 	copyTo io.Writer
 	limit  int           // of the text kept
 	change chan struct{} // has a token when something arrived
@@ -60,20 +61,27 @@ type Console struct {
 	read int // text before it was consumed by Expect
 }
 
-func newConsole(conn net.Conn, copyTo io.Writer, limit int) *Console {
-	c := &Console{conn: conn, copyTo: copyTo, limit: limit,
+// input is a file or connection for what is typed.
+type input interface {
+	io.WriteCloser
+	SetWriteDeadline(time.Time) error
+}
+
+func newConsole(out io.ReadCloser, in input, copyTo io.Writer, limit int) *Console {
+	c := &Console{out: out, in: in, copyTo: copyTo, limit: limit,
 		change: make(chan struct{}, 1), closed: make(chan struct{})}
 	go c.receive()
 	return c
 }
 
-// receive takes everything the guest prints, so that the guest never waits for us.
+// receive takes everything the guest prints at once. The guest must never wait for us: firmware takes a serial port
+// that is not ready for more in time for broken, and drops the text, or even ends the program that prints.
 func (c *Console) receive() {
 	defer close(c.closed)
 	var t terminal
 	raw := make([]byte, 4096)
 	for {
-		n, err := c.conn.Read(raw)
+		n, err := c.out.Read(raw)
 		if text := t.filter(nil, raw[:n]); len(text) > 0 {
 			c.append(text)
 			if c.copyTo != nil {
@@ -117,8 +125,8 @@ func (c *Console) Tail() string {
 // Send types text. The guest takes about a hundred characters a second.
 func (c *Console) Send(ctx context.Context, text string) error {
 	deadline, _ := ctx.Deadline() // none is the zero time, which is none for the connection too
-	c.conn.SetWriteDeadline(deadline)
-	if _, err := io.WriteString(c.conn, text); err != nil {
+	c.in.SetWriteDeadline(deadline)
+	if _, err := io.WriteString(c.in, text); err != nil {
 		return fmt.Errorf("qemu: console: %w", err)
 	}
 	return nil
@@ -155,7 +163,11 @@ func (c *Console) scan(pattern *regexp.Regexp) (before string, match []string, e
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	text := c.text[c.read:]
-	if at := pattern.FindSubmatchIndex(text); at != nil {
+	at, exception := pattern.FindSubmatchIndex(text), bytes.Index(text, []byte(exceptionMark))
+	if exception >= 0 && (at == nil || exception < at[1]) {
+		return "", nil, &GuestError{Report: string(text[exception:])}
+	}
+	if at != nil {
 		for i := 0; i < len(at); i += 2 {
 			if at[i] < 0 {
 				match = append(match, "")
@@ -165,9 +177,6 @@ func (c *Console) scan(pattern *regexp.Regexp) (before string, match []string, e
 		}
 		c.read += at[1]
 		return string(text[:at[0]]), match, nil
-	}
-	if at := strings.Index(string(text), exceptionMark); at >= 0 {
-		return "", nil, &GuestError{Report: string(text[at:])}
 	}
 	return "", nil, nil
 }
@@ -187,6 +196,13 @@ func (c *Console) settle(ctx context.Context, err error) error {
 		return &GuestError{Report: text[at:]}
 	}
 	return err
+}
+
+// close ends both directions and waits until what was printed is taken.
+func (c *Console) close() {
+	c.in.Close()
+	c.out.Close()
+	<-c.closed
 }
 
 func isClosed(c <-chan struct{}) bool {

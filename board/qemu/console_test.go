@@ -23,7 +23,7 @@ func guestWithLimit(t *testing.T, limit int) (*Console, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close(); far.Close() })
-	return newConsole(near, nil, limit), far
+	return newConsole(near, near, nil, limit), far
 }
 
 func within(t *testing.T, limit time.Duration) context.Context {

@@ -68,18 +68,24 @@ func (m *Machine) start(ctx context.Context, path string) error {
 		vars: filepath.Join(m.dir, "vars.fd"),
 		card: filepath.Join(m.dir, "card"),
 		// Inherited files are numbered from 3.
-		serial:  3,
-		monitor: 4,
+		monitor: 3,
 	}
 	if err := copyFile(f.vars, m.config.Firmware.Vars); err != nil {
 		return err
 	}
-	serial, serialPeer, err := socketPair("console")
+	stdin, typed, err := os.Pipe()
 	if err != nil {
-		return err
+		return fmt.Errorf("qemu: console: %w", err)
 	}
-	defer serialPeer.Close()
-	m.Console = newConsole(serial, m.config.Output, maxConsole)
+	defer stdin.Close()
+	printed, stdout, err := os.Pipe()
+	if err != nil {
+		typed.Close()
+		return fmt.Errorf("qemu: console: %w", err)
+	}
+	defer stdout.Close()
+	enlarge(stdout)
+	m.Console = newConsole(printed, typed, m.config.Output, maxConsole)
 	monitor, monitorPeer, err := socketPair("monitor")
 	if err != nil {
 		return err
@@ -91,13 +97,14 @@ func (m *Machine) start(ctx context.Context, path string) error {
 			return err
 		}
 	}
-	m.process, err = startProcess(path, m.config.arguments(f), []*os.File{serialPeer, monitorPeer})
+	m.process, err = startProcess(path, m.config.arguments(f), stdin, stdout, monitorPeer)
 	if err != nil {
 		monitor.Close()
 		return err
 	}
 	// From here on QEMU alone holds the far ends: their end is its end.
-	serialPeer.Close()
+	stdin.Close()
+	stdout.Close()
 	monitorPeer.Close()
 	m.Monitor, err = newMonitor(ctx, monitor)
 	return m.explain(err)
@@ -144,8 +151,7 @@ func (m *Machine) Close() error {
 			m.Monitor.conn.Close()
 		}
 		if m.Console != nil {
-			m.Console.conn.Close()
-			<-m.Console.closed
+			m.Console.close()
 		}
 		if m.card != nil {
 			m.card.close()
@@ -188,6 +194,20 @@ func socketPair(name string) (net.Conn, *os.File, error) {
 		return nil, nil, fmt.Errorf("qemu: %s: %w", name, err)
 	}
 	return conn, os.NewFile(uintptr(fds[1]), name), nil
+}
+
+// pipeSize lets the guest print for a while when nobody takes it: a megabyte is what any user may have
+// (pipe(7), pipe-max-size).
+const pipeSize = 1 << 20
+
+// enlarge makes a pipe's buffer larger than the usual 64 KiB, where the host allows it. A socket would not do for the
+// console: the kernel counts each written byte there as a whole packet, and a few hundred fill it.
+func enlarge(pipe *os.File) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_SETPIPE_SZ, pipeSize)
+		})
+	}
 }
 
 func copyFile(to, from string) error {

@@ -4,14 +4,14 @@ package qemu
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
-	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/vscard"
 )
 
 // start starts a machine for one test.
@@ -62,10 +62,23 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
+// slow is a reader of the console who is busy with something else.
+type slow struct{}
+
+func (slow) Write(b []byte) (int, error) {
+	time.Sleep(20 * time.Millisecond)
+	return len(b), nil
+}
+
 // TestSuite runs cases on one machine; those that break it are in between on purpose.
 func TestSuite(t *testing.T) {
 	boots := 0
-	s := NewSuite(t, Config{Volume: volume(t), Reader: true, Card: testCard})
+	s := NewSuite(t, Config{
+		Volume: volume(t),
+		Reader: true,
+		Card:   vscard.NewSlot(card.T0()).Serve,
+		Output: slow{}, // the guest must not suffer from it
+	})
 	s.Boot = func(ctx context.Context, sh *Shell) error {
 		boots++
 		return nil
@@ -161,6 +174,19 @@ func TestSuite(t *testing.T) {
 			t.Errorf("output %q lacks what was expected before", r.Output)
 		}
 	})
+	s.Run("a driver is loaded and unloaded", limit, func(t *testing.T, c *Case) {
+		image := c.Load("resident.efi")
+		if image.Base == 0 || image.Base%sectionAlignment != 0 {
+			t.Errorf("loaded at %#x", image.Base)
+		}
+		c.Unload("resident.efi")
+		if _, err := c.Shell.Unload(c.Ctx, "resident.efi"); err == nil {
+			t.Error("unloaded twice")
+		}
+		if _, err := c.Shell.Load(c.Ctx, "succeed.efi"); err == nil {
+			t.Error("an application was loaded as a driver")
+		}
+	})
 	if boots != 1 {
 		t.Errorf("%d boots for cases that all went well", boots)
 	}
@@ -192,30 +218,4 @@ func TestSuite(t *testing.T) {
 	s.Run("the next case has a machine again", limit, func(t *testing.T, c *Case) {
 		c.Must("ver")
 	})
-}
-
-// testCard introduces a card to ccid-card-passthru and answers every message of QEMU's with nothing more: enough for
-// the reader to hold it (VSCARD: 12-byte big-endian headers of type, reader and length).
-func testCard(_ context.Context, conn net.Conn) error {
-	const (
-		typeInit      = 1
-		typeReaderAdd = 3
-		typeATR       = 5
-	)
-	send := func(kind uint32, body string) error {
-		head := binary.BigEndian.AppendUint32(nil, kind)
-		head = binary.BigEndian.AppendUint32(head, 0)
-		head = binary.BigEndian.AppendUint32(head, uint32(len(body)))
-		_, err := io.WriteString(conn, string(head)+body)
-		return err
-	}
-	err := errors.Join(
-		send(typeInit, "VSCD\x00\x00\x00\x02\x00\x00\x00\x00"),
-		send(typeReaderAdd, "reader"),
-		send(typeATR, "\x3B\x00"))
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, conn)
-	return err
 }

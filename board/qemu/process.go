@@ -24,15 +24,14 @@ type process struct {
 	stderr tail
 }
 
-// startProcess starts a program with files as its descriptors 3, 4, ... .
+// startProcess starts a program with a standard input and output, and more files as its descriptors 3, 4, ... .
 // The kernel ends it when this program dies.
-func startProcess(path string, args []string, files []*os.File) (*process, error) {
+func startProcess(path string, args []string, stdin, stdout *os.File, more ...*os.File) (*process, error) {
 	p := &process{done: make(chan struct{}), stderr: tail{limit: maxStderr}}
 	cmd := exec.Command(path, args...)
-	cmd.ExtraFiles = files
-	cmd.Stderr = &p.stderr
-	cmd.Stdout = &p.stderr
-	// A child of the child that keeps stderr open must not keep Wait waiting.
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &p.stderr
+	cmd.ExtraFiles = more
+	// A child of the child that keeps the error output open must not keep Wait waiting.
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 

@@ -17,9 +17,9 @@ const (
 	sectionAlignment = 0x1000
 )
 
-// program makes an EFI application of x86-64 machine code, which must run at any address
+// program makes an EFI image of x86-64 machine code, which must run at any address
 // (PE format specification, 3; UEFI 2.11, 2.1.1).
-func program(code []byte) []byte {
+func program(subsystem uint16, code []byte) []byte {
 	const (
 		peOffset         = 0x40
 		sizeOfOptional   = 240 // with all 16 data directories
@@ -47,7 +47,7 @@ func program(code []byte) []byte {
 		FileAlignment:       fileAlignment,
 		SizeOfImage:         2 * sectionAlignment,
 		SizeOfHeaders:       fileAlignment,
-		Subsystem:           pe.IMAGE_SUBSYSTEM_EFI_APPLICATION,
+		Subsystem:           subsystem,
 		NumberOfRvaAndSizes: 16,
 	})
 	section := pe.SectionHeader32{
@@ -73,16 +73,40 @@ func volume(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "wait.nsh"), []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, code := range map[string][]byte{
-		"succeed.efi": {0x31, 0xC0, 0xC3}, // xor eax, eax; ret
-		// mov rax, EFI_NOT_FOUND; ret
-		"notfound.efi": {0x48, 0xB8, 14, 0, 0, 0, 0, 0, 0, 0x80, 0xC3},
-		"hang.efi":     {0xEB, 0xFE}, // jmp to itself
-		"crash.efi":    {0x0F, 0x0B}, // ud2
+	const application, driver = pe.IMAGE_SUBSYSTEM_EFI_APPLICATION, pe.IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER
+	for _, p := range []struct {
+		name      string
+		subsystem uint16
+		code      []byte
+	}{
+		{"succeed.efi", application, []byte{0x31, 0xC0, 0xC3}},                              // xor eax, eax; ret
+		{"notfound.efi", application, []byte{0x48, 0xB8, 14, 0, 0, 0, 0, 0, 0, 0x80, 0xC3}}, // mov rax, EFI_NOT_FOUND; ret
+		{"hang.efi", application, []byte{0xEB, 0xFE}},                                       // jmp to itself
+		{"crash.efi", application, []byte{0x0F, 0x0B}},                                      // ud2
+		{"resident.efi", driver, resident},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), program(code), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, p.name), program(p.subsystem, p.code), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
+}
+
+// resident is a driver without anything in it but an Unload function (UEFI 2.11, 9.1): the Shell unloads no other.
+var resident = []byte{
+	0x53,                   // push rbx
+	0x48, 0x83, 0xEC, 0x30, // sub rsp, 48
+	0x48, 0x8B, 0x42, 0x60, // mov rax, [rdx+96]        boot services
+	0x48, 0x8D, 0x15, 0x26, 0x00, 0x00, 0x00, // lea rdx, [guid]
+	0x4C, 0x8D, 0x44, 0x24, 0x20, // lea r8, [rsp+32]
+	0xFF, 0x90, 0x98, 0x00, 0x00, 0x00, // call [rax+152]          HandleProtocol
+	0x48, 0x8B, 0x4C, 0x24, 0x20, // mov rcx, [rsp+32]
+	0x48, 0x8D, 0x15, 0x0C, 0x00, 0x00, 0x00, // lea rdx, [unload]
+	0x48, 0x89, 0x51, 0x58, // mov [rcx+88], rdx        Unload
+	0x48, 0x83, 0xC4, 0x30, // add rsp, 48
+	0x5B,             // pop rbx
+	0x31, 0xC0, 0xC3, // xor eax, eax; ret
+	0x31, 0xC0, 0xC3, // unload: xor eax, eax; ret
+	// guid: EFI_LOADED_IMAGE_PROTOCOL
+	0xA1, 0x31, 0x1B, 0x5B, 0x62, 0x95, 0xD2, 0x11, 0x8E, 0x3F, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B,
 }

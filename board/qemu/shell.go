@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ var (
 	prompt = regexp.MustCompile(`(?:^|\n)((?:Shell|FS\d+:[^\n>]*)> )\z`)
 	// ready is either.
 	ready = regexp.MustCompile(countdown.String() + `|` + prompt.String())
+	// promptOrLine is the prompt, or else the end of a line.
+	promptOrLine = regexp.MustCompile(prompt.String() + `|\n`)
 	// available is the line of memmap's summary with the free pages.
 	available = regexp.MustCompile(`Available\s*:\s*([\d,]+) Pages`)
 )
@@ -89,7 +92,8 @@ func (s *Shell) Run(ctx context.Context, line string) (Result, error) {
 	return c.Wait(ctx)
 }
 
-// FreePages returns the number of free pages of 4 KiB, as the Shell's memmap counts them.
+// FreePages returns the number of free pages of 4 KiB, as the Shell's memmap counts them. The Shell itself takes a
+// page or two more now and then, for its history for instance.
 func (s *Shell) FreePages(ctx context.Context) (int, error) {
 	r, err := s.Run(ctx, "memmap")
 	if err != nil {
@@ -179,15 +183,30 @@ func (c *Command) Expect(ctx context.Context, pattern *regexp.Regexp) (before st
 
 // Wait waits for the command's end.
 func (c *Command) Wait(ctx context.Context) (Result, error) {
+	return c.Follow(ctx, io.Discard)
+}
+
+// Follow waits for the command's end and copies each line to w when it is complete.
+func (c *Command) Follow(ctx context.Context, w io.Writer) (Result, error) {
 	s := c.shell
 	if s.running != c {
 		return Result{}, fmt.Errorf("command %q: %w", c.line, errEnded)
 	}
-	before, _, err := s.expectPrompt(ctx)
-	if err != nil {
-		return Result{}, s.failed(c.line, err)
+	for {
+		before, match, err := s.machine.Console.Expect(ctx, promptOrLine)
+		if err != nil {
+			return Result{}, s.failed(c.line, err)
+		}
+		ended := match[1] != ""
+		if !ended || before != "" {
+			before += "\n"
+		}
+		c.output.WriteString(before)
+		io.WriteString(w, before)
+		if ended {
+			break
+		}
 	}
-	c.output.WriteString(before)
 	status, err := s.lastError(ctx)
 	if err != nil {
 		return Result{}, s.failed(c.line, err)

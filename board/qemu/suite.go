@@ -215,6 +215,28 @@ func (c *Case) Wait(command *Command) Result {
 	return r
 }
 
+// Load loads a driver and connects it.
+func (c *Case) Load(name string) Image {
+	c.t.Helper()
+	image, err := c.Shell.Load(c.Ctx, name)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return image
+}
+
+// Unload removes the driver that was loaded last from a file of that name.
+func (c *Case) Unload(name string) {
+	c.t.Helper()
+	r, err := c.Shell.Unload(c.Ctx, name)
+	if err == nil {
+		err = r.Err()
+	}
+	if err != nil {
+		c.t.Fatalf("unload %s: %v", name, err)
+	}
+}
+
 // FreePages is Shell.FreePages.
 func (c *Case) FreePages() int {
 	c.t.Helper()

@@ -1,0 +1,166 @@
+# Everything is built into build/. Outside this folder nothing is touched, but for the packages that "deps" installs.
+
+GO       ?= go
+MINGW    ?= x86_64-w64-mingw32-gcc
+BUILD    := build
+EFI      := $(BUILD)/efi/x64
+ELF      := $(BUILD)/elf
+OVERLAY  := $(BUILD)/overlay/overlay.json
+MKEFI    := $(BUILD)/bin/mkefi
+
+# The driver is ./uefi/driver/NAME, a sample is ./samples/NAME; either becomes NAME.efi.
+DRIVER   := SmartCardReader
+SAMPLES  := helloworld
+
+# All packages. They are named by their folders, so that nothing in build/ is one.
+PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./uefi/...
+
+# Packages whose tests run on i386 too: what has to be right where an int has 32 bits.
+NARROW   := ./ccid/... ./sclib/... ./uefi/image/...
+
+# At most this many packages that start machines are tested at a time.
+MACHINES ?= 2
+FUZZTIME ?= 30s
+
+GOFILES  := $(shell find . -path ./$(BUILD) -prune -o \( -name '*.go' -o -name '*.s' \) -print) go.mod go.sum
+CABI     := uefi/driver/testdata/cabi
+
+# What the tests in QEMU run: the images, programs in C and Go, and a build of
+# the driver that fails on request.
+TESTEFI  := $(BUILD)/test/x64
+EFITESTS := apdus goticker machine
+INDUCED  := induce $(DRIVER)Induced
+COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
+TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker $(EFITESTS) $(INDUCED)))
+IMAGES   := $(EFI)/$(DRIVER).efi $(SAMPLES:%=$(EFI)/%.efi)
+
+# What a package that starts machines imports.
+HARNESS  := tamaccid/board/qemu
+
+MINGW_FLAGS := -std=c11 -Wall -Wextra -Werror -Os -ffreestanding -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -mno-red-zone -nostdlib -s -Wl,--dynamicbase,--entry,efi_main
+
+# Go for firmware speaks Linux's system calls, which baremetal/overlay answers.
+FIRMWARE_ENV   := CGO_ENABLED=0 GOOS=linux GOARCH=amd64
+FIRMWARE_FLAGS := -overlay $(OVERLAY) -tags tamago
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: help deps deps-test efi run test format vet host i386 machines test-efi size bench fuzz clean FORCE
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+# ---- packages of the host ----
+
+deps: ## install what "make run" needs and is missing (Debian, Ubuntu)
+	@board/qemu/deps.sh run
+
+deps-test: ## install what "make test" needs and is missing (Debian, Ubuntu)
+	@board/qemu/deps.sh test
+
+# ---- images ----
+
+efi: $(IMAGES) ## build driver and samples into build/efi/x64
+
+# The overlay belongs to one Go installation: another one makes another.
+$(BUILD)/go: FORCE
+	@mkdir -p $(@D)
+	@$(GO) env GOVERSION GOROOT | cmp -s - $@ || $(GO) env GOVERSION GOROOT >$@
+
+$(OVERLAY): $(BUILD)/go $(shell find baremetal/overlay -type f)
+	@echo "preparing the Go runtime"
+	@$(GO) run ./baremetal/overlay -o $(@D)
+	@touch $@
+
+$(MKEFI): $(GOFILES)
+	@$(GO) build -o $@ ./uefi/image/cmd/mkefi
+
+$(ELF)/$(DRIVER).elf $(ELF)/$(DRIVER)Induced.elf: PACKAGE := ./uefi/driver/$(DRIVER)
+$(EFITESTS:%=$(ELF)/%.elf) $(ELF)/induce.elf: PACKAGE = ./uefi/efitest/$*
+$(INDUCED:%=$(ELF)/%.elf): TAGS := ,induced
+$(ELF)/%.elf: PACKAGE = ./samples/$*
+$(ELF)/%.elf: $(OVERLAY) $(GOFILES)
+	@echo "building $*"
+	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS)$(TAGS) -buildmode=pie -trimpath -ldflags='-s -w' -o $@ $(PACKAGE)
+	@touch $@
+
+$(EFI)/$(DRIVER).efi $(TESTEFI)/$(DRIVER)Induced.efi $(TESTEFI)/goticker.efi: SUBSYSTEM := driver
+$(EFI)/%.efi $(TESTEFI)/%.efi: SUBSYSTEM = app
+
+$(EFI)/%.efi: $(ELF)/%.elf $(MKEFI)
+	@mkdir -p $(@D)
+	@$(MKEFI) -subsystem $(SUBSYSTEM) $< $@
+
+$(COPIES): $(TESTEFI)/%.efi: $(EFI)/%.efi
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(TESTEFI)/%.efi: $(ELF)/%.elf $(MKEFI)
+	@mkdir -p $(@D)
+	@$(MKEFI) -subsystem $(SUBSYSTEM) $< $@
+
+$(TESTEFI)/cabi.efi: $(wildcard $(CABI)/*.[ch])
+	@echo "building cabi"
+	@mkdir -p $(@D)
+	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,10 -o $@ $(filter-out %/ticker.c,$(filter %.c,$^))
+
+$(TESTEFI)/ticker.efi: $(CABI)/ticker.c $(CABI)/efi.h $(CABI)/ticks.h
+	@echo "building ticker"
+	@mkdir -p $(@D)
+	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,11 -o $@ $<
+
+# ---- use ----
+
+run: deps efi ## a machine with our driver, a reader and a card: helloworld asks the card
+	@$(GO) run ./board/qemu/cmd/run -efi $(EFI) $(ARGS)
+
+size: efi ## sizes of the images
+	@$(MKEFI) -sizes $(IMAGES)
+
+# ---- tests ----
+
+test: deps-test format vet host i386 machines test-efi ## everything that is tested
+	@echo "all tests passed"
+
+format:
+	@echo "== format"
+	@bad=$$($$($(GO) env GOROOT)/bin/gofmt -l $(filter %.go,$(GOFILES))); [ -z "$$bad" ] || { echo "not as gofmt has it:"; echo "$$bad"; exit 1; }
+
+vet: $(OVERLAY) ## look for suspicious constructs, in host and firmware builds
+	@echo "== vet"
+	@$(GO) vet $(PACKAGES)
+	@$(FIRMWARE_ENV) $(GO) vet $(FIRMWARE_FLAGS) $(PACKAGES)
+
+# Packages with and without machines in their tests; the list command is go's template language.
+TESTED    = $(GO) list -f '{{$$p := .ImportPath}}{{$$m := eq $$p "$(HARNESS)"}}{{range .TestImports}}{{if eq . "$(HARNESS)"}}{{$$m = true}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "$(HARNESS)"}}{{$$m = true}}{{end}}{{end}}{{if $(1)}}{{$$p}}{{end}}' $(PACKAGES)
+
+host:
+	@echo "== tests on this host"
+	@CGO_ENABLED=1 $(GO) test -race $$($(call TESTED,not $$m))
+
+i386:
+	@echo "== tests with 32-bit integers"
+	@CGO_ENABLED=0 GOARCH=386 $(GO) test $(NARROW)
+
+machines: $(TESTS)
+	@echo "== tests in QEMU"
+	@QEMU_REQUIRED=1 $(GO) test -p $(MACHINES) -timeout 15m $$($(call TESTED,$$m))
+
+test-efi: efi ## run the packages' own tests inside UEFI firmware
+	@echo "== tests inside firmware"
+	@QEMU_REQUIRED=1 $(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY)
+
+bench: deps efi ## time per command through the driver
+	@$(GO) test -run '^$$' -bench . -benchtime 1000x ./uefi/driver/...
+
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@for p in $$($(GO) list $(PACKAGES)); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+clean: ## remove build/
+	rm -rf $(BUILD)

@@ -1,0 +1,191 @@
+//go:build linux && !tamago
+
+// Command run shows the driver at work: it boots a QEMU machine with a USB smart card reader and a virtual card, loads the
+// driver in the UEFI Shell, runs a program there, and ends with it.
+//
+//	run [-efi FOLDER] [-card NAME|none] [-driver FILE.efi] [-log FILE] [PROGRAM.efi [ARGUMENT...]]
+//
+// The program is helloworld.efi unless another is named. The exit code is 0 if the program returned EFI_SUCCESS to the
+// Shell, 1 if anything went wrong, 2 for wrong arguments.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"tamaccid/board/qemu"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/vscard"
+)
+
+// defaultLimit ends a run that does not end by itself. A run takes about ten seconds. It is policy.
+const defaultLimit = 3 * time.Minute
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// settings are what the command line says.
+type settings struct {
+	folder     string
+	driver     string
+	program    string
+	card       string
+	controller string
+	capture    string
+	log        string
+	limit      time.Duration
+}
+
+var errUsage = errors.New("wrong arguments")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s, err := parse(os.Args[1:], os.Stderr)
+	if err == nil {
+		err = run(ctx, s, os.Stdout)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(exitUsage)
+	default:
+		fmt.Fprintln(os.Stderr, "run:", err)
+		os.Exit(exitFailed)
+	}
+}
+
+// parse reads the command line. The flag package reports errors to stderr itself.
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.folder, "efi", "build/efi/x64", "`folder` with the images")
+	flags.StringVar(&s.driver, "driver", "SmartCardReader.efi", "driver `image` to load")
+	flags.StringVar(&s.card, "card", "t0", "`card` in the reader: none, or one of "+strings.Join(card.Names(), ", "))
+	flags.StringVar(&s.controller, "controller", string(qemu.XHCI), "USB host controller `model`: qemu-xhci or piix3-usb-uhci")
+	flags.StringVar(&s.capture, "capture", "", "`file` for the reader's USB packets (pcap)")
+	flags.StringVar(&s.log, "log", "build/run.log", "`file` for the whole console")
+	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long it all may take")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return s, err
+		}
+		return s, errUsage
+	}
+	s.program = "helloworld.efi"
+	if flags.NArg() > 0 {
+		s.program = strings.Join(flags.Args(), " ")
+	}
+	if s.limit <= 0 {
+		fmt.Fprintln(stderr, "run: -limit must be positive")
+		return s, errUsage
+	}
+	return s, nil
+}
+
+// insert returns the card of that name, or nothing for "none".
+func insert(name string) (qemu.Card, error) {
+	if name == "none" {
+		return nil, nil
+	}
+	c, err := card.Named(name)
+	if err != nil {
+		return nil, err
+	}
+	return vscard.NewSlot(c).Serve, nil
+}
+
+// run boots, loads, runs and reports. The whole console goes into the log file, and the error says where that is.
+func run(ctx context.Context, s settings, out io.Writer) (err error) {
+	inserted, err := insert(s.card)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{s.driver, strings.Fields(s.program)[0]} {
+		if _, err := os.Stat(filepath.Join(s.folder, name)); err != nil {
+			return fmt.Errorf("%w (make efi builds it)", err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(s.log), 0o755); err != nil {
+		return err
+	}
+	log, err := os.Create(s.log)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	began := time.Now()
+	fmt.Fprintf(out, "Starting a machine with UEFI firmware, a USB smart card reader and %s.\n", describe(s.card))
+	machine, err := qemu.Start(ctx, qemu.Config{
+		Volume:     s.folder,
+		Controller: qemu.Controller(s.controller),
+		Reader:     true,
+		Card:       inserted,
+		Capture:    s.capture,
+		Output:     log,
+		Limit:      s.limit,
+	})
+	if err != nil {
+		return err
+	}
+	defer machine.Close()
+	err = converse(ctx, machine, s, out)
+	if err != nil {
+		return fmt.Errorf("%w\nThe whole console is in %s", err, s.log)
+	}
+	fmt.Fprintf(out, "Done in %v.\n", time.Since(began).Round(time.Second/10))
+	return nil
+}
+
+func describe(card string) string {
+	if card == "none" {
+		return "no card"
+	}
+	return "a virtual card (" + card + ")"
+}
+
+// converse types what a user would type, and shows what a user would see.
+func converse(ctx context.Context, machine *qemu.Machine, s settings, out io.Writer) error {
+	shell, err := machine.Shell(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nShell> load %s\n", s.driver)
+	image, err := shell.Load(ctx, s.driver)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, image.Output)
+
+	fmt.Fprintf(out, "\nShell> %s\n", s.program)
+	command, err := shell.Start(ctx, s.program)
+	if err != nil {
+		return err
+	}
+	result, err := command.Follow(ctx, out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if result.Status != 0 {
+		return fmt.Errorf("%s ended with status %#x", s.program, result.Status)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+//go:build linux && !tamago
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParse(t *testing.T) {
+	tests := []struct {
+		name    string
+		args    []string
+		program string
+		card    string
+		err     error
+	}{
+		{"nothing said: helloworld and a card at T=0", nil, "helloworld.efi", "t0", nil},
+		{"no card", []string{"-card", "none"}, "helloworld.efi", "none", nil},
+		{"another program with arguments", []string{"-card=t1", "cabi.efi", "apdus", "10"}, "cabi.efi apdus 10", "t1", nil},
+		{"help", []string{"-h"}, "", "", flag.ErrHelp},
+		{"an unknown flag", []string{"-speed"}, "", "", errUsage},
+		{"no time at all", []string{"-limit", "0s"}, "", "", errUsage},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := parse(test.args, io.Discard)
+			if !errors.Is(err, test.err) {
+				t.Fatalf("error %v, want %v", err, test.err)
+			}
+			if err == nil && (s.program != test.program || s.card != test.card) {
+				t.Errorf("program %q, card %q", s.program, s.card)
+			}
+		})
+	}
+}
+
+func TestRunRefusesEarly(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		name string
+		s    settings
+		want string
+	}{
+		{"a card nobody knows", settings{card: "golden"}, "golden"},
+		{"images that are not built", settings{card: "none", folder: dir, driver: "d.efi", program: "p.efi"}, "make efi"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.s.limit, test.s.log = time.Minute, filepath.Join(dir, "run.log")
+			err := run(t.Context(), test.s, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v does not mention %q", err, test.want)
+			}
+		})
+	}
+}
