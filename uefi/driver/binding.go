@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
@@ -195,7 +196,7 @@ func (d *Driver) open(h uefi.Handle, addr uintptr) (*controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := ccid.Open(ctx, t, ccid.Options{Unit: d.unit})
+	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: d.unit})
 	if err != nil {
 		t.Close()
 		return nil, err
@@ -215,6 +216,10 @@ func (d *Driver) open(h uefi.Handle, addr uintptr) (*controller, error) {
 	}
 	return c, nil
 }
+
+// tap stands between the class driver and the transport. Only the test build
+// puts something there.
+var tap = func(t usb.Transport) usb.Transport { return t }
 
 // offer installs the protocol for slot i of c.
 func (d *Driver) offer(c *controller, i int, s *ccid.Slot) error {

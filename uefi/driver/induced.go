@@ -4,11 +4,13 @@ package driver
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 )
@@ -26,6 +28,10 @@ const (
 	InduceWild   // reads where no memory can be
 )
 
+// InduceUSBTime answers how many nanoseconds USB transfers have taken, as eight
+// bytes, the lowest first.
+const InduceUSBTime uint32 = 0x7f000100
+
 const (
 	inducedWait  = 2 * time.Second
 	inducedLimit = 10 * time.Second
@@ -34,12 +40,32 @@ const (
 func init() {
 	gate.RequestLimit = inducedLimit
 	induce = induced
+	tap = func(t usb.Transport) usb.Transport { return &timed{Transport: t} }
+}
+
+// timed measures the transfers of the transport behind it.
+type timed struct{ usb.Transport }
+
+var usbTime time.Duration
+
+func since(start time.Time) { usbTime += time.Since(start) }
+
+func (t *timed) In(ctx context.Context, endpoint uint8, b []byte, timeout time.Duration) (int, error) {
+	defer since(time.Now())
+	return t.Transport.In(ctx, endpoint, b, timeout)
+}
+
+func (t *timed) Out(ctx context.Context, endpoint uint8, b []byte, timeout time.Duration) (int, error) {
+	defer since(time.Now())
+	return t.Transport.Out(ctx, endpoint, b, timeout)
 }
 
 var sink [][]byte
 
 func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
 	switch code {
+	case InduceUSBTime:
+		return binary.LittleEndian.AppendUint64(nil, uint64(usbTime)), nil, true
 	case InducePanic:
 		panic("induced")
 	case InduceNil:

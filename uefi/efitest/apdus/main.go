@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strconv"
@@ -50,6 +51,8 @@ func run(count int) error {
 		return fmt.Errorf("select: % X, %v", answer[:n], err)
 	}
 	want := append([]byte("Hello world!"), 0x90, 0x00)
+	fmt.Println("sending")
+	before, measured := spent(r)
 	start := time.Now()
 	for i := range count {
 		n, err := r.Transmit([]byte{0, 0, 0, 0}, answer)
@@ -57,6 +60,21 @@ func run(count int) error {
 			return fmt.Errorf("APDU %d: % X, %v", i, answer[:n], err)
 		}
 	}
-	fmt.Printf("%d APDUs, %d ns each\n", count, time.Since(start).Nanoseconds()/int64(count))
+	total := time.Since(start)
+	fmt.Printf("%d APDUs, %d ns each\n", count, total.Nanoseconds()/int64(count))
+	if after, ok := spent(r); ok && measured {
+		usb := time.Duration(after - before)
+		fmt.Printf("%d ns each outside of USB transfers\n", (total-usb).Nanoseconds()/int64(count))
+	}
 	return nil
+}
+
+// usbTime is the control code of the driver's test build that tells how many
+// nanoseconds it has spent in USB transfers (package driver, InduceUSBTime).
+const usbTime = 0x7f000100
+
+func spent(r *smartcard.Reader) (ns uint64, ok bool) {
+	b := make([]byte, 8)
+	n, err := r.Control(usbTime, nil, b)
+	return binary.LittleEndian.Uint64(b), err == nil && n == len(b)
 }

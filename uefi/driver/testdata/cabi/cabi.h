@@ -15,8 +15,20 @@ EFI_STATUS conform(reader *r);
 /* conform_empty does so with no card in the reader. */
 EFI_STATUS conform_empty(reader *r);
 
-/* exchange sends a number of commands and checks each answer. It returns the first status that is not success. */
+/* find returns the first reader there is. */
+EFI_STATUS find(boot_services *boot, reader **r);
+
+/* converse connects, sends a number of commands, checks each answer, and disconnects. It returns the first status that is
+ * not success. done counts the commands that were answered. */
+EFI_STATUS converse(reader *r, UINT64 count, UINT64 *done);
+
+/* exchange is converse with a report, which tells how often the timer of ticker.efi has ticked meanwhile. */
 EFI_STATUS exchange(system_table *system, reader *r, UINT64 count);
+
+/* reload loads, connects, uses and unloads a driver file of the volume that this program came from, a number of times.
+ * It returns EFI_SUCCESS only if that always went well and takes no memory: after the last time there are as many free
+ * pages as there were after the tenth. */
+EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times);
 
 /* report prints what the reader says of itself and its card. */
 EFI_STATUS report(reader *r);

@@ -1,5 +1,5 @@
 /* What these programs need of the UEFI specification 2.11, and nothing of anybody's headers: the types of 2.3.1, the
- * tables of 4.3 and 4.4, the text output of 12.4, the loaded image of 9.1. Offsets are for 64-bit machines and are
+ * tables of 4.3 and 4.4, the text output of 12.4, files of 13.4, the loaded image of 9.1. Offsets are for 64-bit machines and are
  * checked at compile time. Members that are not called here are gaps. */
 #ifndef EFI_H
 #define EFI_H
@@ -32,6 +32,7 @@ typedef struct {
 #define EFI_SUCCESS 0ULL
 #define EFI_INVALID_PARAMETER (EFI_ERROR_BIT | 2)
 #define EFI_UNSUPPORTED (EFI_ERROR_BIT | 3)
+#define EFI_BAD_BUFFER_SIZE (EFI_ERROR_BIT | 4)
 #define EFI_BUFFER_TOO_SMALL (EFI_ERROR_BIT | 5)
 #define EFI_NOT_READY (EFI_ERROR_BIT | 6)
 #define EFI_DEVICE_ERROR (EFI_ERROR_BIT | 7)
@@ -61,7 +62,9 @@ typedef void(EFIAPI *notify_function)(EFI_EVENT event, void *context);
 typedef struct {
 	UINT8 header[24];
 	void *raise_tpl, *restore_tpl;
-	void *allocate_pages, *free_pages, *get_memory_map, *allocate_pool;
+	void *allocate_pages, *free_pages;
+	EFI_STATUS(EFIAPI *get_memory_map)(UINTN *size, void *map, UINTN *key, UINTN *descriptor_size, UINT32 *version);
+	EFI_STATUS(EFIAPI *allocate_pool)(UINT32 type, UINTN size, void **buffer);
 	EFI_STATUS(EFIAPI *free_pool)(void *buffer);
 	EFI_STATUS(EFIAPI *create_event)(UINT32 type, EFI_TPL tpl, notify_function notify, void *context, EFI_EVENT *event);
 	EFI_STATUS(EFIAPI *set_timer)(EFI_EVENT event, UINT32 type, UINT64 hundred_nanoseconds);
@@ -73,10 +76,17 @@ typedef struct {
 	EFI_STATUS(EFIAPI *uninstall_protocol)(EFI_HANDLE handle, const EFI_GUID *protocol, void *interface);
 	EFI_STATUS(EFIAPI *handle_protocol)(EFI_HANDLE handle, const EFI_GUID *protocol, void **interface);
 	void *reserved, *register_protocol_notify, *locate_handle, *locate_device_path, *install_configuration_table;
-	void *load_image, *start_image, *exit, *unload_image, *exit_boot_services;
+	EFI_STATUS(EFIAPI *load_image)(UINT8 boot_policy, EFI_HANDLE parent, void *path, void *source, UINTN size,
+				       EFI_HANDLE *image);
+	EFI_STATUS(EFIAPI *start_image)(EFI_HANDLE image, UINTN *exit_data_size, CHAR16 **exit_data);
+	void *exit;
+	EFI_STATUS(EFIAPI *unload_image)(EFI_HANDLE image);
+	void *exit_boot_services;
 	void *get_next_monotonic_count;
 	EFI_STATUS(EFIAPI *stall)(UINTN microseconds);
-	void *set_watchdog_timer, *connect_controller, *disconnect_controller;
+	void *set_watchdog_timer;
+	EFI_STATUS(EFIAPI *connect_controller)(EFI_HANDLE controller, EFI_HANDLE *driver, void *path, UINT8 recursive);
+	void *disconnect_controller;
 	void *open_protocol, *close_protocol, *open_protocol_information, *protocols_per_handle;
 	EFI_STATUS(EFIAPI *locate_handle_buffer)(UINT32 type, const EFI_GUID *protocol, void *key, UINTN *count,
 						 EFI_HANDLE **handles);
@@ -111,6 +121,39 @@ typedef struct {
 	EFI_STATUS(EFIAPI *unload)(EFI_HANDLE image);
 } loaded_image;
 
+/* 7.2: what a memory map consists of. */
+#define CONVENTIONAL_MEMORY 7
+#define LOADER_DATA 2
+
+typedef struct {
+	UINT32 type;
+	UINT64 physical_start, virtual_start, pages, attribute;
+} memory_descriptor;
+
+/* 13.4 and 13.5: files. */
+#define FILE_MODE_READ 1
+#define END_OF_FILE 0xFFFFFFFFFFFFFFFFULL
+
+typedef struct file {
+	UINT64 revision;
+	EFI_STATUS(EFIAPI *open)(struct file *this, struct file **new, const CHAR16 *name, UINT64 mode, UINT64 attributes);
+	EFI_STATUS(EFIAPI *close)(struct file *this);
+	void *delete;
+	EFI_STATUS(EFIAPI *read)(struct file *this, UINTN *size, void *buffer);
+	void *write;
+	EFI_STATUS(EFIAPI *get_position)(struct file *this, UINT64 *position);
+	EFI_STATUS(EFIAPI *set_position)(struct file *this, UINT64 position);
+} file;
+
+typedef struct file_system {
+	UINT64 revision;
+	EFI_STATUS(EFIAPI *open_volume)(struct file_system *this, file **root);
+} file_system;
+
+_Static_assert(offsetof(boot_services, get_memory_map) == 56, "UEFI 2.11, 4.4.1");
+_Static_assert(offsetof(boot_services, load_image) == 200, "UEFI 2.11, 4.4.1");
+_Static_assert(offsetof(boot_services, unload_image) == 224, "UEFI 2.11, 4.4.1");
+_Static_assert(offsetof(boot_services, connect_controller) == 264, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, free_pool) == 72, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, set_timer) == 88, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, install_protocol) == 128, "UEFI 2.11, 4.4.1");
@@ -123,7 +166,7 @@ _Static_assert(offsetof(system_table, boot) == 96, "UEFI 2.11, 4.3.1");
 _Static_assert(offsetof(loaded_image, load_options) == 56, "UEFI 2.11, 9.1.1");
 _Static_assert(offsetof(loaded_image, unload) == 88, "UEFI 2.11, 9.1.1");
 
-static const EFI_GUID loaded_image_guid = {
+__attribute__((unused)) static const EFI_GUID loaded_image_guid = {
 	0x5B1B31A1, 0x9562, 0x11D2, {0x8E, 0x3F, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}};
 
 #endif

@@ -62,34 +62,44 @@ static EFI_STATUS send(reader *r, const UINT8 *command, UINTN length, const UINT
 	return EFI_PROTOCOL_ERROR;
 }
 
-EFI_STATUS exchange(system_table *system, reader *r, UINT64 count)
+EFI_STATUS converse(reader *r, UINT64 count, UINT64 *done)
 {
 	UINT32 active;
 	EFI_STATUS status;
-	UINT64 before, after, done;
-	int right;
 
+	*done = 0;
 	status = r->connect(r, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &active);
 	if (status != EFI_SUCCESS)
 		return failure("connect", 0, status);
-	before = ticked(system, &right);
 	status = send(r, select_command, sizeof select_command, success, sizeof success);
-	if (status == EFI_SUCCESS)
-		say("connected, protocol %u\n", (UINT64)active);
-	for (done = 0; done < count && status == EFI_SUCCESS; done++)
+	while (status == EFI_SUCCESS && *done < count) {
 		status = send(r, hello_command, sizeof hello_command, hello_answer, sizeof hello_answer);
-	after = ticked(system, &right);
-	say("%u exchanges, %u ticks\n", done, after - before);
+		*done += status == EFI_SUCCESS;
+	}
 	if (status != EFI_SUCCESS) {
 		r->disconnect(r, CA_NORESET);
-		return failure("exchange", done, status);
+		return failure("exchange", *done, status);
 	}
+	status = r->disconnect(r, CA_NORESET);
+	return status == EFI_SUCCESS ? status : failure("disconnect", 0, status);
+}
+
+EFI_STATUS exchange(system_table *system, reader *r, UINT64 count)
+{
+	UINT64 before, after, done;
+	EFI_STATUS status;
+	int right;
+
+	before = ticked(system, &right);
+	say("%u exchanges begin\n", count);
+	status = converse(r, count, &done);
+	after = ticked(system, &right);
+	say("%u exchanges, %u ticks\n", done, after - before);
 	if (!right) {
 		say("the ticker's sum differs from its count\n");
 		return EFI_ABORTED;
 	}
-	status = r->disconnect(r, CA_NORESET);
-	return status == EFI_SUCCESS ? status : failure("disconnect", 0, status);
+	return status;
 }
 
 EFI_STATUS report(reader *r)

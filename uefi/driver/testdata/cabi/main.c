@@ -5,6 +5,7 @@
  *	cabi.efi nocard         check them with an empty reader
  *	cabi.efi apdus NUMBER   connect, and exchange that many commands
  *	cabi.efi status         print state, name and ATR
+ *	cabi.efi reload FILE NUMBER   load, use and unload a driver that many times, and look for lost memory
  *	cabi.efi ticks          print how often ticker.efi's timer has ticked
  *
  * It prints a line for each check, and returns EFI_SUCCESS only if all was well. */
@@ -52,7 +53,7 @@ static UINT64 number(const char *s)
 	return n;
 }
 
-static EFI_STATUS find(boot_services *boot, reader **r)
+EFI_STATUS find(boot_services *boot, reader **r)
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0;
@@ -80,6 +81,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 	split(self);
 	if (equal(mode, "ticks"))
 		return count_ticks(system);
+	if (equal(mode, "reload"))
+		return reload(system, image, self, words[2], number(words[3]));
 	status = find(system->boot, &r);
 	if (status != EFI_SUCCESS) {
 		say("no smart card reader: status %x\n", status);

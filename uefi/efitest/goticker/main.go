@@ -1,6 +1,6 @@
 //go:build tamago
 
-// ticker is a resident image with a periodic timer event of one millisecond,
+// goticker is a resident image with a periodic timer event of one millisecond,
 // whose notification runs Go code that allocates: the neighbour that a driver
 // has to live with. Unloading it prints how often it ran.
 package main
@@ -21,7 +21,7 @@ var (
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Println("ticker:", err)
+		fmt.Println("goticker:", err)
 		gate.Exit(uintptr(uefi.DeviceError))
 	}
 }
@@ -47,7 +47,7 @@ func run() error {
 	}
 	loaded.Unload = gate.NewFunc("Unload", uintptr(uefi.AccessDenied), func(*gate.Args) uintptr {
 		boot.CloseEvent(event)
-		fmt.Printf("ticker: %d ticks\n", ticks)
+		fmt.Printf("goticker: %d ticks\n", ticks)
 		gate.Exit(uintptr(uefi.Success))
 		return uintptr(uefi.Success)
 	})

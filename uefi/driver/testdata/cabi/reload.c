@@ -1,0 +1,142 @@
+#include "cabi.h"
+#include "console.h"
+
+#define MAX_NAME 64
+
+/* settled is the round after which no more memory may go: until then the firmware's own tables grow. */
+#define SETTLED 10
+
+static const EFI_GUID file_system_guid = {
+	0x964E5B22, 0x6459, 0x11D2, {0x8E, 0x39, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}};
+static const EFI_GUID usb_io_guid = {
+	0x2B2F68D6, 0x0CD2, 0x44CF, {0x8E, 0x8B, 0xBB, 0xA2, 0x0B, 0x1B, 0x5B, 0x75}};
+
+/* read_file reads a file into pool memory, which is the caller's then. */
+static EFI_STATUS read_file(boot_services *boot, EFI_HANDLE volume, const char *name, void **buffer, UINTN *size)
+{
+	CHAR16 wide[MAX_NAME] = {0};
+	file_system *fs;
+	file *root, *f;
+	EFI_STATUS status;
+
+	for (UINTN i = 0; i < MAX_NAME - 1 && name[i] != 0; i++)
+		wide[i] = (UINT8)name[i];
+	status = boot->handle_protocol(volume, &file_system_guid, (void **)&fs);
+	if (status != EFI_SUCCESS)
+		return status;
+	status = fs->open_volume(fs, &root);
+	if (status != EFI_SUCCESS)
+		return status;
+	status = root->open(root, &f, wide, FILE_MODE_READ, 0);
+	root->close(root);
+	if (status != EFI_SUCCESS)
+		return status;
+	f->set_position(f, END_OF_FILE);
+	f->get_position(f, size);
+	f->set_position(f, 0);
+	status = boot->allocate_pool(LOADER_DATA, *size, buffer);
+	if (status == EFI_SUCCESS) {
+		UINTN got = *size;
+
+		status = f->read(f, &got, *buffer);
+		if (status == EFI_SUCCESS && got != *size)
+			status = EFI_BAD_BUFFER_SIZE;
+		if (status != EFI_SUCCESS)
+			boot->free_pool(*buffer);
+	}
+	f->close(f);
+	return status;
+}
+
+static UINT64 free_pages(boot_services *boot)
+{
+	static UINT8 map[64 << 10];
+	UINTN size = sizeof map, key, step;
+	UINT64 pages = 0;
+	UINT32 version;
+
+	if (boot->get_memory_map(&size, map, &key, &step, &version) != EFI_SUCCESS)
+		return 0;
+	for (UINTN at = 0; at + step <= size; at += step) {
+		const memory_descriptor *d = (const void *)&map[at];
+
+		if (d->type == CONVENTIONAL_MEMORY)
+			pages += d->pages;
+	}
+	return pages;
+}
+
+/* connect lets drivers have the USB devices, as the Shell's load does. */
+static void connect(boot_services *boot)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0;
+
+	if (boot->locate_handle_buffer(BY_PROTOCOL, &usb_io_guid, NULL, &count, &handles) != EFI_SUCCESS)
+		return;
+	for (UINTN i = 0; i < count; i++)
+		boot->connect_controller(handles[i], NULL, NULL, 1);
+	boot->free_pool(handles);
+}
+
+/* once is one life of the driver. */
+static EFI_STATUS once(boot_services *boot, EFI_HANDLE parent, void *source, UINTN size)
+{
+	EFI_HANDLE driver = NULL;
+	EFI_STATUS status, unloaded;
+	reader *r;
+	UINT64 done;
+
+	status = boot->load_image(0, parent, NULL, source, size, &driver);
+	if (status != EFI_SUCCESS)
+		return status;
+	status = boot->start_image(driver, NULL, NULL);
+	if (status != EFI_SUCCESS)
+		return status; /* the firmware has unloaded it */
+	connect(boot);
+	status = find(boot, &r);
+	if (status == EFI_SUCCESS)
+		status = converse(r, 1, &done);
+	unloaded = boot->unload_image(driver);
+	if (unloaded != EFI_SUCCESS)
+		say("unload: status %x\n", unloaded);
+	return status == EFI_SUCCESS ? unloaded : status;
+}
+
+EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times)
+{
+	boot_services *boot = system->boot;
+	UINT64 round, settled = 0, last = 0;
+	EFI_STATUS status;
+	void *source;
+	UINTN size;
+	reader *r;
+
+	status = read_file(boot, self->device, name, &source, &size);
+	if (status != EFI_SUCCESS) {
+		say("%s: status %x\n", name, status);
+		return status;
+	}
+	for (round = 1; round <= times && status == EFI_SUCCESS; round++) {
+		status = once(boot, image, source, size);
+		last = free_pages(boot);
+		if (round == SETTLED)
+			settled = last;
+		if (round == 1 || round == SETTLED || round == times)
+			say("round %u: %u pages free\n", round, last);
+	}
+	boot->free_pool(source);
+	if (status != EFI_SUCCESS) {
+		say("round %u: status %x\n", round - 1, status);
+		return status;
+	}
+	if (find(boot, &r) == EFI_SUCCESS) {
+		say("a reader is left behind\n");
+		return EFI_ABORTED;
+	}
+	if (times > SETTLED && last != settled) {
+		say("%u pages after round %u, %u after the last\n", settled, (UINT64)SETTLED, last);
+		return EFI_ABORTED;
+	}
+	return EFI_SUCCESS;
+}

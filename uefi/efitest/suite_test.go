@@ -1,0 +1,308 @@
+//go:build linux && !tamago
+
+// Package efitest tests the driver where it lives: in UEFI firmware, on a
+// machine of QEMU's. The programs beside this file run there.
+package efitest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/vscard"
+)
+
+// volume is where make puts the images.
+const volume = "../../build/test/x64"
+
+const (
+	driverImage  = "SmartCardReader.efi"
+	inducedImage = "SmartCardReaderInduced.efi"
+)
+
+// insert plays the card named on each connection of QEMU's.
+func insert(name string) qemu.Card {
+	return func(ctx context.Context, conn io.ReadWriteCloser) error {
+		c, err := card.Named(name)
+		if err != nil {
+			return err
+		}
+		return vscard.NewSlot(c).Serve(ctx, conn)
+	}
+}
+
+func machine(t *testing.T, image string) *qemu.Suite {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0")})
+	if image != "" {
+		s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+			_, err := sh.Load(ctx, image)
+			return err
+		}
+	}
+	return s
+}
+
+// hello asks the card for its text.
+func hello(t *testing.T, c *qemu.Case) {
+	t.Helper()
+	r := c.Command("helloworld.efi")
+	for _, want := range []string{"Reader: QEMU", "3B 08 74 61 6D 61 63 63 69 64",
+		"00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01", "R-APDU: 90 00", "Hello world!"} {
+		if !strings.Contains(r.Output, want) {
+			t.Errorf("output lacks %q", want)
+		}
+	}
+	if r.Status != 0 || t.Failed() {
+		t.Fatalf("helloworld: status %#x\n%s", r.Status, r.Output)
+	}
+}
+
+// refuses runs helloworld where it must fail, in words.
+func refuses(t *testing.T, c *qemu.Case, words string) {
+	t.Helper()
+	r := c.Command("helloworld.efi")
+	if r.Status == 0 || !strings.Contains(r.Output, words) {
+		t.Fatalf("helloworld: status %#x, want an error and %q\n%s", r.Status, words, r.Output)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func number(t *testing.T, output, pattern string) int {
+	t.Helper()
+	m := regexp.MustCompile(pattern).FindStringSubmatch(output)
+	if m == nil {
+		t.Fatalf("nothing matches %q in\n%s", pattern, output)
+	}
+	n, err := strconv.Atoi(m[1])
+	must(t, err)
+	return n
+}
+
+func TestTheRuntimeOnTheBoard(t *testing.T) {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume})
+	for i := range 2 {
+		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second, func(t *testing.T, c *qemu.Case) {
+			before := c.FreePages()
+			r := c.Command("machine.efi")
+			if r.Status != 0 {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+			if after := c.FreePages(); i > 0 && after != before {
+				t.Errorf("%d free pages before, %d after", before, after)
+			}
+		})
+	}
+	s.Run("an unknown command line ends with an error", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+		if r := c.Command("apdus.efi many"); r.Status == 0 || !strings.Contains(r.Output, "usage:") {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+	})
+}
+
+func TestDriver(t *testing.T) {
+	s := machine(t, driverImage)
+	s.Run("an application in Go reads the card", 30*time.Second, hello)
+	s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		if r := c.Command("cabi.efi"); r.Status != 0 {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+		hello(t, c)
+	})
+	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
+		_, err := c.Shell.Load(c.Ctx, "goticker.efi")
+		must(t, err)
+		c.Must("apdus.efi 10000")
+		r, err := c.Shell.Unload(c.Ctx, "goticker.efi")
+		must(t, err)
+		if n := number(t, r.Output, `goticker: (\d+) ticks`); n < 1000 {
+			t.Errorf("the timer ticked %d times only", n)
+		}
+	})
+	s.Run("10,000 APDUs of a C program beside a timer event of a C driver", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
+		_, err := c.Shell.Load(c.Ctx, "ticker.efi")
+		must(t, err)
+		c.Must("cabi.efi apdus 10000")
+		if r := c.Must("cabi.efi ticks"); number(t, r.Output, `(\d+)`) == 0 {
+			t.Errorf("the timer has not ticked\n%s", r.Output)
+		}
+		_, err = c.Shell.Unload(c.Ctx, "ticker.efi")
+		must(t, err)
+	})
+	s.Run("a card is removed and inserted", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		for range 3 {
+			must(t, c.Machine.RemoveCard(c.Ctx))
+			refuses(t, c, "no card in the reader")
+			must(t, c.Machine.InsertCard(c.Ctx))
+			hello(t, c)
+		}
+	})
+	s.Run("a C program sees the empty reader", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		must(t, c.Machine.RemoveCard(c.Ctx))
+		if r := c.Command("cabi.efi nocard"); r.Status != 0 {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+		must(t, c.Machine.InsertCard(c.Ctx))
+		hello(t, c)
+	})
+	s.Run("a card is removed in the middle of APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		fails(t, c, func() error { return c.Machine.RemoveCard(c.Ctx) })
+		must(t, c.Machine.InsertCard(c.Ctx))
+		hello(t, c)
+	})
+	s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+		for range 3 {
+			must(t, c.Machine.UnplugReader(c.Ctx))
+			appears(t, c, false)
+			must(t, c.Machine.PlugReader(c.Ctx))
+			appears(t, c, true)
+			hello(t, c)
+		}
+	})
+	s.Run("a reader is unplugged in the middle of APDUs", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+		for range 3 {
+			fails(t, c, func() error { return c.Machine.UnplugReader(c.Ctx) })
+			appears(t, c, false)
+			must(t, c.Machine.PlugReader(c.Ctx))
+			appears(t, c, true)
+			hello(t, c)
+		}
+	})
+	s.Run("the driver has names", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+		r := c.Must("drivers")
+		if !strings.Contains(r.Output, "tamaccid USB Smart Card Reader Driver") {
+			t.Errorf("no name in\n%s", r.Output)
+		}
+	})
+}
+
+// fails sends APDUs without end, does what makes them fail in their middle,
+// and wants an error status.
+func fails(t *testing.T, c *qemu.Case, happens func() error) {
+	t.Helper()
+	command := c.Background("apdus.efi 1000000")
+	c.Expect(command, "sending")
+	time.Sleep(100 * time.Millisecond) // of many APDUs
+	must(t, happens())
+	if r := c.Wait(command); r.Status == 0 {
+		t.Fatalf("no error\n%s", r.Output)
+	}
+}
+
+// appears waits until firmware has noticed that the reader has come or gone:
+// it looks at its ports from time to time.
+func appears(t *testing.T, c *qemu.Case, want bool) {
+	t.Helper()
+	for {
+		r := c.Command("helloworld.efi")
+		if strings.Contains(r.Output, "No smart card reader") != want {
+			return
+		}
+		select {
+		case <-c.Ctx.Done():
+			t.Fatalf("reader present: want %v\n%s", want, r.Output)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func TestLoadAndUnload(t *testing.T) {
+	s := machine(t, "")
+	s.Run("the driver works at two addresses", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		first, err := c.Shell.Load(c.Ctx, driverImage)
+		must(t, err)
+		hello(t, c)
+		second, err := c.Shell.Load(c.Ctx, driverImage)
+		must(t, err)
+		if first.Base == second.Base {
+			t.Fatalf("both at %#x", first.Base)
+		}
+		// The second serves the reader when the first one has gone.
+		for i := range 2 {
+			if i > 0 {
+				c.Must("reconnect -r")
+				hello(t, c)
+			}
+			r, err := c.Shell.Unload(c.Ctx, driverImage)
+			must(t, err)
+			must(t, r.Err())
+		}
+		refuses(t, c, "No smart card reader")
+	})
+	s.Run("100 times without growth", 8*time.Minute, func(t *testing.T, c *qemu.Case) {
+		const cycles, settled = 100, 10
+		var free int
+		for i := 1; i <= cycles; i++ {
+			_, err := c.Shell.Load(c.Ctx, driverImage)
+			must(t, err)
+			if i == 1 || i == cycles {
+				hello(t, c)
+			}
+			r, err := c.Shell.Unload(c.Ctx, driverImage)
+			must(t, err)
+			must(t, r.Err())
+			if i == settled {
+				free = c.FreePages()
+			}
+		}
+		if now := c.FreePages(); now != free {
+			t.Errorf("%d pages free after cycle %d, %d after cycle %d", free, settled, now, cycles)
+		}
+	})
+}
+
+func TestResidentMemory(t *testing.T) {
+	const limit = 16 << 20
+	s := machine(t, "")
+	s.Run("after HelloWorld", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		c.Command("helloworld.efi") // what firmware keeps of a first run is not the driver's
+		before := c.FreePages()
+		_, err := c.Shell.Load(c.Ctx, driverImage)
+		must(t, err)
+		hello(t, c)
+		taken := (before - c.FreePages()) * 4096
+		fmt.Printf("resident memory of the driver after HelloWorld, its image included: %d bytes\n", taken)
+		if taken > limit {
+			t.Errorf("more than %d bytes", limit)
+		}
+	})
+}
+
+func TestInducedFailures(t *testing.T) {
+	s := machine(t, inducedImage)
+	for _, f := range []struct {
+		name     string
+		survives bool
+	}{
+		{"panic", true}, {"nil", true}, {"wait", true},
+		{"wedge", false}, {"fatal", false}, {"memory", false}, {"stack", false}, {"wild", false},
+	} {
+		s.Run(f.name, 60*time.Second, func(t *testing.T, c *qemu.Case) {
+			if r := c.Command("induce.efi " + f.name); r.Status != 0 {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+			if f.survives {
+				hello(t, c)
+				return
+			}
+			r := c.Command("helloworld.efi")
+			if r.Status == 0 {
+				t.Errorf("helloworld read a card through a dead driver\n%s", r.Output)
+			}
+			c.Must("ver") // the Shell goes on
+			must(t, c.Machine.Quit(c.Ctx))
+		})
+	}
+}
