@@ -151,6 +151,44 @@ func TestCardEvents(t *testing.T) {
 			want(t, err, sclib.ErrUnresponsiveCard)
 			w.r.Fail("connect", nil)
 		}, want: sclib.ErrResetCard},
+		{name: "another handle's reset failed and its next try worked", do: func(t *testing.T, w world) {
+			second := connect(t, w.sc, sclib.ShareShared)
+			w.r.Fail("connect", sclib.ErrUnresponsiveCard)
+			err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.ResetCard)
+			want(t, err, sclib.ErrUnresponsiveCard)
+			w.r.Fail("connect", nil)
+			if err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+				t.Fatal(err)
+			}
+		}, want: sclib.ErrResetCard},
+		{name: "another handle chose another protocol", do: func(t *testing.T, w world) {
+			w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo, Protocols: sclib.ProtocolAny})
+			for _, protocol := range []sclib.Protocol{sclib.ProtocolT1, sclib.ProtocolT0} {
+				card := w.card
+				if protocol == sclib.ProtocolT0 {
+					card = connect(t, w.sc, sclib.ShareShared)
+				}
+				if err := card.Reconnect(t.Context(), sclib.ShareShared, protocol, sclib.LeaveCard); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, want: sclib.ErrResetCard},
+		{name: "the card came back and another handle powered it", do: func(t *testing.T, w world) {
+			w.r.Insert(same)
+			connect(t, w.sc, sclib.ShareShared)
+		}, want: sclib.ErrResetCard},
+		{name: "the card came back, the reader does not say, and another handle powered it", do: func(t *testing.T, w world) {
+			w.r.Silence(true)
+			w.r.Insert(same)
+			want(t, w.transmit(), sclib.ErrUnpoweredCard)
+			connect(t, w.sc, sclib.ShareShared)
+		}, want: sclib.ErrResetCard},
+		{name: "the card was removed and Status noticed it", do: func(t *testing.T, w world) {
+			w.r.Remove()
+			_, err := w.card.Status(t.Context())
+			want(t, err, sclib.ErrRemovedCard)
+			w.r.Insert(same)
+		}, want: sclib.ErrRemovedCard},
 		{name: "another program reset the card", do: func(t *testing.T, w world) {
 			w.r.Fail("transmit", sclib.ErrResetCard)
 			want(t, w.transmit(), sclib.ErrResetCard)

@@ -164,6 +164,20 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+func TestReleaseOfAReaderThatIsGone(t *testing.T) {
+	r := sclibtest.NewReader("Test reader")
+	r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+	b := sclibtest.NewBackend(r)
+	sc := sclib.New(b)
+	card := connect(t, sc, sclib.ShareShared)
+	b.Detach(r)
+	_, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0})
+	want(t, err, sclib.ErrReaderUnavailable)
+	if err := sc.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNothingWorksAfterRelease(t *testing.T) {
 	_, sc := reader(t)
 	card := connect(t, sc, sclib.ShareShared)

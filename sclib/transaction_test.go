@@ -203,8 +203,12 @@ func TestReleaseEndsThoseThatWait(t *testing.T) {
 		state := []sclib.ReaderState{{Reader: sclib.PnPNotification}}
 		go func() { done <- sc.GetStatusChange(t.Context(), state) }()
 		synctest.Wait()
+		start := time.Now()
 		if err := sc.Release(); err != nil {
 			t.Error(err)
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("after %v", waited)
 		}
 		for range 2 {
 			want(t, <-done, sclib.ErrServiceStopped)

@@ -314,6 +314,18 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func TestTheProtocolIsWhatConnectSaid(t *testing.T) {
+	p := newProducer()
+	r := newReader(p, false)
+	if _, err := r.Connect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+		t.Fatal(err)
+	}
+	p.active = smartcard.T0 // a known driver reports T=1 as 1, which is T=0
+	if status, err := r.Status(t.Context()); err != nil || status.Protocol != sclib.ProtocolT1 {
+		t.Errorf("%v, %v", status.Protocol, err)
+	}
+}
+
 func TestErrorsOfExchanges(t *testing.T) {
 	tests := []struct {
 		status uefi.Status
