@@ -1,3 +1,5 @@
+//go:build !tamago
+
 package uefi
 
 import (
@@ -8,7 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"tamaccid/uefi/internal/abi"
 )
@@ -24,8 +25,7 @@ func screen(t *testing.T) (*TextOutput, *[]string) {
 		chunks = append(chunks, StringAt(a[1], 1000))
 		return uintptr(WarnUnknownGlyph)
 	})}
-	this = uintptr(unsafe.Pointer(table))
-	t.Cleanup(func() { table.Reset = 0 })
+	this = address(table)
 	return TextOutputAt(this), &chunks
 }
 
@@ -76,7 +76,7 @@ func TestTextOutputRecoversFromAnError(t *testing.T) {
 		shown += StringAt(a[1], 1000)
 		return uintptr(status)
 	})}
-	out := TextOutputAt(uintptr(unsafe.Pointer(table)))
+	out := TextOutputAt(address(table))
 	if _, err := out.Write([]byte(strings.Repeat("x", 1000))); err != error(DeviceError) {
 		t.Error(err)
 	}
@@ -84,7 +84,6 @@ func TestTextOutputRecoversFromAnError(t *testing.T) {
 	if _, err := out.Write([]byte("y")); err != nil || shown != "y" {
 		t.Errorf("%q, %v", shown, err)
 	}
-	table.Reset = 0
 }
 
 func TestReadKey(t *testing.T) {
@@ -98,7 +97,7 @@ func TestReadKey(t *testing.T) {
 			*At[Key](a[1]), keys = keys[0], keys[1:]
 			return uintptr(Success)
 		})}
-		in := TextInputAt(uintptr(unsafe.Pointer(table)))
+		in := TextInputAt(address(table))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, ok, err := in.Poll(); ok || err != nil {
@@ -122,7 +121,6 @@ func TestReadKey(t *testing.T) {
 		if _, err := in.ReadKey(context.Background()); err != error(DeviceError) {
 			t.Errorf("a broken keyboard: %v", err)
 		}
-		table.Reset = 0
 	})
 }
 
@@ -141,25 +139,24 @@ func TestUSBStringIsFreed(t *testing.T) {
 		*At[uintptr](a[3]) = put(&mem, text)
 		return 0
 	})}
-	u := USBIOAt(uintptr(unsafe.Pointer(table)))
+	u := USBIOAt(address(table))
 	if s, err := u.String(0x409, 2); s != "Reader" || err != nil {
 		t.Error(s, err)
 	}
 	if s, err := u.String(0x409, 3); s != "" || err != error(NotFound) {
 		t.Error(s, err)
 	}
-	table.PortReset = 0
 }
 
 func TestArgs(t *testing.T) {
-	argv := []*uint16{&UTF16("FS0:\\hello.efi")[0], &UTF16("-v")[0]}
-	p := &ShellParameters{Argv: uintptr(unsafe.Pointer(&argv[0])), Argc: 2}
+	argv := [2]uintptr{address(&UTF16("FS0:\\hello.efi")[0]), address(&UTF16("-v")[0])}
+	p := &ShellParameters{Argv: address(&argv), Argc: 2}
 	b := fakeBoot(t, func(table *BootServicesTable, _ *pool) {
 		table.HandleProtocol = abi.Fake(func(a []uintptr) uintptr {
 			if a[0] != 3 || *At[GUID](a[1]) != ShellParametersGUID {
 				return uintptr(Unsupported)
 			}
-			*At[uintptr](a[2]) = uintptr(unsafe.Pointer(p))
+			*At[uintptr](a[2]) = address(p)
 			return 0
 		})
 	})
@@ -173,12 +170,11 @@ func TestArgs(t *testing.T) {
 	if got := b.Args(3); got != nil {
 		t.Errorf("a count that cannot be: %d arguments", len(got))
 	}
-	_ = argv[0]
 }
 
 func TestLoadOptions(t *testing.T) {
 	text := UTF16("trace all")
-	l := &LoadedImage{LoadOptions: uintptr(unsafe.Pointer(&text[0])), LoadOptionsSize: uint32(2 * len(text))}
+	l := &LoadedImage{LoadOptions: address(&text[0]), LoadOptionsSize: uint32(2 * len(text))}
 	if l.OptionText() != "trace all" {
 		t.Error(l.OptionText())
 	}
@@ -190,5 +186,4 @@ func TestLoadOptions(t *testing.T) {
 	if l.Options() != nil {
 		t.Error("options of 2 GiB are copied")
 	}
-	_ = text[0]
 }

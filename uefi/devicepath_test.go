@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
-	"unsafe"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -98,7 +97,7 @@ func TestDevicePathAppend(t *testing.T) {
 }
 
 func TestDevicePathAt(t *testing.T) {
-	at := func(b []byte) DevicePath { return DevicePathAt(uintptr(unsafe.Pointer(&b[0]))) }
+	at := func(b []byte) DevicePath { return DevicePathAt(address(&b[0])) }
 	path := unhex(t, "01010600 0004 7fff0400")
 	if got := at(append(bytes.Clone(path), 1, 2, 3)); !bytes.Equal(got, path) {
 		t.Errorf("% x", got)
@@ -142,7 +141,8 @@ func FuzzDevicePath(f *testing.F) {
 		} else if again, err := q.Nodes(); err != nil || len(again) != len(nodes)+1 {
 			t.Fatalf("%d nodes became %d, %v", len(nodes), len(again), err)
 		}
-		if at := DevicePathAt(uintptr(unsafe.Pointer(&b[0]))); at != nil && !bytes.Equal(at, p[:size]) {
+		kept = kept[:0]
+		if at := DevicePathAt(address(&b[0])); at != nil && !bytes.Equal(at, p[:size]) {
 			t.Fatalf("% x is read as % x", p[:size], at)
 		}
 	})

@@ -1,3 +1,5 @@
+//go:build !tamago
+
 package uefi
 
 import (
@@ -155,7 +157,7 @@ func TestInstallProtocolsRefusesADevicePathThatExists(t *testing.T) {
 			return 0
 		})
 	})
-	if _, err := b.InstallProtocols(0, Protocol{&DevicePathGUID, uintptr(unsafe.Pointer(&path[0]))}); err != error(AlreadyStarted) {
+	if _, err := b.InstallProtocols(0, Protocol{&DevicePathGUID, address(&path[0])}); err != error(AlreadyStarted) {
 		t.Error(err)
 	}
 }

@@ -87,7 +87,7 @@ func TestUTF16(t *testing.T) {
 		if back := FromUTF16(got); back != c.text {
 			t.Errorf("%q comes back as %q", c.text, back)
 		}
-		if at := StringAt(uintptr(unsafe.Pointer(&got[0])), 100); at != c.text {
+		if at := StringAt(address(&got[0]), 100); at != c.text {
 			t.Errorf("%q is read as %q", c.text, at)
 		}
 	}
@@ -98,12 +98,21 @@ func TestUTF16(t *testing.T) {
 		t.Errorf("text behind a NUL: %q", got)
 	}
 	endless := []uint16{'a', 'b', 'c', 'd'}
-	if got := StringAt(uintptr(unsafe.Pointer(&endless[0])), 3); got != "abc" {
+	if got := StringAt(address(&endless[0]), 3); got != "abc" {
 		t.Errorf("a string without an end: %q", got)
 	}
-	if StringAt(0, 10) != "" || StringAt(uintptr(unsafe.Pointer(&endless[0]))+1, 1) != "" {
+	if StringAt(0, 10) != "" || StringAt(address(&endless[0])+1, 1) != "" {
 		t.Error("a null or odd address has text")
 	}
+}
+
+// kept holds what tests pass by address: such an object must be on the heap, where it does not move.
+var kept []any
+
+// address is where v is, for as long as the tests run.
+func address[T any](v *T) uintptr {
+	kept = append(kept, v)
+	return uintptr(unsafe.Pointer(v))
 }
 
 func bytesOf(w []uint16) []byte {
@@ -112,7 +121,7 @@ func bytesOf(w []uint16) []byte {
 
 func TestASCIIAt(t *testing.T) {
 	text := []byte("en-US\x00x")
-	addr := uintptr(unsafe.Pointer(&text[0]))
+	addr := address(&text[0])
 	if ASCIIAt(addr, 100) != "en-US" || ASCIIAt(addr, 2) != "en" || ASCIIAt(0, 1) != "" {
 		t.Error(ASCIIAt(addr, 100))
 	}

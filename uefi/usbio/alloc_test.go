@@ -1,0 +1,30 @@
+//go:build !tamago && !race
+
+package usbio
+
+import (
+	"testing"
+	"time"
+)
+
+func TestTransferAllocatesNothing(t *testing.T) {
+	f := reader(t)
+	tr := f.open()
+	f.log = make([]string, 0, 1000)
+	buf, ctx := make([]byte, 320), bg
+	empty := testing.AllocsPerRun(100, func() {
+		f.streams = append(f.streams[:0], answer{data: buf[:10]})
+		f.log = f.log[:0]
+		tr.io.Bulk(&tr.pipes[0x82].transfer, 0x82, 1000, buf)
+	})
+	got := testing.AllocsPerRun(100, func() {
+		f.streams = append(f.streams[:0], answer{data: buf[:10]})
+		f.log = f.log[:0]
+		if n, err := tr.In(ctx, 0x82, buf, time.Second); n != 10 || err != nil {
+			t.Fatal(n, err)
+		}
+	})
+	if got > empty {
+		t.Errorf("%v allocations beside the %v of the test's firmware", got-empty, empty)
+	}
+}
