@@ -125,6 +125,8 @@ type Info struct {
 	Mode               byte
 	IFSC               byte
 	CRC                bool
+	// TCK says that one is due: a protocol other than T=0 was named.
+	TCK bool
 }
 
 var errATR = errors.New("card: answer to reset cut short")
@@ -174,6 +176,7 @@ func ParseATR(atr []byte) (Info, error) {
 			break
 		}
 		y, t = td&0xF0, td&0x0F
+		p.TCK = p.TCK || t != 0
 		if t != 15 && (len(p.Offered) == 0 || p.Offered[len(p.Offered)-1] != t) {
 			p.Offered = append(p.Offered, t)
 		}
@@ -181,7 +184,11 @@ func ParseATR(atr []byte) (Info, error) {
 	if len(p.Offered) == 0 {
 		p.Offered = []byte{0}
 	}
-	if short || at+int(atr[1]&0x0F) > len(atr) {
+	end := at + int(atr[1]&0x0F)
+	if p.TCK {
+		end++
+	}
+	if short || end > len(atr) {
 		return p, errATR
 	}
 	return p, nil

@@ -28,9 +28,10 @@ type system struct {
 	applets  []Applet
 	selected Applet
 
-	resp []byte // data of the last command
-	left int    // how much of it, at its end, has not been fetched
-	sw   uint16 // status once all is fetched
+	cmd  Command // the command at hand
+	resp []byte  // data of the last command
+	left int     // how much of it, at its end, has not been fetched
+	sw   uint16  // status once all is fetched
 
 	envelope     []byte // command APDU in the making
 	envelopeDone bool   // it was executed when it was complete, and an empty ENVELOPE may still close it
@@ -95,8 +96,9 @@ func (s *system) unread() []byte { return s.resp[len(s.resp)-s.left:] }
 
 // apdu executes a whole command APDU and appends the whole response APDU to out: what T=1 carries.
 func (s *system) apdu(b, out []byte) ([]byte, time.Duration) {
-	c, err := ParseCommand(b)
-	if err != nil {
+	var err error
+	c := &s.cmd
+	if *c, err = ParseCommand(b); err != nil {
 		return append(out, swWrongLength>>8, swWrongLength&0xFF), 0
 	}
 	var sw uint16
@@ -105,9 +107,9 @@ func (s *system) apdu(b, out []byte) ([]byte, time.Duration) {
 	case c.INS == insGetResponse && s.left > 0:
 		sw = s.sw
 	case c.INS == insEnvelope:
-		return s.envelopeAPDU(&c, out)
+		return s.envelopeAPDU(c, out)
 	default:
-		sw, work = s.execute(&c)
+		sw, work = s.execute(c)
 	}
 	give := s.left
 	if c.HasLe && give > c.Ne {
@@ -130,10 +132,11 @@ func lowByte(n int) byte {
 }
 
 func (s *system) envelopeAPDU(c *Command, out []byte) ([]byte, time.Duration) {
+	hasLe, ne := c.HasLe, c.Ne // of the ENVELOPE: c is the inner command afterwards
 	sw, work := s.collect(c.Data)
 	give := s.left
-	if c.HasLe && give > c.Ne {
-		give = c.Ne
+	if hasLe && give > ne {
+		give = ne
 	}
 	if sw == swOK {
 		out = append(out, s.unread()[:give]...)
@@ -159,7 +162,9 @@ func (s *system) collect(part []byte) (sw uint16, work time.Duration) {
 		return swWrongLength, 0
 	}
 	s.envelope = append(s.envelope, part...)
-	c, err := ParseCommand(s.envelope)
+	var err error
+	c := &s.cmd
+	*c, err = ParseCommand(s.envelope)
 	complete := err == nil && (c.Extended || len(part) == 0)
 	if s.strict {
 		complete = len(part) == 0
@@ -177,7 +182,7 @@ func (s *system) collect(part []byte) (sw uint16, work time.Duration) {
 		s.resp, s.left, s.sw = s.resp[:0], 0, swWrongLength
 		return swWrongLength, 0
 	}
-	_, work = s.execute(&c)
+	_, work = s.execute(c)
 	s.envelopeDone = len(part) > 0
 	if c.HasLe && s.left > c.Ne { // the rest is not wanted
 		s.resp = s.resp[:c.Ne]

@@ -146,7 +146,8 @@ func (t *t0) ack(n int) []Burst {
 // run executes a command that brought its data, and returns the status that belongs behind it.
 func (t *t0) run(data []byte) (uint16, time.Duration) {
 	os := &t.chip.os
-	c := Command{CLA: t.buf[0], INS: t.buf[1], P1: t.buf[2], P2: t.buf[3], Data: data, ByTPDU: true}
+	c := &os.cmd
+	*c = Command{CLA: t.buf[0], INS: t.buf[1], P1: t.buf[2], P2: t.buf[3], Data: data, ByTPDU: true}
 	var sw uint16
 	var work time.Duration
 	if c.INS == insEnvelope {
@@ -154,7 +155,7 @@ func (t *t0) run(data []byte) (uint16, time.Duration) {
 			sw = os.sw
 		}
 	} else {
-		sw, work = os.execute(&c)
+		sw, work = os.execute(c)
 	}
 	if os.left > 0 {
 		sw = swMore | uint16(lowByte(os.left))
@@ -165,7 +166,8 @@ func (t *t0) run(data []byte) (uint16, time.Duration) {
 // read executes a command that wants data, or fetches what an earlier one left.
 func (t *t0) read() []Burst {
 	os := &t.chip.os
-	c := Command{CLA: t.buf[0], INS: t.buf[1], P1: t.buf[2], P2: t.buf[3], HasLe: true, Ne: short(t.buf[4]), ByTPDU: true}
+	c := &os.cmd
+	*c = Command{CLA: t.buf[0], INS: t.buf[1], P1: t.buf[2], P2: t.buf[3], HasLe: true, Ne: short(t.buf[4]), ByTPDU: true}
 	p3 := t.buf[4]
 	t.buf = t.buf[:0]
 	var work time.Duration
@@ -174,7 +176,7 @@ func (t *t0) read() []Burst {
 			return t.status(swConditions, 0)
 		}
 	} else {
-		_, work = os.execute(&c)
+		_, work = os.execute(c)
 	}
 	n := os.left
 	switch {

@@ -45,6 +45,7 @@ type Line struct {
 
 	bursts []card.Burst
 	parity bool
+	header [tpduHeader]byte // here and not on the stack: the card gets a slice of it
 }
 
 // Extension is one request for more time.

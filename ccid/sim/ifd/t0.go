@@ -20,10 +20,11 @@ const (
 //	INS XOR FF     | sends, or takes, one byte
 //	other          | ErrProcedure
 func (l *Line) T0(tpdu, out []byte) ([]byte, error) {
-	var header [tpduHeader]byte
 	if len(tpdu) < headerSize {
 		return out, ErrLength
 	}
+	header := &l.header
+	*header = [tpduHeader]byte{}
 	copy(header[:], tpdu)
 	ins, p3 := header[1], int(header[4])
 	var data []byte

@@ -1,0 +1,226 @@
+package reader
+
+import (
+	"encoding/binary"
+	"unicode/utf16"
+
+	"tamaccid/ccid/usb"
+)
+
+// Descriptor constants.
+const (
+	classDescriptorSize = 54   // CCID 1.1, table 5.1-1
+	classDescriptorType = 0x21 // CCID 1.1, 5.1
+
+	selfPoweredNot = 0x80 // bmAttributes, bus powered (USB 2.0, table 9-10)
+	maxPower       = 50   // bMaxPower, units of 2 mA
+	english        = 0x0409
+
+	companionSize = 6 // USB 3.2, 9.6.7
+)
+
+// Indexes of strings; function n's name is nameString+n.
+const (
+	manufacturerString = 1 + iota
+	productString
+	serialString
+	nameString
+)
+
+// Bytes is the 54-byte class descriptor.
+func (c *Class) Bytes(kind uint8) []byte {
+	if kind == 0 {
+		kind = classDescriptorType
+	}
+	b := make([]byte, 0, classDescriptorSize)
+	le := binary.LittleEndian
+	b = append(b, classDescriptorSize, kind)
+	b = le.AppendUint16(b, c.Version)
+	b = append(b, c.MaxSlotIndex, c.VoltageSupport)
+	b = le.AppendUint32(b, c.Protocols)
+	b = le.AppendUint32(b, c.DefaultClock)
+	b = le.AppendUint32(b, c.MaximumClock)
+	b = append(b, c.NumClocks)
+	b = le.AppendUint32(b, c.DataRate)
+	b = le.AppendUint32(b, c.MaxDataRate)
+	b = append(b, c.NumDataRates)
+	for _, v := range []uint32{c.MaxIFSD, c.SynchProtocols, c.Mechanical, c.Features, c.MaxMessageLength} {
+		b = le.AppendUint32(b, v)
+	}
+	b = append(b, c.ClassGetResponse, c.ClassEnvelope)
+	b = le.AppendUint16(b, c.LCDLayout)
+	return append(b, c.PINSupport, c.MaxBusySlots)
+}
+
+// speed is the speed with its default.
+func (m *Model) speed() usb.Speed {
+	if m.Speed == usb.SpeedUnknown {
+		return usb.SpeedFull
+	}
+	return m.Speed
+}
+
+// packetSize is the size of bulk packets (USB 2.0, 5.8.3; USB 3.2, 9.6.6). Low speed has no bulk endpoints; what a device
+// that claims some would use is the size of its interrupt packets.
+func (m *Model) packetSize() uint16 {
+	if m.PacketSize != 0 {
+		return m.PacketSize
+	}
+	switch m.speed() {
+	case usb.SpeedLow:
+		return 8
+	case usb.SpeedHigh:
+		return 512
+	case usb.SpeedSuper:
+		return 1024
+	}
+	return 64
+}
+
+func index(present string, i uint8) uint8 {
+	if present == "" {
+		return 0
+	}
+	return i
+}
+
+// DeviceDescriptor builds the device descriptor (USB 2.0, table 9-8).
+func (m *Model) DeviceDescriptor() []byte {
+	version, packet0 := uint16(0x0200), uint8(64)
+	switch m.speed() {
+	case usb.SpeedLow:
+		version, packet0 = 0x0110, 8
+	case usb.SpeedSuper:
+		version, packet0 = 0x0300, 9 // 2^9 (USB 3.2, table 9-11)
+	}
+	le := binary.LittleEndian
+	b := []byte{usb.DeviceSize, usb.TypeDevice}
+	b = le.AppendUint16(b, version)
+	b = append(b, 0, 0, 0, packet0)
+	b = le.AppendUint16(b, m.Vendor)
+	b = le.AppendUint16(b, m.Product)
+	b = le.AppendUint16(b, m.Version)
+	return append(b, index(m.Manufacturer, manufacturerString), index(m.ProductName, productString), index(m.Serial, serialString), 1)
+}
+
+// Endpoint addresses go up from 1, interface by interface: bulk OUT and bulk IN share a number, the interrupt endpoint has the next.
+type endpoints struct{ out, in, interrupt uint8 }
+
+func (m *Model) endpoints(function int) endpoints {
+	next := uint8(1)
+	for i := range m.Functions {
+		var e endpoints
+		f := &m.Functions[i]
+		if f.CCID != nil && f.Endpoints >= 2 {
+			e.out, e.in = next, next|usb.DirIn
+			next++
+		}
+		if f.Endpoints == 1 || f.Endpoints >= 3 {
+			e.interrupt = next | usb.DirIn
+			next++
+		}
+		if i == function {
+			return e
+		}
+	}
+	return endpoints{}
+}
+
+// ConfigDescriptor builds the configuration descriptor with everything that follows it.
+func (m *Model) ConfigDescriptor() []byte {
+	b := []byte{usb.ConfigurationSize, usb.TypeConfiguration, 0, 0, uint8(len(m.Functions)), 1, 0, selfPoweredNot, maxPower}
+	for i := range m.Functions {
+		b = m.appendFunction(b, i)
+	}
+	binary.LittleEndian.PutUint16(b[2:], uint16(len(b)))
+	return b
+}
+
+func (m *Model) appendFunction(b []byte, i int) []byte {
+	f := &m.Functions[i]
+	b = append(b, usb.InterfaceSize, usb.TypeInterface, uint8(i), 0, uint8(f.Endpoints), f.Class, f.SubClass, uint8(f.Protocol),
+		index(f.Name, nameString+uint8(i)))
+	b = append(b, f.Before...)
+	if f.CCID != nil && !f.Behind {
+		b = append(b, f.CCID.Bytes(f.DescriptorType)...)
+	}
+	e := m.endpoints(i)
+	if e.out != 0 {
+		b = m.appendEndpoint(b, e.out, usb.BulkTransfer, m.packetSize(), 0)
+		b = m.appendEndpoint(b, e.in, usb.BulkTransfer, m.packetSize(), 0)
+	}
+	if e.interrupt != 0 {
+		b = m.appendEndpoint(b, e.interrupt, usb.InterruptTransfer, interruptPacket, m.interval())
+	}
+	if f.CCID != nil && f.Behind {
+		b = append(b, f.CCID.Bytes(f.DescriptorType)...)
+	}
+	return b
+}
+
+// interruptPacket is enough for a slot change of 28 slots, and all that low speed allows (USB 2.0, 5.7.3).
+const interruptPacket = 8
+
+// interval is bInterval for a poll every 16 ms or so (USB 2.0, table 9-13: milliseconds, or 2^(n-1) microframes).
+func (m *Model) interval() uint8 {
+	if m.speed() >= usb.SpeedHigh {
+		return 8
+	}
+	return 16
+}
+
+func (m *Model) appendEndpoint(b []byte, address uint8, kind usb.TransferType, size uint16, interval uint8) []byte {
+	b = append(b, usb.EndpointSize, usb.TypeEndpoint, address, uint8(kind), uint8(size), uint8(size>>8), interval)
+	if m.speed() == usb.SpeedSuper {
+		perInterval := uint16(0)
+		if kind == usb.InterruptTransfer {
+			perInterval = size
+		}
+		b = append(b, companionSize, usb.TypeEndpointCompanion, 0, 0, uint8(perInterval), uint8(perInterval>>8))
+	}
+	return b
+}
+
+// bosDescriptor is what a SuperSpeed device must have: its USB 2.0 extension and SuperSpeed capabilities (USB 3.2, 9.6.2).
+func (m *Model) bosDescriptor() []byte {
+	return []byte{
+		5, 0x0F, 22, 0, 2, // BOS
+		7, 0x10, 0x02, 0x02, 0, 0, 0, // USB 2.0 extension: LPM
+		10, 0x10, 0x03, 0, 0x0E, 0, 1, 10, 0xFF, 0x07, // SuperSpeed: full, high, super; latencies
+	}
+}
+
+// stringDescriptor builds string i (USB 2.0, 9.6.7), nil when there is none.
+func (m *Model) stringDescriptor(i uint8) []byte {
+	if i == 0 {
+		return []byte{4, usb.TypeString, english & 0xFF, english >> 8}
+	}
+	s := m.text(i)
+	if s == "" {
+		return nil
+	}
+	b := []byte{0, usb.TypeString}
+	for _, u := range utf16.Encode([]rune(s)) {
+		if len(b) == 254 {
+			break
+		}
+		b = append(b, uint8(u), uint8(u>>8))
+	}
+	b[0] = uint8(len(b))
+	return b
+}
+
+func (m *Model) text(i uint8) string {
+	switch i {
+	case manufacturerString:
+		return m.Manufacturer
+	case productString:
+		return m.ProductName
+	case serialString:
+		return m.Serial
+	}
+	if n := int(i) - nameString; n >= 0 && n < len(m.Functions) {
+		return m.Functions[n].Name
+	}
+	return ""
+}

@@ -1,0 +1,283 @@
+package reader
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"tamaccid/ccid/usb"
+)
+
+// Device is a virtual USB device. Its methods are safe for concurrent use.
+type Device struct {
+	mu      sync.Mutex
+	model   Model
+	readers []*Reader // by function, nil where it is not a reader
+	in      map[uint8]*queue
+	out     map[uint8]*pipe
+	script  []*Fault
+	gone    chan struct{} // closed while detached
+	present bool
+	config  uint8
+	watch   []func(attached bool)
+}
+
+// pipe is an OUT endpoint: it joins transfers into messages by their own length, since a host controller may cut a message
+// wherever a packet ends.
+type pipe struct {
+	reader  *Reader
+	message []byte
+	skip    bool // until a short packet: the message was refused
+	halted  bool
+}
+
+// NewDevice makes a device, attached and with no cards in it.
+func NewDevice(m Model) *Device {
+	d := &Device{model: m, in: map[uint8]*queue{}, out: map[uint8]*pipe{}, gone: make(chan struct{}), present: true, config: 1}
+	d.readers = make([]*Reader, len(m.Functions))
+	for i := range m.Functions {
+		e := m.endpoints(i)
+		if m.Functions[i].CCID != nil {
+			d.readers[i] = newReader(d, i)
+		}
+		if e.out != 0 {
+			d.out[e.out] = &pipe{reader: d.readers[i]}
+			d.in[e.in] = newQueue(int(m.packetSize()), m.ZLP == OmitZLP)
+		}
+		if e.interrupt != 0 {
+			d.in[e.interrupt] = newQueue(interruptPacket, false)
+		}
+	}
+	d.powerOn()
+	return d
+}
+
+// Model is the description the device was made from.
+func (d *Device) Model() *Model { return &d.model }
+
+// Reader returns the n-th reader of the device, counting only its chip card interfaces; nil when there are fewer.
+func (d *Device) Reader(n int) *Reader {
+	for _, r := range d.readers {
+		if r == nil {
+			continue
+		}
+		if n == 0 {
+			return r
+		}
+		n--
+	}
+	return nil
+}
+
+// Unplug takes the device from the bus: transfers under way and later ones end with usb.ErrGone. Cards stay in, unpowered.
+func (d *Device) Unplug() {
+	d.mu.Lock()
+	d.unplug()
+	d.mu.Unlock()
+}
+
+func (d *Device) unplug() {
+	if !d.present {
+		return
+	}
+	d.present = false
+	close(d.gone)
+	for _, w := range d.watch {
+		w(false)
+	}
+}
+
+// Replug puts the device back, as it is after its power came.
+func (d *Device) Replug() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.present {
+		return
+	}
+	d.present, d.gone = true, make(chan struct{})
+	d.powerOn()
+	for _, w := range d.watch {
+		w(true)
+	}
+}
+
+// Attached says whether the device is on the bus.
+func (d *Device) Attached() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.present
+}
+
+// Watch calls f at each Unplug and Replug, with the device locked: f must not call its methods.
+func (d *Device) Watch(f func(attached bool)) {
+	d.mu.Lock()
+	d.watch = append(d.watch, f)
+	d.mu.Unlock()
+}
+
+// powerOn is the state after attachment or a bus reset.
+func (d *Device) powerOn() {
+	for _, q := range d.in {
+		q.reset()
+	}
+	for _, p := range d.out {
+		p.message, p.skip, p.halted = p.message[:0], false, false
+	}
+	for _, r := range d.readers {
+		if r != nil {
+			r.powerOn()
+		}
+	}
+}
+
+// BusReset is what a hub port's reset does to the device.
+func (d *Device) BusReset() {
+	d.mu.Lock()
+	d.powerOn()
+	d.mu.Unlock()
+}
+
+var errBlocked = errors.New("reader: endpoint answers NAK for ever")
+
+// Out takes one transfer to an OUT endpoint. blocked says that the device would answer NAK for ever.
+func (d *Device) Out(endpoint uint8, data []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.out[endpoint]
+	switch {
+	case !d.present:
+		return usb.ErrGone
+	case p == nil:
+		return usb.ErrTransfer
+	case p.halted:
+		return usb.ErrStall
+	}
+	if len(d.script) > 0 {
+		e := Event{Moment: AtOut, Device: d, Reader: p.reader, Endpoint: endpoint, Message: data}
+		d.faults(&e)
+		switch {
+		case !d.present:
+			return usb.ErrGone
+		case e.Err != nil:
+			p.halted = e.Err == usb.ErrStall
+			return e.Err
+		case e.Blocked:
+			return errBlocked
+		case e.Swallow:
+			return nil
+		}
+		data = e.Message
+	}
+	p.write(data, int(d.model.packetSize()), d.model.Strict)
+	if p.halted {
+		return usb.ErrStall
+	}
+	if !d.present {
+		return usb.ErrGone
+	}
+	return nil
+}
+
+// write joins transfers.
+func (p *pipe) write(data []byte, packet int, strict bool) {
+	short := len(data)%packet != 0 || len(data) == 0
+	if p.skip {
+		p.skip = !short
+		return
+	}
+	if len(data) == 0 && len(p.message) == 0 {
+		p.halted = strict
+		return
+	}
+	p.message = append(p.message, data...)
+	if len(p.message) < headerSize {
+		if short { // not even a header: there is nothing to answer to
+			p.message = p.message[:0]
+			p.halted = true
+		}
+		return
+	}
+	length := messageLength(p.message)
+	switch {
+	case length > p.reader.maxMessage():
+		p.reader.refuse(p.message, badLength)
+		p.skip = !short
+	case len(p.message) >= length:
+		p.reader.receive(p.message[:length], len(p.message) == length)
+	case short:
+		p.reader.refuse(p.message, badLength)
+	default:
+		return
+	}
+	p.message = p.message[:0]
+}
+
+// In reads one transfer from an IN endpoint into buf: it ends with a short packet, a zero-length one, or when buf is full. On an
+// error n bytes may have been read.
+func (d *Device) In(ctx context.Context, endpoint uint8, buf []byte) (n int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.in[endpoint]
+	if q == nil {
+		return 0, usb.ErrTransfer
+	}
+	for {
+		if !d.present {
+			return n, usb.ErrGone
+		}
+		var done bool
+		var wait time.Duration
+		n, done, wait, err = q.take(buf, n)
+		if done || err != nil {
+			return n, err
+		}
+		if ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		gone := d.gone
+		d.mu.Unlock()
+		pause(ctx, q.wake, gone, wait)
+		d.mu.Lock()
+	}
+}
+
+// pause waits for a change, the time to go, or the end of ctx.
+func pause(ctx context.Context, wake, gone <-chan struct{}, wait time.Duration) {
+	var due <-chan time.Time
+	if wait >= 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-wake:
+	case <-gone:
+	case <-due:
+	case <-ctx.Done():
+	}
+}
+
+// ClearHalt ends a stall of an endpoint.
+func (d *Device) ClearHalt(endpoint uint8) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.present {
+		return usb.ErrGone
+	}
+	return d.clearHalt(endpoint)
+}
+
+func (d *Device) clearHalt(endpoint uint8) error {
+	if q := d.in[endpoint]; q != nil {
+		q.halted = false
+		q.signal()
+		return nil
+	}
+	if p := d.out[endpoint]; p != nil {
+		p.halted = false
+		p.message, p.skip = p.message[:0], false
+		return nil
+	}
+	return usb.ErrStall
+}

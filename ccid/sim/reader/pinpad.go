@@ -1,0 +1,301 @@
+package reader
+
+import (
+	"encoding/binary"
+	"time"
+
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/ifd"
+)
+
+// PINPad is the person at a reader's keypad. For each PIN that the reader asks for, the next of Entries is typed; the last one
+// is typed again when they run out.
+type PINPad struct {
+	Entries []Entry
+	next    int
+}
+
+// Entry is one PIN typed: for a modification the old one, the new one and its confirmation are three.
+type Entry struct {
+	Digits string
+	// Cancel is the cancel key instead, Timeout nobody at the keypad.
+	Cancel, Timeout bool
+	// After is how long the person takes.
+	After time.Duration
+}
+
+func (p *PINPad) enter() Entry {
+	if len(p.Entries) == 0 {
+		return Entry{Timeout: true}
+	}
+	e := p.Entries[min(p.next, len(p.Entries)-1)]
+	p.next++
+	return e
+}
+
+// Offsets in abData of PC_to_RDR_Secure (CCID 1.1, 6.1.11).
+const (
+	pinOperation = 0
+	pinTimeout   = 1
+	pinFormat    = 2
+	pinBlock     = 3
+	pinLength    = 4
+
+	verifyExtra    = 5 // wPINMaxExtraDigit
+	verifyHeader   = 15
+	modifyInsertO  = 5
+	modifyInsertN  = 6
+	modifyExtra    = 7
+	modifyConfirm  = 9
+	modifyMessages = 11
+
+	operationVerify = 0
+	operationModify = 1
+
+	confirmEntry  = 0x01 // bConfirmPIN
+	confirmOldPIN = 0x02
+)
+
+// secure answers PC_to_RDR_Secure.
+func (s *slot) secure(m command) {
+	pad := s.r.function().PINPad
+	support := s.r.class().PINSupport
+	d := m.data
+	switch {
+	case support == 0 || pad == nil:
+		s.r.fail(m, s, errUnsupported)
+		return
+	case !s.active:
+		s.r.fail(m, s, errMute)
+		return
+	case len(d) < verifyHeader:
+		s.r.fail(m, s, badLength)
+		return
+	}
+	s.line.Start()
+	var apdu []byte
+	var code byte
+	var waited time.Duration
+	switch {
+	case d[pinOperation] == operationVerify && support&PINVerify != 0:
+		apdu, code, waited = pad.verify(d)
+	case d[pinOperation] == operationModify && support&PINModify != 0:
+		apdu, code, waited = pad.modify(d)
+	default:
+		code = firstParameter
+	}
+	s.line.Spent += waited
+	if code != 0 {
+		s.r.answer(s.r.reply(m, cmdFailed|s.status(), code, 0), s.line.Spent)
+		return
+	}
+	if err := s.securely(apdu); err != nil {
+		s.failed(m, err)
+		return
+	}
+	s.data(m, s.resp, 0)
+}
+
+// securely sends a finished APDU, or at TPDU level what is made of it: abPINApdu holds a T=1 prologue then, and bSeq bits
+// are the host's.
+func (s *slot) securely(apdu []byte) (err error) {
+	s.fresh = false
+	if s.r.class().Level() >= ShortAPDU {
+		return s.exchange(apdu)
+	}
+	if s.protocol != 1 {
+		s.resp, err = s.line.T0(apdu, s.resp[:0])
+		return err
+	}
+	if len(apdu) < 3 {
+		return ifd.ErrLength
+	}
+	apdu[2] = byte(len(apdu) - 3)
+	s.resp, err = s.line.Block(card.AppendEDC(apdu, s.line.CRC), s.resp[:0])
+	return err
+}
+
+func (p *PINPad) verify(d []byte) (apdu []byte, code byte, waited time.Duration) {
+	entry, code := p.ask(binary.LittleEndian.Uint16(d[verifyExtra:]), d[pinTimeout])
+	if code != 0 {
+		return nil, code, entry.After
+	}
+	apdu = append([]byte(nil), d[verifyHeader:]...)
+	apdu, code = insert(apdu, d, 0, entry.Digits)
+	return apdu, code, entry.After
+}
+
+// modify asks for the old PIN and the new one as bConfirmPIN says. bNumberMessage decides how many message indexes follow
+// (CCID 1.1, 6.1.11.7).
+func (p *PINPad) modify(d []byte) (apdu []byte, code byte, waited time.Duration) {
+	const afterMessages = 4 // bMsgIndex1 and bTeoPrologue
+	header := modifyMessages + 3 + afterMessages
+	switch d[modifyMessages] {
+	case 2:
+		header++
+	case 3:
+		header += 2
+	}
+	if len(d) < header {
+		return nil, badLength, 0
+	}
+	limits := binary.LittleEndian.Uint16(d[modifyExtra:])
+	var typed [3]Entry
+	ask := func(i int) byte {
+		typed[i], code = p.ask(limits, d[pinTimeout])
+		waited += typed[i].After
+		return code
+	}
+	confirm := d[modifyConfirm]
+	if confirm&confirmOldPIN != 0 && ask(0) != 0 || ask(1) != 0 {
+		return nil, code, waited
+	}
+	if confirm&confirmEntry != 0 {
+		if ask(2) != 0 {
+			return nil, code, waited
+		}
+		if typed[1].Digits != typed[2].Digits {
+			return nil, errPINCancelled, waited
+		}
+	}
+	apdu = append([]byte(nil), d[header:]...)
+	if confirm&confirmOldPIN != 0 {
+		if apdu, code = insert(apdu, d, int(d[modifyInsertO]), typed[0].Digits); code != 0 {
+			return nil, code, waited
+		}
+	}
+	apdu, code = insert(apdu, d, int(d[modifyInsertN]), typed[1].Digits)
+	return apdu, code, waited
+}
+
+// ask lets one PIN be typed. limits holds the largest size in its low byte and the smallest in its high one.
+func (p *PINPad) ask(limits uint16, seconds byte) (Entry, byte) {
+	const defaultTimeout = 30 // bTimeOut 0 is the reader's choice
+	e := p.enter()
+	if seconds == 0 {
+		seconds = defaultTimeout
+	}
+	most := time.Duration(seconds) * time.Second
+	switch {
+	case e.Timeout, e.After > most:
+		e.After = min(most, max(e.After, 0))
+		if e.Timeout && e.After == 0 {
+			e.After = time.Millisecond // tests do not wait for half a minute
+		}
+		return e, errPINTimeout
+	case e.Cancel, len(e.Digits) > int(limits&0xFF), len(e.Digits) < int(limits>>8):
+		return e, errPINCancelled
+	}
+	return e, 0
+}
+
+// Fields of bmFormatString, bmPINBlockString and bmPINLengthFormat (CCID 1.1, 6.1.11.1 to 6.1.11.3).
+const (
+	formatBytes  = 0x80 // system units are bytes, not bits
+	formatRight  = 0x04 // right justification
+	formatType   = 0x03
+	typeBinary   = 0
+	typeBCD      = 1
+	typeASCII    = 2
+	lengthBytes  = 0x10 // units of the length's position
+	headerInAPDU = 5    // CLA INS P1 P2 Lc
+	unusedNibble = 0x0F
+)
+
+// insert formats a PIN into a prebuilt APDU, at an offset from where the format says it begins (CCID 1.1, 6.1.11). code is the
+// offset of a field that cannot be followed.
+func insert(apdu, d []byte, offset int, digits string) ([]byte, byte) {
+	start := 0
+	if len(apdu) > 3 && int(apdu[2]) == len(apdu)-3 && apdu[1]&0x80 == 0 && len(apdu) > 3+headerInAPDU && int(apdu[3+4]) == len(apdu)-3-headerInAPDU {
+		start = 3 // behind a T=1 prologue
+	}
+	format, block := d[pinFormat], d[pinBlock]
+	position := int(format >> 3 & 0x0F)
+	if format&formatBytes == 0 {
+		if position%8 != 0 {
+			return nil, firstParameter + pinFormat
+		}
+		position /= 8
+	}
+	pin, ok := encodePIN(digits, format&formatType)
+	if !ok {
+		return nil, firstParameter + pinFormat
+	}
+	size := int(block & 0x0F)
+	at := start + headerInAPDU + offset + position
+	if size == 0 { // as long as the PIN
+		apdu = append(apdu[:min(at, len(apdu))], pin...)
+		if len(apdu) < start+headerInAPDU {
+			return nil, firstParameter + pinBlock
+		}
+		apdu[start+4] = byte(len(apdu) - start - headerInAPDU)
+		return apdu, 0
+	}
+	if at+size > len(apdu) || len(pin) > size {
+		return nil, firstParameter + pinBlock
+	}
+	if format&formatRight != 0 {
+		copy(apdu[at+size-len(pin):], pin)
+	} else {
+		mergePIN(apdu[at:], pin, len(digits), format&formatType)
+	}
+	return insertLength(apdu, d, start, len(digits))
+}
+
+// mergePIN keeps the filler nibble of an odd BCD digit.
+func mergePIN(to, pin []byte, digits int, kind byte) {
+	for i, b := range pin {
+		if kind == typeBCD && digits%2 == 1 && i == len(pin)-1 {
+			b = b&0xF0 | to[i]&0x0F
+		}
+		to[i] = b
+	}
+}
+
+// insertLength writes how many digits there are where the format wants it.
+func insertLength(apdu, d []byte, start, n int) ([]byte, byte) {
+	bits := int(d[pinBlock] >> 4)
+	if bits == 0 {
+		return apdu, 0
+	}
+	position := int(d[pinLength] & 0x0F)
+	if d[pinLength]&lengthBytes != 0 {
+		position *= 8
+	}
+	at := (start+headerInAPDU)*8 + position
+	if at+bits > len(apdu)*8 || n >= 1<<min(bits, 8) && bits < 8 {
+		return nil, firstParameter + pinLength
+	}
+	for i := range bits { // most significant bit first
+		bit := byte(n >> (bits - 1 - i) & 1)
+		mask := byte(0x80 >> ((at + i) % 8))
+		apdu[(at+i)/8] &^= mask
+		if bit != 0 {
+			apdu[(at+i)/8] |= mask
+		}
+	}
+	return apdu, 0
+}
+
+func encodePIN(digits string, kind byte) ([]byte, bool) {
+	var b []byte
+	switch kind {
+	case typeASCII:
+		return []byte(digits), true
+	case typeBinary:
+		for _, c := range []byte(digits) {
+			b = append(b, c-'0')
+		}
+		return b, true
+	case typeBCD:
+		for i, c := range []byte(digits) {
+			if i%2 == 0 {
+				b = append(b, (c-'0')<<4|unusedNibble)
+			} else {
+				b[i/2] = b[i/2]&0xF0 | (c - '0')
+			}
+		}
+		return b, true
+	}
+	return nil, false
+}

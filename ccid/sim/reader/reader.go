@@ -1,0 +1,275 @@
+package reader
+
+import (
+	"time"
+
+	"tamaccid/ccid/sim/card"
+)
+
+// Reader is one chip card interface of a Device. Its exported methods are safe for concurrent use.
+type Reader struct {
+	d       *Device
+	index   int
+	in      uint8 // bulk IN endpoint, 0 without one
+	events  uint8 // interrupt endpoint, 0 without one
+	slots   []*slot
+	answers []Answer
+	control iccdState
+}
+
+func newReader(d *Device, index int) *Reader {
+	r := &Reader{d: d, index: index}
+	e := d.model.endpoints(index)
+	r.in, r.events = e.in, e.interrupt
+	for i := range int(r.class().MaxSlotIndex) + 1 {
+		r.slots = append(r.slots, newSlot(r, uint8(i)))
+	}
+	return r
+}
+
+func (r *Reader) function() *Function { return &r.d.model.Functions[r.index] }
+func (r *Reader) class() *Class       { return r.function().CCID }
+
+// Interface is the bInterfaceNumber of the reader.
+func (r *Reader) Interface() int { return r.index }
+
+// Slots is how many slots the reader has.
+func (r *Reader) Slots() int { return len(r.slots) }
+
+// maxMessage is dwMaxCCIDMessageLength, with a floor for descriptors that could not even carry a header.
+func (r *Reader) maxMessage() int {
+	return max(int(min(r.class().MaxMessageLength, 1<<30)), headerSize+1)
+}
+
+// slot returns a slot by the number in a message, nil when there is none.
+func (r *Reader) slot(n byte) *slot {
+	if int(n) >= len(r.slots) {
+		return nil
+	}
+	return r.slots[n]
+}
+
+// Insert puts a card into a slot, in place of what is there.
+func (r *Reader) Insert(slot int, c card.Card) {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	if s := r.slot(byte(slot)); s != nil {
+		s.place(c)
+	}
+}
+
+// Remove empties a slot.
+func (r *Reader) Remove(slot int) { r.Insert(slot, nil) }
+
+// Powered says whether the card in a slot is active.
+func (r *Reader) Powered(slot int) bool {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	s := r.slot(byte(slot))
+	return s != nil && s.active
+}
+
+// powerOn is the state after the reader's own power came: cards are off, and those that are there are announced.
+func (r *Reader) powerOn() {
+	present := false
+	for _, s := range r.slots {
+		s.powerOff()
+		s.busy, s.stuck, s.aborting = time.Time{}, false, false
+		s.chain, s.rest = s.chain[:0], nil
+		s.changed = s.line.Card != nil
+		present = present || s.changed
+	}
+	r.control = iccdState{}
+	if present {
+		r.notify()
+	}
+}
+
+// receive executes a command. exact says that nothing followed it in its transfer.
+func (r *Reader) receive(message []byte, exact bool) {
+	r.answers = r.answers[:0]
+	if len(r.d.script) > 0 {
+		e := Event{Moment: AtCommand, Device: r.d, Reader: r, Message: message}
+		if r.strike(&e, message) {
+			return
+		}
+		message = e.Message
+		if len(message) < headerSize {
+			return
+		}
+	}
+	m := parseCommand(message)
+	s := r.slot(m.slot)
+	switch {
+	case !exact:
+		r.fail(m, s, badLength)
+	case s == nil:
+		r.fail(m, nil, badSlot)
+	default:
+		s.execute(m)
+	}
+	if len(r.d.script) > 0 {
+		e := Event{Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers}
+		r.d.faults(&e)
+		r.answers = e.Answers
+	}
+	r.show(s)
+}
+
+// strike lets faults act on a command before it is executed, and says whether it is not to be.
+func (r *Reader) strike(e *Event, message []byte) bool {
+	r.d.faults(e)
+	if !r.d.present || e.Swallow {
+		r.answers = append(r.answers[:0], e.Answers...)
+		if s := r.slot(message[5]); s != nil {
+			s.stuck = s.stuck || len(e.Answers) == 0
+			r.show(s)
+		}
+		return true
+	}
+	return false
+}
+
+// refuse answers a message whose length is impossible.
+func (r *Reader) refuse(message []byte, code byte) {
+	r.answers = r.answers[:0]
+	m := parseCommand(message[:headerSize])
+	s := r.slot(m.slot)
+	r.fail(m, s, code)
+	r.show(nil)
+}
+
+// show puts the answers into the IN queue. A slot is busy until its last one is due.
+func (r *Reader) show(s *slot) {
+	q := r.d.in[r.in]
+	if q == nil || !r.d.present {
+		return
+	}
+	var now, last time.Time
+	for i := range r.answers {
+		a := &r.answers[i]
+		if a.Never {
+			if s != nil {
+				s.stuck = true
+			}
+			continue
+		}
+		c := chunk{data: a.Bytes, err: a.Err}
+		if s != nil {
+			c.slot = s.number
+		}
+		if a.After > 0 {
+			if now.IsZero() {
+				now = time.Now()
+			}
+			c.due = now.Add(a.After)
+			last = c.due
+		}
+		q.push(c)
+	}
+	if s != nil && !last.IsZero() {
+		s.busy = last
+	}
+}
+
+// reply builds an answer without data yet.
+func (r *Reader) reply(m command, status, code, last byte) []byte {
+	var b []byte
+	if q := r.d.in[r.in]; q != nil {
+		b = q.buffer()
+	}
+	return appendHeader(b[:0], answerKind(m.kind), m.slot, m.seq, status, code, last)
+}
+
+func (r *Reader) answer(b []byte, after time.Duration) {
+	finish(b)
+	r.answers = append(r.answers, Answer{Bytes: b, After: after})
+}
+
+// fail answers a command with an error.
+func (r *Reader) fail(m command, s *slot, code byte) {
+	status := byte(iccAbsent)
+	last := byte(0)
+	if s != nil {
+		status = s.status()
+		last = s.lastByte(m.kind)
+	}
+	r.answer(r.reply(m, cmdFailed|status, code, last), 0)
+}
+
+// busySlots counts slots that have not finished a command.
+func (r *Reader) busySlots() int {
+	n := 0
+	for _, s := range r.slots {
+		if s.isBusy() {
+			n++
+		}
+	}
+	return n
+}
+
+// notify puts RDR_to_PC_NotifySlotChange into the interrupt endpoint; what is still unread there is brought up to date
+// instead (CCID 1.1, 6.3.1).
+func (r *Reader) notify() {
+	q := r.d.in[r.events]
+	if q == nil || !r.d.present {
+		return
+	}
+	b := make([]byte, 1+(len(r.slots)+3)/4)
+	b[0] = NotifySlotChange
+	for i, s := range r.slots {
+		bits := byte(0)
+		if s.line.Card != nil {
+			bits = 1
+		}
+		if s.changed {
+			bits |= 2
+		}
+		s.changed = false
+		b[1+i/4] |= bits << (i % 4 * 2)
+	}
+	if n := len(q.chunks); n > 0 && !q.chunks[n-1].moved && len(q.chunks[n-1].data) == len(b) && q.chunks[n-1].data[0] == NotifySlotChange {
+		for i := 1; i < len(b); i++ {
+			b[i] |= q.chunks[n-1].data[i] & 0xAA // change bits stay until read
+		}
+		q.chunks[n-1].data = b
+		q.signal()
+		return
+	}
+	r.event(q, b)
+}
+
+// notifyHardware puts RDR_to_PC_HardwareError, over current, into the interrupt endpoint (CCID 1.1, 6.3.2).
+func (r *Reader) notifyHardware(slot, seq byte) {
+	const overCurrent = 0x01
+	if q := r.d.in[r.events]; q != nil && r.d.present {
+		r.event(q, []byte{HardwareError, slot, seq, overCurrent})
+	}
+}
+
+func (r *Reader) event(q *queue, b []byte) {
+	if len(r.d.script) > 0 {
+		e := Event{Moment: AtNotify, Device: r.d, Reader: r, Endpoint: r.events, Message: b}
+		r.d.faults(&e)
+		if e.Swallow {
+			return
+		}
+		if e.Answers != nil {
+			for _, a := range e.Answers {
+				q.push(chunk{data: a.Bytes, err: a.Err})
+			}
+			return
+		}
+		b = e.Message
+	}
+	q.push(chunk{data: b})
+}
+
+// Notify sends bytes of the caller's choice from the interrupt endpoint.
+func (r *Reader) Notify(b []byte) {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	if q := r.d.in[r.events]; q != nil && r.d.present {
+		q.push(chunk{data: append([]byte(nil), b...)})
+	}
+}
