@@ -42,6 +42,9 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	if err != nil {
 		return 0, s.protocolError(err)
 	}
+	if n < statusSize {
+		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, n)
+	}
 	return n, nil
 }
 
