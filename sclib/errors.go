@@ -111,7 +111,7 @@ func (e Error) text() string {
 	case ErrUnresponsiveCard:
 		return "the card does not answer"
 	case ErrUnpoweredCard:
-		return "the card has lost power"
+		return "the card has no power"
 	case ErrResetCard:
 		return "the card was reset"
 	case ErrRemovedCard:

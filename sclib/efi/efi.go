@@ -1,9 +1,13 @@
+//go:build !386 && !arm
+
 // Package efi is sclib's way to the readers of UEFI drivers: whatever drives them, if it offers EFI_SMART_CARD_READER_PROTOCOL.
 //
 //	sc := sclib.New(efi.New(efi.Options{}))
 //
 // The protocol has one connection a reader and no owner of it, so connections of other programs show as sclib.ErrSharing. It
 // has no events: sclib looks at the readers regularly.
+//
+// As the calls into firmware, it is for processors with 64-bit words.
 //
 // Specification: UEFI 2.11, 37.6.
 package efi
