@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"tamaccid/ccid/usb"
@@ -24,6 +25,9 @@ type bulk struct {
 	control gate
 	out, in gate
 	shared  bool // more than one command at a time
+	// unended is set when the reader was seen not to end a message that fills its last packet: from then on the first read
+	// is one packet, and the second what the header says.
+	unended atomic.Bool
 }
 
 func newBulk(r *Reader) (*bulk, error) {
@@ -167,16 +171,30 @@ func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Tim
 	return nil, fmt.Errorf("%w: no end of other slots' answers", ErrProtocol)
 }
 
+// whole says whether b holds all of a message.
+func whole(b []byte) bool {
+	h, ok := parseHeader(b)
+	return ok && uint64(len(b)-headerSize) >= uint64(h.length)
+}
+
 // read reads one message into buf: as many transfers as its header asks for. The caller owns the endpoint.
 func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Time) ([]byte, error) {
 	n, empty := 0, 0
 	ask := min(b.round(headerSize+want), len(buf))
+	if b.unended.Load() {
+		ask = b.packet
+	}
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
 			return nil, usb.ErrTimeout
 		}
 		got, err := b.t.In(ctx, b.epIn, buf[n:n+ask], left)
+		if errors.Is(err, usb.ErrTimeout) && got > 0 && got < ask && whole(buf[:n+got]) {
+			// USB 2.0, 5.8.3 asks for a zero-length packet here, and the reader does not send it.
+			b.unended.Store(true)
+			return buf[:n+got], nil
+		}
 		if err != nil {
 			if broken(err) {
 				// Nothing of this message is of use now. An error of the request itself shows as the next transfer's.

@@ -202,7 +202,7 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	want := wanted(p, s.info, fidi, s.clockStop())
 	refused, err := s.setParameters(ctx, want)
 	switch {
-	case p == T1 && s.r.quirk.ResetForT1 && (err != nil && !s.fatal(err) || refused != 0):
+	case p == T1 && s.r.quirk.ResetForT1 && (err != nil && !s.fatal(err) || refused > 0):
 		// the reader finds the way itself after two resets
 		for range 2 {
 			if err := s.activate(ctx, true); err != nil {

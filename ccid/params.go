@@ -103,8 +103,11 @@ func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
 	return p, ok, nil
 }
 
+// unknownCommand is what setParameters returns for a reader that does not know the command.
+const unknownCommand = -1
+
 // setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader that does not know the command,
-// or that dislikes one value, keeps its own: that is no error here.
+// or that dislikes one value, keeps its own: that is no error here. Refused is then unknownCommand or the offset of the value.
 func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
 	n := len(p.append(s.out[headerSize:headerSize]))
 	a, err := s.exec(ctx, command{
@@ -115,8 +118,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 			return 0, err
 		}
 		if e.Code == errCommandNotSupported {
-			s.adopt(p)
-			return 0, nil
+			return unknownCommand, nil
 		}
 		if e.Code <= errOffsetLast {
 			return int(e.Code), nil

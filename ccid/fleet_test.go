@@ -1,0 +1,142 @@
+package ccid_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"tamaccid/ccid"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/reader"
+)
+
+// openSim opens function n of a device with a card in its first slot.
+func openSim(tb testing.TB, d *reader.Device, n int, c card.Card, o ccid.Options) (*ccid.Reader, error) {
+	tb.Helper()
+	if c != nil {
+		d.Reader(n).Insert(0, c)
+	}
+	t, err := d.Open(d.Reader(n).Interface())
+	if err != nil {
+		return nil, err
+	}
+	r, err := ccid.Open(context.Background(), t, o)
+	if err != nil {
+		return nil, err
+	}
+	tb.Cleanup(func() { _ = r.Close() })
+	return r, nil
+}
+
+func counted(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b
+}
+
+// exchangeAll runs all four APDU cases at the given lengths, and extended ones where asked for.
+func exchangeAll(s *ccid.Slot, lengths []int, extended []int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r := make([]byte, 65538)
+	do := func(what string, command, want []byte) error {
+		n, err := s.Transmit(ctx, command, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if !bytes.Equal(r[:n], want) {
+			return fmt.Errorf("%s: %d bytes, want %d: %.40X", what, n, len(want), r[:n])
+		}
+		return nil
+	}
+	ok := []byte{0x90, 0}
+	if err := do("select", append([]byte{0, 0xA4, 4, 0, byte(len(card.ExchangeAID))}, card.ExchangeAID...), ok); err != nil {
+		return err
+	}
+	if err := do("case 1", []byte{0x80, 0x30, 0, 0}, ok); err != nil {
+		return err
+	}
+	for _, l := range lengths {
+		answer := append(counted(l), ok...)
+		if l > 0 {
+			if err := do(fmt.Sprintf("case 2, %d", l), []byte{0x80, 0x34, byte(l >> 8), byte(l), byte(l)}, answer); err != nil {
+				return err
+			}
+		}
+		if l == 0 || l > 255 {
+			continue
+		}
+		if err := do(fmt.Sprintf("case 3, %d", l), append([]byte{0x80, 0x32, 0, 0, byte(l)}, counted(l)...), ok); err != nil {
+			return err
+		}
+		back := 256 - l
+		command := append([]byte{0x80, 0x36, byte(back >> 8), byte(back), byte(l)}, counted(l)...)
+		if err := do(fmt.Sprintf("case 4, %d", l), append(command, byte(back)), append(counted(back), ok...)); err != nil {
+			return err
+		}
+	}
+	for _, l := range extended {
+		answer := append(bytes.Repeat([]byte{0x42}, l), ok...)
+		if err := do(fmt.Sprintf("case 2 extended, %d", l), []byte{0x80, 0, 4, 0x42, 0, byte(l >> 8), byte(l)}, answer); err != nil {
+			return err
+		}
+		command := binary.BigEndian.AppendUint16([]byte{0x80, 0x12, 1, 0x80, 0}, uint16(l))
+		if err := do(fmt.Sprintf("case 3 extended, %d", l), append(command, counted(l)...), ok); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func all(n int) []int {
+	list := make([]int, n+1)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+func TestEveryLevelWithEveryCard(t *testing.T) {
+	levels := []reader.Level{reader.Character, reader.TPDU, reader.ShortAPDU, reader.ExtendedAPDU}
+	for _, level := range levels {
+		for _, name := range card.Names() {
+			if name == "mute" {
+				continue
+			}
+			t.Run(fmt.Sprintf("level %d, card %s", level, name), func(t *testing.T) {
+				c, err := card.Named(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := openSim(t, reader.NewDevice(reader.New(level)), 0, c, ccid.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := r.Slots()[0]
+				p, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := exchangeAll(s, all(256), extendedLengths(level, p)); err != nil {
+					t.Fatalf("%v: %v", p, err)
+				}
+			})
+		}
+	}
+}
+
+// extendedLengths are lengths of extended cases that reader and card can do. At T=0 a card is not told of an Le above 256.
+func extendedLengths(level reader.Level, p ccid.Protocol) []int {
+	switch {
+	case level == reader.ShortAPDU:
+		return nil
+	case p == ccid.T0:
+		return []int{1, 255, 256}
+	}
+	return []int{1, 255, 256, 257, 4096, 65535}
+}
