@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // A cardServer listens on a unix socket and plays the card on each connection that QEMU makes.
@@ -18,7 +19,7 @@ type cardServer struct {
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
+	conns  map[*quietable]struct{}
 	closed bool
 	wait   sync.WaitGroup
 }
@@ -28,7 +29,7 @@ func listenCard(path string, card Card) (*cardServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("qemu: card: %w", err)
 	}
-	s := &cardServer{path: path, listener: listener, card: card, conns: make(map[net.Conn]struct{})}
+	s := &cardServer{path: path, listener: listener, card: card, conns: make(map[*quietable]struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wait.Go(s.accept)
 	return s, nil
@@ -36,10 +37,11 @@ func listenCard(path string, card Card) (*cardServer, error) {
 
 func (s *cardServer) accept() {
 	for {
-		conn, err := s.listener.Accept()
+		accepted, err := s.listener.Accept()
 		if err != nil {
 			return
 		}
+		conn := &quietable{Conn: accepted}
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
@@ -53,7 +55,7 @@ func (s *cardServer) accept() {
 }
 
 // serve plays the card. Its error is not reported: a card that goes wrong is what the machine sees of it.
-func (s *cardServer) serve(conn net.Conn) {
+func (s *cardServer) serve(conn *quietable) {
 	s.card(s.ctx, conn)
 	conn.Close()
 	s.mu.Lock()
@@ -72,4 +74,27 @@ func (s *cardServer) close() {
 	}
 	s.mu.Unlock()
 	s.wait.Wait()
+}
+
+// quietable is a connection whose card can be silenced.
+type quietable struct {
+	net.Conn
+	quiet atomic.Bool
+}
+
+// Write drops what a silenced card says.
+func (c *quietable) Write(p []byte) (int, error) {
+	if c.quiet.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// silence keeps every card that is connected now from answering any more.
+func (s *cardServer) silence() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		conn.quiet.Store(true)
+	}
 }

@@ -51,7 +51,21 @@ func (m *Machine) PlugReader(ctx context.Context) error {
 
 // UnplugReader pulls the reader out, the card in it too.
 func (m *Machine) UnplugReader(ctx context.Context) error {
+	if err := m.silenceCard(ctx); err != nil {
+		return err
+	}
 	return m.DeviceDel(ctx, ReaderID)
+}
+
+// silenceCard leaves a command that the card has not answered unanswered. QEMU 7.2 crashes when the answer comes for a
+// card or reader that has been removed.
+func (m *Machine) silenceCard(ctx context.Context) error {
+	if m.card == nil {
+		return nil
+	}
+	m.card.silence()
+	// What was on its way is taken by the loop that answers this.
+	return m.explain(m.Monitor.Run(ctx, "query-status", nil, nil))
 }
 
 // InsertCard puts the configured card into the reader. The card side sees a new connection.
@@ -113,5 +127,8 @@ func (m *Machine) freeChannel(ctx context.Context) error {
 
 // RemoveCard takes the card out of the reader.
 func (m *Machine) RemoveCard(ctx context.Context) error {
+	if err := m.silenceCard(ctx); err != nil {
+		return err
+	}
 	return m.DeviceDel(ctx, CardID)
 }

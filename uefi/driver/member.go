@@ -18,10 +18,10 @@ import (
 //	free          SCardConnect(card), success    card
 //	free          SCardConnect, failure          free
 //	free          SCardDisconnect                free: EFI_SUCCESS, the card is left alone
-//	free          SCardTransmit                  EFI_NOT_READY
+//	free          SCardTransmit                  EFI_NOT_READY, EFI_NO_MEDIA without a card
 //	reader, card  SCardConnect                   EFI_ACCESS_DENIED
 //	reader, card  SCardDisconnect                free, but for an action the reader cannot do
-//	reader        SCardTransmit                  EFI_NOT_READY
+//	reader        SCardTransmit                  the same
 //	any           SCardStatus, SCardControl,
 //	              SCardGetAttrib                 as it was
 //	any           reader unplugged               gone: EFI_DEVICE_ERROR for ever
@@ -218,11 +218,14 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 	if capdu == 0 || capduLen == 0 || capduLen > maxAPDU || rapdu == 0 || rapduLen == nil {
 		return uefi.InvalidParameter
 	}
-	if r.held != smartcard.AccessCard {
-		return uefi.NotReady
-	}
 	ctx, cancel := limited(transmitLimit)
 	defer cancel()
+	if r.held != smartcard.AccessCard {
+		if now, err := r.slot.State(ctx); err == nil && now == ccid.Absent {
+			return uefi.NoMedia
+		}
+		return uefi.NotReady
+	}
 	n, err := r.slot.Transmit(ctx, memory(capdu, capduLen), memory(rapdu, min(*rapduLen, maxAPDU)))
 	if err != nil {
 		if need, ok := needed(err); ok {

@@ -8,7 +8,7 @@ import (
 )
 
 // driverName is what the driver is called (UEFI 2.11, 11.5.2).
-const driverName = "tamaccid USB Smart Card Reader Driver"
+const driverName = "tamaccid Smart Card Reader Driver"
 
 const maxLanguage = 64 // policy: bytes of a language tag that are looked at
 

@@ -127,7 +127,7 @@ func TestDriver(t *testing.T) {
 		c.Must("apdus.efi 10000")
 		r, err := c.Shell.Unload(c.Ctx, "goticker.efi")
 		must(t, err)
-		if n := number(t, r.Output, `goticker: (\d+) ticks`); n < 1000 {
+		if n := number(t, r.Output, `goticker: (\d+) ticks`); n < 100 { // OVMF's own timer has 10 ms
 			t.Errorf("the timer ticked %d times only", n)
 		}
 	})
@@ -182,7 +182,7 @@ func TestDriver(t *testing.T) {
 	})
 	s.Run("the driver has names", 30*time.Second, func(t *testing.T, c *qemu.Case) {
 		r := c.Must("drivers")
-		if !strings.Contains(r.Output, "tamaccid USB Smart Card Reader Driver") {
+		if !strings.Contains(r.Output, "tamaccid Smart Card Reader Driver") {
 			t.Errorf("no name in\n%s", r.Output)
 		}
 	})

@@ -83,6 +83,7 @@ TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$MSR_FS_BASE, CX
 	WRMSR
 newborn:
+	MOVQ	·gobp(SB), BP
 	MOVQ	·gosp(SB), SP
 	RET
 
@@ -120,6 +121,7 @@ done:
 // func leave(status uintptr)
 TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	MOVQ	status+0(FP), R12
+	MOVQ	BP, ·gobp(SB)
 	MOVQ	SP, ·gosp(SB)		// enter's RET returns to leave's caller
 	MOVL	$MSR_FS_BASE, CX
 	RDMSR

@@ -46,7 +46,8 @@ var (
 	fwcr3   uintptr
 	fwidt   [10]byte
 
-	gosp  uintptr // dispatcher's stack while Go is left
+	gosp  uintptr // dispatcher's stack and frame while Go is left
+	gobp  uintptr
 	gofs  uintptr
 	gofp  = [2]uint32{0x1f80, 0x037f} // MXCSR and x87 control word (System V ABI)
 	goidt [10]byte                    // base 0: keep firmware's
@@ -107,7 +108,7 @@ func Raw(fn uintptr, args *[4]uintptr) uintptr { return raw(fn, &args[0], 4) }
 
 // Word reads a table member at an address of firmware's.
 func Word(table, offset uintptr) uintptr {
-	return *(*uintptr)(unsafe.Pointer(table + offset))
+	return *(*uintptr)(pointer(table + offset))
 }
 
 // pointer makes a pointer of an address that firmware gave.
