@@ -81,17 +81,16 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 				if len(pending) > 0 {
 					return 0, fmt.Errorf("%w: card talks while it takes data", ErrProtocol)
 				}
-				n = min(n, s.r.maxPayload)
-				if pending, err = s.characters(ctx, data[:n], 1); err != nil {
-					return 0, err
-				}
-				data = data[n:]
-				for p == ins && len(data) > 0 { // the reader's messages are shorter than what the card takes
-					n = min(len(data), s.r.maxPayload)
-					if pending, err = s.characters(ctx, data[:n], 1); err != nil {
+				for n > 0 { // in parts where the reader's messages are short; the card answers the last
+					part := min(n, s.r.maxPayload)
+					expect := 0
+					if part == n {
+						expect = 1
+					}
+					if pending, err = s.characters(ctx, data[:part], expect); err != nil {
 						return 0, err
 					}
-					data = data[n:]
+					data, n = data[part:], n-part
 				}
 			case got < incoming:
 				if p == ins {

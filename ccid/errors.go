@@ -88,7 +88,7 @@ const (
 	errOffsetLast           = 0x7F
 	errOffsetLength         = 1 // dwLength
 	errOffsetSlot           = 5 // bSlot: no such slot
-	errOffsetPower          = 7 // bPowerSelect
+	errOffsetPower          = 7 // bPowerSelect, bProtocolNum
 )
 
 // SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID 1.1, 6.2.6).

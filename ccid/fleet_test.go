@@ -122,7 +122,7 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := exchangeAll(s, all(256), extendedLengths(level, p)); err != nil {
+				if err := exchangeAll(s, all(256), extendedLengths(level, p, name)); err != nil {
 					t.Fatalf("%v: %v", p, err)
 				}
 			})
@@ -130,9 +130,12 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 	}
 }
 
-// extendedLengths are lengths of extended cases that reader and card can do. At T=0 a card is not told of an Le above 256.
-func extendedLengths(level reader.Level, p ccid.Protocol) []int {
+// extendedLengths are lengths of extended cases that reader and card can do. At T=0 a card is not told of an Le above 256, and a
+// virtual reader gives up on a card that takes thousands of blocks.
+func extendedLengths(level reader.Level, p ccid.Protocol, name string) []int {
 	switch {
+	case name == "t1-small" && level == reader.ExtendedAPDU:
+		return []int{1, 255, 256, 257, 4096}
 	case level == reader.ShortAPDU:
 		return nil
 	case p == ccid.T0:

@@ -111,7 +111,9 @@ func (d *iccd) roundTrip(ctx context.Context, s *Slot, c *command) (answer, erro
 	switch {
 	case err == nil:
 		return a, nil
-	case errors.Is(err, usb.ErrStall): // the request is not known, or not now (ICCD 1.0, 5.4)
+	case errors.Is(err, usb.ErrStall) && (c.typ == msgIccPowerOn || c.typ == msgXfrBlock): // the card does not answer
+		return reply(c.typ, cmdStatusFailed|d.icc(), errMute, 0, nil), nil
+	case errors.Is(err, usb.ErrStall): // the request is not known
 		return reply(c.typ, cmdStatusFailed|d.icc(), errCommandNotSupported, 0, nil), nil
 	case !errors.Is(err, usb.ErrGone):
 		s.stale = true

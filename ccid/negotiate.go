@@ -213,6 +213,8 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 		return nil
 	case err != nil:
 		return err
+	case refused == errOffsetPower && p.number() != s.info.First: // byte 7 is bProtocolNum here
+		return fmt.Errorf("%w: reader refuses %v", ErrNoProtocol, p)
 	case refused == headerSize && fidi != atr.DefaultFiDi:
 		return fmt.Errorf("%w: reader refuses TA1 = %02X", ErrNoProtocol, fidi)
 	case refused != 0:

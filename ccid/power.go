@@ -190,7 +190,7 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 	s.info = a.Interpret()
 	applyCardQuirks(a.Bytes(), &s.info)
 	s.line = atr.Line{
-		FiDi: atr.DefaultFiDi, Clock: s.r.class.DefaultClock, ExtraGuard: s.info.ExtraGuard,
+		FiDi: atr.DefaultFiDi, Clock: s.r.clock(), ExtraGuard: s.info.ExtraGuard,
 		WI: s.info.WI, BWI: s.info.BWI, CWI: s.info.CWI,
 	}
 	s.params = parameters{}
@@ -200,6 +200,17 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 	s.powered, s.swapped, s.hardware = true, false, false
 	s.protocol = Undefined
 	return nil
+}
+
+// maxClock is the fastest clock that any card takes (ISO/IEC 7816-3:2006, table 7), in kHz.
+const maxClock = 20000
+
+// clock is the reader's default clock, 0 (not known) where the descriptor names an impossible one.
+func (r *Reader) clock() uint32 {
+	if r.class.DefaultClock > maxClock {
+		return 0
+	}
+	return r.class.DefaultClock
 }
 
 func sound(a *atr.ATR, err error) bool {

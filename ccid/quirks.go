@@ -18,7 +18,9 @@ type Quirk struct {
 	Answer      time.Duration // shortest wait for any answer
 	ExtraT1Wait time.Duration // for every T=1 block
 
-	MaxIFSD          uint32
+	Protocols        uint32 // instead of dwProtocols
+	DefaultClock     uint32 // instead of dwDefaultClock, in kHz
+	MaxIFSD          uint32 // instead of dwMaxIFSD
 	MaxRate          uint32 // rates above it are not used
 	SecondaryMaxRate uint32 // the same for slots other than the first, which have no table of rates either
 	NoPPS            bool   // neither PPS nor another protocol than the card's first
@@ -119,6 +121,12 @@ func (q *Quirk) apply(c *ClassDescriptor) {
 		case LevelExtendedAPDU:
 			c.Features |= FeatureExtendedAPDU
 		}
+	}
+	if q.Protocols != 0 {
+		c.Protocols = q.Protocols
+	}
+	if q.DefaultClock != 0 {
+		c.DefaultClock, c.MaximumClock = q.DefaultClock, q.DefaultClock
 	}
 	if q.MaxIFSD != 0 {
 		c.MaxIFSD = q.MaxIFSD

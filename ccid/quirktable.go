@@ -8,7 +8,8 @@ import "time"
 // for every reader.
 var quirkTable = []quirkRow{
 	{vendor: 0x09BE, product: 0x0002, to: newest, name: "MySmartPad",
-		effect: "dwMaxIFSD is 254, not 0", set: func(q *Quirk) { q.MaxIFSD = 254 }},
+		effect: "descriptor is shifted: dwMaxIFSD is 254, dwDefaultClock 4 MHz, dwProtocols T=0 and T=1",
+		set:    func(q *Quirk) { q.MaxIFSD, q.DefaultClock, q.Protocols = 254, 4000, uint32(T0|T1) }},
 	{vendor: 0x0B81, product: 0x0200, to: newest, name: "id3 CL1356D",
 		effect: "1 s before the first command; answers take up to 60 s",
 		set:    func(q *Quirk) { q.OpenWait, q.Answer = time.Second, time.Minute }},
