@@ -85,14 +85,27 @@ type USBTransfer struct {
 	Request USBRequest
 	length  uintptr
 	result  USBResult
+	data    []byte                   // keeps the buffer in place while firmware has its address
+	args    [usbTransferArgs]uintptr // of the call, which would allocate a list of its own
+}
+
+// usbTransferArgs is the largest number of arguments of a transfer function, UsbControlTransfer's.
+const usbTransferArgs = 7
+
+// call calls a transfer function. The addresses in args are of objects that cannot move or go away meanwhile: t escapes to the
+// heap with args, and data with t.
+func (t *USBTransfer) call(fn uintptr, data []byte, args ...uintptr) Status {
+	t.data, t.result = data, USBNoError
+	status := Status(abi.Call(fn, t.args[:copy(t.args[:], args)]...))
+	t.data = nil
+	return status
 }
 
 // Control does the control transfer t.Request within that many milliseconds; 0 means no limit (UEFI 2.11, 17.2.4). Firmware
 // does not say how much was transferred, and common firmware answers DeviceError with USBNoError for a short data stage.
 func (u *USBIO) Control(t *USBTransfer, direction USBDirection, milliseconds uint32, data []byte) (USBResult, Status) {
-	t.result = USBNoError
-	status := Status(abi.Call(u.table.ControlTransfer, u.addr, uintptr(unsafe.Pointer(&t.Request)), uintptr(direction),
-		uintptr(milliseconds), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&t.result))))
+	status := t.call(u.table.ControlTransfer, data, u.addr, uintptr(unsafe.Pointer(&t.Request)), uintptr(direction),
+		uintptr(milliseconds), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&t.result)))
 	return t.result, status
 }
 
@@ -108,9 +121,9 @@ func (u *USBIO) Interrupt(t *USBTransfer, endpoint uint8, milliseconds uint32, d
 }
 
 func (u *USBIO) stream(fn uintptr, t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte) (int, USBResult, Status) {
-	t.length, t.result = uintptr(len(data)), USBNoError
-	status := Status(abi.Call(fn, u.addr, uintptr(endpoint), uintptr(unsafe.Pointer(unsafe.SliceData(data))),
-		uintptr(unsafe.Pointer(&t.length)), uintptr(milliseconds), uintptr(unsafe.Pointer(&t.result))))
+	t.length = uintptr(len(data))
+	status := t.call(fn, data, u.addr, uintptr(endpoint), uintptr(unsafe.Pointer(unsafe.SliceData(data))),
+		uintptr(unsafe.Pointer(&t.length)), uintptr(milliseconds), uintptr(unsafe.Pointer(&t.result)))
 	// A length beyond the buffer is not believed.
 	return int(min(t.length, uintptr(len(data)))), t.result, status
 }

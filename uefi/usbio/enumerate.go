@@ -116,23 +116,8 @@ const (
 	interruptFull = 64
 )
 
-// speed asks the port, and guesses from the packet sizes where the port cannot be asked: UEFI has no better answer.
+// speed is told by the packet sizes: UEFI has no better answer.
 func (t *Transport) speed() usb.Speed {
-	if t.port != nil {
-		s, err := t.port.status()
-		_, root := t.port.(*rootPort)
-		switch {
-		case err != nil || s.Status&portConnected == 0:
-		case root && s.Status&portSuper != 0:
-			return usb.SpeedSuper
-		case s.Status&portHighSpeed != 0:
-			return usb.SpeedHigh
-		case s.Status&portLowSpeed != 0:
-			return usb.SpeedLow
-		case root:
-			return usb.SpeedFull
-		}
-	}
 	for _, p := range t.pipes {
 		switch {
 		case p.kind == usb.BulkTransfer && p.packet == bulkSuper:

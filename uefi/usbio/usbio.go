@@ -51,8 +51,6 @@ var ErrUsage = errors.New("usbio: no such endpoint or bad buffer size")
 type Transport struct {
 	io     *uefi.USBIO
 	device usb.Device
-	port   port // nil when it cannot be asked
-	fresh  bool // the port's change bit was clear at first, so that it tells a change
 
 	pipes map[uint8]*pipe
 
@@ -98,7 +96,6 @@ func open(boot firmware, controller uefi.Handle, protocol uintptr) (*Transport, 
 	}
 	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now()}
 	path := boot.DevicePathOf(controller)
-	t.usePort(findPort(boot, path))
 	if err := t.enumerate(path); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,185 @@
+//go:build tamago
+
+package usbio
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	_ "tamaccid/board/uefi/x64"
+	"tamaccid/ccid/usb"
+	"tamaccid/uefi"
+)
+
+// These tests run inside firmware, on the first reader that nobody else has opened.
+
+// Classes and messages of the device that the tests talk to (USB CCID 1.1, 5.1, 6.1, 6.2).
+const (
+	classCCID     = 0x0b
+	getSlotStatus = 0x65
+	slotStatus    = 0x81
+	header        = 10
+)
+
+// claim opens a reader for this image.
+func claim(t *testing.T) *Transport {
+	b, self := uefi.Boot(), uefi.ImageHandle()
+	all, err := b.LocateHandles(&uefi.USBIOGUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range all {
+		addr, err := b.OpenProtocol(h, &uefi.USBIOGUID, self, h, uefi.OpenByDriver)
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { b.CloseProtocol(h, &uefi.USBIOGUID, self, h) })
+		if d, err := uefi.USBIOAt(addr).InterfaceDescriptor(); err != nil || d[5] != classCCID {
+			continue
+		}
+		tr, err := New(h, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tr.Close() })
+		return tr
+	}
+	t.Skip("no reader on this machine, or its driver is loaded")
+	return nil
+}
+
+// pipesOf finds the endpoints of a reader.
+func pipesOf(t *testing.T, tr *Transport) (in, out, notify uint8) {
+	for address, p := range tr.pipes {
+		switch {
+		case p.kind == usb.InterruptTransfer:
+			notify = address
+		case address&usb.DirIn != 0:
+			in = address
+		default:
+			out = address
+		}
+	}
+	if in == 0 || out == 0 {
+		t.Fatalf("pipes %v", tr.pipes)
+	}
+	return in, out, notify
+}
+
+func TestReaderInside(t *testing.T) {
+	tr, ctx := claim(t), context.Background()
+	in, out, notify := pipesOf(t, tr)
+	d := tr.Device()
+	t.Logf("%q %q %q at %s, %v, %d bytes of configuration", d.Manufacturer, d.Product, d.Serial, d.Path, d.Speed, len(d.Config))
+
+	t.Run("is described", func(t *testing.T) {
+		if d.Product == "" || !strings.Contains(d.Path, "USB(") || d.Speed == usb.SpeedUnknown {
+			t.Error("something is missing")
+		}
+		i, err := usb.FindInterface(d.Config, d.Interface, d.AltSetting)
+		if err != nil || i.Class != classCCID || len(i.Other) == 0 || len(i.Endpoints) != len(tr.pipes) {
+			t.Errorf("%+v, %v", i, err)
+		}
+	})
+	t.Run("is found to be there", func(t *testing.T) {
+		if tr.present() != there {
+			t.Error("GET_STATUS does not find it")
+		}
+	})
+	t.Run("answers a message", func(t *testing.T) {
+		for seq := byte(0); seq < 20; seq++ {
+			if n, err := tr.Out(ctx, out, []byte{getSlotStatus, 0, 0, 0, 0, 0, seq, 0, 0, 0}, time.Second); n != header || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+			var buf [512]byte
+			n, err := tr.In(ctx, in, buf[:], time.Second)
+			if n != header || err != nil || buf[0] != slotStatus || buf[6] != seq {
+				t.Fatalf("%d, %v, % x", n, err, buf[:n])
+			}
+		}
+	})
+	t.Run("is silent when nobody asks", func(t *testing.T) {
+		buf := make([]byte, 512)
+		for _, limit := range []time.Duration{20 * time.Millisecond, patience + piece + 100*time.Millisecond} {
+			began := time.Now()
+			n, err := tr.In(ctx, in, buf, limit)
+			took := time.Since(began)
+			if n != 0 || !errors.Is(err, usb.ErrTimeout) || took < limit || took > limit+limit/2+50*time.Millisecond {
+				t.Errorf("%d, %v after %v of %v", n, err, took, limit)
+			}
+		}
+	})
+	t.Run("answers after a silence", func(t *testing.T) {
+		tr.Out(ctx, out, []byte{getSlotStatus, 0, 0, 0, 0, 0, 77, 0, 0, 0}, time.Second)
+		var buf [64]byte
+		if n, err := tr.In(ctx, in, buf[:], time.Second); n != header || err != nil || buf[6] != 77 {
+			t.Errorf("%d, %v, % x", n, err, buf[:n])
+		}
+	})
+	t.Run("gives a short data stage its true length", func(t *testing.T) {
+		big := make([]byte, 255)
+		n, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetDescriptor, Value: usb.TypeConfiguration << 8, Length: 255}, big, time.Second)
+		if n != len(d.Config) || err != nil || string(big[:n]) != string(d.Config) {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
+	t.Run("stalls what it does not know", func(t *testing.T) {
+		for range 3 {
+			_, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn | usb.TypeVendor, Request: 0xaa, Length: 8}, make([]byte, 8), time.Second)
+			if !errors.Is(err, usb.ErrStall) {
+				t.Errorf("%v", err)
+			}
+		}
+		if _, err := tr.Control(ctx, getStatus, make([]byte, 2), time.Second); err != nil {
+			t.Errorf("the next request: %v", err)
+		}
+	})
+	t.Run("has an interrupt endpoint that may be polled", func(t *testing.T) {
+		if notify == 0 {
+			t.Skip("it has none")
+		}
+		buf := make([]byte, tr.pipes[notify].packet)
+		for range 3 {
+			if n, err := tr.In(ctx, notify, buf, 20*time.Millisecond); err != nil && !errors.Is(err, usb.ErrTimeout) {
+				t.Errorf("%d, %v", n, err)
+			}
+		}
+	})
+	t.Run("is asked without allocations", func(t *testing.T) {
+		message, buf := []byte{getSlotStatus, 0, 0, 0, 0, 0, 1, 0, 0, 0}, make([]byte, 512)
+		began := time.Now()
+		const rounds = 200
+		got := testing.AllocsPerRun(rounds, func() {
+			tr.Out(ctx, out, message, time.Second)
+			tr.In(ctx, in, buf, time.Second)
+		})
+		t.Logf("%v a round trip", time.Since(began)/(rounds+1))
+		if got != 0 {
+			t.Errorf("%v allocations", got)
+		}
+	})
+	t.Run("is given back by Close", func(t *testing.T) {
+		tr.Close()
+		if _, err := tr.In(ctx, in, make([]byte, 64), time.Second); err != usb.ErrGone {
+			t.Error(err)
+		}
+	})
+}
+
+// handleOf is the handle with that device path.
+func handleOf(t *testing.T, path string) uefi.Handle {
+	all, err := uefi.Boot().LocateHandles(&uefi.USBIOGUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range all {
+		if uefi.Boot().DevicePathOf(h).String() == path {
+			return h
+		}
+	}
+	t.Fatalf("no handle at %s", path)
+	return 0
+}
