@@ -138,18 +138,6 @@ var layouts = []struct {
 	{USBRequest{}, 8, []member{
 		{"RequestType", 0x0, 1}, {"Request", 0x1, 1}, {"Value", 0x2, 2}, {"Index", 0x4, 2}, {"Length", 0x6, 2},
 	}},
-	// 17.1.2
-	{USB2HCTable{}, 112, []member{
-		{"GetCapability", 0x0, 8}, {"Reset", 0x8, 8}, {"GetState", 0x10, 8}, {"SetState", 0x18, 8},
-		{"ControlTransfer", 0x20, 8}, {"BulkTransfer", 0x28, 8}, {"AsyncInterruptTransfer", 0x30, 8},
-		{"SyncInterruptTransfer", 0x38, 8}, {"IsochronousTransfer", 0x40, 8}, {"AsyncIsochronousTransfer", 0x48, 8},
-		{"GetRootHubPortStatus", 0x50, 8}, {"SetRootHubPortFeature", 0x58, 8}, {"ClearRootHubPortFeature", 0x60, 8},
-		{"MajorRevision", 0x68, 2}, {"MinorRevision", 0x6a, 2},
-	}},
-	// 17.1.2
-	{USBPortStatus{}, 4, []member{
-		{"Status", 0x0, 2}, {"Change", 0x2, 2},
-	}},
 	// 37.5
 	{RNGTable{}, 16, []member{
 		{"GetInfo", 0x0, 8}, {"GetRNG", 0x8, 8},

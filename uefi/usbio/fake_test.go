@@ -46,12 +46,10 @@ type fake struct {
 	control func(r uefi.USBRequest, data []byte) answer // for what is not a configuration descriptor
 	log     []string
 
-	path  uefi.DevicePath
-	hosts map[string]uefi.Handle // by GUID and path
-	addrs map[uefi.Handle]uintptr
+	path uefi.DevicePath
 }
 
-// reader is a CCID reader at full speed, on port 2 of a root hub that cannot be found.
+// reader is a CCID reader at full speed, on port 2 of a root hub.
 func reader(t *testing.T) *fake {
 	f := &fake{t: t,
 		device:    [18]byte{18, 1, 0x10, 0x01, 0, 0, 0, 64, 0x27, 0x06, 0x01, 0x40, 0, 1, 1, 2, 3, 1},
@@ -60,7 +58,6 @@ func reader(t *testing.T) *fake {
 		endpoints: [][7]byte{{7, 5, 0x81, 3, 16, 0, 255}, {7, 5, 0x82, 2, 64, 0, 0}, {7, 5, 0x03, 2, 64, 0, 0}},
 		languages: []uint16{0x0409},
 		strings:   map[uint8]string{1: "QEMU", 2: "Reader", 3: "1", 4: "CCID"},
-		hosts:     map[string]uefi.Handle{}, addrs: map[uefi.Handle]uintptr{},
 	}
 	config := append([]byte(nil), f.active[:]...)
 	config = append(config, f.setting[:]...)
@@ -85,20 +82,6 @@ func path(t *testing.T, nodes ...uefi.Node) uefi.DevicePath {
 }
 
 func (f *fake) DevicePathOf(uefi.Handle) uefi.DevicePath { return f.path }
-
-func (f *fake) LocateDevicePath(guid *uefi.GUID, p uefi.DevicePath) (uefi.Handle, uefi.DevicePath, error) {
-	if h, ok := f.hosts[guid.String()+string(p)]; ok {
-		return h, p[len(p)-4:], nil
-	}
-	return 0, nil, uefi.NotFound
-}
-
-func (f *fake) HandleProtocol(h uefi.Handle, guid *uefi.GUID) (uintptr, error) {
-	if addr, ok := f.addrs[h]; ok {
-		return addr, nil
-	}
-	return 0, uefi.InvalidParameter
-}
 
 // give lets time pass, stores what was answered and returns the status.
 func (f *fake) give(a answer, milliseconds uintptr, length *uintptr, data []byte, result *uefi.USBResult) uintptr {
@@ -213,19 +196,4 @@ func (f *fake) open() *Transport {
 	}
 	f.log = nil
 	return tr
-}
-
-// root plugs the device into a root hub whose port states are what state returns.
-func (f *fake) root(state func() uefi.USBPortStatus) {
-	nodes, _ := f.path.Nodes()
-	table := &uefi.USB2HCTable{GetRootHubPortStatus: abi.Fake(func(a []uintptr) uintptr {
-		if a[1] != uintptr(nodes[len(nodes)-1].Data[0]) {
-			f.t.Errorf("root port %d was asked", a[1])
-		}
-		*abi.At[uefi.USBPortStatus](a[2]) = state()
-		return uintptr(uefi.Success)
-	})}
-	f.hosts[uefi.USB2HCGUID.String()+string(path(f.t, nodes[:len(nodes)-1]...))] = 7
-	f.addrs[7] = uintptr(unsafe.Pointer(table))
-	f.t.Cleanup(func() { _ = table.Reset })
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tamaccid/ccid/usb"
-	"tamaccid/uefi"
 )
 
 // A removed device cannot say so. Where a driver runs at TPL_CALLBACK, firmware's own bus driver learns of the removal only
@@ -46,8 +45,8 @@ func (t *Transport) stillThere() error {
 	return nil
 }
 
-// present asks the device. One that does not answer in time is
-// neither there nor away: small readers do nothing else while a card computes.
+// present asks the device. One that does not answer in time is neither there nor away: small readers do nothing else while a
+// card computes.
 func (t *Transport) present() presence {
 	t.probing.Lock()
 	defer t.probing.Unlock()

@@ -5,7 +5,6 @@ package usbio
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +13,30 @@ import (
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 )
+
+func TestGoneIsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := reader(t)
+		tr := f.open()
+		time.Sleep(2 * silence)
+		f.control = func(uefi.USBRequest, []byte) answer { return answer{status: uefi.DeviceError, result: uefi.USBSystem} }
+		f.log = nil
+		// A message to a device that has been quiet is not sent before the device has been asked.
+		if _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); err != usb.ErrGone {
+			t.Error(err)
+		}
+		if len(f.log) != 1 {
+			t.Errorf("firmware saw %q, want one request", f.log)
+		}
+		f.control = func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} }
+		if _, err := tr.In(bg, 0x82, make([]byte, 64), time.Second); err != usb.ErrGone {
+			t.Error(err)
+		}
+		if len(f.log) != 1 {
+			t.Errorf("firmware saw %q afterwards", f.log)
+		}
+	})
+}
 
 func TestEnumerate(t *testing.T) {
 	for _, c := range []struct {

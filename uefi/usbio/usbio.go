@@ -57,7 +57,7 @@ type Transport struct {
 	controlling sync.Mutex // holds control
 	control     uefi.USBTransfer
 
-	probing sync.Mutex // holds probe, probed and port
+	probing sync.Mutex // holds probe and probed
 	probe   uefi.USBTransfer
 	probed  [2]byte // the answer to GET_STATUS (USB 2.0, 9.4.5)
 
@@ -83,11 +83,9 @@ func New(controller uefi.Handle, protocol uintptr) (*Transport, error) {
 	return open(uefi.Boot(), controller, protocol)
 }
 
-// firmware is the part of boot services that finds where a device is plugged in.
+// firmware is the part of boot services that says where a device is plugged in.
 type firmware interface {
 	DevicePathOf(h uefi.Handle) uefi.DevicePath
-	LocateDevicePath(guid *uefi.GUID, path uefi.DevicePath) (uefi.Handle, uefi.DevicePath, error)
-	HandleProtocol(h uefi.Handle, guid *uefi.GUID) (uintptr, error)
 }
 
 func open(boot firmware, controller uefi.Handle, protocol uintptr) (*Transport, error) {
@@ -95,8 +93,7 @@ func open(boot firmware, controller uefi.Handle, protocol uintptr) (*Transport, 
 		return nil, uefi.InvalidParameter
 	}
 	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now()}
-	path := boot.DevicePathOf(controller)
-	if err := t.enumerate(path); err != nil {
+	if err := t.enumerate(boot.DevicePathOf(controller)); err != nil {
 		return nil, err
 	}
 	return t, nil

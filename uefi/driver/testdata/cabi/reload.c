@@ -122,7 +122,7 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 		last = free_pages(boot);
 		if (round == SETTLED)
 			settled = last;
-		if (round == 1 || round == SETTLED || round == times)
+		if (round == 1 || round % SETTLED == 0 || round == times)
 			say("round %u: %u pages free\n", round, last);
 	}
 	boot->free_pool(source);
