@@ -97,8 +97,8 @@ func findClass(i usb.Interface) (ClassDescriptor, error) {
 			}
 		}
 	}
-	for _, d := range i.Other {
-		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard {
+	for _, d := range i.Other { // bits that nobody defines do not matter where the interface class says what it is
+		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard && c.MaxMessageLength > headerSize {
 			return c, nil
 		}
 	}

@@ -1,0 +1,98 @@
+package usb
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+func TestSetup(t *testing.T) {
+	s := Setup{RequestType: DirIn | TypeClass | ToInterface, Request: 3, Value: 0x0102, Index: 0x0304, Length: 0x0506}
+	b := s.Bytes()
+	if !bytes.Equal(b[:], []byte{0xA1, 3, 2, 1, 4, 3, 6, 5}) || ParseSetup(b) != s || !s.In() || (Setup{}).In() {
+		t.Fatalf("% X", b)
+	}
+}
+
+func TestParseDevice(t *testing.T) {
+	b := []byte{18, 1, 0, 2, 0, 0, 0, 64, 0xE6, 0x08, 0x33, 0x44, 0x10, 0x01, 1, 2, 3, 1}
+	d := &Device{Descriptor: b}
+	if v, p, r := d.ID(); v != 0x08E6 || p != 0x4433 || r != 0x0110 {
+		t.Fatalf("%04X:%04X %04X", v, p, r)
+	}
+	for n := range b {
+		if _, err := ParseDevice(b[:n]); !errors.Is(err, ErrDescriptor) {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+	b[1] = 2
+	if v, _, _ := d.ID(); v != 0 {
+		t.Fatal("another type is no device descriptor")
+	}
+}
+
+func TestSpeed(t *testing.T) {
+	for s, want := range map[Speed]string{SpeedLow: "low speed", SpeedFull: "full speed", SpeedHigh: "high speed", SpeedSuper: "super speed", 9: "unknown speed"} {
+		if s.String() != want {
+			t.Errorf("%d: %s", s, s)
+		}
+	}
+}
+
+func TestInterfaces(t *testing.T) {
+	config := []byte{
+		9, 2, 0, 0, 2, 1, 0, 0x80, 50,
+		8, 11, 0, 2, 0, 0, 0, 0, // interface association, before any interface
+		9, 4, 0, 0, 1, 3, 1, 1, 4,
+		9, 0x21, 1, 1, 0, 1, 0x22, 40, 0,
+		7, 5, 0x81, 3, 8, 0, 10,
+		6, 48, 0, 0, 8, 0, // endpoint companion
+		9, 4, 0, 1, 0, 3, 1, 1, 4,
+		9, 4, 1, 0, 1, 0x0B, 0, 0, 5,
+		9, 5, 0x02, 2, 0x00, 0x0A, 0, 0, 0, // endpoint descriptor of nine bytes; size 512 with transaction bits
+		5, 0x24, 1, 2, 3,
+	}
+	config[2] = byte(len(config))
+	all, err := Interfaces(config)
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if i := all[0]; i.Class != 3 || len(i.Endpoints) != 1 || !i.Endpoints[0].In() || i.Endpoints[0].Type != InterruptTransfer || len(i.Other) != 1 {
+		t.Errorf("%+v", i)
+	}
+	if i := all[1]; i.AltSetting != 1 || len(i.Endpoints) != 0 {
+		t.Errorf("%+v", i)
+	}
+	if i := all[2]; i.NameIdx != 5 || len(i.Endpoints) != 1 || i.Endpoints[0].MaxPacketSize != 512 || i.Endpoints[0].In() || len(i.Other) != 1 {
+		t.Errorf("%+v", i)
+	}
+	if i, err := FindInterface(config, 1, 0); err != nil || i.Class != 0x0B {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if _, err := FindInterface(config, 2, 0); !errors.Is(err, ErrDescriptor) {
+		t.Error(err)
+	}
+}
+
+// FuzzInterfaces walks any bytes; what comes out lies within them.
+func FuzzInterfaces(f *testing.F) {
+	f.Add([]byte{9, 2, 27, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 3, 1, 1, 4, 9, 0x21, 1, 1, 0, 1, 0x22, 40, 0})
+	f.Add([]byte{9, 2, 255, 255, 1, 1, 0, 0x80, 50, 0, 4})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := Interfaces(b)
+		total := 0
+		for _, i := range all {
+			total += InterfaceSize + len(i.Endpoints)*EndpointSize
+			for _, o := range i.Other {
+				total += len(o)
+			}
+		}
+		if total > len(b) {
+			t.Fatalf("%d of %d bytes", total, len(b))
+		}
+		_, _ = ParseDevice(b)
+		if err != nil && !errors.Is(err, ErrDescriptor) {
+			t.Fatal(err)
+		}
+	})
+}
