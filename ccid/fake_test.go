@@ -309,3 +309,17 @@ func connected(t testing.TB, f *fake, o Options) *Slot {
 	}
 	return s
 }
+
+// strictFake refuses reads that no host controller takes.
+type strictFake struct {
+	*fake
+	t      *testing.T
+	packet int
+}
+
+func (f *strictFake) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+	if endpoint == fakeIn && (len(buf) == 0 || len(buf)%f.packet != 0 || len(buf) > f.MaxIn()) {
+		f.t.Errorf("read of %d bytes with packets of %d", len(buf), f.packet)
+	}
+	return f.fake.In(ctx, endpoint, buf, timeout)
+}
