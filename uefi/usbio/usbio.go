@@ -57,12 +57,14 @@ type Transport struct {
 	controlling sync.Mutex // holds control
 	control     uefi.USBTransfer
 
-	probing sync.Mutex // holds probe and probed
+	probing sync.Mutex // holds probe, probed and mute
 	probe   uefi.USBTransfer
-	probed  [2]byte // the answer to GET_STATUS (USB 2.0, 9.4.5)
+	probed  [2]byte       // the answer to GET_STATUS (USB 2.0, 9.4.5)
+	mute    time.Duration // when the first question was put that has had no answer, if later than heard
 
-	heard  atomic.Int64 // when the device was last known to be there, in nanoseconds of the monotonic clock since start
 	start  time.Time
+	heard  atomic.Int64 // when the device was last known to be there, in nanoseconds since start
+	asked  atomic.Int64 // when it was last asked
 	gone   atomic.Bool
 	closed atomic.Bool
 }
@@ -203,6 +205,10 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 		got, err := t.stream(p, endpoint, want, min(wait, left), until)
 		n += got
 		switch {
+		case err == nil && got == 1 && t.present() != there:
+			// UHCI drivers in the field report one byte, which nobody sent, for a device that is away. Readers have no such messages.
+			t.gone.Store(true)
+			return 0, usb.ErrGone
 		case err == nil && (got < len(want) || n == len(buf)):
 			return n, nil // a short packet, or all
 		case err == nil, errors.Is(err, usb.ErrTimeout) && got > 0 && n%p.packet == 0:
@@ -250,6 +256,10 @@ func (t *Transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 			}
 			return n, err
 		case got < len(want):
+			if t.present() != there {
+				t.gone.Store(true)
+				return n, usb.ErrGone
+			}
 			return n, fmt.Errorf("%w: %d bytes of %d written", usb.ErrTransfer, n, len(buf))
 		case n == len(buf):
 			return n, nil

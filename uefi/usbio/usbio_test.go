@@ -111,9 +111,22 @@ func TestIn(t *testing.T) {
 			took: 2500 * time.Millisecond},
 		{name: "a device that is busy and answers nothing at all is not gone", endpoint: 0x82, room: 64, timeout: 6 * time.Second,
 			control: func(uefi.USBRequest, []byte) answer { return silent },
-			answers: []answer{silent, silent, {data: []byte{9}}}, n: 1,
+			answers: []answer{silent, silent, {data: []byte{9, 9}}}, n: 2,
 			log: []string{"bulk 82 64 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms",
 				"control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms"}, took: 4 * time.Second},
+		{name: "a device that answers nothing at all for long", endpoint: 0x82, room: 64, timeout: time.Minute,
+			control: func(uefi.USBRequest, []byte) answer { return silent },
+			answers: []answer{silent, silent, silent, silent, silent, silent, silent, silent}, err: usb.ErrGone,
+			log: append([]string{"bulk 82 64 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms"},
+				slices.Repeat([]string{"bulk 82 64 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}, 7)...), took: 13 * time.Second},
+		{name: "a controller that calls it success when nothing is there", endpoint: 0x82, room: 64, timeout: time.Second,
+			control: func(uefi.USBRequest, []byte) answer { return answer{} },
+			answers: []answer{{status: device, result: uefi.USBCRC}}, err: usb.ErrGone,
+			log: []string{"bulk 82 64 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}},
+		{name: "a byte that nobody sent", endpoint: 0x82, room: 64, timeout: time.Second,
+			control: func(uefi.USBRequest, []byte) answer { return silent },
+			answers: []answer{{data: []byte{0}}}, err: usb.ErrGone,
+			log: []string{"bulk 82 64 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}, took: 500 * time.Millisecond},
 		{name: "a device that is away while it is waited for", endpoint: 0x82, room: 64, timeout: 6 * time.Second,
 			control: func(uefi.USBRequest, []byte) answer { return answer{status: device, result: uefi.USBTimeout} },
 			answers: []answer{silent}, err: usb.ErrGone,
@@ -214,6 +227,7 @@ func TestOut(t *testing.T) {
 		n       int
 		err     error
 		log     []string
+		control func(uefi.USBRequest, []byte) answer
 	}{
 		{name: "a message", size: 10, timeout: time.Second, answers: []answer{{}}, n: 10, log: []string{"bulk 03 10 in 1000 ms"}},
 		{name: "a zero-length packet", size: 0, timeout: time.Second, answers: []answer{{}}, log: []string{"bulk 03 0 in 1000 ms"}},
@@ -221,7 +235,11 @@ func TestOut(t *testing.T) {
 			log: []string{"bulk 03 65536 in 1000 ms", "bulk 03 20 in 1000 ms"}},
 		{name: "no limit is still one", size: 10, answers: []answer{{}}, n: 10, log: []string{"bulk 03 10 in 30000 ms"}},
 		{name: "a reader that takes half of it", size: 128, timeout: time.Second, answers: []answer{{length: 64}}, n: 64, err: usb.ErrTransfer,
-			log: []string{"bulk 03 128 in 1000 ms"}},
+			control: func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} },
+			log:     []string{"bulk 03 128 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}},
+		{name: "a controller that calls it success when nothing is there", size: 10, timeout: time.Second, answers: []answer{{length: 1}}, n: 1, err: usb.ErrGone,
+			control: func(uefi.USBRequest, []byte) answer { return answer{} },
+			log:     []string{"bulk 03 10 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}},
 		{name: "a reader that takes nothing", size: 10, timeout: 50 * time.Millisecond, answers: []answer{silent}, err: usb.ErrTimeout,
 			log: []string{"bulk 03 10 in 50 ms"}},
 		{name: "a stall", size: 10, timeout: time.Second, answers: []answer{{status: device, result: uefi.USBStall}}, err: usb.ErrStall,
@@ -231,7 +249,7 @@ func TestOut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				tr := f.open()
-				f.streams = c.answers
+				f.streams, f.control = c.answers, c.control
 				n, err := tr.Out(bg, 0x03, make([]byte, c.size), c.timeout)
 				if n != c.n || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 					t.Errorf("got %d, %v; want %d, %v", n, err, c.n, c.err)
