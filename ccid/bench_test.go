@@ -75,3 +75,20 @@ func BenchmarkTransmitTPDU(b *testing.B) {
 		}
 	}
 }
+
+// TestTransmitAllocatesNothing runs the steady state of each exchange level.
+func TestTransmitAllocatesNothing(t *testing.T) {
+	for _, level := range []Features{FeatureShortAPDU, FeatureTPDU, FeatureExtendedAPDU} {
+		s := benchSlot(t, level)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		var r [258]byte
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := s.Transmit(ctx, caseThree, r[:]); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v: %v allocations", level.Level(), n)
+		}
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,23 +242,41 @@ var fastPolicy = &ccid.Timing{
 // the reader declares.
 func TestVirtualReadersFromRealDescriptors(t *testing.T) {
 	list, files := dumps(t)
-	passed, failed := 0, 0
 	lengths := []int{0, 1, 2, 16, 53, 54, 55, 117, 118, 127, 128, 129, 200, 240, 250, 253, 254, 255, 256}
-	for _, d := range list {
-		reason, err := d.run(t, lengths)
-		switch {
-		case err != nil:
-			failed++
-			t.Errorf("%s: %v", d.file, err)
-		case reason != "":
-			passed++
-			t.Logf("%s: %s", d.file, reason)
-		default:
-			passed++
-		}
+	if !testing.Short() {
+		lengths = all(256)
 	}
-	t.Logf("readers: %d files, %d interfaces, %d passed, %d failed", files, len(list), passed, failed)
+	var passed, failed atomic.Int32
+	work := make(chan dump)
+	var workers sync.WaitGroup
+	for range readersAtOnce {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			for d := range work {
+				reason, err := d.run(t, lengths)
+				switch {
+				case err != nil:
+					failed.Add(1)
+					t.Errorf("%s: %v", d.file, err)
+					continue
+				case reason != "":
+					t.Logf("%s: %s", d.file, reason)
+				}
+				passed.Add(1)
+			}
+		}()
+	}
+	for _, d := range list {
+		work <- d
+	}
+	close(work)
+	workers.Wait()
+	t.Logf("readers: %d files, %d interfaces, %d passed, %d failed", files, len(list), passed.Load(), failed.Load())
 }
+
+// readersAtOnce hides the waits of readers that need one after they are opened.
+const readersAtOnce = 8
 
 // tooLong says whether an exchange failed because a message of the reader's declared size cannot hold it: in the driver, or in the
 // virtual reader, whose firmware keeps to the letter of its descriptor.

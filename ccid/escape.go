@@ -43,15 +43,6 @@ func (s *Slot) mayEscape(in []byte) error {
 	return fmt.Errorf("%w: %s", ErrDenied, s.name)
 }
 
-// Values of bFunction (CCID 1.1, 6.1.12).
-const mechanicalDoEject = 2
-
-// mechanical moves the card (CCID 1.1, 6.1.12).
-func (s *Slot) mechanical(ctx context.Context, function byte) error {
-	_, err := s.exec(ctx, command{typ: msgMechanical, p: [3]byte{function}, wait: s.r.timing.Power})
-	return err
-}
-
 // tokenReply answers the pseudo APDUs by which programs ask for an IDToken's identity, which the device itself does not know.
 func (s *Slot) tokenReply(capdu, rapdu []byte) (n int, ours bool, err error) {
 	if !s.r.quirk.IDToken || len(capdu) != 5 || !bytes.Equal(capdu[:3], []byte{0xFF, 0x9A, 0x01}) {

@@ -93,7 +93,7 @@ func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 		err = s.deactivate(ctx)
 	case Eject:
 		if err = s.deactivate(ctx); err == nil {
-			err = s.mechanical(ctx, mechanicalDoEject)
+			err = s.mechanical(ctx, MechanismEject)
 		}
 	}
 	if errors.Is(s.noCard(err), ErrNoCard) {
