@@ -40,6 +40,11 @@ type iccdState struct {
 	status  byte // bmICCStatus and bmCommandStatus of version B
 	code    byte
 	err     error // a fault's
+
+	// Version A at character level: the card has acknowledged the header, and left bytes are still to go.
+	ack    bool
+	left   int
+	header [tpduHeader]byte
 }
 
 // iccd answers a class request of a smart card that is itself the USB device. Its card is in the only slot.
@@ -117,6 +122,10 @@ func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error)
 		if r.control.work() > 0 {
 			return nil, usb.ErrStall
 		}
+		if r.class().Level() == Character {
+			r.phase(s, data)
+			return nil, nil
+		}
 		answer := r.run(s, XfrBlock, [3]byte{}, data)
 		if answer == nil || answer[7]&cmdFailed != 0 {
 			r.control.mute = true
@@ -124,6 +133,8 @@ func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error)
 		}
 		r.control.pending = answer[headerSize:]
 		return nil, nil
+	case setup.In() && setup.Request == iccdDataBlock && r.control.ack:
+		return r.dataPhase(s, int(setup.Length)), nil
 	case setup.In() && setup.Request == iccdDataBlock:
 		if r.control.pending == nil || r.control.work() > 0 {
 			return nil, usb.ErrStall
@@ -145,6 +156,8 @@ func (c *iccdState) statusA() byte {
 		return statusBusy
 	case c.mute:
 		return statusMute
+	case c.ack:
+		return statusData
 	case len(c.pending) > 2:
 		return statusData
 	case len(c.pending) > 0:
