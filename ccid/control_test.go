@@ -228,7 +228,7 @@ func TestOldFirmwareIsRefused(t *testing.T) {
 
 func TestQuirkTableRowsAreWhole(t *testing.T) {
 	for _, r := range quirkTable {
-		if r.name == "" || r.effect == "" || r.set == nil || r.to < r.from || r.vendor == 0 || r.any != (r.product == 0) {
+		if r.name == "" || r.effect == "" || r.source == "" || r.set == nil || r.to < r.from || r.vendor == 0 || r.any != (r.product == 0) {
 			t.Errorf("%04X:%04X: %+v", r.vendor, r.product, r.name)
 		}
 	}

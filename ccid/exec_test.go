@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,10 +128,13 @@ func failing(code byte) func(*fake, []byte, []byte) [][]byte {
 // TestOneBadAnswer meets each hurdle once, with readers that know the abort sequence and with readers that stall it, and checks
 // that the next exchange, after a new connection where the card is lost, succeeds.
 func TestOneBadAnswer(t *testing.T) {
+	var running sync.WaitGroup // most of them wait
+	defer running.Wait()
 	for _, aborts := range []bool{true, false} {
 		for _, h := range hurdles {
-			t.Run(fmt.Sprintf("%s, abort known %v", h.name, aborts), func(t *testing.T) {
-				t.Parallel()
+			running.Add(1)
+			go t.Run(fmt.Sprintf("%s, abort known %v", h.name, aborts), func(t *testing.T) {
+				defer running.Done()
 				var pending, forever bool
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)

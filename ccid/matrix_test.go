@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -173,70 +174,78 @@ func TestFaultMatrix(t *testing.T) {
 	const bound = 3 * time.Second
 	var struck, survived atomic.Int32
 	t.Cleanup(func() { t.Logf("%d faults struck, %d were survived without an error", struck.Load(), survived.Load()) })
+	var workers sync.WaitGroup
+	places := make(chan struct{}, readersAtOnce*4)
 	for _, k := range kinds {
-		t.Run(k.name, func(t *testing.T) {
-			t.Parallel()
-			bulk := k.make().Functions[0].Protocol == reader.BulkCCID
-			for _, f := range faults {
-				if f.bulk && !bulk {
-					continue
+		bulk := k.make().Functions[0].Protocol == reader.BulkCCID
+		for _, f := range faults {
+			for _, m := range moments {
+				if f.bulk && !bulk || f.at == reader.AtOut && m.command != reader.XfrBlock {
+					continue // what cannot happen; transfers have no command yet, so that one moment is enough
 				}
-				for _, m := range moments {
-					if f.at == reader.AtOut && m.command != reader.XfrBlock {
-						continue // transfers have no command yet: one moment is enough
-					}
-					cell := fmt.Sprintf("%s, %s", f.name, m.name)
-					d := reader.NewDevice(k.make())
-					c, err := card.Named(k.card)
-					if err != nil {
-						t.Fatal(err)
-					}
-					r, err := openSim(t, d, 0, c, ccid.Options{Timing: matrixTiming})
-					if err != nil {
-						t.Fatal(err)
-					}
-					line := reader.Fault{At: f.at, Command: m.command, Skip: m.skip, Do: []reader.Action{f.do()}}
-					if f.at == reader.AtOut {
-						line.Command, line.Skip = 0, 4+m.skip
-					}
-					if m.command == reader.GetSlotStatus {
-						line.Skip = 0 // Open's is over
-					}
-					d.Inject(line)
-					started := time.Now()
-					err = session(r.Slots()[0])
-					if d.Pending() == 0 {
+				workers.Add(1)
+				places <- struct{}{}
+				go func() {
+					defer func() { <-places; workers.Done() }()
+					hit, err := runCell(t, k, f, m.command, m.skip, bound)
+					if hit {
 						struck.Add(1)
 						if err == nil {
 							survived.Add(1)
 						}
 					} else if m.command == reader.XfrBlock && m.skip == 0 && f.at != reader.AtOut {
-						t.Errorf("%s: the fault did not strike", cell)
+						t.Errorf("%s, %s, %s: the fault did not strike", k.name, f.name, m.name)
 					}
-					if took := time.Since(started); took > bound {
-						t.Errorf("%s: took %v", cell, took)
-					}
-					if err != nil && !isDocumented(err) && !errors.Is(err, errAnswer) {
-						t.Errorf("%s: %v", cell, err)
-					}
-					if f.gone {
-						if d.Pending() == 0 && !errors.Is(err, ccid.ErrGone) {
-							t.Errorf("%s: %v", cell, err)
-						}
-						_ = r.Close()
-						continue
-					}
-					d.Heal()
-					if c, err = card.Named(k.card); err != nil {
-						t.Fatal(err)
-					}
-					d.Reader(0).Insert(0, c)
-					if err := session(r.Slots()[0]); err != nil {
-						t.Errorf("%s: the next session: %v", cell, err)
-					}
-					_ = r.Close()
-				}
+				}()
 			}
-		})
+		}
 	}
+	workers.Wait()
+}
+
+// runCell runs one cell of the matrix. Hit says whether the fault struck, err is what the session with it ended with.
+func runCell(t *testing.T, k kind, f fault, command byte, skip int, bound time.Duration) (hit bool, err error) {
+	cell := fmt.Sprintf("%s, %s, %#02x", k.name, f.name, command)
+	d := reader.NewDevice(k.make())
+	c, err := card.Named(k.card)
+	if err != nil {
+		t.Error(err)
+		return false, err
+	}
+	r, err := openSim(t, d, 0, c, ccid.Options{Timing: matrixTiming})
+	if err != nil {
+		t.Errorf("%s: %v", cell, err)
+		return false, err
+	}
+	defer r.Close()
+	line := reader.Fault{At: f.at, Command: command, Skip: skip, Do: []reader.Action{f.do()}}
+	switch {
+	case f.at == reader.AtOut:
+		line.Command, line.Skip = 0, 4+skip
+	case command == reader.GetSlotStatus:
+		line.Skip = 0 // Open's is over
+	}
+	d.Inject(line)
+	started := time.Now()
+	err = session(r.Slots()[0])
+	if took := time.Since(started); took > bound {
+		t.Errorf("%s: took %v", cell, took)
+	}
+	if err != nil && !isDocumented(err) && !errors.Is(err, errAnswer) {
+		t.Errorf("%s: %v", cell, err)
+	}
+	hit = d.Pending() == 0
+	if f.gone {
+		if hit && !errors.Is(err, ccid.ErrGone) {
+			t.Errorf("%s: %v", cell, err)
+		}
+		return hit, err
+	}
+	d.Heal()
+	again, _ := card.Named(k.card)
+	d.Reader(0).Insert(0, again)
+	if err := session(r.Slots()[0]); err != nil {
+		t.Errorf("%s: the next session: %v", cell, err)
+	}
+	return hit, err
 }

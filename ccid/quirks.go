@@ -67,6 +67,7 @@ type quirkRow struct {
 	any             bool // any product of the vendor
 	from, to        uint16
 	name, effect    string
+	source          string
 	set             func(q *Quirk)
 }
 

@@ -2,82 +2,90 @@ package ccid
 
 import "time"
 
+// Where a row's fact is on record: the file of libccid 1.8.2 that acts on it.
+const (
+	fromOpen     = "libccid 1.8.2, ccid.c"
+	fromCommands = "libccid 1.8.2, commands.c"
+	fromHandler  = "libccid 1.8.2, ifdhandler.c"
+	fromUSB      = "libccid 1.8.2, ccid_usb.c"
+)
+
 // quirkTable is the one list of what single readers need. The rows were derived from the behaviour that is on record for
 // libccid 1.8.2 and from its authors' reader reports. Rows whose reason has gone with this driver's design are not here: empty
 // packets (GemPC Twin), class descriptors after the last endpoint, and notifications left from before the start are dealt with
 // for every reader.
 var quirkTable = []quirkRow{
-	{vendor: 0x09BE, product: 0x0002, to: newest, name: "MySmartPad",
+	{vendor: 0x09BE, product: 0x0002, to: newest, name: "MySmartPad", source: fromOpen,
 		effect: "descriptor is shifted: dwMaxIFSD is 254, dwDefaultClock 4 MHz, dwProtocols T=0 and T=1",
 		set:    func(q *Quirk) { q.MaxIFSD, q.DefaultClock, q.Protocols = 254, 4000, uint32(T0|T1) }},
-	{vendor: 0x0B81, product: 0x0200, to: newest, name: "id3 CL1356D",
+	{vendor: 0x0B81, product: 0x0200, to: newest, name: "id3 CL1356D", source: fromOpen,
 		effect: "1 s before the first command; answers take up to 60 s",
 		set:    func(q *Quirk) { q.OpenWait, q.Answer = time.Second, time.Minute }},
-	{vendor: 0x0B97, product: 0x7762, to: newest, name: "O2Micro OZ776",
+	{vendor: 0x0B97, product: 0x7762, to: newest, name: "O2Micro OZ776", source: fromHandler,
 		effect: "9600 bit/s at most, no PPS, card's first protocol; character reads never end on a packet boundary", set: oz776},
-	{vendor: 0x0B97, product: 0x7772, to: newest, name: "O2Micro OZ776",
+	{vendor: 0x0B97, product: 0x7772, to: newest, name: "O2Micro OZ776", source: fromHandler,
 		effect: "9600 bit/s at most, no PPS, card's first protocol; character reads never end on a packet boundary", set: oz776},
-	{vendor: 0x09D8, product: 0x0427, to: newest, name: "Elatec TWN4",
+	{vendor: 0x09D8, product: 0x0427, to: newest, name: "Elatec TWN4", source: fromOpen,
 		effect: "first answer after up to 30 s", set: slowStart(30 * time.Second)},
-	{vendor: 0x09D8, product: 0x0428, to: newest, name: "Elatec TWN4",
+	{vendor: 0x09D8, product: 0x0428, to: newest, name: "Elatec TWN4", source: fromOpen,
 		effect: "first answer after up to 30 s", set: slowStart(30 * time.Second)},
-	{vendor: 0x072F, product: 0x2200, to: newest, name: "ACS ACR122U",
+	{vendor: 0x072F, product: 0x2200, to: newest, name: "ACS ACR122U", source: fromOpen,
 		effect: "first answer after up to 30 s", set: slowStart(30 * time.Second)},
-	{vendor: 0x04E6, product: 0x5293, to: newest, name: "SCM SCL011",
+	{vendor: 0x04E6, product: 0x5293, to: newest, name: "SCM SCL011", source: fromOpen,
 		effect: "first answer after up to 12 s", set: slowStart(12 * time.Second)},
-	{vendor: 0x04E6, product: 0x5790, to: newest, name: "Identiv uTrust 3700 F",
+	{vendor: 0x04E6, product: 0x5790, to: newest, name: "Identiv uTrust 3700 F", source: fromOpen,
 		effect: "every answer after up to 12 s", set: slow(12 * time.Second)},
-	{vendor: 0x04E6, product: 0x5791, to: newest, name: "Identiv uTrust 3701 F",
+	{vendor: 0x04E6, product: 0x5791, to: newest, name: "Identiv uTrust 3701 F", source: fromOpen,
 		effect: "every answer after up to 12 s", set: slow(12 * time.Second)},
-	{vendor: 0x04E6, product: 0x5724, to: newest, name: "Identiv uTrust 4701 F",
+	{vendor: 0x04E6, product: 0x5724, to: newest, name: "Identiv uTrust 4701 F", source: fromOpen,
 		effect: "every answer after up to 12 s", set: slow(12 * time.Second)},
-	{vendor: 0x058F, product: 0x9540, to: newest, name: "Alcor Micro AU9540",
+	{vendor: 0x058F, product: 0x9540, to: newest, name: "Alcor Micro AU9540", source: fromHandler,
 		effect: "200000 bit/s at most; where SetParameters for T=1 fails, two resets instead",
 		set:    func(q *Quirk) { q.MaxRate, q.ResetForT1 = 200000, true }},
-	{vendor: 0x0529, product: 0x0620, from: 0x0012, to: 0x0013, name: "SafeNet eToken 5100",
+	{vendor: 0x0529, product: 0x0620, from: 0x0012, to: 0x0013, name: "SafeNet eToken 5100", source: fromOpen,
 		effect: "no IFSD negotiation", set: func(q *Quirk) { q.NoIFSD = true }},
-	{vendor: 0x08E6, any: true, to: newest, name: "Gemalto",
+	{vendor: 0x08E6, any: true, to: newest, name: "Gemalto", source: fromOpen,
 		effect: "feature block read by escape 6A where PIN entry is asked for; escape 02 (firmware version) allowed",
 		set: func(q *Quirk) {
 			q.gemalto = true
 			q.escapes = append(q.escapes, escapeRule{[]byte{0x02}})
 		}},
-	{vendor: 0x08E6, product: 0x4433, to: newest, name: "Gemalto GemPC433",
+	{vendor: 0x08E6, product: 0x4433, to: newest, name: "Gemalto GemPC433", source: fromCommands,
 		effect: "power-on error BB: escape 1F 01 (ISO mode), then once more", set: func(q *Quirk) { q.ISOMode = true }},
-	{vendor: 0x046A, product: 0x0005, to: newest, name: "Cherry XX33",
+	{vendor: 0x046A, product: 0x0005, to: newest, name: "Cherry XX33", source: fromCommands,
 		effect: "power-on error BB: escape 1F 01 (ISO mode), then once more", set: func(q *Quirk) { q.ISOMode = true }},
-	{vendor: 0x08E6, product: 0x34D2, to: newest, name: "Thales Fusion NFC",
+	{vendor: 0x08E6, product: 0x34D2, to: newest, name: "Thales Fusion NFC", source: fromHandler,
 		effect: "5 min more for every T=1 block: keys are generated on the device",
 		set:    func(q *Quirk) { q.ExtraT1Wait = 5 * time.Minute }},
-	{vendor: 0x08E6, product: 0x3480, to: 0x01FF, name: "Gemalto GemCore SIM Pro",
+	{vendor: 0x08E6, product: 0x3480, to: 0x01FF, name: "Gemalto GemCore SIM Pro", source: fromHandler,
 		effect: "GetSlotStatus does not tell whether a card is there; other slots 125000 bit/s at most",
 		set:    func(q *Quirk) { q.StatusLies, q.SecondaryMaxRate = true, 125000 }},
-	{vendor: 0x08E6, product: 0x3480, from: 0x0200, to: newest, name: "Gemalto GemCore SIM Pro",
+	{vendor: 0x08E6, product: 0x3480, from: 0x0200, to: newest, name: "Gemalto GemCore SIM Pro", source: fromHandler,
 		effect: "other slots 125000 bit/s at most", set: func(q *Quirk) { q.SecondaryMaxRate = 125000 }},
-	{vendor: 0x08E6, product: 0x3479, to: newest, name: "Gemalto GemCore POS Pro",
+	{vendor: 0x08E6, product: 0x3479, to: newest, name: "Gemalto GemCore POS Pro", source: fromUSB,
 		effect: "other slots 125000 bit/s at most", set: func(q *Quirk) { q.SecondaryMaxRate = 125000 }},
-	{vendor: 0x08E6, product: 0x5503, to: newest, name: "Gemalto Prox-DU",
+	{vendor: 0x08E6, product: 0x5503, to: newest, name: "Gemalto Prox-DU", source: fromHandler,
 		effect: "escape 52 F8 04 01 00 (interface switch) allowed",
 		set:    func(q *Quirk) { q.escapes = append(q.escapes, escapeRule{[]byte{0x52, 0xF8, 0x04, 0x01, 0x00}}) }},
-	{vendor: 0x076B, product: 0x5427, to: newest, name: "HID Omnikey 5427 CK",
+	{vendor: 0x076B, product: 0x5427, to: newest, name: "HID Omnikey 5427 CK", source: fromHandler,
 		effect: "every escape command allowed", set: func(q *Quirk) { q.escapes = append(q.escapes, escapeRule{}) }},
 
 	// Exchange levels that the descriptor gets wrong.
-	{vendor: 0x076B, product: 0x3A21, to: newest, name: "HID Aviator", effect: pinOffChains, set: chainsNoPIN},
-	{vendor: 0x076B, product: 0x3031, to: newest, name: "HID Omnikey 3x21", effect: pinOffChains, set: chainsNoPIN},
-	{vendor: 0x076B, product: 0x6632, to: newest, name: "HID Omnikey 6121", effect: pinOffChains, set: chainsNoPIN},
-	{vendor: 0x046A, product: 0x00A7, to: newest, name: "Cherry XX44 (076B:3031 inside)", effect: pinOffChains, set: chainsNoPIN},
-	{vendor: 0x0BF8, product: 0x1024, to: newest, name: "Fujitsu Keyboard D323", effect: pinOffChains, set: chainsNoPIN},
-	{vendor: 0x0D46, product: 0x3010, to: newest, name: "Kobil Tribank",
+	{vendor: 0x076B, product: 0x3A21, to: newest, name: "HID Aviator", source: fromOpen, effect: pinOffChains, set: chainsNoPIN},
+	{vendor: 0x076B, product: 0x3031, to: newest, name: "HID Omnikey 3x21", source: fromOpen, effect: pinOffChains, set: chainsNoPIN},
+	{vendor: 0x076B, product: 0x6632, to: newest, name: "HID Omnikey 6121", source: fromOpen, effect: pinOffChains, set: chainsNoPIN},
+	{vendor: 0x046A, product: 0x00A7, to: newest, name: "Cherry XX44 (076B:3031 inside)", source: fromOpen, effect: pinOffChains, set: chainsNoPIN},
+	{vendor: 0x0BF8, product: 0x1024, to: newest, name: "Fujitsu Keyboard D323", source: fromOpen, effect: pinOffChains, set: chainsNoPIN},
+	{vendor: 0x0D46, product: 0x3010, to: newest, name: "Kobil Tribank", source: fromOpen,
 		effect: "short APDU level; MCT_READER_DIRECT",
 		set:    func(q *Quirk) { q.force(LevelShortAPDU); q.mct = true }},
-	{vendor: 0x0D46, product: 0x4289, to: newest, name: "Kobil mIDentity visual",
+	{vendor: 0x0D46, product: 0x4289, to: newest, name: "Kobil mIDentity visual", source: fromHandler,
 		effect: "MCT_READER_DIRECT", set: func(q *Quirk) { q.mct = true }},
-	{vendor: 0x0D46, product: 0x301D, to: newest, name: "Kobil IDToken",
+	{vendor: 0x0D46, product: 0x301D, to: newest, name: "Kobil IDToken", source: fromHandler,
 		effect: "pseudo APDUs FF 9A 01 01, 03, 06, 07 are answered by the driver", set: func(q *Quirk) { q.IDToken = true }},
-	{vendor: 0x2F7C, product: 0x6007, to: newest, name: "Diebold Nixdorf PN7362AU",
+	{vendor: 0x2F7C, product: 0x6007, to: newest, name: "Diebold Nixdorf PN7362AU", source: fromOpen,
 		effect: "extended APDU level: long answers are chained", set: func(q *Quirk) { q.force(LevelExtendedAPDU) }},
-	{vendor: 0x046A, product: 0x00A1, from: 0x0100, to: 0x0100, name: "Cherry KC 1000 SC",
+	{vendor: 0x046A, product: 0x00A1, from: 0x0100, to: 0x0100, name: "Cherry KC 1000 SC", source: fromOpen,
 		effect: "extended APDU level: answers from 128 bytes on are chained; PIN of 0 to 32 digits; modification with message count FF for 0",
 		set: func(q *Quirk) {
 			q.force(LevelExtendedAPDU)
@@ -86,42 +94,42 @@ var quirkTable = []quirkRow{
 		}},
 
 	// PIN entry.
-	{vendor: 0x03F0, product: 0x1024, to: newest, name: "HP smart card keyboard", effect: pinLeaks, set: noPIN},
-	{vendor: 0x03F0, product: 0x0036, to: newest, name: "HP CCID keyboard", effect: pinLeaks, set: noPIN},
-	{vendor: 0x0BF8, product: 0x1017, to: newest, name: "Fujitsu keyboard", effect: pinLeaks, set: noPIN},
-	{vendor: 0x04F2, product: 0x1469, to: newest, name: "Chicony keyboard", effect: pinLeaks, set: noPIN},
-	{vendor: 0x0783, product: 0x0006, to: newest, name: "C3PO LTC31 v2", effect: "has no PIN pad", set: noPIN},
-	{vendor: 0x25DD, product: 0x3111, to: newest, name: "bit4id miniLector", effect: "has no PIN pad", set: noPIN},
-	{vendor: 0x0982, product: 0x0008, to: newest, name: "Covadis Vega-Alpha",
+	{vendor: 0x03F0, product: 0x1024, to: newest, name: "HP smart card keyboard", source: fromOpen, effect: pinLeaks, set: noPIN},
+	{vendor: 0x03F0, product: 0x0036, to: newest, name: "HP CCID keyboard", source: fromOpen, effect: pinLeaks, set: noPIN},
+	{vendor: 0x0BF8, product: 0x1017, to: newest, name: "Fujitsu keyboard", source: fromOpen, effect: pinLeaks, set: noPIN},
+	{vendor: 0x04F2, product: 0x1469, to: newest, name: "Chicony keyboard", source: fromOpen, effect: pinLeaks, set: noPIN},
+	{vendor: 0x0783, product: 0x0006, to: newest, name: "C3PO LTC31 v2", source: fromOpen, effect: "has no PIN pad", set: noPIN},
+	{vendor: 0x25DD, product: 0x3111, to: newest, name: "bit4id miniLector", source: fromOpen, effect: "has no PIN pad", set: noPIN},
+	{vendor: 0x0982, product: 0x0008, to: newest, name: "Covadis Vega-Alpha", source: fromCommands,
 		effect: "1 s before the first command; verification with one message; condition 2; PIN of 4 to 8 digits",
 		set:    func(q *Quirk) { gemPinpad(q); q.PIN.sizes(4, 8) }},
-	{vendor: 0x08E6, product: 0x3478, to: newest, name: "Gemalto GemPC Pinpad",
+	{vendor: 0x08E6, product: 0x3478, to: newest, name: "Gemalto GemPC Pinpad", source: fromCommands,
 		effect: "1 s before the first command; verification with one message; condition 2", set: gemPinpad},
-	{vendor: 0x08E6, product: 0x3478, from: 0x0100, to: 0x0100, name: "Gemalto GemPC Pinpad 1.00",
+	{vendor: 0x08E6, product: 0x3478, from: 0x0100, to: 0x0100, name: "Gemalto GemPC Pinpad 1.00", source: fromHandler,
 		effect: "PIN of 4 to 8 digits", set: func(q *Quirk) { q.PIN.sizes(4, 8) }},
-	{vendor: 0x413C, product: 0x2101, to: newest, name: "Dell smart card keyboard",
+	{vendor: 0x413C, product: 0x2101, to: newest, name: "Dell smart card keyboard", source: fromCommands,
 		effect: "verification without messages, 250 ms after the Enter key",
 		set:    func(q *Quirk) { q.PIN.VerifyMessages, q.PIN.EnterWait = 0, 250*time.Millisecond }},
-	{vendor: 0x413C, product: 0x2100, to: newest, name: "Dell SK-3106",
+	{vendor: 0x413C, product: 0x2100, to: newest, name: "Dell SK-3106", source: fromCommands,
 		effect: "verification without messages, 250 ms after the Enter key; PIN sizes swapped",
 		set: func(q *Quirk) {
 			q.PIN.VerifyMessages, q.PIN.EnterWait, q.PIN.SwapSizes = 0, 250*time.Millisecond, true
 		}},
-	{vendor: 0x04E6, product: 0xE003, to: newest, name: "SCM SPR532",
+	{vendor: 0x04E6, product: 0xE003, to: newest, name: "SCM SPR532", source: fromCommands,
 		effect: "escape 80 02 00 before a verification without data; modification without messages",
 		set: func(q *Quirk) {
 			q.PIN.Case1Escape = []byte{0x80, 0x02, 0x00}
 			q.PIN.ModifyMessages, q.PIN.ModifyNoIndices = 0, true
 		}},
-	{vendor: 0x046A, product: 0x003E, to: newest, name: "Cherry SmartTerminal ST-2000",
+	{vendor: 0x046A, product: 0x003E, to: newest, name: "Cherry SmartTerminal ST-2000", source: fromCommands,
 		effect: "modification without messages; condition 2; PIN of 0 to 25 digits",
 		set: func(q *Quirk) {
 			q.PIN.ModifyMessages, q.PIN.ModifyNoIndices, q.PIN.Condition = 0, true, conditionEnter
 			q.PIN.sizes(0, 25)
 		}},
-	{vendor: 0x046A, product: 0x0010, to: newest, name: "Cherry XX44",
+	{vendor: 0x046A, product: 0x0010, to: newest, name: "Cherry XX44", source: fromCommands,
 		effect: "modification with three messages", set: func(q *Quirk) { q.PIN.ModifyMessages = 3 }},
-	{vendor: 0x076B, product: 0x3821, to: newest, name: "HID Omnikey 3821",
+	{vendor: 0x076B, product: 0x3821, to: newest, name: "HID Omnikey 3821", source: fromHandler,
 		effect: "PIN of 1 to 31 digits", set: func(q *Quirk) { q.PIN.sizes(1, 31) }},
 }
 
