@@ -241,25 +241,13 @@ func TestLoadAndUnload(t *testing.T) {
 		}
 		refuses(t, c, "No smart card reader")
 	})
-	s.Run("100 times without growth", 8*time.Minute, func(t *testing.T, c *qemu.Case) {
-		const cycles, settled = 100, 10
-		var free int
-		for i := 1; i <= cycles; i++ {
-			_, err := c.Shell.Load(c.Ctx, driverImage)
-			must(t, err)
-			if i == 1 || i == cycles {
-				hello(t, c)
-			}
-			r, err := c.Shell.Unload(c.Ctx, driverImage)
-			must(t, err)
-			must(t, r.Err())
-			if i == settled {
-				free = c.FreePages()
-			}
+	s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *qemu.Case) {
+		// A C program does it: the Shell's own commands leave memory behind.
+		r := c.Command("cabi.efi reload " + driverImage + " 100")
+		if r.Status != 0 {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
-		if now := c.FreePages(); now != free {
-			t.Errorf("%d pages free after cycle %d, %d after cycle %d", free, settled, now, cycles)
-		}
+		t.Log(r.Output)
 	})
 }
 
@@ -302,7 +290,8 @@ func TestInducedFailures(t *testing.T) {
 				t.Errorf("helloworld read a card through a dead driver\n%s", r.Output)
 			}
 			c.Must("ver") // the Shell goes on
-			must(t, c.Machine.Quit(c.Ctx))
+			must(t, c.Machine.Quit(c.Ctx)) // such a driver stays as it is
+			c.Machine.Wait(c.Ctx)
 		})
 	}
 }

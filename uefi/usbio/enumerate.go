@@ -75,13 +75,51 @@ func (t *Transport) configuration() ([]byte, error) {
 		if total < len(header) {
 			return nil, usb.ErrDescriptor
 		}
-		whole := make([]byte, total)
-		if n, err = t.descriptor(index, whole); err != nil {
-			return nil, err
-		}
-		return whole[:n:n], nil
+		return t.whole(index, total)
 	}
 	return nil, usb.ErrDescriptor
+}
+
+// whole reads a configuration descriptor of total bytes. Firmware's xHCI driver keeps a copy of each one that passes whole, for
+// ever: so the last byte is left out where firmware tells it, as it does when it is an endpoint's polling interval.
+func (t *Transport) whole(index uint8, total int) ([]byte, error) {
+	b := make([]byte, total)
+	n, err := t.descriptor(index, b[:total-1])
+	if err != nil || n < total-1 {
+		return b[:n:n], err
+	}
+	if last, ok := t.interval(b); ok {
+		b[total-1] = last
+		return b, nil
+	}
+	n, err = t.descriptor(index, b)
+	return b[:n:n], err
+}
+
+// interval is the last byte of a configuration that ends with an endpoint descriptor: bInterval (USB 2.0, table 9-13). That of
+// an endpoint of another interface is of no interest, and 0.
+func (t *Transport) interval(b []byte) (last uint8, ok bool) {
+	at := 0
+	for at+int(b[at]) < len(b) {
+		if b[at] < 2 {
+			return 0, false
+		}
+		at += int(b[at])
+	}
+	d := b[at:]
+	if len(d) != usb.EndpointSize || int(d[0]) != len(d) || d[1] != usb.TypeEndpoint {
+		return 0, false
+	}
+	for index := uint8(0); index < maxEndpoints; index++ {
+		known, err := t.io.EndpointDescriptor(index)
+		if err != nil {
+			break
+		}
+		if known[2] == d[2] {
+			return known[6], true
+		}
+	}
+	return 0, true
 }
 
 func (t *Transport) descriptor(index uint8, into []byte) (n int, err error) {

@@ -42,6 +42,7 @@ type fake struct {
 	keep      [][]uint16
 
 	configs [][]byte // by index
+	reads   []int    // of configurations: how many bytes each
 	streams []answer
 	control func(r uefi.USBRequest, data []byte) answer // for what is not a configuration descriptor
 	log     []string
@@ -173,6 +174,7 @@ func (f *fake) controlTransfer(a []uintptr) uintptr {
 		if int(r.Value&0xff) >= len(f.configs) {
 			return f.give(answer{status: uefi.DeviceError, result: uefi.USBStall}, a[3], nil, data, result)
 		}
+		f.reads = append(f.reads, len(data))
 		got := answer{data: f.configs[r.Value&0xff]}
 		if len(got.data) < len(data) {
 			got.status = uefi.DeviceError // as common firmware does

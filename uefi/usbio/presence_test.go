@@ -95,3 +95,37 @@ func TestEnumerate(t *testing.T) {
 		})
 	}
 }
+
+func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(f *fake)
+		reads  int  // of the whole
+		last   byte // of the configuration
+	}{
+		{name: "it ends with an endpoint of ours", change: func(f *fake) { f.endpoints[2][6] = 9; f.configs[0][92] = 9 }, last: 9},
+		{name: "it ends with an endpoint of another interface", change: func(f *fake) { f.configs[0][88] = 0x07; f.configs[0][92] = 9 }},
+		{name: "it ends with a class descriptor", change: func(f *fake) { f.configs[0][87] = 0x21; f.configs[0][92] = 9 }, reads: 1, last: 9},
+		{name: "its descriptors do not add up", change: func(f *fake) { f.configs[0][86] = 0; f.configs[0][92] = 9 }, reads: 1, last: 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := reader(t)
+				c.change(f)
+				tr, err := open(f, 1, uintptr(unsafe.Pointer(f.table)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				reads := 0
+				for _, n := range f.reads {
+					if n == len(f.configs[0]) {
+						reads++
+					}
+				}
+				if got := tr.Device().Config; reads != c.reads || len(got) != 93 || got[92] != c.last {
+					t.Errorf("%d reads of the whole, want %d; %d bytes, the last %d, want %d; reads of %d bytes", reads, c.reads, len(got), got[92], c.last, f.reads)
+				}
+			})
+		})
+	}
+}
