@@ -104,7 +104,7 @@ func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 
 // choices are the protocols to try, the best first: T=1 where both are possible, since it finds errors.
 func (s *Slot) choices(accept Protocol) []Protocol {
-	if s.info.Specific { // ISO/IEC 7816-3:2006, 6.3.1: no choice
+	if s.info.Specific || s.r.quirk.NoPPS { // ISO/IEC 7816-3:2006, 6.3.1: no choice
 		if p := protocolOf(s.info.First); p&accept != 0 {
 			return []Protocol{p}
 		}

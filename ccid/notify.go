@@ -111,6 +111,30 @@ func (r *Reader) listenInBackground() {
 	}()
 }
 
+// firstNotification is how long Open waits for what a reader has to tell of the time before: the card that is in it when the bus
+// is powered (policy; the usual bInterval is shorter).
+const firstNotification = 100 * time.Millisecond
+
+// drain takes the notification of the time before Open, so that it is not held against the card that Connect finds.
+func (r *Reader) drain(ctx context.Context) error {
+	buf := r.notifyBuffer()
+	if len(buf) == 0 {
+		return nil
+	}
+	n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, firstNotification)
+	switch {
+	case errors.Is(err, usb.ErrGone):
+		return r.note(err)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case broken(err):
+		_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
+	case err == nil:
+		r.Deliver(buf[:min(max(0, n), len(buf))])
+	}
+	return nil
+}
+
 // checkNotifications reads what notifications wait in the reader, when Options.CheckNotifications asks for it and nobody else
 // listens.
 func (r *Reader) checkNotifications(ctx context.Context) error {

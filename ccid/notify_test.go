@@ -8,7 +8,7 @@ import (
 )
 
 func TestDeliver(t *testing.T) {
-	c := class(FeatureShortAPDU | FeatureAutoParameters)
+	c := class(FeatureShortAPDU | FeatureAutoParameters | FeatureAutoActivation)
 	c.MaxSlotIndex = 5
 	for _, v := range []struct {
 		name    string
@@ -159,5 +159,39 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 	var r [4]byte
 	if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrCardChanged) {
 		t.Fatal(err)
+	}
+}
+
+// A reader announces the card that was in it all the time, late; or another card was put in. Where cards are powered by the host
+// only, the next answer tells which.
+func TestAnAnnouncementThatComesLate(t *testing.T) {
+	for _, swapped := range []bool{false, true} {
+		other := false
+		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(f *fake, m []byte) [][]byte {
+			if other && messageType(m[0]) == msgGetSlotStatus {
+				return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+			}
+			return healthy(f, m)
+		}
+		s := connected(t, f, Options{Notifications: true})
+		other = swapped
+		before := s.Changes()
+		s.Reader().Deliver([]byte{0x50, 0x03})
+		if s.Changes() == before {
+			t.Error("nobody is told")
+		}
+		want, wantErr := Active, error(nil)
+		if swapped {
+			want, wantErr = Inactive, ErrCardChanged
+		}
+		if state, err := s.State(context.Background()); state != want || err != nil {
+			t.Errorf("swapped %v: %v, %v", swapped, state, err)
+		}
+		var r [4]byte
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
+			t.Errorf("swapped %v: %v", swapped, err)
+		}
 	}
 }

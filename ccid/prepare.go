@@ -30,6 +30,11 @@ func (r *Reader) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.o.Notifications && r.iface.Interrupt.Address != 0 {
+		if err := r.drain(ctx); err != nil {
+			return err
+		}
+	}
 	return r.readTables(ctx)
 }
 

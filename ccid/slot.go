@@ -109,7 +109,9 @@ type Slot struct {
 	// powered: the answer to reset is that of the card now in the slot, as far as anybody has heard.
 	powered bool
 	// swapped: the card that Connect dealt with has been removed, replaced or reset since.
-	swapped  bool
+	swapped bool
+	// doubtful: a notification left open whether it is still the same card.
+	doubtful bool
 	hardware bool // an overcurrent or other fault was notified
 	protocol Protocol
 	atr      atr.ATR

@@ -13,7 +13,9 @@ import (
 //	answer or status: inactive, not p.     Inactive   -                                     if it was absent
 //	answer or status: active               Active     -                                     if it was absent
 //	notification: absent                   Absent     answer to reset, protocol, T=1        if it was not absent
-//	notification: present, changed         Inactive   answer to reset, protocol, T=1        if it was not absent: swapped
+//	notification: present, changed         Inactive   answer to reset, protocol, T=1        yes
+//	  the same while powered, where only     -          nothing yet: the next answer tells    yes
+//	  the host powers cards
 //	notification: present, not changed     -          -                                     if it was absent
 //	notification: hardware error           -          answer to reset, protocol, T=1        yes
 //	IccPowerOn succeeds                    Active     the card before                       no
@@ -26,6 +28,7 @@ import (
 func (s *Slot) observe(h header, t messageType) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.doubtful = false
 	if t == msgGetSlotStatus && s.r.quirk.StatusLies {
 		if s.state == Unknown {
 			s.become(Inactive, false)
@@ -77,6 +80,10 @@ func (s *Slot) notified(present, changed bool) {
 		was := s.state
 		s.forget()
 		s.become(Absent, was != Absent && (was != Unknown || changed))
+	case changed && s.powered && !s.r.class.Features.Has(FeatureAutoActivation):
+		// The announcement of this very card may come late. Another card would not be powered, and so not be mistaken for it.
+		s.doubtful = true
+		s.become(s.state, true)
 	case changed:
 		s.forget()
 		s.become(Inactive, true)
@@ -160,7 +167,10 @@ func (s *Slot) State(ctx context.Context) (State, error) {
 // refresh is State for a caller that holds the slot.
 func (s *Slot) refresh(ctx context.Context) (State, error) {
 	if s.r.listeners.Load() > 0 {
-		if state := s.LastState(); state != Unknown {
+		s.mu.Lock()
+		state, known := s.state, s.state != Unknown && !s.doubtful
+		s.mu.Unlock()
+		if known {
 			return state, s.r.lost()
 		}
 	} else if err := s.r.checkNotifications(ctx); err != nil {

@@ -104,8 +104,8 @@ func (s *Slot) blockWait(extension uint8) time.Duration {
 	const block = t1.MaxBlock
 	l := &s.line
 	wait := l.BlockWaitingTime()*time.Duration(max(1, extension)) + l.Characters(2*block) +
-		min(block*l.CharacterWaitingTime(), cwtAllowance) + s.r.timing.Answer + s.r.quirk.ExtraT1Wait
-	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer))
+		min(block*l.CharacterWaitingTime(), cwtAllowance) + s.r.timing.Answer
+	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer)) + s.r.quirk.ExtraT1Wait
 }
 
 // tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; a reader that meets NULL bytes asks for more
