@@ -35,7 +35,7 @@ func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 		case e.Err != nil:
 			return 0, e.Err
 		case e.Blocked:
-			return 0, errBlocked
+			return 0, ErrBlocked
 		}
 		if e.Reply != nil {
 			return copy(data, e.Reply[:min(len(e.Reply), int(setup.Length))]), nil

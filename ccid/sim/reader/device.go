@@ -138,7 +138,8 @@ func (d *Device) BusReset() {
 	d.mu.Unlock()
 }
 
-var errBlocked = errors.New("reader: endpoint answers NAK for ever")
+// ErrBlocked is an endpoint that answers NAK for ever: what a host makes of that is its own affair.
+var ErrBlocked = errors.New("reader: endpoint answers NAK for ever")
 
 // Out takes one transfer to an OUT endpoint. blocked says that the device would answer NAK for ever.
 func (d *Device) Out(endpoint uint8, data []byte) error {
@@ -163,7 +164,7 @@ func (d *Device) Out(endpoint uint8, data []byte) error {
 			p.halted = e.Err == usb.ErrStall
 			return e.Err
 		case e.Blocked:
-			return errBlocked
+			return ErrBlocked
 		case e.Swallow:
 			return nil
 		}

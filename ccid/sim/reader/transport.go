@@ -98,7 +98,7 @@ func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 
 // wait turns an endpoint that answers NAK for ever into what a host makes of it.
 func (t *transport) wait(ctx context.Context, err error, timeout time.Duration) error {
-	if !errors.Is(err, errBlocked) {
+	if !errors.Is(err, ErrBlocked) {
 		return err
 	}
 	var due <-chan time.Time

@@ -1,0 +1,296 @@
+//go:build !tamago
+
+package usbredir
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
+)
+
+// Sizes of packet headers (usbredir, "usb_redir_control_packet" and its sisters).
+const (
+	controlHeader     = 10
+	bulkHeader        = 8 // endpoint, status, length, stream
+	bulkHeaderLong    = 10
+	interruptHeader   = 4
+	maxBulkIn         = 1 << 20
+	maxPending        = 256 // transfers of one connection at a time, policy
+	interruptTransfer = 64  // largest packet of a full-speed interrupt endpoint (USB 2.0, 5.7.3)
+)
+
+// leastBody is the smallest body of each packet from a peer; other types are not for this side.
+var leastBody = map[uint32]int{
+	typeReset: 0, typeSetConfiguration: 1, typeGetConfiguration: 0, typeSetAltSetting: 2, typeGetAltSetting: 1,
+	typeStartIso: 1, typeStopIso: 1, typeStartInterrupt: 1, typeStopInterrupt: 1, typeAllocStreams: 8, typeFreeStreams: 4,
+	typeCancel: 0, typeFilterReject: 0, typeFilterFilter: 0, typeDisconnectAck: 0, typeStartBulk: 5, typeStopBulk: 5,
+	typeControl: controlHeader, typeBulk: bulkHeader, typeIso: 4, typeInterrupt: interruptHeader,
+}
+
+func (c *conn) handle(h header, body []byte) error {
+	least, ok := leastBody[h.kind]
+	if h.kind == typeBulk {
+		least = c.bulkHeader()
+	}
+	if !ok || len(body) < least {
+		return fmt.Errorf("%w: packet type %d with %d bytes", ErrPeer, h.kind, len(body))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch h.kind {
+	case typeReset:
+		c.endAll()
+		c.mu.Unlock()
+		c.d.BusReset()
+		c.mu.Lock()
+	case typeSetConfiguration:
+		_, err := c.control(usb.Setup{Request: usb.RequestSetConfiguration, Value: uint16(body[0])}, nil)
+		c.describe()
+		return c.write(typeConfiguration, h.id, []byte{status(err), body[0]})
+	case typeGetConfiguration:
+		var b [1]byte
+		_, err := c.control(usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetConfiguration, Length: 1}, b[:])
+		return c.write(typeConfiguration, h.id, []byte{status(err), b[0]})
+	case typeSetAltSetting:
+		_, err := c.control(usb.Setup{RequestType: usb.ToInterface, Request: usb.RequestSetInterface, Index: uint16(body[0]), Value: uint16(body[1])}, nil)
+		return c.write(typeAltSetting, h.id, []byte{status(err), body[0], body[1]})
+	case typeGetAltSetting:
+		var b [1]byte
+		_, err := c.control(usb.Setup{RequestType: usb.DirIn | usb.ToInterface, Request: usb.RequestGetInterface, Index: uint16(body[0]), Length: 1}, b[:])
+		return c.write(typeAltSetting, h.id, []byte{status(err), body[0], b[0]})
+	case typeStartInterrupt:
+		err := c.write(typeInterruptStatus, h.id, []byte{statusSuccess, body[0]})
+		c.startInterrupt(body[0])
+		return err
+	case typeStopInterrupt:
+		c.stopInterrupt(body[0])
+		return c.write(typeInterruptStatus, h.id, []byte{statusSuccess, body[0]})
+	case typeCancel:
+		if t := c.pending[h.id]; t != nil {
+			t.cancel()
+		}
+	case typeControl:
+		return c.controlPacket(h.id, body)
+	case typeBulk:
+		return c.bulkPacket(h.id, body)
+	case typeInterrupt:
+		err := c.send(body[0], usb.InterruptTransfer, body[interruptHeader:])
+		return c.write(typeInterrupt, h.id, []byte{body[0], status(err), body[2], body[3]})
+	case typeAllocStreams, typeFreeStreams:
+		return c.write(typeStreamsStatus, h.id, append(append([]byte(nil), body[:4]...), 0, 0, 0, 0, statusInvalid))
+	case typeStartIso, typeStopIso:
+		return c.write(typeIsoStatus, h.id, []byte{statusInvalid, body[0]})
+	case typeStartBulk, typeStopBulk:
+		return c.write(typeBulkStatus, h.id, body[:4], []byte{body[4], statusInvalid})
+	}
+	return nil // filters and acknowledgements
+}
+
+// status is a transfer's error as the protocol has it.
+func status(err error) byte {
+	switch {
+	case err == nil:
+		return statusSuccess
+	case errors.Is(err, usb.ErrStall):
+		return statusStall
+	case errors.Is(err, usb.ErrBabble):
+		return statusBabble
+	case errors.Is(err, usb.ErrTimeout):
+		return statusTimeout
+	case errors.Is(err, context.Canceled), errors.Is(err, usb.ErrGone):
+		return statusCancelled
+	}
+	return statusIOError
+}
+
+// control runs a control transfer on the device and shows it to the tap.
+func (c *conn) control(setup usb.Setup, data []byte) (int, error) {
+	n, err := c.d.Control(setup, data)
+	if c.s.Tap != nil {
+		c.s.Tap.Control(setup, data[:min(n, len(data))], err)
+	}
+	return n, err
+}
+
+func (c *conn) controlPacket(id uint64, body []byte) error {
+	le := binary.LittleEndian
+	head := append([]byte(nil), body[:controlHeader]...)
+	// endpoint, request, requesttype, status, value, index, length
+	setup := usb.Setup{Request: body[1], RequestType: body[2], Value: le.Uint16(body[4:]), Index: le.Uint16(body[6:]), Length: le.Uint16(body[8:])}
+	data := body[controlHeader:]
+	if setup.In() {
+		data = make([]byte, setup.Length)
+	} else if len(data) < int(setup.Length) {
+		return fmt.Errorf("%w: control transfer of %d bytes with %d", ErrPeer, setup.Length, len(data))
+	}
+	n, err := c.control(setup, data)
+	if errors.Is(err, reader.ErrBlocked) {
+		return nil // NAK for ever: the peer's host gives up by itself
+	}
+	head[3] = status(err)
+	le.PutUint16(head[8:], uint16(n))
+	if !setup.In() || err != nil {
+		data, n = nil, 0
+	}
+	return c.write(typeControl, id, head, data[:n])
+}
+
+func (c *conn) bulkHeader() int {
+	if c.caps&cap32BitBulkLength != 0 {
+		return bulkHeaderLong
+	}
+	return bulkHeader
+}
+
+// send gives a transfer to an OUT endpoint and shows it to the tap.
+func (c *conn) send(endpoint uint8, kind usb.TransferType, data []byte) error {
+	err := c.d.Out(endpoint, data)
+	if c.s.Tap != nil {
+		c.s.Tap.Transfer(endpoint, kind, len(data), data, err)
+	}
+	return err
+}
+
+func (c *conn) bulkPacket(id uint64, body []byte) error {
+	le := binary.LittleEndian
+	head := append([]byte(nil), body[:c.bulkHeader()]...) // endpoint, status, length, stream, length_high
+	endpoint, length := body[0], int(le.Uint16(body[2:]))
+	if len(head) == bulkHeaderLong {
+		length |= int(le.Uint16(body[8:])) << 16
+	}
+	if endpoint&usb.DirIn == 0 {
+		data := body[len(head):]
+		err := c.send(endpoint, usb.BulkTransfer, data[:min(len(data), length)])
+		if errors.Is(err, reader.ErrBlocked) {
+			c.hold(id, head) // NAK until cancelled
+			return nil
+		}
+		head[1] = status(err)
+		return c.write(typeBulk, id, head)
+	}
+	if length > maxBulkIn || len(c.pending) >= maxPending {
+		head[1] = statusInvalid
+		c.length(head, 0)
+		return c.write(typeBulk, id, head)
+	}
+	c.read(id, head, endpoint, length)
+	return nil
+}
+
+func (c *conn) length(head []byte, n int) {
+	binary.LittleEndian.PutUint16(head[2:], uint16(n))
+	if len(head) == bulkHeaderLong {
+		binary.LittleEndian.PutUint16(head[8:], uint16(n>>16))
+	}
+}
+
+// hold keeps a transfer that its device never takes, until it is cancelled.
+func (c *conn) hold(id uint64, head []byte) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.pending[id] = &transfer{cancel: cancel}
+	c.wg.Go(func() {
+		<-ctx.Done()
+		c.finish(id, head, nil, ctx.Err())
+	})
+}
+
+// read starts a bulk IN transfer, behind those of its endpoint that were asked for before.
+func (c *conn) read(id uint64, head []byte, endpoint uint8, length int) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.pending[id] = &transfer{cancel: cancel}
+	before, over := c.order[endpoint], make(chan struct{})
+	c.order[endpoint] = over
+	c.wg.Go(func() {
+		defer close(over)
+		if before != nil {
+			select {
+			case <-before:
+			case <-ctx.Done():
+			}
+		}
+		buf := make([]byte, length)
+		n, err := c.d.In(ctx, endpoint, buf)
+		c.finish(id, head, buf[:n], err)
+		cancel()
+	})
+}
+
+func (c *conn) finish(id uint64, head, data []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, id)
+	if c.ctx.Err() != nil || errors.Is(err, usb.ErrGone) {
+		return // nobody is there to be told
+	}
+	if c.s.Tap != nil && head[0]&usb.DirIn != 0 {
+		asked := int(binary.LittleEndian.Uint16(head[2:]))
+		if len(head) == bulkHeaderLong {
+			asked |= int(binary.LittleEndian.Uint16(head[8:])) << 16
+		}
+		c.s.Tap.Transfer(head[0], usb.BulkTransfer, asked, data, err)
+	}
+	head[1] = status(err)
+	c.length(head, len(data))
+	c.write(typeBulk, id, head, data)
+}
+
+// startInterrupt reads an interrupt endpoint until it is stopped; the peer buffers.
+func (c *conn) startInterrupt(endpoint uint8) {
+	if c.streams[endpoint] != nil || endpoint&usb.DirIn == 0 {
+		return
+	}
+	for _, b := range c.unsent[endpoint] {
+		c.write(typeInterrupt, 0, []byte{endpoint, statusSuccess, byte(len(b)), byte(len(b) >> 8)}, b)
+	}
+	delete(c.unsent, endpoint)
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.streams[endpoint] = cancel
+	c.wg.Go(func() {
+		for {
+			buf := make([]byte, interruptTransfer)
+			n, err := c.d.In(ctx, endpoint, buf)
+			if err != nil && ctx.Err() != nil || errors.Is(err, usb.ErrGone) {
+				return
+			}
+			c.mu.Lock()
+			if ctx.Err() != nil { // stopped with a transfer in hand, which the next start shall have
+				c.unsent[endpoint] = append(c.unsent[endpoint], buf[:n])
+				c.mu.Unlock()
+				return
+			}
+			if c.s.Tap != nil {
+				c.s.Tap.Transfer(endpoint, usb.InterruptTransfer, len(buf), buf[:n], err)
+			}
+			c.write(typeInterrupt, 0, []byte{endpoint, status(err), byte(n), byte(n >> 8)}, buf[:n])
+			if err != nil { // halted: the peer starts again when that is cleared
+				delete(c.streams, endpoint)
+			}
+			c.mu.Unlock()
+			if err != nil {
+				cancel()
+				return
+			}
+		}
+	})
+}
+
+func (c *conn) stopInterrupt(endpoint uint8) {
+	if cancel := c.streams[endpoint]; cancel != nil {
+		cancel()
+		delete(c.streams, endpoint)
+	}
+}
+
+// endAll cancels everything under way.
+func (c *conn) endAll() {
+	for _, t := range c.pending {
+		t.cancel()
+	}
+	for e := range c.streams {
+		c.stopInterrupt(e)
+	}
+}
