@@ -2,21 +2,15 @@ package ccid_test
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"tamaccid/ccid"
-	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 )
 
@@ -231,107 +225,4 @@ func TestDescriptorsOfRealReaders(t *testing.T) {
 		levels[level]++
 	}
 	t.Logf("%d files, %d interfaces: %v", files, len(list), levels)
-}
-
-var fastPolicy = &ccid.Timing{
-	Write: time.Second, Answer: 2 * time.Second, Power: 2 * time.Second, Abort: 200 * time.Millisecond, Halt: 200 * time.Millisecond,
-	PollICCD: 100 * time.Microsecond,
-}
-
-// TestVirtualReadersFromRealDescriptors makes a virtual reader of every descriptor and runs every exchange with each protocol that
-// the reader declares.
-func TestVirtualReadersFromRealDescriptors(t *testing.T) {
-	list, files := dumps(t)
-	lengths := []int{0, 1, 2, 16, 53, 54, 55, 117, 118, 127, 128, 129, 200, 240, 250, 253, 254, 255, 256}
-	if !testing.Short() {
-		lengths = all(256)
-	}
-	var passed, failed atomic.Int32
-	work := make(chan dump)
-	var workers sync.WaitGroup
-	for range readersAtOnce {
-		workers.Add(1)
-		go func() {
-			defer workers.Done()
-			for d := range work {
-				reason, err := d.run(t, lengths)
-				switch {
-				case err != nil:
-					failed.Add(1)
-					t.Errorf("%s: %v", d.file, err)
-					continue
-				case reason != "":
-					t.Logf("%s: %s", d.file, reason)
-				}
-				passed.Add(1)
-			}
-		}()
-	}
-	for _, d := range list {
-		work <- d
-	}
-	close(work)
-	workers.Wait()
-	t.Logf("readers: %d files, %d interfaces, %d passed, %d failed", files, len(list), passed.Load(), failed.Load())
-}
-
-// readersAtOnce hides the waits of readers that need one after they are opened.
-const readersAtOnce = 8
-
-// tooLong says whether an exchange failed because a message of the reader's declared size cannot hold it: in the driver, or in the
-// virtual reader, whose firmware keeps to the letter of its descriptor.
-func tooLong(err error) bool {
-	const badLength, overrun = 1, 0xFC
-	var e *ccid.SlotError
-	return errors.Is(err, ccid.ErrTooLong) || errors.As(err, &e) && (e.Code == badLength || e.Code == overrun)
-}
-
-// run exchanges with a virtual reader made of the dump. Reason is set where the descriptor itself rules an exchange out.
-func (d *dump) run(t *testing.T, lengths []int) (reason string, err error) {
-	i, err := d.probe()
-	if err != nil {
-		if !d.usable {
-			return "has no endpoints to talk through: " + err.Error(), nil
-		}
-		return "", err
-	}
-	protocols := ccid.Protocol(i.Class.Protocols) & (ccid.T0 | ccid.T1)
-	if protocols == 0 {
-		return fmt.Sprintf("declares no protocol (dwProtocols %#x)", i.Class.Protocols), nil
-	}
-	if i.Kind == ccid.KindICCDA && i.Class.Features.Level() == ccid.LevelCharacter {
-		return "is an ICCD version A at character level, which virtual readers are not: see TestICCDVersionA", nil
-	}
-	for _, p := range []ccid.Protocol{ccid.T0, ccid.T1} {
-		if p&protocols == 0 {
-			continue
-		}
-		device := reader.NewDevice(d.model)
-		c := card.T0()
-		if p == ccid.T1 {
-			c = card.T1()
-		}
-		r, err := openSim(t, device, 0, c, ccid.Options{AllowOldFirmware: true, Timing: fastPolicy})
-		if err != nil {
-			return "", fmt.Errorf("open: %w", err)
-		}
-		s := r.Slots()[0]
-		got, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset)
-		if err != nil || got != p {
-			return "", fmt.Errorf("%v: connect: %v, %w", p, got, err)
-		}
-		var extended []int
-		level := i.Class.Features.Level()
-		if level != ccid.LevelShortAPDU {
-			extended = extendedLengths(reader.Level(level), p, "")
-		}
-		if err := exchangeAll(s, lengths, extended); err != nil {
-			if i.Class.MaxMessageLength >= 10+261 || level == ccid.LevelExtendedAPDU || !tooLong(err) {
-				return "", fmt.Errorf("%v, %v: %w", level, p, err)
-			}
-			reason = fmt.Sprintf("%v, messages of %d bytes: %v", level, i.Class.MaxMessageLength, err)
-		}
-		_ = r.Close()
-	}
-	return reason, nil
 }
