@@ -1,0 +1,73 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
+)
+
+// conversation writes what a short session looks like.
+func conversation(t *testing.T) []byte {
+	t.Helper()
+	m := reader.New(reader.TPDU)
+	var b bytes.Buffer
+	w, err := NewWriter(&b, m.DeviceDescriptor(), m.ConfigDescriptor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Transfer(0x82, usb.InterruptTransfer, 8, []byte{0x50, 0x03}, nil)
+	w.Transfer(0x01, usb.BulkTransfer, 10, []byte{0x62, 0, 0, 0, 0, 0, 1, 0, 0, 0}, nil)
+	w.Transfer(0x81, usb.BulkTransfer, 512, append([]byte{0x80, 10, 0, 0, 0, 0, 1, 0, 0, 0, 0x3B, 8}, "tamaccid"...), nil)
+	w.Transfer(0x81, usb.BulkTransfer, 512, nil, usb.ErrStall)
+	if w.Err() != nil {
+		t.Fatal(w.Err())
+	}
+	return b.Bytes()
+}
+
+func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
+	b := conversation(t)
+	kinds := map[uint32]int{}
+	for len(b) > 0 {
+		n := int(binary.LittleEndian.Uint32(b[4:]))
+		if n%4 != 0 || n < 12 || n > len(b) || binary.LittleEndian.Uint32(b[n-4:]) != uint32(n) {
+			t.Fatalf("block of %d bytes with %d left", n, len(b))
+		}
+		kinds[binary.LittleEndian.Uint32(b)]++
+		b = b[n:]
+	}
+	// Two descriptors and four transfers, each submitted and completed.
+	if kinds[blockSection] != 1 || kinds[blockInterface] != 1 || kinds[blockPacket] != 12 {
+		t.Errorf("blocks %v", kinds)
+	}
+}
+
+func TestWiresharkDecodesIt(t *testing.T) {
+	if _, err := exec.LookPath("tshark"); err != nil {
+		t.Skip("no tshark on this machine")
+	}
+	name := filepath.Join(t.TempDir(), "reader.pcapng")
+	if err := os.WriteFile(name, conversation(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("tshark", "-r", name, "-Y", "usbccid", "-T", "fields", "-e", "usb.endpoint_address", "-e", "usbccid.bMessageType").CombinedOutput()
+	if err != nil {
+		t.Fatalf("tshark: %v\n%s", err, out)
+	}
+	for _, want := range []string{"0x01\t0x62", "0x81\t0x80"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("tshark does not show %q as USB CCID:\n%s", want, out)
+		}
+	}
+	out, err = exec.Command("tshark", "-r", name, "-Y", "_ws.malformed").CombinedOutput()
+	if err != nil || strings.Contains(string(out), "Malformed") {
+		t.Errorf("tshark finds malformed packets (%v):\n%s", err, out)
+	}
+}
