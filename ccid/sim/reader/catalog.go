@@ -1,0 +1,124 @@
+package reader
+
+import (
+	"fmt"
+	"sort"
+
+	"tamaccid/ccid/usb"
+)
+
+// kinds are readers that differ in kind, all with the identity of New.
+var kinds = map[string]func() Model{
+	"character": func() Model { return New(Character) },
+	"tpdu":      func() Model { return New(TPDU) },
+	"short":     func() Model { return New(ShortAPDU) },
+	"extended":  func() Model { return New(ExtendedAPDU) },
+	"high-speed": func() Model {
+		m := New(ExtendedAPDU)
+		m.Speed = usb.SpeedHigh
+		m.Functions[0].CCID.MaxMessageLength = 65554
+		return m
+	},
+	"super-speed": func() Model {
+		m := New(ExtendedAPDU)
+		m.Speed = usb.SpeedSuper
+		return m
+	},
+	"two-endpoints": func() Model {
+		m := New(TPDU)
+		m.Functions[0].Endpoints = 2
+		return m
+	},
+	"vendor-class": func() Model {
+		m := New(TPDU)
+		m.Functions[0].Class = ClassVendor
+		return m
+	},
+	"behind-endpoint": func() Model {
+		m := New(TPDU)
+		m.Functions[0].Behind = true
+		return m
+	},
+	"manual": func() Model { // nothing is automatic
+		m := New(TPDU)
+		m.Functions[0].CCID.Features = LevelTPDU | AutoBaud | AutoClock
+		return m
+	},
+	"data-rate-command": func() Model {
+		m := New(TPDU)
+		m.Functions[0].CCID.Features = LevelTPDU | AutoVoltage
+		m.Functions[0].CCID.MaximumClock = 8000
+		return m
+	},
+	"negotiates": func() Model {
+		m := New(ShortAPDU)
+		m.Functions[0].CCID.Features |= AutoNegotiation
+		return m
+	},
+	"tiny-messages": func() Model {
+		m := New(ExtendedAPDU)
+		m.Functions[0].CCID.MaxMessageLength = 64
+		return m
+	},
+	"slots": func() Model { // four, two of them at a time
+		m := New(TPDU)
+		m.Functions[0].CCID.MaxSlotIndex, m.Functions[0].CCID.MaxBusySlots = 3, 2
+		return m
+	},
+	"composite": func() Model { // another class's interface, then two readers
+		m := New(TPDU)
+		second := m.Functions[0]
+		second.CCID, second.Name = Usual(ExtendedAPDU), "Contactless"
+		m.Functions = []Function{{Class: ClassVendor, Protocol: 0xFF, Endpoints: 1, Name: "Other"}, m.Functions[0], second}
+		return m
+	},
+	"pinpad": func() Model {
+		m := New(TPDU)
+		f := &m.Functions[0]
+		f.CCID.PINSupport, f.CCID.LCDLayout = PINVerify|PINModify, 0x0210
+		f.PINPad = &PINPad{Entries: []Entry{{Digits: "0000"}}}
+		return m
+	},
+	"iccd-a": func() Model { return iccd(ICCDA, T0, 0x00000840, 271) },
+	"iccd-b": func() Model { return iccd(ICCDB, T1, 0x00020840, 261) },
+	"iccd-b-extended": func() Model {
+		return iccd(ICCDB, T1, 0x00040840, 261)
+	},
+	"no-zlp": func() Model {
+		m := New(TPDU)
+		m.ZLP = OmitZLP
+		return m
+	},
+}
+
+// iccd is a card with a plug: no endpoints, one slot (ICCD 1.0, table 5.3-1).
+func iccd(kind Kind, protocols, features, message uint32) Model {
+	m := New(TPDU)
+	f := &m.Functions[0]
+	f.Protocol, f.Endpoints = kind, 0
+	*f.CCID = Class{
+		Version: 0x0110, VoltageSupport: 1, Protocols: protocols, DefaultClock: 3580, MaximumClock: 3580,
+		DataRate: 9600, MaxDataRate: 9600, MaxIFSD: 254, Features: features, MaxMessageLength: message,
+		ClassGetResponse: 0xFF, ClassEnvelope: 0xFF, MaxBusySlots: 1,
+	}
+	return m
+}
+
+// Named describes a reader of the catalogue.
+func Named(name string) (Model, error) {
+	f, ok := kinds[name]
+	if !ok {
+		return Model{}, fmt.Errorf("reader: no reader %q; there are %v", name, Names())
+	}
+	return f(), nil
+}
+
+// Names lists the catalogue.
+func Names() []string {
+	names := make([]string, 0, len(kinds))
+	for n := range kinds {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
