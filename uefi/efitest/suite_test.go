@@ -268,6 +268,17 @@ func TestResidentMemory(t *testing.T) {
 	})
 }
 
+// TestCost reports, and asserts nothing: make bench prints it.
+func TestCost(t *testing.T) {
+	s := machine(t, inducedImage)
+	s.Run("1,000 APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		r := c.Must("apdus.efi 1000")
+		total, outside := number(t, r.Output, `(\d+) ns each\s`), number(t, r.Output, `(\d+) ns each outside`)
+		fmt.Printf("SCardTransmit: %d us each, %d us of it (%.0f %%) outside of USB transfers\n",
+			total/1000, outside/1000, 100*float64(outside)/float64(total))
+	})
+}
+
 func TestInducedFailures(t *testing.T) {
 	s := machine(t, inducedImage)
 	for _, f := range []struct {
@@ -289,7 +300,7 @@ func TestInducedFailures(t *testing.T) {
 			if r.Status == 0 {
 				t.Errorf("helloworld read a card through a dead driver\n%s", r.Output)
 			}
-			c.Must("ver") // the Shell goes on
+			c.Must("ver")                  // the Shell goes on
 			must(t, c.Machine.Quit(c.Ctx)) // such a driver stays as it is
 			c.Machine.Wait(c.Ctx)
 		})
