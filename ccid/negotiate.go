@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"tamaccid/ccid/atr"
 	"tamaccid/ccid/t0"
@@ -291,23 +292,42 @@ func near(a, b uint32) bool {
 
 // pps does the exchange (ISO/IEC 7816-3:2006, 9). A card that does not answer, or answers something else, must be reset.
 func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
-	var request [atr.MaxPPS]byte
+	var request, response [atr.MaxPPS]byte
 	b := atr.AppendPPS(request[:0], p.number(), fidi)
 	n := copy(s.out[headerSize:], b)
-	expect := uint16(0)
-	if s.r.level == LevelCharacter {
-		expect = uint16(n)
+	got := 0
+	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow
+		a, err := s.xfr(ctx, n, 0, ppsStart, ppsStart, s.r.timing.Answer)
+		if err != nil {
+			return 0, err
+		}
+		if got = copy(response[:], a.data); got != ppsStart {
+			return 0, fmt.Errorf("%w: PPS response of %d characters", ErrProtocol, got)
+		}
+		rest := bits.OnesCount8(response[1]&ppsParameters) + 1
+		if a, err = s.xfr(ctx, 0, 0, uint16(rest), rest, s.r.timing.Answer); err != nil {
+			return 0, err
+		}
+		got += copy(response[got:], a.data)
+	} else {
+		a, err := s.xfr(ctx, n, 0, 0, atr.MaxPPS, s.r.timing.Answer)
+		if err != nil {
+			return 0, err
+		}
+		got = copy(response[:], a.data)
 	}
-	a, err := s.xfr(ctx, n, 0, expect, atr.MaxPPS, s.r.timing.Answer)
-	if err != nil {
-		return 0, err
-	}
-	agreed, err := atr.CheckPPS(b, a.data)
+	agreed, err := atr.CheckPPS(b, response[:got])
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoProtocol, err)
 	}
 	return agreed, nil
 }
+
+// ppsStart is the length of PPSS and PPS0, ppsParameters the bits of PPS0 that announce PPS1 to PPS3 (ISO/IEC 7816-3:2006, 9.2).
+const (
+	ppsStart      = 2
+	ppsParameters = 0x70
+)
 
 // adoptReaders takes the protocol that the reader has negotiated by itself (bit 6 of dwFeatures). The reader tells which, except
 // those whose answer is empty; then it is the card's first. Where that is not acceptable the reader is asked for another.

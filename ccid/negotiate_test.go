@@ -119,8 +119,22 @@ func TestNegotiation(t *testing.T) {
 		{name: "a response without PPS1 means the default rate", class: class(FeatureTPDU), atr: atrFast, accept: T0,
 			xfr: func(_, _ []byte) []byte { return []byte{0xFF, 0x00, 0xFF} }, want: T0,
 			sent: []string{off, on, "XfrBlock FF109679", "SetParameters 1100000A00"}},
-		{name: "character level tells how many characters are expected", class: class(FeatureAutoATR), atr: atrFast, accept: T0, xfr: echo, want: T0,
-			sent: []string{off, on, "XfrBlock 000400 FF109679", "SetParameters 9600000A00"}},
+		{name: "character level tells how many characters are expected", class: class(FeatureAutoATR), atr: atrFast, accept: T0,
+			xfr: func(_, p []byte) []byte {
+				if len(p) > 0 {
+					return p[:2]
+				}
+				return []byte{0x96, 0x79}
+			}, want: T0,
+			sent: []string{off, on, "XfrBlock 000200 FF109679", "XfrBlock 000200", "SetParameters 9600000A00"}},
+		{name: "character level, a response without PPS1", class: class(FeatureAutoATR), atr: atrFast, accept: T0,
+			xfr: func(_, p []byte) []byte {
+				if len(p) > 0 {
+					return []byte{0xFF, 0x00}
+				}
+				return []byte{0xFF}
+			}, want: T0,
+			sent: []string{off, on, "XfrBlock 000200 FF109679", "XfrBlock 000100", "SetParameters 1100000A00"}},
 		{name: "SetParameters is not known", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0, accept: T0,
 			tweak: func(m []byte) [][]byte {
 				if messageType(m[0]) == msgSetParameters {
