@@ -60,8 +60,8 @@ type pipe interface {
 	// roundTrip sends the command and waits for its answer, time extensions included. Failed commands are answers.
 	// When it returns an error the reader may still be busy with the command, unless the slot was brought back in step.
 	roundTrip(ctx context.Context, s *Slot, c *command) (answer, error)
-	// resync brings a stale slot back in step, within a bound of its own.
-	resync(s *Slot) error
+	// resync brings a stale slot back in step before a command of type next, within a bound of its own.
+	resync(s *Slot, next messageType) error
 }
 
 // errLost says that the answer to a command was lost on its way.
@@ -84,7 +84,7 @@ func (s *Slot) exec(ctx context.Context, c command) (answer, error) {
 	var deadline time.Time
 	for again := false; ; {
 		if s.stale {
-			if err := r.pipe.resync(s); err != nil {
+			if err := r.pipe.resync(s, c.typ); err != nil {
 				return answer{}, r.note(err)
 			}
 		}

@@ -143,7 +143,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c *command, deadline time.Time) 
 		if _, err := d.request(ctx, usb.DirOut, requestPowerOn, 1, nil, write); err != nil {
 			return answer{}, err
 		}
-		a, err := d.dataBlock(ctx, c.typ, deadline)
+		a, err := d.dataBlock(ctx, c.typ, deadline, d.limit(deadline))
 		d.on = err == nil && a.cmd() == cmdStatusOK
 		a.status = a.status&^iccStatusMask | d.icc()
 		return a, err
@@ -164,7 +164,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c *command, deadline time.Time) 
 			}
 		}
 		if !versionA {
-			return d.dataBlock(ctx, c.typ, deadline)
+			return d.dataBlock(ctx, c.typ, deadline, d.limit(deadline))
 		}
 		status, err := d.ready(ctx, deadline)
 		if err != nil {
@@ -220,9 +220,13 @@ func (d *iccd) ready(ctx context.Context, deadline time.Time) (uint8, error) {
 	}
 }
 
-// dataBlock reads version B's answer.
-func (d *iccd) dataBlock(ctx context.Context, t messageType, deadline time.Time) (answer, error) {
-	limit := time.Now().Add(max(d.r.timing.Limit, time.Until(deadline)))
+// limit is the end of all waits that version B asks for.
+func (d *iccd) limit(deadline time.Time) time.Time {
+	return time.Now().Add(max(d.r.timing.Limit, time.Until(deadline)))
+}
+
+// dataBlock reads version B's answer, which comes before the deadline when the device asks for no time, and before the limit.
+func (d *iccd) dataBlock(ctx context.Context, t messageType, deadline, limit time.Time) (answer, error) {
 	for waits := 0; ; waits++ {
 		n, err := d.request(ctx, usb.DirIn, requestDataBlock, 0, d.buf, max(time.Until(deadline), d.r.timing.Answer))
 		if err != nil {
@@ -257,15 +261,31 @@ func (d *iccd) dataBlock(ctx context.Context, t messageType, deadline time.Time)
 	}
 }
 
-// resync has nothing to throw away: every control transfer is a matter of its own (USB 2.0, 8.5.3). A version A that is still at
-// work is waited for.
-func (d *iccd) resync(s *Slot) error {
-	if d.r.iface.Kind == KindICCDA {
-		if _, err := d.ready(context.Background(), time.Now().Add(d.r.timing.Abort)); err != nil && !errors.Is(err, usb.ErrStall) {
-			return err
-		}
+// resync waits until the device has done with a command that was given up, and throws its answer away: there is no abort on the
+// control pipe, but every transfer is a matter of its own (USB 2.0, 8.5.3). A reset ends the command too, and the state of the slot
+// can be asked for all the time.
+func (d *iccd) resync(s *Slot, next messageType) error {
+	switch next {
+	case msgIccPowerOff, msgIccPowerOn:
+		s.stale = false
+		return nil
+	case msgGetSlotStatus:
+		return nil
 	}
-	s.stale = false
+	ctx, deadline := context.Background(), time.Now().Add(d.r.timing.Answer)
+	var err error
+	if d.r.iface.Kind == KindICCDA {
+		_, err = d.ready(ctx, deadline)
+	} else {
+		_, err = d.dataBlock(ctx, msgXfrBlock, deadline, deadline)
+	}
+	switch {
+	case errors.Is(err, usb.ErrGone):
+		return err
+	case errors.Is(err, usb.ErrTimeout):
+		return fmt.Errorf("%w: device stays busy: %w", ErrTimeout, err)
+	}
+	s.stale = false // a stall, or nonsense, is what is thrown away
 	return nil
 }
 

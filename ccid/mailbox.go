@@ -68,6 +68,7 @@ func (s *Slot) collect() []byte {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	n := copy(s.in, s.box.buf[:s.box.n])
+	clear(s.box.buf[:s.box.n])
 	s.box.n = 0
 	return s.in[:n]
 }

@@ -22,7 +22,7 @@ func (b *bulk) fell(s *Slot, err error) error {
 		return err
 	}
 	s.stale = true
-	if resyncErr := b.resync(s); errors.Is(resyncErr, usb.ErrGone) {
+	if resyncErr := b.resync(s, msgAbort); errors.Is(resyncErr, usb.ErrGone) {
 		return resyncErr
 	}
 	return fmt.Errorf("%w (%w)", err, errLost)
@@ -33,7 +33,7 @@ func (b *bulk) fell(s *Slot, err error) error {
 // control request are asked for their status instead: messages arrive in order, so its answer is the last of the old ones.
 //
 // It has bounds of its own and does not end with the caller's context: a cancelled call must leave the reader usable.
-func (b *bulk) resync(s *Slot) error {
+func (b *bulk) resync(s *Slot, _ messageType) error {
 	ctx := context.Background()
 	s.seq++
 	s.expect()
