@@ -70,11 +70,18 @@ else
 FIXED    := $(BUILD)/tamago/x64
 efi: $(SAMPLES:%=$(FIXED)/%.efi)
 
-$(FIXED)/%.efi: $(GOFILES) $(MKEFI) FORCE
+# TamaGo's library is the one that belongs to the compiler.
+$(FIXED)/go.mod: go.mod FORCE
+	@mkdir -p $(@D)
+	@v=$$($(TAMAGO) env GOVERSION) && v=$${v#go} && sed -e "s|^go 1.*|go $$v|" -e '/^toolchain/d' \
+		-e "s|\(usbarmory/tamago\) v[^ ]*|\1 v$$v|" go.mod >$@ && cp go.sum $(@D)/go.sum
+	@$(TAMAGO) mod download -modfile=$@ github.com/usbarmory/tamago
+
+$(FIXED)/%.efi: $(FIXED)/go.mod $(GOFILES) $(MKEFI)
 	@echo "building $* with $(TAMAGO)"
-	@mkdir -p $(@D) $(ELF)
-	@CGO_ENABLED=0 GOOS=tamago GOARCH=amd64 GOOSPKG=github.com/usbarmory/tamago \
-		$(TAMAGO) build -trimpath -ldflags='-s -w -T 0x4001000 -R 0x1000' -o $(ELF)/$*-tamago.elf ./samples/$*
+	@mkdir -p $(ELF)
+	@CGO_ENABLED=0 GOOS=tamago GOARCH=amd64 GOOSPKG=github.com/usbarmory/tamago $(TAMAGO) build \
+		-mod=mod -modfile=$< -trimpath -ldflags='-s -w -T 0x4001000 -R 0x1000' -o $(ELF)/$*-tamago.elf ./samples/$*
 	@$(MKEFI) -subsystem app $(ELF)/$*-tamago.elf $@
 endif
 

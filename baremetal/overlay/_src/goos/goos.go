@@ -8,7 +8,7 @@
 // pointers.
 package goos
 
-import _ "unsafe" // for go:linkname
+import "unsafe" // also for go:linkname
 
 // Memory for the runtime. With MemAlloc set, RamStart stays 0 and RamSize is
 // the most bytes that the runtime may hold at once.
@@ -60,7 +60,7 @@ var (
 	Idle   func(until int64)
 	ProcID func() uint64
 	Wake   func(procid uint64)
-	Task   func(sp, mp, gp, fn uintptr)
+	Task   func(sp, mp, gp, fn unsafe.Pointer)
 )
 
 // Hooks beyond the TamaGo contract.
