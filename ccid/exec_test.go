@@ -43,6 +43,9 @@ var hurdles = []hurdle{
 	{"the slot is busy once", func(_ *fake, m, _ []byte) [][]byte {
 		return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errSlotBusy, 0)}
 	}, nil, false},
+	{"an answer of the card with the status of an empty slot", func(_ *fake, m, good []byte) [][]byte {
+		return [][]byte{respond(m, msgDataBlock, iccAbsent, 0, 0, good[headerSize:]...)}
+	}, nil, false},
 	{"IN stalls before the answer", func(_ *fake, _, good []byte) [][]byte { return [][]byte{nil, good} }, nil, false},
 
 	{"IN stalls and the answer is lost", func(*fake, []byte, []byte) [][]byte { return [][]byte{nil} }, ErrTimeout, true},

@@ -48,8 +48,9 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 	if err != nil {
 		return 0, err
 	}
+	chained := len(capdu) > room
 	n, empty := 0, 0
-	for {
+	for ; ; chained = true {
 		if n < len(rapdu) {
 			copy(rapdu[n:], a.data)
 		}
@@ -60,6 +61,9 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 		case whole || last == chainWhole || last == chainEnds:
 			return finish(n, len(rapdu))
 		case last != chainBegins && last != chainGoesOn && last != chainContinue:
+			if !chained && n >= statusSize { // no parts so far: what readers that never chain put there does not matter
+				return finish(n, len(rapdu))
+			}
 			s.stale = true
 			return 0, fmt.Errorf("%w: chain parameter %#02x", ErrProtocol, last)
 		}

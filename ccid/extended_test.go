@@ -33,6 +33,8 @@ func TestChaining(t *testing.T) {
 		{"both ways", "00010203 04 AABBCCDD", "0001 0001020304AABBCC|10 |0002 DD|01 41|0010 |02 9000", "419000", nil, false},
 		{"the card refuses half-way", "00010203 04 AABBCCDD", "0001 0001020304AABBCC|00 6700", "6700", nil, false},
 		{"a chain parameter that means nothing", "00010203", "0000 00010203|07 41", "", ErrProtocol, true},
+		{"a chain parameter that means nothing with a whole answer", "00010203", "0000 00010203|07 9000", "9000", nil, false},
+		{"a chain parameter that means nothing amid an answer", "00010203", "0000 00010203|01 41|0010 |07 429000", "", ErrProtocol, true},
 		{"a chain parameter that means nothing amid a command", "00010203 04 AABBCCDD", "0001 0001020304AABBCC|07 ", "", ErrProtocol, true},
 		{"empty parts without end", "00010203", "0000 00010203|01 41" + strings.Repeat("|0010 |03 ", maxEmptyParts+1), "", ErrProtocol, true},
 	} {

@@ -4,104 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"tamaccid/ccid/atr"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
-
-// Action is what happens to a card at Connect and Disconnect. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11,
-// 37.6.2).
-type Action uint32
-
-// The actions.
-const (
-	Leave     Action = 0
-	ColdReset Action = 1
-	WarmReset Action = 2
-	Unpower   Action = 3
-	Eject     Action = 4
-)
-
-// Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed on. Action is Leave, ColdReset
-// or WarmReset. Leave resets only a card that is not powered yet, and asks nothing of one that is agreed with already; it
-// fails with ErrNoProtocol when that agreement is not in accept.
-func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol, error) {
-	if a > WarmReset || accept&(T0|T1) == 0 {
-		return Undefined, fmt.Errorf("%w: action %d, %v", ErrInvalid, a, accept)
-	}
-	if err := s.enter(ctx); err != nil {
-		return Undefined, err
-	}
-	defer s.leave()
-	if a == Leave {
-		if state, err := s.refresh(ctx); err != nil || state == Absent {
-			if err == nil {
-				err = ErrNoCard
-			}
-			return Undefined, err
-		}
-		s.mu.Lock()
-		powered, protocol := s.powered, s.protocol
-		s.mu.Unlock()
-		switch {
-		case powered && protocol&accept != 0:
-			return protocol, nil
-		case powered && protocol != Undefined:
-			return Undefined, fmt.Errorf("%w: the card talks %v", ErrNoProtocol, protocol)
-		case powered:
-			return s.negotiate(ctx, accept)
-		}
-		a = ColdReset
-	}
-	if err := s.activate(ctx, a == ColdReset); err != nil {
-		return Undefined, s.noCard(err)
-	}
-	return s.negotiate(ctx, accept)
-}
-
-// noCard prefers the plain truth over the reader's reason when the slot is empty.
-func (s *Slot) noCard(err error) error {
-	var e *SlotError
-	if errors.As(err, &e) && e.Status&iccStatusMask == iccAbsent && !errors.Is(err, ErrNoCard) {
-		return fmt.Errorf("%w: %w", ErrNoCard, err)
-	}
-	return err
-}
-
-// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without protocol, Unpower switches
-// it off, Eject throws it out where the reader can. A card that has gone is no error.
-func (s *Slot) Disconnect(ctx context.Context, a Action) error {
-	if a > Eject {
-		return fmt.Errorf("%w: action %d", ErrInvalid, a)
-	}
-	if a == Eject && s.r.class.Mechanical&mechanicalEject == 0 {
-		return fmt.Errorf("%w: eject", ErrUnsupported)
-	}
-	if a == Leave {
-		return s.r.lost()
-	}
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
-	var err error
-	switch a {
-	case ColdReset, WarmReset:
-		err = s.activate(ctx, a == ColdReset)
-	case Unpower:
-		err = s.deactivate(ctx)
-	case Eject:
-		if err = s.deactivate(ctx); err == nil {
-			err = s.mechanical(ctx, MechanismEject)
-		}
-	}
-	if errors.Is(s.noCard(err), ErrNoCard) {
-		return nil
-	}
-	return err
-}
 
 // choices are the protocols to try, the best first: T=1 where both are possible, since it finds errors.
 func (s *Slot) choices(accept Protocol) []Protocol {
@@ -150,8 +57,14 @@ func (s *Slot) negotiate(ctx context.Context, accept Protocol) (Protocol, error)
 	return p, nil
 }
 
-// choose is the host's negotiation: the best protocol first, the next after a reset when that fails.
+// choose is the host's negotiation: the best protocol first, the next after a reset when that fails. A card in specific mode whose
+// rate the reader does not have is asked, by a warm reset, to change to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
 func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
+	if i := &s.info; i.Specific && !i.Fixed && !i.Implicit && i.FiDi != atr.DefaultFiDi && !s.runs(i.FiDi) {
+		if err := s.activate(ctx, false); err != nil {
+			return Undefined, err
+		}
+	}
 	err := fmt.Errorf("%w: card offers %#x, %v asked for", ErrNoProtocol, s.info.Offered, accept)
 	for i, p := range s.choices(accept) {
 		if i > 0 {
@@ -240,94 +153,6 @@ func (s *Slot) clockStop() uint8 {
 	}
 	return s.info.ClockStop
 }
-
-// speeds are the FiDi values to try, the fastest first and the default last. In specific mode there is one.
-func (s *Slot) speeds(p Protocol) []uint8 {
-	if s.info.Specific {
-		if s.info.Implicit {
-			return []uint8{atr.DefaultFiDi}
-		}
-		return []uint8{s.info.FiDi}
-	}
-	list := make([]uint8, 0, maxSpeeds)
-	if !s.r.quirk.NoPPS {
-		for fidi, more := s.info.FiDi, true; more && len(list) < maxSpeeds-1; fidi, more = atr.Slower(fidi) {
-			if s.runs(fidi) && fidi != atr.DefaultFiDi {
-				list = append(list, fidi)
-			}
-		}
-	}
-	return append(list, atr.DefaultFiDi)
-}
-
-// maxSpeeds bounds the proposals to one card: the best two, and the default (policy: every one that fails costs a reset).
-const maxSpeeds = 3
-
-// runs says whether the reader can talk to a card at FiDi: not above its highest rate, in its table when it has one, and faster
-// than the default, which is what all this is for.
-func (s *Slot) runs(fidi uint8) bool {
-	clock, highest, table := s.r.class.DefaultClock, s.r.class.MaxDataRate, s.r.rates
-	if limit := s.r.quirk.SecondaryMaxRate; limit != 0 && s.index > 0 {
-		highest, table = min(highest, limit), nil
-	}
-	rate := atr.BitRate(fidi, clock)
-	if rate == 0 || rate <= atr.BitRate(atr.DefaultFiDi, clock) || rate > highest && !near(rate, highest) {
-		return false
-	}
-	for _, listed := range table {
-		if near(rate, listed) {
-			return true
-		}
-	}
-	return len(table) == 0
-}
-
-// near compares rates that were rounded from clocks in kHz: one part in a thousand, and one.
-func near(a, b uint32) bool {
-	if a < b {
-		a, b = b, a
-	}
-	return a-b <= 1+a/1000
-}
-
-// pps does the exchange (ISO/IEC 7816-3:2006, 9). A card that does not answer, or answers something else, must be reset.
-func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
-	var request, response [atr.MaxPPS]byte
-	b := atr.AppendPPS(request[:0], p.number(), fidi)
-	n := copy(s.out[headerSize:], b)
-	got := 0
-	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow
-		a, err := s.xfr(ctx, n, 0, ppsStart, ppsStart, s.r.timing.Answer)
-		if err != nil {
-			return 0, err
-		}
-		if got = copy(response[:], a.data); got != ppsStart {
-			return 0, fmt.Errorf("%w: PPS response of %d characters", ErrProtocol, got)
-		}
-		rest := bits.OnesCount8(response[1]&ppsParameters) + 1
-		if a, err = s.xfr(ctx, 0, 0, uint16(rest), rest, s.r.timing.Answer); err != nil {
-			return 0, err
-		}
-		got += copy(response[got:], a.data)
-	} else {
-		a, err := s.xfr(ctx, n, 0, 0, atr.MaxPPS, s.r.timing.Answer)
-		if err != nil {
-			return 0, err
-		}
-		got = copy(response[:], a.data)
-	}
-	agreed, err := atr.CheckPPS(b, response[:got])
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNoProtocol, err)
-	}
-	return agreed, nil
-}
-
-// ppsStart is the length of PPSS and PPS0, ppsParameters the bits of PPS0 that announce PPS1 to PPS3 (ISO/IEC 7816-3:2006, 9.2).
-const (
-	ppsStart      = 2
-	ppsParameters = 0x70
-)
 
 // adoptReaders takes the protocol that the reader has negotiated by itself (bit 6 of dwFeatures). The reader tells which, except
 // those whose answer is empty; then it is the card's first. Where that is not acceptable the reader is asked for another.

@@ -35,13 +35,14 @@ func expectSpoken(t *testing.T, f *fake, from int, want ...string) {
 
 // ATRs: T=0 and T=1 at TA1 = 96 with IFSC 254 and BWI 4, CWI 5.
 var (
-	atrFast     = []byte{0x3B, 0x90, 0x96, 0x80, 0x00}                   // T=0 alone
-	atrBoth     = sealed(0x3B, 0x90, 0x96, 0x80, 0x31, 0xFE, 0x45)       // T=0, then T=1
-	atrSpecific = sealed(0x3B, 0x90, 0x96, 0x91, 0x81, 0x31, 0xFE, 0x45) // TA2 = 81: T=1, fixed
-	atrImplicit = sealed(0x3B, 0x90, 0x96, 0x91, 0x11, 0x31, 0xFE, 0x45) // TA2 with implicit parameters
-	atrClassB   = sealed(0x3B, 0x80, 0x80, 0x1F, 0x02)                   // class indicator: 3 V only
-	atrT1CRC    = sealed(0x3B, 0x80, 0x81, 0x71, 0x20, 0x45, 0x01)       // CRC
-	atrT14      = sealed(0x3B, 0x80, 0x0E)                               // neither T=0 nor T=1
+	atrFast       = []byte{0x3B, 0x90, 0x96, 0x80, 0x00}                   // T=0 alone
+	atrBoth       = sealed(0x3B, 0x90, 0x96, 0x80, 0x31, 0xFE, 0x45)       // T=0, then T=1
+	atrSpecific   = sealed(0x3B, 0x90, 0x96, 0x91, 0x81, 0x31, 0xFE, 0x45) // TA2 = 81: T=1, fixed
+	atrChangeable = sealed(0x3B, 0x90, 0x96, 0x91, 0x01, 0x31, 0xFE, 0x45) // TA2 = 01: T=1, can change
+	atrImplicit   = sealed(0x3B, 0x90, 0x96, 0x91, 0x11, 0x31, 0xFE, 0x45) // TA2 with implicit parameters
+	atrClassB     = sealed(0x3B, 0x80, 0x80, 0x1F, 0x02)                   // class indicator: 3 V only
+	atrT1CRC      = sealed(0x3B, 0x80, 0x81, 0x71, 0x20, 0x45, 0x01)       // CRC
+	atrT14        = sealed(0x3B, 0x80, 0x0E)                               // neither T=0 nor T=1
 )
 
 // sealed appends TCK.
@@ -89,6 +90,21 @@ func TestNegotiation(t *testing.T) {
 			sent: []string{off, on, "SetParameters 010000 9610004500FE00"}},
 		{name: "specific mode with implicit parameters", class: class(FeatureTPDU | FeatureAutoIFSD), atr: atrImplicit, accept: T1, want: T1,
 			sent: []string{off, on, "SetParameters 010000 1110004500FE00"}},
+		{name: "specific mode at a rate that the reader does not have: a warm reset to negotiable mode", class: func() ClassDescriptor {
+			c := class(FeatureTPDU | FeatureAutoPPS | FeatureAutoIFSD)
+			c.MaxDataRate = 9600
+			return c
+		}(), atr: atrChangeable, accept: T1, tweak: func() func(m []byte) [][]byte {
+			resets := 0
+			return func(m []byte) [][]byte {
+				if messageType(m[0]) == msgIccPowerOn {
+					if resets++; resets == 2 {
+						return [][]byte{respond(m, msgDataBlock, 0, 0, 0, atrT1...)}
+					}
+				}
+				return nil
+			}
+		}(), want: T1, sent: []string{off, on, on, "SetParameters 010000 1110004D002000"}},
 		{name: "specific mode and another protocol asked for", class: class(FeatureTPDU), atr: atrSpecific, accept: T0, err: ErrNoProtocol,
 			sent: []string{off, on}},
 		{name: "a card that speaks neither", class: class(FeatureTPDU), atr: atrT14, accept: T0 | T1, err: ErrNoProtocol, sent: []string{off, on}},

@@ -35,7 +35,11 @@ func (s *Slot) observe(h header, t messageType) {
 		}
 		return
 	}
-	switch h.icc() {
+	icc := h.icc()
+	if t == msgXfrBlock && h.cmd() == cmdStatusOK && h.length > 0 {
+		icc = iccActive // a card that answers is there, whatever else the reader says
+	}
+	switch icc {
 	case iccAbsent:
 		s.become(Absent, s.state != Absent && s.state != Unknown)
 		s.forget()

@@ -1,0 +1,99 @@
+package ccid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Action is what happens to a card at Connect and Disconnect. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11,
+// 37.6.2).
+type Action uint32
+
+// The actions.
+const (
+	Leave     Action = 0
+	ColdReset Action = 1
+	WarmReset Action = 2
+	Unpower   Action = 3
+	Eject     Action = 4
+)
+
+// Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed on. Action is Leave, ColdReset
+// or WarmReset. Leave resets only a card that is not powered yet, and asks nothing of one that is agreed with already; it
+// fails with ErrNoProtocol when that agreement is not in accept.
+func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol, error) {
+	if a > WarmReset || accept&(T0|T1) == 0 {
+		return Undefined, fmt.Errorf("%w: action %d, %v", ErrInvalid, a, accept)
+	}
+	if err := s.enter(ctx); err != nil {
+		return Undefined, err
+	}
+	defer s.leave()
+	if a == Leave {
+		if state, err := s.refresh(ctx); err != nil || state == Absent {
+			if err == nil {
+				err = ErrNoCard
+			}
+			return Undefined, err
+		}
+		s.mu.Lock()
+		powered, protocol := s.powered, s.protocol
+		s.mu.Unlock()
+		switch {
+		case powered && protocol&accept != 0:
+			return protocol, nil
+		case powered && protocol != Undefined:
+			return Undefined, fmt.Errorf("%w: the card talks %v", ErrNoProtocol, protocol)
+		case powered:
+			return s.negotiate(ctx, accept)
+		}
+		a = ColdReset
+	}
+	if err := s.activate(ctx, a == ColdReset); err != nil {
+		return Undefined, s.noCard(err)
+	}
+	return s.negotiate(ctx, accept)
+}
+
+// noCard prefers the plain truth over the reader's reason when the slot is empty.
+func (s *Slot) noCard(err error) error {
+	var e *SlotError
+	if errors.As(err, &e) && e.Status&iccStatusMask == iccAbsent && !errors.Is(err, ErrNoCard) {
+		return fmt.Errorf("%w: %w", ErrNoCard, err)
+	}
+	return err
+}
+
+// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without protocol, Unpower switches
+// it off, Eject throws it out where the reader can. A card that has gone is no error.
+func (s *Slot) Disconnect(ctx context.Context, a Action) error {
+	if a > Eject {
+		return fmt.Errorf("%w: action %d", ErrInvalid, a)
+	}
+	if a == Eject && s.r.class.Mechanical&mechanicalEject == 0 {
+		return fmt.Errorf("%w: eject", ErrUnsupported)
+	}
+	if a == Leave {
+		return s.r.lost()
+	}
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	var err error
+	switch a {
+	case ColdReset, WarmReset:
+		err = s.activate(ctx, a == ColdReset)
+	case Unpower:
+		err = s.deactivate(ctx)
+	case Eject:
+		if err = s.deactivate(ctx); err == nil {
+			err = s.mechanical(ctx, MechanismEject)
+		}
+	}
+	if errors.Is(s.noCard(err), ErrNoCard) {
+		return nil
+	}
+	return err
+}
