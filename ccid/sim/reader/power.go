@@ -11,6 +11,9 @@ func (s *slot) powerOn(m command) {
 	choice := m.specific[0]
 	automatic := c.Features&(AutoVoltage|AutoActivation) != 0
 	supported := card.Voltage(c.VoltageSupport) & card.AnyClass
+	if s.r.in == 0 { // an ICCD has its supply from the bus: there is nothing to choose
+		choice, automatic = 0, true
+	}
 	switch {
 	case int(choice) >= len(powerSelect),
 		choice == 0 && !automatic,
