@@ -137,7 +137,7 @@ $(TESTEFI)/ticker.efi: $(CABI)/ticker.c $(CABI)/efi.h $(CABI)/ticks.h
 run: deps efi ## a machine with our driver, a reader and a card: helloworld asks the card
 	@$(GO) run ./board/qemu/cmd/run -efi $(EFI) $(ARGS)
 
-size: deps efi $(TESTS) ## sizes of the images, and what the driver takes from firmware
+size: deps-test efi $(TESTS) ## sizes of the images, and what the driver takes from firmware
 	@$(MKEFI) -sizes $(IMAGES)
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestResidentMemory$$' -v ./uefi/efitest | grep bytes
 
@@ -175,7 +175,7 @@ test-efi: efi ## run the packages' own tests inside UEFI firmware
 	@echo "== tests inside firmware"
 	@QEMU_REQUIRED=1 $(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY)
 
-bench: deps $(TESTS) ## what a command costs: in the class driver, and in firmware
+bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/...
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest | grep SCardTransmit
 

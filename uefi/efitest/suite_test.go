@@ -112,6 +112,17 @@ func TestTheRuntimeOnTheBoard(t *testing.T) {
 	})
 }
 
+func TestWithoutEntropyNothingIsMadeUp(t *testing.T) {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: []string{"-cpu", "max,-rdrand,-rdseed"}})
+	s.Run("crypto/rand ends the program", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		r := c.Command("machine.efi")
+		if r.Status == 0 || !strings.Contains(r.Output, "failed to read random data") {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+		c.Must("ver") // the Shell goes on
+	})
+}
+
 func TestDriver(t *testing.T) {
 	s := machine(t, driverImage)
 	s.Run("an application in Go reads the card", 30*time.Second, hello)
