@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
 
@@ -29,95 +28,132 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 	if s.r.iface.Kind == KindICCDA {
 		return s.iccdT0(ctx, tpdu, buf)
 	}
-	header, data := tpdu[:5], tpdu[5:]
-	ins := header[1]
-	incoming := 0
-	if len(data) == 0 {
-		if incoming = int(header[4]); incoming == 0 {
-			incoming = t0.MaxResponse - 2
+	c := characterCommand{s: s, ins: tpdu[1], data: tpdu[t0Header:], buf: buf}
+	if len(c.data) == 0 {
+		if c.incoming = int(tpdu[4]); c.incoming == 0 {
+			c.incoming = t0MaxData
 		}
 	}
 	started := time.Now()
-	pending, err := s.characters(ctx, header, 1)
-	if err != nil {
+	if err := c.ask(ctx, tpdu[:t0Header], 1); err != nil {
 		return 0, err
 	}
-	got, nulls := 0, 0
-	for {
-		if len(pending) == 0 {
-			if pending, err = s.characters(ctx, nil, 1); err != nil {
-				return 0, err
-			}
-			if len(pending) == 0 {
-				return 0, fmt.Errorf("%w: no procedure byte", ErrProtocol)
-			}
+	for nulls := 0; ; {
+		p, err := c.next(ctx)
+		if err != nil {
+			return 0, err
 		}
-		p := pending[0]
-		pending = pending[1:]
 		switch {
 		case p == procedureNull:
 			if nulls++; nulls > maxNulls || time.Since(started) > s.r.timing.Limit {
 				return 0, fmt.Errorf("%w: card asks for time without end", ErrTimeout)
 			}
 		case p&0xF0 == 0x60 || p&0xF0 == 0x90:
-			sw1 := p
-			if len(pending) == 0 {
-				if pending, err = s.characters(ctx, nil, 1); err != nil {
-					return 0, err
-				}
-			}
-			if len(pending) != 1 || got+2 > len(buf) {
-				return 0, fmt.Errorf("%w: no second status byte", ErrProtocol)
-			}
-			buf[got], buf[got+1] = sw1, pending[0]
-			return got + 2, nil
-		case p == ins || p == ins^0xFF:
-			n := 1
-			switch {
-			case len(data) > 0:
-				if p == ins {
-					n = len(data)
-				}
-				if len(pending) > 0 {
-					return 0, fmt.Errorf("%w: card talks while it takes data", ErrProtocol)
-				}
-				for n > 0 { // in parts where the reader's messages are short; the card answers the last
-					part := min(n, s.r.maxPayload)
-					expect := 0
-					if part == n {
-						expect = 1
-					}
-					if pending, err = s.characters(ctx, data[:part], expect); err != nil {
-						return 0, err
-					}
-					data, n = data[part:], n-part
-				}
-			case got < incoming:
-				if p == ins {
-					n = incoming - got
-				}
-				for n > 0 {
-					if len(pending) == 0 {
-						if pending, err = s.characters(ctx, nil, n+1); err != nil {
-							return 0, err
-						}
-						if len(pending) == 0 {
-							return 0, fmt.Errorf("%w: no data", ErrProtocol)
-						}
-					}
-					k := copy(buf[got:min(got+n, len(buf))], pending)
-					if k == 0 {
-						return 0, fmt.Errorf("%w: too much data", ErrProtocol)
-					}
-					got, n, pending = got+k, n-k, pending[k:]
-				}
-			default:
-				return 0, fmt.Errorf("%w: procedure byte asks for more than P3", ErrProtocol)
-			}
-		default:
+			return c.status(ctx, p)
+		case p != c.ins && p != c.ins^0xFF:
 			return 0, fmt.Errorf("%w: procedure byte %02X", ErrProtocol, p)
+		case len(c.data) > 0:
+			err = c.send(ctx, p == c.ins)
+		case c.got < c.incoming:
+			err = c.receive(ctx, p == c.ins)
+		default:
+			err = fmt.Errorf("%w: procedure byte asks for more than P3", ErrProtocol)
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
+}
+
+// t0Header is CLA INS P1 P2 P3.
+const t0Header = 5
+
+// characterCommand is a T=0 command on its way.
+type characterCommand struct {
+	s        *Slot
+	ins      byte
+	data     []byte // left for the card
+	incoming int    // P3, when data comes from the card
+	buf      []byte // data from the card, got of it so far
+	got      int
+	pending  []byte // characters that came with others and are still to be looked at
+}
+
+// ask sends some characters and expects some.
+func (c *characterCommand) ask(ctx context.Context, send []byte, expect int) (err error) {
+	c.pending, err = c.s.characters(ctx, send, expect)
+	return err
+}
+
+// next returns the next character. A reader may answer once with none.
+func (c *characterCommand) next(ctx context.Context) (byte, error) {
+	if len(c.pending) == 0 {
+		if err := c.ask(ctx, nil, 1); err != nil {
+			return 0, err
+		}
+		if len(c.pending) == 0 {
+			return 0, fmt.Errorf("%w: no characters", ErrProtocol)
+		}
+	}
+	b := c.pending[0]
+	c.pending = c.pending[1:]
+	return b, nil
+}
+
+// status ends the command with SW1 and the next character.
+func (c *characterCommand) status(ctx context.Context, sw1 byte) (int, error) {
+	sw2, err := c.next(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(c.pending) > 0 || c.got+statusSize > len(c.buf) {
+		return 0, fmt.Errorf("%w: characters after the status", ErrProtocol)
+	}
+	c.buf[c.got], c.buf[c.got+1] = sw1, sw2
+	return c.got + statusSize, nil
+}
+
+// send gives the card all data, or one byte, in parts where the reader's messages are short; the card answers the last.
+func (c *characterCommand) send(ctx context.Context, all bool) error {
+	if len(c.pending) > 0 {
+		return fmt.Errorf("%w: card talks while it takes data", ErrProtocol)
+	}
+	n := 1
+	if all {
+		n = len(c.data)
+	}
+	for n > 0 {
+		part, expect := min(n, c.s.r.maxPayload), 0
+		if part == n {
+			expect = 1
+		}
+		if err := c.ask(ctx, c.data[:part], expect); err != nil {
+			return err
+		}
+		c.data, n = c.data[part:], n-part
+	}
+	return nil
+}
+
+// receive takes all data that is left, or one byte, and asks for the procedure byte behind it in the same message.
+func (c *characterCommand) receive(ctx context.Context, all bool) error {
+	n := 1
+	if all {
+		n = c.incoming - c.got
+	}
+	for n > 0 {
+		if len(c.pending) == 0 {
+			if err := c.ask(ctx, nil, n+1); err != nil {
+				return err
+			}
+		}
+		k := copy(c.buf[c.got:min(c.got+n, len(c.buf))], c.pending)
+		if k == 0 {
+			return fmt.Errorf("%w: no data, or too much", ErrProtocol)
+		}
+		c.got, n, c.pending = c.got+k, n-k, c.pending[k:]
+	}
+	return nil
 }
 
 // characters sends some characters and returns those that were expected, or fewer: a view into the in buffer.
