@@ -132,6 +132,11 @@ func TestDriver(t *testing.T) {
 		}
 		hello(t, c)
 	})
+	s.Run("a call keeps the registers that are the caller's", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+		if r := c.Command("cabi.efi registers"); r.Status != 0 {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+	})
 	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
 		_, err := c.Shell.Load(c.Ctx, "goticker.efi")
 		must(t, err)

@@ -30,6 +30,9 @@ EFI_STATUS exchange(system_table *system, reader *r, UINT64 count);
  * pages as there were after the tenth. */
 EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times);
 
+/* registers checks that a call leaves the caller's registers as they were. */
+EFI_STATUS registers(reader *r);
+
 /* report prints what the reader says of itself and its card. */
 EFI_STATUS report(reader *r);
 
