@@ -20,7 +20,7 @@ import (
 //	free          SCardDisconnect                free: EFI_SUCCESS, the card is left alone
 //	free          SCardTransmit                  EFI_NOT_READY, EFI_NO_MEDIA without a card
 //	reader, card  SCardConnect                   EFI_ACCESS_DENIED
-//	reader, card  SCardDisconnect                free, but for an action the reader cannot do
+//	reader, card  SCardDisconnect                free, but for an ejection that the reader cannot do
 //	reader        SCardTransmit                  the same
 //	any           SCardStatus, SCardControl,
 //	              SCardGetAttrib                 as it was
@@ -111,6 +111,9 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 		*active = smartcard.Undefined
 		return uefi.Success
 	}
+	if protocols&(smartcard.T0|smartcard.T1) == 0 {
+		return uefi.Unsupported // raw: no slot offers it
+	}
 	ctx, cancel := limited(connectLimit)
 	defer cancel()
 	p, err := r.slot.Connect(ctx, ccid.Protocol(protocols), ccid.Action(action))
@@ -137,16 +140,15 @@ func (d *Driver) disconnect(a *gate.Args) uefi.Status {
 	}
 	ctx, cancel := limited(connectLimit)
 	defer cancel()
-	switch st := status(r.slot.Disconnect(ctx, ccid.Action(action))); st {
-	case uefi.Success, uefi.NoMedia:
-		r.held = 0
-		return uefi.Success
-	case uefi.Unsupported: // not performed
-		return st
-	default:
-		r.held = 0
-		return uefi.DeviceError
+	st = status(r.slot.Disconnect(ctx, ccid.Action(action)))
+	if st == uefi.Unsupported && action == smartcard.Eject {
+		return st // not performed
 	}
+	r.held = 0
+	if st == uefi.Success || st == uefi.NoMedia {
+		return uefi.Success
+	}
+	return uefi.DeviceError
 }
 
 // status is SCardStatus (UEFI 2.11, 37.6.4). Lengths are in bytes.
@@ -221,7 +223,10 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 	ctx, cancel := limited(transmitLimit)
 	defer cancel()
 	if r.held != smartcard.AccessCard {
-		if now, err := r.slot.State(ctx); err == nil && now == ccid.Absent {
+		switch now, err := r.slot.State(ctx); {
+		case err != nil:
+			return status(err)
+		case now == ccid.Absent:
 			return uefi.NoMedia
 		}
 		return uefi.NotReady
