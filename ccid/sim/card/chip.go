@@ -26,6 +26,7 @@ type Chip struct {
 	par Info
 
 	powered  bool
+	deaf     bool // a PPS failed: nothing but a reset is answered (ISO 7816-3, 9.3)
 	fresh    bool // nothing was sent since the reset: a first FF starts a PPS
 	inPPS    bool
 	protocol byte
@@ -58,6 +59,7 @@ func (c *Chip) Reset(cold bool, v Voltage) []byte {
 	if !c.powered {
 		return nil
 	}
+	c.deaf = false
 	atr := c.o.ATR
 	if !cold && c.o.WarmATR != nil {
 		atr = c.o.WarmATR
@@ -76,7 +78,7 @@ func (c *Chip) Off() { c.powered = false }
 
 // Send is Card's.
 func (c *Chip) Send(rate byte, in []byte) []Burst {
-	if !c.powered || rate != c.rate || len(in) == 0 {
+	if !c.powered || c.deaf || rate != c.rate || len(in) == 0 {
 		return nil
 	}
 	if c.fresh && in[0] == ppss || c.inPPS {

@@ -57,7 +57,7 @@ func (c *Chip) sendPPS(in []byte) []Burst {
 	req := c.pps[:want]
 	t := pps0 & 0x0F
 	if LRC(req) != 0 || !c.offers(t) || c.o.PPS == MutePPS {
-		c.powered = false // nothing but a reset is answered now
+		c.deaf = true
 		return nil
 	}
 	rate := byte(DefaultRate)

@@ -26,7 +26,6 @@ const (
 	pcbR      = 0x80
 	pcbNR     = 0x10 // R block: N(R)
 	pcbRMask  = 0x2C // R block: bits that must be zero
-	rOK       = 0
 	rEDC      = 1
 	rOther    = 2
 	pcbS      = 0xC0
@@ -226,7 +225,7 @@ func (t *t1) rBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	}
 	wanted := pcb & pcbNR >> 4
 	chaining := t.part >= 0 && t.sent+t.part < len(t.resp)
-	if chaining && t.asked == 0 && wanted != t.ns && pcb&0x0F == rOK {
+	if chaining && t.asked == 0 && wanted != t.ns {
 		t.sent += t.part
 		t.part = -1
 		t.ns ^= 1

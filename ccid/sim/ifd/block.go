@@ -8,6 +8,7 @@ const prologue = 3
 // Block sends one T=1 block and appends the card's to out, unchecked but for its length: LEN says where it ends.
 func (l *Line) Block(block, out []byte) ([]byte, error) {
 	start := len(out)
+	l.parity = false // what was wrong with a block before is settled
 	l.Send(block)
 	out, ok := l.Read(out, prologue)
 	if !ok {

@@ -9,6 +9,7 @@ import "tamaccid/ccid/sim/card"
 //	I block, N(S) expected, M = 1   | R block; goes on
 //	R block naming the next N(S)    | next block of the chain
 //	R block naming the last N(S)    | last I block again, a retry
+//	other R block                   | last block again, a retry
 //	S(WTX request)                  | counts an extension, S(WTX response)
 //	S(IFS request)                  | smaller or larger parts from now on, S(IFS response)
 //	S(ABORT request)                | S(ABORT response), ErrProtocol
@@ -120,6 +121,9 @@ func (t *T1) Exchange(apdu, out []byte) ([]byte, error) {
 				} else if pcb>>4&1 == t.ns && len(apdu) > 0 {
 					retries++
 					t.sendPart(apdu)
+					reason = 0
+				} else { // it was not our I block that went wrong
+					retries++
 					reason = 0
 				}
 			case pcb == sWTX && len(inf) == 1 && extensions < maxWTX:

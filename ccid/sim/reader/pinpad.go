@@ -73,14 +73,15 @@ func (s *slot) secure(m command) {
 		return
 	}
 	s.line.Start()
-	var apdu []byte
+	var prologue, apdu []byte
 	var code byte
 	var waited time.Duration
 	switch {
 	case d[pinOperation] == operationVerify && support&PINVerify != 0:
+		prologue = d[verifyHeader-3 : verifyHeader]
 		apdu, code, waited = pad.verify(d)
 	case d[pinOperation] == operationModify && support&PINModify != 0:
-		apdu, code, waited = pad.modify(d)
+		prologue, apdu, code, waited = pad.modify(d)
 	default:
 		code = firstParameter
 	}
@@ -89,16 +90,16 @@ func (s *slot) secure(m command) {
 		s.r.answer(s.r.reply(m, cmdFailed|s.status(), code, 0), s.line.Spent)
 		return
 	}
-	if err := s.securely(apdu); err != nil {
+	if err := s.securely(prologue, apdu); err != nil {
 		s.failed(m, err)
 		return
 	}
 	s.data(m, s.resp, 0)
 }
 
-// securely sends a finished APDU, or at TPDU level what is made of it: abPINApdu holds a T=1 prologue then, and bSeq bits
-// are the host's.
-func (s *slot) securely(apdu []byte) (err error) {
+// securely sends a finished APDU. At TPDU level it is a T=0 TPDU, or the information field of a T=1 block whose NAD and PCB the
+// host gave in bTeoPrologue.
+func (s *slot) securely(prologue, apdu []byte) (err error) {
 	s.fresh = false
 	if s.r.class().Level() >= ShortAPDU {
 		return s.exchange(apdu)
@@ -107,11 +108,11 @@ func (s *slot) securely(apdu []byte) (err error) {
 		s.resp, err = s.line.T0(apdu, s.resp[:0])
 		return err
 	}
-	if len(apdu) < 3 {
-		return ifd.ErrLength
+	if len(apdu) > 254 {
+		return ifd.ErrLength // of no block (ISO 7816-3, 11.3.2.3)
 	}
-	apdu[2] = byte(len(apdu) - 3)
-	s.resp, err = s.line.Block(card.AppendEDC(apdu, s.line.CRC), s.resp[:0])
+	block := append([]byte{prologue[0], prologue[1], byte(len(apdu))}, apdu...)
+	s.resp, err = s.line.Block(card.AppendEDC(block, s.line.CRC), s.resp[:0])
 	return err
 }
 
@@ -127,17 +128,14 @@ func (p *PINPad) verify(d []byte) (apdu []byte, code byte, waited time.Duration)
 
 // modify asks for the old PIN and the new one as bConfirmPIN says. bNumberMessage decides how many message indexes follow
 // (CCID 1.1, 6.1.11.7).
-func (p *PINPad) modify(d []byte) (apdu []byte, code byte, waited time.Duration) {
-	const afterMessages = 4 // bMsgIndex1 and bTeoPrologue
-	header := modifyMessages + 3 + afterMessages
-	switch d[modifyMessages] {
-	case 2:
-		header++
-	case 3:
-		header += 2
+func (p *PINPad) modify(d []byte) (prologue, apdu []byte, code byte, waited time.Duration) {
+	const behindMessages = 1 + 3 // bMsgIndex1 and bTeoPrologue
+	header := modifyMessages + 3 + behindMessages
+	if len(d) > modifyMessages && (d[modifyMessages] == 2 || d[modifyMessages] == 3) {
+		header += int(d[modifyMessages]) - 1
 	}
 	if len(d) < header {
-		return nil, badLength, 0
+		return nil, nil, badLength, 0
 	}
 	limits := binary.LittleEndian.Uint16(d[modifyExtra:])
 	var typed [3]Entry
@@ -147,25 +145,21 @@ func (p *PINPad) modify(d []byte) (apdu []byte, code byte, waited time.Duration)
 		return code
 	}
 	confirm := d[modifyConfirm]
-	if confirm&confirmOldPIN != 0 && ask(0) != 0 || ask(1) != 0 {
-		return nil, code, waited
-	}
-	if confirm&confirmEntry != 0 {
-		if ask(2) != 0 {
-			return nil, code, waited
-		}
-		if typed[1].Digits != typed[2].Digits {
-			return nil, errPINCancelled, waited
-		}
+	old := confirm&confirmOldPIN != 0
+	switch {
+	case old && ask(0) != 0, ask(1) != 0, confirm&confirmEntry != 0 && ask(2) != 0:
+		return nil, nil, code, waited
+	case confirm&confirmEntry != 0 && typed[1].Digits != typed[2].Digits:
+		return nil, nil, errPINCancelled, waited
 	}
 	apdu = append([]byte(nil), d[header:]...)
-	if confirm&confirmOldPIN != 0 {
-		if apdu, code = insert(apdu, d, int(d[modifyInsertO]), typed[0].Digits); code != 0 {
-			return nil, code, waited
-		}
+	if old {
+		apdu, code = insert(apdu, d, int(d[modifyInsertO]), typed[0].Digits)
 	}
-	apdu, code = insert(apdu, d, int(d[modifyInsertN]), typed[1].Digits)
-	return apdu, code, waited
+	if code == 0 {
+		apdu, code = insert(apdu, d, int(d[modifyInsertN]), typed[1].Digits)
+	}
+	return d[header-3 : header], apdu, code, waited
 }
 
 // ask lets one PIN be typed. limits holds the largest size in its low byte and the smallest in its high one.
@@ -205,10 +199,6 @@ const (
 // insert formats a PIN into a prebuilt APDU, at an offset from where the format says it begins (CCID 1.1, 6.1.11). code is the
 // offset of a field that cannot be followed.
 func insert(apdu, d []byte, offset int, digits string) ([]byte, byte) {
-	start := 0
-	if len(apdu) > 3 && int(apdu[2]) == len(apdu)-3 && apdu[1]&0x80 == 0 && len(apdu) > 3+headerInAPDU && int(apdu[3+4]) == len(apdu)-3-headerInAPDU {
-		start = 3 // behind a T=1 prologue
-	}
 	format, block := d[pinFormat], d[pinBlock]
 	position := int(format >> 3 & 0x0F)
 	if format&formatBytes == 0 {
@@ -222,13 +212,13 @@ func insert(apdu, d []byte, offset int, digits string) ([]byte, byte) {
 		return nil, firstParameter + pinFormat
 	}
 	size := int(block & 0x0F)
-	at := start + headerInAPDU + offset + position
+	at := headerInAPDU + offset + position
 	if size == 0 { // as long as the PIN
 		apdu = append(apdu[:min(at, len(apdu))], pin...)
-		if len(apdu) < start+headerInAPDU {
+		if len(apdu) < headerInAPDU {
 			return nil, firstParameter + pinBlock
 		}
-		apdu[start+4] = byte(len(apdu) - start - headerInAPDU)
+		apdu[headerInAPDU-1] = byte(len(apdu) - headerInAPDU)
 		return apdu, 0
 	}
 	if at+size > len(apdu) || len(pin) > size {
@@ -239,7 +229,7 @@ func insert(apdu, d []byte, offset int, digits string) ([]byte, byte) {
 	} else {
 		mergePIN(apdu[at:], pin, len(digits), format&formatType)
 	}
-	return insertLength(apdu, d, start, len(digits))
+	return insertLength(apdu, d, len(digits))
 }
 
 // mergePIN keeps the filler nibble of an odd BCD digit.
@@ -253,7 +243,7 @@ func mergePIN(to, pin []byte, digits int, kind byte) {
 }
 
 // insertLength writes how many digits there are where the format wants it.
-func insertLength(apdu, d []byte, start, n int) ([]byte, byte) {
+func insertLength(apdu, d []byte, n int) ([]byte, byte) {
 	bits := int(d[pinBlock] >> 4)
 	if bits == 0 {
 		return apdu, 0
@@ -262,7 +252,7 @@ func insertLength(apdu, d []byte, start, n int) ([]byte, byte) {
 	if d[pinLength]&lengthBytes != 0 {
 		position *= 8
 	}
-	at := (start+headerInAPDU)*8 + position
+	at := headerInAPDU*8 + position
 	if at+bits > len(apdu)*8 || n >= 1<<min(bits, 8) && bits < 8 {
 		return nil, firstParameter + pinLength
 	}

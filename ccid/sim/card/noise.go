@@ -1,0 +1,76 @@
+package card
+
+// Hit is what happens to characters on their way between a card and its reader.
+type Hit uint8
+
+// The hits.
+const (
+	Clean   Hit = iota
+	Lost        // nothing arrives
+	Cut         // the last character does not arrive
+	Flipped     // one bit of the last character is another
+	Parity      // a character has wrong parity, and keeps it when repeated
+	Doubled     // the last character arrives twice
+)
+
+// Noise is a card with a bad contact. Strike functions are asked for each transmission, counted from 0 since the last reset, and
+// nil ones leave it alone.
+type Noise struct {
+	Card
+	ToCard, FromCard func(n int) Hit
+
+	up, down int
+	in       []byte
+	out      []Burst
+}
+
+// Reset is Card's.
+func (n *Noise) Reset(cold bool, v Voltage) []byte {
+	n.up, n.down = 0, 0
+	return n.Card.Reset(cold, v)
+}
+
+// Send is Card's.
+func (n *Noise) Send(rate byte, in []byte) []Burst {
+	if n.ToCard != nil && len(in) > 0 {
+		hit := n.ToCard(n.up)
+		n.up++
+		n.in = hit.apply(append(n.in[:0], in...))
+		if in = n.in; hit == Lost || hit == Parity {
+			return nil // a card that asks in vain for the character again falls silent
+		}
+	}
+	bursts := n.Card.Send(rate, in)
+	if n.FromCard == nil || len(bursts) == 0 {
+		return bursts
+	}
+	hit := n.FromCard(n.down)
+	n.down++
+	if hit == Clean {
+		return bursts
+	}
+	if hit == Lost {
+		return nil
+	}
+	n.out = append(n.out[:0], bursts...)
+	last := &n.out[len(n.out)-1]
+	last.Bytes = hit.apply(append([]byte(nil), last.Bytes...))
+	last.Parity = last.Parity || hit == Parity
+	return n.out
+}
+
+// apply changes b as far as bytes go.
+func (h Hit) apply(b []byte) []byte {
+	if len(b) == 0 {
+		return b
+	}
+	switch last := len(b) - 1; h {
+	case Cut:
+		return b[:last]
+	case Flipped:
+		b[last] ^= 0x10
+	case Doubled:
+		return append(b, b[last])
+	}
+	return b
+}
