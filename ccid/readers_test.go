@@ -154,9 +154,6 @@ func (m *member) exchange(t *testing.T) {
 
 // exchangeWith runs everything with one protocol. Note says which step the descriptor itself rules out.
 func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (note string, err error) {
-	if f := &m.model.Functions[m.function]; f.Protocol == reader.ICCDA {
-		f.CCID.Features |= reader.AutoVoltage // a card that is its own reader has no voltage to choose, whatever it declares
-	}
 	device := reader.NewDevice(m.model)
 	c := card.T0()
 	if p == ccid.T1 {
