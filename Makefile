@@ -22,6 +22,9 @@ NARROW   := ./ccid/... ./sclib/... ./uefi/image/...
 MACHINES ?= 2
 FUZZTIME ?= 30s
 
+# Printed descriptors of real readers.
+DIR      ?= ../shared/data/readers
+
 GOFILES  := $(shell find . -path ./$(BUILD) -prune -o \( -name '*.go' -o -name '*.s' \) -print) go.mod go.sum
 CABI     := uefi/driver/testdata/cabi
 
@@ -47,7 +50,7 @@ FIRMWARE_FLAGS := -overlay $(OVERLAY) -tags tamago
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help deps deps-test efi run test format vet host i386 machines test-efi size bench fuzz clean FORCE
+.PHONY: help deps deps-test efi run test format vet host i386 machines test-efi size bench readers fuzz clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -143,7 +146,8 @@ size: deps-test efi $(TESTS) ## sizes of the images, and what the driver takes f
 
 # ---- tests ----
 
-test: deps-test format vet host i386 machines test-efi ## everything that is tested
+test: FUZZTIME := 10s
+test: deps-test format vet host i386 fuzz machines test-efi ## everything that is tested
 	@echo "all tests passed"
 
 format:
@@ -179,12 +183,18 @@ bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in f
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/...
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest | grep SCardTransmit
 
-fuzz: ## fuzz each target for FUZZTIME (30s)
+readers: ## exchange with a virtual reader for each descriptor in DIR (../shared/data/readers)
+	@test -d "$(DIR)" || { echo "there is no folder $(DIR): make readers DIR=folder"; exit 1; }
+	@$(GO) test -c -o $(BUILD)/ccid.test ./ccid
+	@cd ccid && { ../$(BUILD)/ccid.test -test.run '^TestReaders$$' -readers $(abspath $(DIR)); echo $$? >../$(BUILD)/readers.status; } | grep -v '^PASS$$'
+	@exit $$(cat $(BUILD)/readers.status)
+
+fuzz: ## fuzz each target for FUZZTIME (30s), two at a time
+	@echo "== fuzzing, $(FUZZTIME) each"
 	@for p in $$($(GO) list $(PACKAGES)); do \
-		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
-		done; \
-	done
+		$(GO) test -list '^Fuzz' $$p | sed -n "s|^Fuzz.*|$$p &|p"; \
+	done | xargs -P 2 -n 2 sh -c '$(GO) test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x -parallel 1 $$0 >$(BUILD)/$$1.log 2>&1 || \
+		{ cat $(BUILD)/$$1.log; exit 255; }'
 
 clean: ## remove build/
 	rm -rf $(BUILD)
