@@ -105,6 +105,29 @@ func TestICCDVersionB(t *testing.T) {
 		= 00 9000`)
 }
 
+func TestICCDVersionBChainsShortAPDUs(t *testing.T) {
+	attach(t, named(t, "iccd-b"), card.T1()).play(`
+		c 21 62 0100 0000 0000
+		=
+		c 21 65 0001 0000 0300 803200
+		=
+		c A1 6F 0000 0000 0501
+		= 10
+		c 21 65 0002 0000 0300 000100
+		=
+		c A1 6F 0000 0000 0501
+		= 00 9000
+		# 256 bytes and the status do not fit into messages of 261 with a header
+		c 21 65 0000 0000 0500 8034010000
+		=
+		c A1 6F 0000 0000 0501
+		= 01 ` + hexCount(251) + `
+		c 21 65 0010 0000 0000
+		=
+		c A1 6F 0000 0000 0501
+		= 02 FBFCFDFEFF 9000`)
+}
+
 func TestICCDVersionBAsksForPatience(t *testing.T) {
 	c := card.New(card.Options{ATR: card.ATRT1, Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
 	h := attach(t, named(t, "iccd-b"), c)

@@ -25,6 +25,10 @@ func (s *slot) transfer(m command) {
 	case TPDU:
 		s.tpdu(m)
 	case ShortAPDU:
+		if s.r.in == 0 { // ICCD version B chains at this level too
+			s.extended(m, level)
+			return
+		}
 		if level != chainWhole {
 			s.r.fail(m, s, badField8)
 			return

@@ -141,6 +141,17 @@ func TestRemovalWhileTheCardWorks(t *testing.T) {
 	p := start(t, s)
 	p.expect(atrT0)
 	p.write("00000007 00000000 00000005 80380003 00") // 300 ms
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		working := s.line.Spent > 0
+		s.mu.Unlock()
+		if working {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the card never began to work")
+		}
+	}
 	go s.Remove()
 	p.expect(removed) // and no answer before it, nor after it:
 	go s.Insert(card.T0())
