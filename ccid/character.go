@@ -3,6 +3,7 @@ package ccid
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"tamaccid/ccid/t1"
@@ -159,9 +160,7 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 // characters sends some characters and returns those that were expected, or fewer: a view into the in buffer.
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
 	n := copy(s.out[headerSize:], send)
-	if expect = min(expect, s.r.maxPayload); s.r.quirk.SplitReads && (expect+headerSize)%64 == 0 {
-		expect--
-	}
+	expect = s.expectable(expect)
 	a, err := s.xfr(ctx, n, 0, uint16(expect), expect, s.tpduWait(n+expect))
 	if err != nil {
 		return nil, err
@@ -172,15 +171,27 @@ func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte,
 	return a.data, nil
 }
 
+// packetEnd is where an answer ends that fills its last packet, at full speed (USB 2.0, 5.8.3).
+const packetEnd = 64
+
+// expectable is how many of n characters can be asked for at once.
+func (s *Slot) expectable(n int) int {
+	n = min(n, s.r.maxPayload)
+	if s.r.iface.Kind != KindBulk {
+		n = min(n, math.MaxUint8) // half of wValue (ICCD 1.0, 7.2)
+	}
+	if s.r.quirk.SplitReads && (n+headerSize)%packetEnd == 0 {
+		n--
+	}
+	return n
+}
+
 // characterT1 sends the block of n bytes that is in the out buffer, and reads one: prologue first, then what LEN says.
 func (s *Slot) characterT1(ctx context.Context, n int, buf []byte, extension uint8) (int, error) {
 	const prologue = 3
 	need, got := prologue, 0
 	for got < need {
-		expect := min(need-got, s.r.maxPayload)
-		if s.r.quirk.SplitReads && (expect+headerSize)%64 == 0 {
-			expect--
-		}
+		expect := s.expectable(need - got)
 		a, err := s.xfr(ctx, n, extension, uint16(expect), expect, s.blockWait(extension))
 		if err != nil {
 			return 0, unreadable(err)

@@ -68,8 +68,9 @@ func newICCD(r *Reader) (*iccd, error) {
 	if r.class.MaxSlotIndex != 0 {
 		return nil, fmt.Errorf("%w: %v with %d slots", ErrDescriptor, r.iface.Kind, int(r.class.MaxSlotIndex)+1)
 	}
-	if r.iface.Kind == KindICCDA { // no header, and no chaining that would make parts of it
-		r.maxPayload = int(min(r.class.MaxMessageLength, maxControl))
+	if r.iface.Kind == KindICCDA || r.iface.Class.Features.Level() != LevelExtendedAPDU {
+		// No header goes with a command: what the device takes is all payload, a whole short APDU. Chained parts stay below it.
+		r.maxPayload = int(r.class.MaxMessageLength)
 	}
 	r.maxPayload = min(r.maxPayload, maxControl)
 	return &iccd{r: r, buf: make([]byte, maxControl)}, nil

@@ -99,6 +99,17 @@ func TestICCDVersionB(t *testing.T) {
 	}
 }
 
+func TestICCDVersionBTakesAWholeShortAPDU(t *testing.T) {
+	command := append(append([]byte{0, 1, 2, 3, 255}, make([]byte, 255)...), 0)
+	f, script := iccdFake(t, 2, FeatureShortAPDU, 261, in(0x81, 1, 0, 0), out(0x63, 0), out(0x62, 1), in(0x6F, append([]byte{0}, atrT0...)...),
+		out(0x65, 0, command...), in(0x6F, 0, 0x90, 0))
+	s := connected(t, f, Options{})
+	var r [258]byte
+	if n, err := s.Transmit(context.Background(), command, r[:]); err != nil || n != 2 || script.at != len(script.steps) {
+		t.Fatal(n, err)
+	}
+}
+
 func TestICCDVersionBBusyWithoutEnd(t *testing.T) {
 	f, _ := iccdFake(t, 2, FeatureShortAPDU, 261)
 	f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
