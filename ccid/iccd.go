@@ -70,7 +70,7 @@ func newICCD(r *Reader) (*iccd, error) {
 	}
 	if r.iface.Kind == KindICCDA || r.iface.Class.Features.Level() != LevelExtendedAPDU {
 		// No header goes with a command: what the device takes is all payload, a whole short APDU. Chained parts stay below it.
-		r.maxPayload = int(r.class.MaxMessageLength)
+		r.maxPayload = int(min(r.class.MaxMessageLength, maxControl))
 	}
 	r.maxPayload = min(r.maxPayload, maxControl)
 	return &iccd{r: r, buf: make([]byte, maxControl)}, nil

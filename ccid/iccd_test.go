@@ -167,3 +167,14 @@ func TestICCDVersionA(t *testing.T) {
 		})
 	}
 }
+
+func TestICCDWithMessagesOf4GB(t *testing.T) {
+	for _, protocol := range []byte{1, 2} {
+		f, _ := iccdFake(t, protocol, FeatureShortAPDU, 0xFFFFFFFF, in(0xA0, 0))
+		f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) { return len(data), nil }
+		s := open(t, f, Options{})
+		if s.r.maxPayload != maxControl {
+			t.Errorf("version %d: %d", protocol, s.r.maxPayload)
+		}
+	}
+}
