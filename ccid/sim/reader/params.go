@@ -140,6 +140,10 @@ func (s *slot) parameters(m command) {
 	case ResetParameters:
 		s.set(0, card.DefaultRate, &card.Info{})
 	case SetParameters:
+		if s.r.class().Features&AutoNegotiation != 0 { // the reader's own affair (CCID 1.1, table 5.1-1)
+			s.r.fail(m, s, errUnsupported)
+			return
+		}
 		if code := s.setParameters(m); code != 0 {
 			s.r.fail(m, s, code)
 			return
@@ -155,7 +159,7 @@ func (s *slot) current() []byte {
 	return s.params[:t0Parameters]
 }
 
-// setParameters checks and takes parameters over; its result is bError.
+// setParameters checks and takes parameters over; its result is bError, 0 when they hold.
 func (s *slot) setParameters(m command) byte {
 	protocol, want := m.specific[0], t0Parameters
 	if protocol == 1 {
@@ -163,8 +167,6 @@ func (s *slot) setParameters(m command) byte {
 	}
 	c := s.r.class()
 	switch {
-	case c.Features&AutoNegotiation != 0: // the reader's own affair (CCID 1.1, table 5.1-1)
-		return errUnsupported
 	case protocol > 1, c.Protocols&(1<<protocol) == 0:
 		return badField7
 	case len(m.data) != want:
