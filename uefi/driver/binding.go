@@ -58,6 +58,7 @@ type offered struct {
 	handle uefi.Handle
 	reader *reader
 	path   uefi.DevicePath // of a child handle, nil for slot 0
+	opened bool            // EFI_USB_IO_PROTOCOL is open for the child
 }
 
 func (o *offered) protocols() []uefi.Protocol {
@@ -178,18 +179,21 @@ func (d *Driver) start(a *gate.Args) uefi.Status {
 	if err != nil {
 		return driverStatus(err)
 	}
-	c, err := d.open(h, addr)
+	r, err := d.open(h, addr)
 	if err != nil {
 		d.closeUSB(h)
+	} else {
+		err = d.bind(h, r)
+	}
+	if err != nil {
 		fmt.Printf("smart card reader: %v\n", err)
 		return uefi.DeviceError
 	}
-	d.bound[h] = c
 	return uefi.Success
 }
 
-// open brings a reader up and installs the protocol for each slot.
-func (d *Driver) open(h uefi.Handle, addr uintptr) (*controller, error) {
+// open brings a reader up.
+func (d *Driver) open(h uefi.Handle, addr uintptr) (*ccid.Reader, error) {
 	ctx, cancel := limited(startLimit)
 	defer cancel()
 	t, err := usbio.New(h, addr)
@@ -202,19 +206,21 @@ func (d *Driver) open(h uefi.Handle, addr uintptr) (*controller, error) {
 		return nil, err
 	}
 	d.unit++
+	return r, nil
+}
+
+// bind installs the protocol for each slot, or lets go of the reader. After an
+// error a slot that somebody uses already goes on working until Stop or Unload.
+func (d *Driver) bind(h uefi.Handle, r *ccid.Reader) error {
 	c := &controller{handle: h, reader: r}
+	d.bound[h] = c
 	for i, s := range r.Slots() {
 		if err := d.offer(c, i, s); err != nil {
-			for len(c.slots) > 0 {
-				if err := d.withdraw(c, c.slots[len(c.slots)-1]); err != nil {
-					break // somebody uses it already: it answers EFI_DEVICE_ERROR
-				}
-			}
-			r.Close()
-			return nil, err
+			d.shut(c)
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // tap stands between the class driver and the transport. Only the test build
@@ -243,6 +249,7 @@ func (d *Driver) offer(c *controller, i int, s *ccid.Slot) error {
 		if _, err := d.boot.OpenProtocol(c.handle, &uefi.USBIOGUID, d.image, h, uefi.OpenByChildController); err != nil {
 			return err
 		}
+		o.opened = true
 	}
 	return nil
 }
@@ -252,7 +259,7 @@ func (d *Driver) withdraw(c *controller, o *offered) error {
 	if err := d.boot.UninstallProtocols(o.handle, o.protocols()...); err != nil {
 		return err
 	}
-	if o.path != nil {
+	if o.opened {
 		d.boot.CloseProtocol(c.handle, &uefi.USBIOGUID, d.image, o.handle)
 	}
 	d.readers.retire(o.reader)
