@@ -16,6 +16,10 @@ const (
 	requestGetDataRates        = 0x03
 )
 
+// resyncTries bounds how often the barrier is sent: once with the abort, once after the halts were cleared, and once more for a
+// reader that was busy (policy).
+const resyncTries = 3
+
 // fell takes a slot whose command got no proper answer back in step at once, and gives the error for the caller.
 func (b *bulk) fell(s *Slot, err error) error {
 	if errors.Is(err, usb.ErrGone) {
@@ -46,17 +50,16 @@ func (b *bulk) resync(s *Slot, _ messageType) error {
 	if err != nil {
 		barrier = msgGetSlotStatus
 	}
-	for attempt := range 3 {
-		switch attempt {
-		case 1: // no answer: pipes that are halted on one side only answer nothing
-			b.clearHalts(ctx)
-			barrier = msgGetSlotStatus
-		case 2: // answered, but the reader is still at work
-			if err := pause(ctx, b.r.timing.Abort/4); err != nil {
-				return err
-			}
-		}
+	for attempt := range resyncTries {
 		if attempt > 0 {
+			barrier = msgGetSlotStatus
+			if errors.Is(err, ErrBusy) { // answered, but the reader is still at work
+				if err := pause(ctx, b.r.timing.Abort/2); err != nil {
+					return err
+				}
+			} else { // not answered: pipes that are halted on one side only answer nothing
+				b.clearHalts(ctx)
+			}
 			s.seq++
 			s.expect()
 		}
