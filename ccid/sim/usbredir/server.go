@@ -23,6 +23,9 @@ type Tap interface {
 	Transfer(endpoint uint8, kind usb.TransferType, length int, data []byte, err error)
 }
 
+// maxEvents bounds unplugs and replugs that a peer has not been told of. policy
+const maxEvents = 64
+
 // Server gives one device to whoever connects, one connection at a time.
 type Server struct {
 	Device *reader.Device
@@ -49,12 +52,13 @@ type Server struct {
 //	streams, iso, buffered   | status "invalid"
 //	other                    | the connection ends
 type conn struct {
-	s    *Server
-	d    *reader.Device
-	rw   io.ReadWriteCloser
-	ctx  context.Context
-	long bool   // 64-bit ids
-	caps uint32 // of both
+	s      *Server
+	d      *reader.Device
+	rw     io.ReadWriteCloser
+	ctx    context.Context
+	events chan bool // attached or not, as it changed
+	long   bool      // 64-bit ids
+	caps   uint32    // of both
 
 	mu        sync.Mutex // writes, and what is below
 	out       []byte
@@ -73,7 +77,7 @@ func (s *Server) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	s.watch.Do(func() { s.Device.Watch(s.attachment) })
 	ctx, cancel := context.WithCancel(ctx)
 	c := &conn{
-		s: s, d: s.Device, rw: rw, ctx: ctx, pending: map[uint64]*transfer{},
+		s: s, d: s.Device, rw: rw, ctx: ctx, events: make(chan bool, maxEvents), pending: map[uint64]*transfer{},
 		streams: map[uint8]context.CancelFunc{}, order: map[uint8]chan struct{}{}, unsent: map[uint8][][]byte{},
 	}
 	s.mu.Lock()
@@ -124,26 +128,37 @@ func (s *Server) Listen(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// attachment tells the peer of an unplug or replug. The device is locked, so the packets go out from elsewhere.
+// attachment passes an unplug or replug on to the connection. The device is locked, so nothing is written from here.
 func (s *Server) attachment(attached bool) {
-	go func() {
-		s.mu.Lock()
-		c := s.conn
-		s.mu.Unlock()
-		if c == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		select {
+		case s.conn.events <- attached:
+		default: // a device that flutters faster than its peer listens
+		}
+	}
+}
+
+// follow tells the peer of each unplug and replug, in their order.
+func (c *conn) follow() {
+	for {
+		select {
+		case <-c.ctx.Done():
 			return
+		case attached := <-c.events:
+			c.mu.Lock()
+			switch {
+			case attached && !c.connected:
+				c.connect()
+			case !attached && c.connected:
+				c.connected = false
+				c.endAll()
+				c.write(typeDeviceDisconnect, 0)
+			}
+			c.mu.Unlock()
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		switch {
-		case attached && !c.connected:
-			c.connect()
-		case !attached && c.connected:
-			c.connected = false
-			c.endAll()
-			c.write(typeDeviceDisconnect, 0)
-		}
-	}()
+	}
 }
 
 func (c *conn) run() error {
@@ -176,6 +191,7 @@ func (c *conn) run() error {
 		c.connect()
 	}
 	c.mu.Unlock()
+	c.wg.Go(c.follow)
 	for {
 		h, err := readHeader(c.rw, c.long)
 		if err != nil {

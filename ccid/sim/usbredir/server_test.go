@@ -140,10 +140,14 @@ func TestConversationWithQEMU(t *testing.T) {
 	p.send(typeCancel, 7, "")
 	p.expect(typeBulk, 7, "81 01 0000 00000000 0000")
 	// unplugged and back, on the same connection
-	d.Unplug()
-	p.expect(typeDeviceDisconnect, 0, "")
-	d.Replug()
-	p.attach()
+	for range 3 {
+		d.Unplug()
+		d.Replug()
+	}
+	for range 3 {
+		p.expect(typeDeviceDisconnect, 0, "")
+		p.attach()
+	}
 }
 
 func TestHostilePeers(t *testing.T) {
