@@ -215,6 +215,10 @@ func TestStartTwice(t *testing.T) {
 	if after := fw.state(); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
+	fw.opened = nil // firmware that has lost count
+	if st := d.startOn(u.handle); st != uefi.AlreadyStarted || len(fw.opened) != 0 {
+		t.Errorf("without firmware's help: %v, open: %v", st, fw.opened)
+	}
 	if err := d.use(t, fw, u.handle); err != nil {
 		t.Error(err)
 	}
