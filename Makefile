@@ -10,7 +10,7 @@ MKEFI    := $(BUILD)/bin/mkefi
 
 # The driver is ./uefi/driver/NAME, a sample is ./samples/NAME; either becomes NAME.efi.
 DRIVER   := SmartCardReader
-SAMPLES  := helloworld
+SAMPLES  := helloworld exchange
 
 # All packages. They are named by their folders, so that nothing in build/ is one.
 PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./uefi/...

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tamaccid/sclib"
+)
+
+// errNotPassed says that a step failed. What and how was printed.
+var errNotPassed = errors.New("not all readers passed")
+
+// patience is how long one reader may take (policy): the slowest of them, that moves single bytes, takes half a minute under
+// emulation.
+const patience = 10 * time.Minute
+
+// run tests the readers chosen, one after the other, and says on w how they did. A step that fails is a reader's last.
+func run(ctx context.Context, w io.Writer, sc *sclib.Context, o options) error {
+	names, err := sc.ListReaders(ctx)
+	if err != nil {
+		return err
+	}
+	chosen := o.chosen(names)
+	if len(chosen) == 0 {
+		return sclib.ErrUnknownReader
+	}
+	var passed, failed, empty int
+	for _, name := range chosen {
+		fmt.Fprintf(w, "Reader:   %s\n", printable(name))
+		switch err := test(ctx, w, sc, name, o); {
+		case err == nil:
+			passed++
+		case errors.Is(err, sclib.ErrNoCard):
+			empty++
+			fmt.Fprintln(w, "No card.")
+		default:
+			failed++
+			fmt.Fprintf(w, "Failed: %s\n", printable(err.Error()))
+		}
+		fmt.Fprintln(w)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "%s: %d passed, %d failed, %d without a card\n", plural(len(chosen), "reader"), passed, failed, empty)
+	switch {
+	case failed > 0:
+		return errNotPassed
+	case passed == 0:
+		return sclib.ErrNoCard
+	}
+	return nil
+}
+
+// test runs all steps with the card in one reader.
+func test(ctx context.Context, w io.Writer, sc *sclib.Context, name string, o options) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	card, err := sc.Connect(ctx, name, sclib.ShareExclusive, sclib.ProtocolAny)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if end := card.Disconnect(sclib.LeaveCard); err == nil {
+			err = end
+		}
+	}()
+	status, err := card.Status(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Card:     %v, ATR % X\n", status.Protocol, status.ATR)
+	most, told := maxData(ctx, card)
+	t := &trial{ctx: ctx, card: card, protocol: status.Protocol, most: most, told: told}
+	left := 0
+	for _, s := range steps(o) {
+		before := t.exchanges
+		err := s.run(t)
+		note := fmt.Sprintf("ok, %s", plural(t.exchanges-before, "exchange"))
+		var reason leftOut
+		switch {
+		case errors.As(err, &reason):
+			left++
+			if note = "left out: " + string(reason); t.exchanges > before {
+				note = "ok, " + plural(t.exchanges-before, "exchange") + "; the rest " + note
+			}
+		case err != nil:
+			fmt.Fprintf(w, "  %-46s FAILED\n", s.title)
+			return fmt.Errorf("%s: %w", s.title, err)
+		}
+		fmt.Fprintf(w, "  %-46s %s\n", s.title, note)
+	}
+	fmt.Fprintf(w, "Passed: %s, %d bytes to the card, %d back", plural(t.exchanges, "exchange"), t.sent, t.received)
+	if left > 0 {
+		fmt.Fprintf(w, "; %s left out or cut short", plural(left, "step"))
+	}
+	fmt.Fprintln(w)
+	return nil
+}
+
+// propertyMaxAPDUData is the tag of dwMaxAPDUDataSize among a reader's properties (PC/SC part 10, 2.6.14).
+const propertyMaxAPDUData = 10
+
+// maxData asks the reader how many data bytes an APDU may have: 0 stands for short APDUs. told is false when it does not say.
+func maxData(ctx context.Context, card *sclib.Card) (most int, told bool) {
+	features, err := card.Features(ctx)
+	if err != nil {
+		return 0, false
+	}
+	code, ok := features[sclib.FeatureTLVProperties]
+	if !ok {
+		return 0, false
+	}
+	properties, err := card.Control(ctx, code, nil)
+	if err != nil {
+		return 0, false
+	}
+	for len(properties) >= 2 && len(properties) >= 2+int(properties[1]) { // tag, length, value
+		value := properties[2 : 2+int(properties[1])]
+		if properties[0] == propertyMaxAPDUData && len(value) == 4 {
+			return int(min(binary.LittleEndian.Uint32(value), 1<<16)), true
+		}
+		properties = properties[2+len(value):]
+	}
+	return 0, false
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// printable shows what a reader says without letting it control the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return '.'
+		}
+		return r
+	}, text)
+}
+
+// advice says what went wrong and what to do next.
+func advice(err error) string {
+	const again = " and run this again."
+	switch {
+	case errors.Is(err, sclib.ErrNoReaders):
+		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," + again
+	case errors.Is(err, sclib.ErrUnknownReader):
+		return "No reader has this name.\nRun this without one to see the names."
+	case errors.Is(err, sclib.ErrNoCard):
+		return "There is no card in any reader.\nInsert a test card" + again
+	case errors.Is(err, sclib.ErrNoService):
+		return "There is no smart card service: " + err.Error() + ".\nStart it" + again
+	}
+	return "It failed: " + err.Error() + "."
+}
