@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,7 @@ func TestFieldUseDuringClose(t *testing.T) {
 				defer wg.Done()
 				for {
 					err := use()
+					runtime.Gosched() // nobody is preempted in firmware
 					if errors.Is(err, ErrClosed) || errors.Is(err, ErrGone) {
 						return
 					}
