@@ -104,6 +104,9 @@ func (t *USBTransfer) call(fn uintptr, data []byte, args ...uintptr) Status {
 // Control does the control transfer t.Request within that many milliseconds; 0 means no limit (UEFI 2.11, 17.2.4). Firmware
 // does not say how much was transferred, and common firmware answers DeviceError with USBNoError for a short data stage.
 func (u *USBIO) Control(t *USBTransfer, direction USBDirection, milliseconds uint32, data []byte) (USBResult, Status) {
+	if len(data) == 0 {
+		data = nil // common firmware refuses a buffer for no data
+	}
 	status := t.call(u.table.ControlTransfer, data, u.addr, uintptr(unsafe.Pointer(&t.Request)), uintptr(direction),
 		uintptr(milliseconds), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&t.result)))
 	return t.result, status

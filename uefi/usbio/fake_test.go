@@ -165,7 +165,7 @@ func (f *fake) controlTransfer(a []uintptr) uintptr {
 	r := *abi.At[uefi.USBRequest](a[1])
 	data := unsafe.Slice(abi.At[byte](a[4]), a[5])
 	direction := uefi.USBDirection(a[2])
-	if int(r.Length) != len(data) || (direction == uefi.USBNoData) != (len(data) == 0) ||
+	if int(r.Length) != len(data) || (direction == uefi.USBNoData) != (len(data) == 0) || len(data) == 0 && a[4] != 0 ||
 		len(data) > 0 && (direction == uefi.USBDataIn) != (r.RequestType&0x80 != 0) {
 		f.t.Errorf("request %+v with direction %d and %d bytes", r, direction, len(data))
 	}
