@@ -119,6 +119,9 @@ func TestEveryKindOfReaderPasses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if m.ZLP == reader.OmitZLP && c != "t0" {
+				continue // costs a second for each answer that fills its packets
+			}
 			if only := m.Functions[len(m.Functions)-1].CCID.Protocols; only == reader.T0 && c != "t0" || only == reader.T1 && c == "t0" {
 				continue
 			}
