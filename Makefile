@@ -18,6 +18,10 @@ PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./u
 # Packages whose tests run on i386 too: what has to be right where an int has 32 bits.
 NARROW   := ./ccid/... ./sclib/... ./uefi/image/...
 
+# Packages whose tests run inside firmware too: those that need no host.
+INSIDE   := ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb sim/card sim/ifd sim/reader) ./sclib/... ./uefi/... \
+	$(SAMPLES:%=./samples/%)
+
 # At most this many packages that start machines are tested at a time.
 MACHINES ?= 2
 FUZZTIME ?= 30s
@@ -175,9 +179,9 @@ machines: $(TESTS)
 	@echo "== tests in QEMU"
 	@QEMU_REQUIRED=1 $(GO) test -p $(MACHINES) -timeout 15m $$($(call TESTED,$$m))
 
-test-efi: efi ## run the packages' own tests inside UEFI firmware
+test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 	@echo "== tests inside firmware"
-	@QEMU_REQUIRED=1 $(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY)
+	@$(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY) -skip TestReadmeHasTheQuirkTable $(INSIDE)
 
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/...
