@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ var checks = []struct {
 	{"timers fire in order", timers},
 	{"the wall clock is firmware's", wallClock},
 	{"garbage is collected, memory stays bounded", garbage},
+	{"objects outlive collections while goroutines come and go", survivors},
 	{"stacks grow and shrink", stacks},
 	{"a nil dereference is a panic", nilDereference},
 	{"an index out of range is a panic", outOfRange},
@@ -120,6 +122,47 @@ func garbage() error {
 	}
 	if m := runtime.BareMemory(); m.Now > 32<<20 {
 		return fmt.Errorf("%d bytes in use", m.Now)
+	}
+	return nil
+}
+
+// tree is memory that only a goroutine's stack knows of.
+type tree struct {
+	mark        uint64
+	left, right *tree
+	leaf        []byte
+}
+
+func grow(depth int) *tree {
+	t := &tree{mark: uint64(depth), leaf: make([]byte, 10+13*depth)}
+	if depth > 0 {
+		t.left, t.right = grow(depth-1), grow(depth-1)
+	}
+	return t
+}
+
+func (t *tree) whole(depth int) bool {
+	return t != nil && t.mark == uint64(depth) && len(t.leaf) == 10+13*depth &&
+		(depth == 0 || t.left.whole(depth-1) && t.right.whole(depth-1))
+}
+
+func survivors() error {
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	const rounds, at, depth = 150, 8, 8
+	for range rounds {
+		ok := make(chan bool)
+		for range at {
+			go func() {
+				t := grow(depth)
+				runtime.Gosched()
+				ok <- t.whole(depth)
+			}()
+		}
+		for range at {
+			if !<-ok {
+				return errors.New("they do not")
+			}
+		}
 	}
 	return nil
 }

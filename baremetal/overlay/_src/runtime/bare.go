@@ -79,6 +79,7 @@ var (
 	barespans  [bareSpans]barespan
 	baremem    BareMem
 	baresigs   [65]sigactiont
+	barexmm    [16][16]byte // X0 to X15 as an exception found them
 )
 
 func barewrfs(base uintptr)

@@ -115,6 +115,22 @@ TEXT runtime·bareresume(SB),NOSPLIT|NOFRAME,$0
 	JMP	CX
 full:
 	// An exception interrupted this fiber: every register counts.
+	MOVUPS	runtime·barexmm+0(SB), X0
+	MOVUPS	runtime·barexmm+16(SB), X1
+	MOVUPS	runtime·barexmm+32(SB), X2
+	MOVUPS	runtime·barexmm+48(SB), X3
+	MOVUPS	runtime·barexmm+64(SB), X4
+	MOVUPS	runtime·barexmm+80(SB), X5
+	MOVUPS	runtime·barexmm+96(SB), X6
+	MOVUPS	runtime·barexmm+112(SB), X7
+	MOVUPS	runtime·barexmm+128(SB), X8
+	MOVUPS	runtime·barexmm+144(SB), X9
+	MOVUPS	runtime·barexmm+160(SB), X10
+	MOVUPS	runtime·barexmm+176(SB), X11
+	MOVUPS	runtime·barexmm+192(SB), X12
+	MOVUPS	runtime·barexmm+208(SB), X13
+	MOVUPS	runtime·barexmm+224(SB), X14
+	MOVUPS	runtime·barexmm+240(SB), X15
 	XORL	CX, CX
 	MOVW	SS, CX
 	PUSHQ	CX
@@ -208,6 +224,22 @@ TEXT runtime·baretrap(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	AX, barefiber_sp(R11)
 	MOVQ	CR2, R14
 	CLD
+	MOVUPS	X0, runtime·barexmm+0(SB)
+	MOVUPS	X1, runtime·barexmm+16(SB)
+	MOVUPS	X2, runtime·barexmm+32(SB)
+	MOVUPS	X3, runtime·barexmm+48(SB)
+	MOVUPS	X4, runtime·barexmm+64(SB)
+	MOVUPS	X5, runtime·barexmm+80(SB)
+	MOVUPS	X6, runtime·barexmm+96(SB)
+	MOVUPS	X7, runtime·barexmm+112(SB)
+	MOVUPS	X8, runtime·barexmm+128(SB)
+	MOVUPS	X9, runtime·barexmm+144(SB)
+	MOVUPS	X10, runtime·barexmm+160(SB)
+	MOVUPS	X11, runtime·barexmm+176(SB)
+	MOVUPS	X12, runtime·barexmm+192(SB)
+	MOVUPS	X13, runtime·barexmm+208(SB)
+	MOVUPS	X14, runtime·barexmm+224(SB)
+	MOVUPS	X15, runtime·barexmm+240(SB)
 	CALL	runtime·baregostack<>(SB)
 	MOVQ	R12, 0(SP)
 	MOVQ	R13, 8(SP)
