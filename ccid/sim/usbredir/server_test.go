@@ -145,7 +145,13 @@ func TestConversationWithQEMU(t *testing.T) {
 		d.Replug()
 	}
 	for range 3 {
-		p.expect(typeDeviceDisconnect, 0, "")
+		h, _ := p.receive()
+		for h.kind == typeInterrupt { // the endpoint may speak once more before the news is out
+			h, _ = p.receive()
+		}
+		if h.kind != typeDeviceDisconnect {
+			t.Fatalf("packet %d", h.kind)
+		}
 		p.attach()
 	}
 }
