@@ -84,7 +84,7 @@ var patches = []patch{
 	}},
 
 	// A CPU exception puts up to 64 bytes below the stack pointer of the
-	// goroutine, and a non-maskable interrupt a firmware's handler frame.
+	// goroutine.
 	{"runtime/stack.go", []sub{
 		{"\tstackSystem = goos.IsWindows*4096", "\tstackSystem = 512 + goos.IsWindows*4096", 1},
 	}},
