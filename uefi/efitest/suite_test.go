@@ -146,6 +146,9 @@ func TestDriver(t *testing.T) {
 		if n := number(t, r.Output, `goticker: (\d+) ticks`); n < 100 { // OVMF's own timer has 10 ms
 			t.Errorf("the timer ticked %d times only", n)
 		}
+		if n := number(t, r.Output, `(\d+) hooks`); n < 100 {
+			t.Errorf("the exit hook ran %d times only", n)
+		}
 	})
 	s.Run("10,000 APDUs of a C program beside a timer event of a C driver", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
 		_, err := c.Shell.Load(c.Ctx, "ticker.efi")

@@ -9,6 +9,9 @@ import "time"
 //go:uintptrescapes
 func Call(fn uintptr, args ...uintptr) uintptr { return statusUnsupported }
 
+// Raw answers EFI_UNSUPPORTED on a host.
+func Raw(fn uintptr, args []uintptr) uintptr { return statusUnsupported }
+
 // ImageHandle is 0 on a host.
 func ImageHandle() uintptr { return 0 }
 
@@ -17,6 +20,12 @@ func SystemTable() uintptr { return 0 }
 
 // NewFunc returns 0 on a host: nothing could call the function.
 func NewFunc(name string, busy uintptr, f func(a *Args) uintptr) uintptr { return 0 }
+
+// NewNotify returns 0 on a host.
+func NewNotify(name string, f func()) uintptr { return 0 }
+
+// NewExitHook returns 0 on a host.
+func NewExitHook(name string, f func()) uintptr { return 0 }
 
 // RequestLimit has no effect on a host.
 var RequestLimit = time.Duration(0)

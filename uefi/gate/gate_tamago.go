@@ -103,8 +103,9 @@ func Call(fn uintptr, args ...uintptr) uintptr {
 }
 
 // Raw is Call for the board's hooks, which run in the dispatcher and must not
-// allocate: args are plain numbers or addresses of memory that never moves.
-func Raw(fn uintptr, args *[4]uintptr) uintptr { return raw(fn, &args[0], 4) }
+// allocate: args, at least one and at most MaxArgs, are plain numbers or
+// addresses of memory that never moves, and so is the slice itself.
+func Raw(fn uintptr, args []uintptr) uintptr { return raw(fn, &args[0], uintptr(len(args))) }
 
 // Word reads a table member at an address of firmware's.
 func Word(table, offset uintptr) uintptr {

@@ -34,6 +34,7 @@ type function struct {
 	name  string
 	event bool
 	f     func(a *Args) uintptr
+	hook  func() // runs in the dispatcher, instead of f in a goroutine
 }
 
 var (
@@ -45,6 +46,7 @@ var (
 	status   uintptr // the answer
 	limit    int64   // Nanotime at which the request in progress is given up
 	final    bool    // Exit was called
+	mourned  bool    // the exit hooks ran for a fatal error
 )
 
 func init() {
@@ -65,7 +67,16 @@ func NewFunc(name string, busyStatus uintptr, f func(a *Args) uintptr) uintptr {
 // TPL_CALLBACK. Notifications that come while Go is inside are served, once,
 // when the request in progress has been answered.
 func NewNotify(name string, f func()) uintptr {
-	return register(function{name, true, func(*Args) uintptr { f(); return 0 }}, 0)
+	return register(function{name: name, event: true, f: func(*Args) uintptr { f(); return 0 }}, 0)
+}
+
+// NewExitHook makes f callable as the notification function, at TPL_CALLBACK,
+// of an event for the end of boot services, when memory must neither be taken
+// nor given back (UEFI 2.11, 7.4.6). f runs in the dispatcher, whatever the
+// goroutines were doing: it must not allocate, lock, block or start anything.
+// It runs too, at most once, when a fatal error ends the image.
+func NewExitHook(name string, f func()) uintptr {
+	return register(function{name: name, hook: f}, 0)
 }
 
 func register(fn function, busyStatus uintptr) uintptr {
@@ -136,6 +147,14 @@ func leaveForGood(st uintptr) {
 // or a fatal error.
 func exit(code int32) {
 	dead = 1
+	if !final && !mourned {
+		mourned = true
+		for i := range nfuncs {
+			if f := funcs[i].hook; f != nil {
+				f()
+			}
+		}
+	}
 	switch {
 	case final:
 		runtime.BareRelease()
@@ -158,6 +177,11 @@ func idle(until int64) {
 		answered = false
 		resident = true
 		leave(status)
+		for funcs[reqIndex].hook != nil {
+			reqWord-- // not for the goroutine in Serve
+			funcs[reqIndex].hook()
+			leave(statusSuccess)
+		}
 		return
 	}
 	now := goos.Nanotime()

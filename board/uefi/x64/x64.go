@@ -50,7 +50,7 @@ func boot(offset uintptr) uintptr {
 
 func call(fn, a, b, c, d uintptr) uintptr {
 	args = [4]uintptr{a, b, c, d}
-	return gate.Raw(fn, &args)
+	return gate.Raw(fn, args[:])
 }
 
 func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }

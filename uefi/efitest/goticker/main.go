@@ -1,8 +1,9 @@
 //go:build tamago
 
 // goticker is a resident image with a periodic timer event of one millisecond,
-// whose notification runs Go code that allocates: the neighbour that a driver
-// has to live with. Unloading it prints how often it ran.
+// whose notification runs Go code that allocates, and a second one that runs an
+// exit hook: the neighbour that a driver has to live with. Unloading it prints
+// how often they ran.
 package main
 
 import (
@@ -17,7 +18,18 @@ import (
 var (
 	ticks   int
 	garbage [16][]byte
+
+	hooks     int
+	stall     uintptr
+	stallArgs = [1]uintptr{1} // microseconds
 )
+
+// hook does what a hook may do: it calls firmware, with arguments that lie still.
+func hook() {
+	if gate.Raw(stall, stallArgs[:]) == uintptr(uefi.Success) {
+		hooks++
+	}
+}
 
 func main() {
 	if err := run(); err != nil {
@@ -38,16 +50,29 @@ func run() error {
 		go func() { done <- make([]byte, 10_000) }()
 		garbage[ticks%len(garbage)] = <-done
 	})
-	event, err := boot.CreateEvent(uefi.EventTimer|uefi.EventNotifySignal, uefi.TPLCallback, tick, 0)
-	if err != nil {
-		return err
-	}
-	if err := boot.SetTimer(event, uefi.TimerPeriodic, time.Millisecond); err != nil {
-		return err
+	// Goroutines that sleep are frozen between calls, and no concern of a hook's.
+	go func() {
+		for {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	stall = boot.Table().Stall
+	var events []uefi.Event
+	for _, notify := range []uintptr{tick, gate.NewExitHook("hook", hook)} {
+		event, err := boot.CreateEvent(uefi.EventTimer|uefi.EventNotifySignal, uefi.TPLCallback, notify, 0)
+		if err != nil {
+			return err
+		}
+		if err := boot.SetTimer(event, uefi.TimerPeriodic, time.Millisecond); err != nil {
+			return err
+		}
+		events = append(events, event)
 	}
 	loaded.Unload = gate.NewFunc("Unload", uintptr(uefi.AccessDenied), func(*gate.Args) uintptr {
-		boot.CloseEvent(event)
-		fmt.Printf("goticker: %d ticks\n", ticks)
+		for _, e := range events {
+			boot.CloseEvent(e)
+		}
+		fmt.Printf("goticker: %d ticks, %d hooks\n", ticks, hooks)
 		gate.Exit(uintptr(uefi.Success))
 		return uintptr(uefi.Success)
 	})
