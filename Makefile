@@ -19,7 +19,7 @@ PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./u
 NARROW   := ./ccid/... ./sclib/... ./uefi/image/...
 
 # Packages whose tests run inside firmware too: those that need no host.
-INSIDE   := ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb sim/card sim/ifd sim/reader) ./sclib/... ./uefi/... \
+INSIDE   := ./baremetal/usb/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb sim/card sim/ifd sim/reader) ./sclib/... ./uefi/... \
 	$(SAMPLES:%=./samples/%)
 
 # At most this many packages that start machines are tested at a time.

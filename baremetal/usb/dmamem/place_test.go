@@ -1,0 +1,98 @@
+package dmamem
+
+import "testing"
+
+func TestNeedIsRefusedForWhatNothingCanHave(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		size, align int
+	}{
+		{"no bytes", 0, 16},
+		{"fewer than no bytes", -1, 16},
+		{"more than a buffer may have", maxSize + 1, 16},
+		{"an alignment that is no power of two", 64, 48},
+		{"a negative alignment", 64, -64},
+		{"an alignment beyond all memory", 64, maxSize << 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if n, ok := needOf(c.size, c.align, 0); ok {
+				t.Errorf("%d bytes on %d: %+v", c.size, c.align, n)
+			}
+		})
+	}
+}
+
+// Wherever the allocator puts what it was asked for, the buffer in it lies as usb.Memory says.
+func TestABufferIsAlignedOnTheBusAndCrossesNoBoundary(t *testing.T) {
+	for _, delta := range []uint64{0, 1 << 32, 1<<64 - 1<<33, pageSize, 3 * pageSize, 1<<64 - pageSize, 5*boundary + 7*pageSize} {
+		for _, size := range []int{1, 8, 16, 17, 64, 100, 1024, 2112, 4096, 5000, 33 << 10, boundary, boundary + 1, 300 << 10} {
+			for _, align := range []int{0, 1, 16, 64, 4096, 16 << 10, boundary, 2 * boundary} {
+				n, ok := needOf(size, align, delta)
+				if !ok {
+					t.Fatalf("%d bytes on %d are refused", size, align)
+				}
+				step := uintptr(n.align)
+				for base := (uintptr(0x123456789)/step + 1) * step; base < 0x123456789+40*step; base += step {
+					off := n.offset(base, delta)
+					bus := uint64(base) + uint64(off) + delta
+					if align > 0 && bus%uint64(align) != 0 {
+						t.Fatalf("%d bytes on %d, distance %#x: bus address %#x", size, align, delta, bus)
+					}
+					if uint(off)+uint(size) > n.size {
+						t.Fatalf("%d bytes on %d, distance %#x: end behind what was reserved", size, align, delta)
+					}
+					if size <= boundary && bus/boundary != (bus+uint64(size)-1)/boundary {
+						t.Fatalf("%d bytes on %d at %#x cross a boundary", size, align, bus)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestFitsAsksForWhatTheAllocatorWillTake(t *testing.T) {
+	n := need{size: 0x1000, align: 0x1000}
+	for _, c := range []struct {
+		name string
+		free map[uint]uint
+		want bool
+	}{
+		{"nothing is free", nil, false},
+		{"one block, as it must be", map[uint]uint{0x4000: 0x1000}, true},
+		{"a block one byte short", map[uint]uint{0x4000: 0xfff}, false},
+		{"a block whose aligned part is too short", map[uint]uint{0x4010: 0x1000}, false},
+		{"a block with room for alignment", map[uint]uint{0x4010: 0x1ff0}, true},
+		{"a block smaller than its own alignment", map[uint]uint{0x4010: 0x20}, false},
+		{"pieces that are enough together only", map[uint]uint{0x4000: 0x800, 0x6000: 0x800}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := fits(c.free, n); got != c.want {
+				t.Errorf("fits = %v", got)
+			}
+		})
+	}
+}
+
+func TestAChunkThatIsNotWhatWasAskedForIsRefused(t *testing.T) {
+	good := Chunk{CPU: 0x100000, Bus: 0x100000, Size: chunkSize}
+	if !good.valid(chunkSize) {
+		t.Error("a good chunk is refused")
+	}
+	for name, change := range map[string]func(*Chunk){
+		"too small":                      func(c *Chunk) { c.Size-- },
+		"of negative size":               func(c *Chunk) { c.Size = -1 },
+		"at address 0":                   func(c *Chunk) { c.CPU = 0 },
+		"not on a page":                  func(c *Chunk) { c.CPU += 8 },
+		"not on a page of the bus":       func(c *Chunk) { c.Bus += 8 },
+		"beyond the processor's memory":  func(c *Chunk) { c.CPU = ^uintptr(0) &^ (pageSize - 1) },
+		"beyond the bus's address space": func(c *Chunk) { c.Bus = ^uint64(0) &^ (pageSize - 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := good
+			change(&c)
+			if c.valid(chunkSize) {
+				t.Errorf("%+v is taken", c)
+			}
+		})
+	}
+}
