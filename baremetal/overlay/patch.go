@@ -109,6 +109,11 @@ var patches = []patch{
 var removed = []string{
 	"runtime/rt0_linux_amd64.s",
 	"runtime/netpoll_epoll.go",
+	// Control groups, time zone files and GODEBUG: nothing of it exists here, and
+	// together they would be a tenth of a driver's image.
+	"runtime/cgroup_linux.go",
+	"time/zoneinfo_unix.go",
+	"internal/godebug/godebug.go",
 }
 
 // added maps folders of _src to packages of the Go tree.
@@ -116,6 +121,8 @@ var added = map[string]string{
 	"runtime": "runtime",
 	"goos":    "runtime/goos",
 	"signal":  "os/signal",
+	"time":    "time",
+	"godebug": "internal/godebug",
 }
 
 // complete finds a way into the kernel that no patch knows: an assembly file
