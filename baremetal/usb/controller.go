@@ -133,6 +133,10 @@ type Device interface {
 	Transfer(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error)
 	// ResetEndpoint makes a halted endpoint usable and starts it with DATA0, on the host's side.
 	ResetEndpoint(ctx context.Context, endpoint uint8) error
+	// Cancel ends the transfer that is in flight on the endpoint, if there is one, with context.Canceled, and does not wait for
+	// that. An endpoint number of zero is the default pipe. What a transport does when it is closed: a context for each transfer
+	// would have to be allocated.
+	Cancel(endpoint uint8)
 	// MaxTransfer is the largest buffer that Transfer takes.
 	MaxTransfer() int
 

@@ -22,6 +22,7 @@ const (
 	ConfigurationSize = 9
 	InterfaceSize     = 9
 	EndpointSize      = 7
+	CompanionSize     = 6 // USB 3.2, 9.6.7
 )
 
 // ErrDescriptor says that a descriptor is shorter than its own kind demands, or than its own length byte.
@@ -100,6 +101,9 @@ type Endpoint struct {
 	Type          TransferType
 	MaxPacketSize uint16 // without the bits for additional transactions
 	Interval      uint8
+	// MaxBurst is how many packets more than one may be moved at a time: bMaxBurst of SuperSpeed (USB 3.2, 9.6.7), or the
+	// additional transactions of a high-speed periodic endpoint (USB 2.0, table 9-13, wMaxPacketSize bits 12:11).
+	MaxBurst uint8
 }
 
 // In says whether the endpoint sends to the host.
@@ -118,18 +122,37 @@ func Interfaces(config []byte) ([]Interface, error) {
 		switch {
 		case d[1] == TypeInterface && len(d) >= InterfaceSize:
 			all = append(all, Interface{Number: d[2], AltSetting: d[3], Class: d[5], SubClass: d[6], Protocol: d[7], NameIdx: d[8]})
-		case last < 0 || d[1] == TypeInterface || d[1] == TypeInterfaceAssociation || d[1] == TypeEndpointCompanion:
+		case last < 0 || d[1] == TypeInterface || d[1] == TypeInterfaceAssociation:
 			// before the first interface, too short, or of no use to a class driver
+		case d[1] == TypeEndpointCompanion:
+			// It follows its endpoint (USB 3.2, 9.6.7).
+			if n := len(all[last].Endpoints); n > 0 && len(d) >= CompanionSize {
+				all[last].Endpoints[n-1].MaxBurst = min(d[2], maxBurst)
+			}
 		case d[1] == TypeEndpoint && len(d) >= EndpointSize:
-			all[last].Endpoints = append(all[last].Endpoints, Endpoint{
-				Address: d[2], Type: TransferType(d[3] & 3), MaxPacketSize: le16(d, 4) & 0x7FF, Interval: d[6],
-			})
+			all[last].Endpoints = append(all[last].Endpoints, parseEndpoint(d))
 		default:
 			all[last].Other = append(all[last].Other, d)
 		}
 		return true
 	})
 	return all, err
+}
+
+// maxBurst is the largest bMaxBurst (USB 3.2, table 9-27), maxTransactions the largest number of additional transactions (USB
+// 2.0, table 9-13: 11b is reserved).
+const (
+	maxBurst        = 15
+	maxTransactions = 2
+)
+
+func parseEndpoint(d []byte) Endpoint {
+	size := le16(d, 4)
+	e := Endpoint{Address: d[2], Type: TransferType(d[3] & 3), MaxPacketSize: size & 0x7FF, Interval: d[6]}
+	if e.Type == InterruptTransfer || e.Type == IsochronousTransfer {
+		e.MaxBurst = min(uint8(size>>11&3), maxTransactions)
+	}
+	return e
 }
 
 // FindInterface returns the interface of config with this number and alternate setting.

@@ -74,6 +74,35 @@ func TestInterfaces(t *testing.T) {
 	}
 }
 
+func TestMaxBurst(t *testing.T) {
+	const bulk, interrupt = byte(BulkTransfer), byte(InterruptTransfer)
+	for _, c := range []struct {
+		name string
+		tail []byte
+		want uint8
+	}{
+		{"a bulk endpoint without a companion", []byte{7, 5, 0x81, bulk, 0, 2, 0}, 0},
+		{"a companion behind its endpoint", []byte{7, 5, 0x81, bulk, 0, 4, 0, 6, 48, 9, 0, 0, 0}, 9},
+		{"a companion behind other bytes of the endpoint's", []byte{7, 5, 0x81, bulk, 0, 4, 0, 3, 0x24, 0, 6, 48, 9, 0, 0, 0}, 9},
+		{"a companion that claims more than there is", []byte{7, 5, 0x81, bulk, 0, 4, 0, 6, 48, 255, 0, 0, 0}, 15},
+		{"a companion that is too short", []byte{7, 5, 0x81, bulk, 0, 4, 0, 5, 48, 9, 0, 0}, 0},
+		{"a companion in front of the endpoint", []byte{6, 48, 9, 0, 0, 0, 7, 5, 0x81, bulk, 0, 4, 0}, 0},
+		{"a high-speed interrupt endpoint with three transactions", []byte{7, 5, 0x81, interrupt, 0, 0x14, 1}, 2},
+		{"the reserved number of transactions", []byte{7, 5, 0x81, interrupt, 0, 0x1C, 1}, 2},
+		{"a bulk endpoint, which has no additional transactions", []byte{7, 5, 0x81, bulk, 0, 0x12, 0}, 0},
+	} {
+		config := append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0x0B, 0, 0, 0}, c.tail...)
+		config[2] = byte(len(config))
+		all, err := Interfaces(config)
+		if err != nil || len(all) != 1 || len(all[0].Endpoints) != 1 {
+			t.Fatalf("%s: %+v, %v", c.name, all, err)
+		}
+		if got := all[0].Endpoints[0].MaxBurst; got != c.want {
+			t.Errorf("%s: %d, not %d", c.name, got, c.want)
+		}
+	}
+}
+
 // FuzzInterfaces walks any bytes; what comes out lies within them.
 func FuzzInterfaces(f *testing.F) {
 	f.Add([]byte{9, 2, 27, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 3, 1, 1, 4, 9, 0x21, 1, 1, 0, 1, 0x22, 40, 0})
