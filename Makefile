@@ -39,6 +39,7 @@ EFITESTS := apdus goticker machine
 INDUCED  := induce $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
 TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker $(EFITESTS) $(INDUCED)))
+LINUX    := $(BUILD)/linux
 IMAGES   := $(EFI)/$(DRIVER).efi $(SAMPLES:%=$(EFI)/%.efi)
 
 # What a package that starts machines imports.
@@ -139,6 +140,13 @@ $(TESTEFI)/ticker.efi: $(CABI)/ticker.c $(CABI)/efi.h $(CABI)/ticks.h
 	@mkdir -p $(@D)
 	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,11 -o $@ $<
 
+# A Linux kernel, and the program that it starts there.
+$(LINUX)/vmlinuz.efi:
+	@board/qemu/linux.sh $(LINUX)
+
+$(LINUX)/init: $(wildcard board/qemu/linux/*.go board/qemu/linux/init/*.go)
+	@CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./board/qemu/linux/init
+
 # ---- use ----
 
 run: deps efi ## a machine with our driver, a reader and a card: helloworld asks the card
@@ -175,7 +183,7 @@ i386:
 	@echo "== tests with 32-bit integers"
 	@CGO_ENABLED=0 GOARCH=386 $(GO) test $(NARROW)
 
-machines: $(TESTS)
+machines: $(TESTS) $(LINUX)/vmlinuz.efi $(LINUX)/init
 	@echo "== tests in QEMU"
 	@QEMU_REQUIRED=1 $(GO) test -p $(MACHINES) -timeout 15m $$($(call TESTED,$$m))
 

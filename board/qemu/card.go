@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// A cardServer listens on a unix socket and plays the card on each connection that QEMU makes.
+// A cardServer listens on a unix socket and plays a card, or a redirected device, on each connection that QEMU makes.
 type cardServer struct {
 	path     string
 	listener net.Listener

@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// Controller is a USB host controller model of QEMU.
+// Controller is a USB host controller model of QEMU, and options for it behind a comma if need be.
 type Controller string
 
 // Controllers for which Debian's OVMF has a driver.
 const (
-	XHCI Controller = "qemu-xhci"
-	EHCI Controller = "usb-ehci"
-	UHCI Controller = "piix3-usb-uhci"
+	XHCI    Controller = "qemu-xhci"
+	NECXHCI Controller = "nec-usb-xhci"
+	EHCI    Controller = "usb-ehci"
+	UHCI    Controller = "piix3-usb-uhci"
 )
 
 // Identifiers of the devices that this package creates, for device paths in QMP commands.
@@ -60,6 +61,11 @@ type Config struct {
 	Card Card
 	// Capture, when set, is the file that the reader's USB packets go to (pcap, link type 220).
 	Capture string
+	// Hubs are ports with a hub on each from the start: "1", and "1.2" for a hub on its second port. Their order is that of
+	// the tree. All of them are full speed and have eight ports.
+	Hubs []string
+	// Redirected are devices that are plugged in from the start.
+	Redirected []Redirected
 	// Args are further arguments for QEMU.
 	Args []string
 	// Firmware overrides what FindFirmware finds.
@@ -118,6 +124,7 @@ func (c Config) complete() (Config, error) {
 type files struct {
 	vars    string // private variable store
 	card    string // socket that the card listens on
+	dir     string // of the sockets of redirected devices
 	monitor int
 }
 
@@ -155,6 +162,12 @@ func (c Config) arguments(f files) []string {
 	}
 	if c.Card != nil {
 		args = append(args, "-device", "ccid-card-passthru,id="+CardID+",bus="+ReaderID+".0,chardev="+cardChannel)
+	}
+	for _, port := range c.Hubs {
+		args = append(args, "-device", "usb-hub,id="+HubID(port)+",bus="+USBBus+",port="+port)
+	}
+	for _, r := range c.Redirected {
+		args = append(args, r.arguments(f.dir)...)
 	}
 	if c.DebugLog != "" {
 		args = append(args, "-debugcon", "file:"+c.DebugLog, "-global", "isa-debugcon.iobase=0x402")

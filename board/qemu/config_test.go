@@ -38,7 +38,7 @@ func TestConfigRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestConfigArguments(t *testing.T) {
-	f := files{vars: "/run/vars.fd", card: "/run/card", monitor: 3}
+	f := files{vars: "/run/vars.fd", card: "/run/card", dir: "/run", monitor: 3}
 	tests := []struct {
 		name    string
 		config  Config
@@ -71,6 +71,14 @@ func TestConfigArguments(t *testing.T) {
 			name:   "more memory and arguments of the caller's at the end",
 			config: Config{Memory: 1024, Args: []string{"-device", "usb-kbd"}},
 			want:   []string{"1024", "usb-kbd"},
+		},
+		{
+			name: "redirected devices, one behind two hubs",
+			config: Config{Hubs: []string{"3", "3.1"}, Redirected: []Redirected{
+				{ID: "a", Port: "3.1.2", Serve: noCard}, {ID: "b", Bus: "other.0", Serve: noCard}}},
+			want: []string{"usb-hub,id=hub3,bus=usb.0,port=3", "usb-hub,id=hub3.1,bus=usb.0,port=3.1",
+				"socket,id=link-a,path=/run/a", "usb-redir,id=a,chardev=link-a,bus=usb.0,port=3.1.2",
+				"socket,id=link-b,path=/run/b", "usb-redir,id=b,chardev=link-b,bus=other.0"},
 		},
 		{
 			name:   "the firmware's debug output",

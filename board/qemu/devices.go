@@ -73,32 +73,40 @@ func (m *Machine) InsertCard(ctx context.Context) error {
 	if m.config.Card == nil {
 		return errors.New("qemu: no card is configured")
 	}
-	if err := m.freeChannel(ctx); err != nil {
+	if err := m.connect(ctx, cardChannel, m.card.path); err != nil {
+		return err
+	}
+	return m.DeviceAdd(ctx, "ccid-card-passthru",
+		map[string]any{"id": CardID, "bus": ReaderID + ".0", "chardev": cardChannel})
+}
+
+// connect has QEMU connect to a socket, for a device to come. Channels are named.
+func (m *Machine) connect(ctx context.Context, channel, path string) error {
+	if err := m.freeChannel(ctx, channel); err != nil {
 		return err
 	}
 	err := m.Monitor.Run(ctx, "chardev-add", map[string]any{
-		"id": cardChannel,
+		"id": channel,
 		"backend": map[string]any{
 			"type": "socket",
 			"data": map[string]any{
 				"server": false,
 				"addr": map[string]any{
 					"type": "unix",
-					"data": map[string]any{"path": m.card.path},
+					"data": map[string]any{"path": path},
 				},
 			},
 		},
 	}, nil)
 	if err != nil {
-		return fmt.Errorf("connecting the card: %w", m.explain(err))
+		return fmt.Errorf("connecting %s: %w", channel, m.explain(err))
 	}
-	return m.DeviceAdd(ctx, "ccid-card-passthru",
-		map[string]any{"id": CardID, "bus": ReaderID + ".0", "chardev": cardChannel})
+	return nil
 }
 
-// freeChannel ends the former card's connection. QEMU lets a removed device go a little after it has said so, and
+// freeChannel ends a connection that a former device had. QEMU lets a removed device go a little after it has said so, and
 // keeps the connection until then.
-func (m *Machine) freeChannel(ctx context.Context) error {
+func (m *Machine) freeChannel(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, channelTime)
 	defer cancel()
 	for {
@@ -108,18 +116,18 @@ func (m *Machine) freeChannel(ctx context.Context) error {
 		}
 		used := false
 		for _, channel := range channels {
-			used = used || channel.Label == cardChannel
+			used = used || channel.Label == name
 		}
 		if !used {
 			return nil
 		}
-		err := m.Monitor.Run(ctx, "chardev-remove", map[string]any{"id": cardChannel}, nil)
+		err := m.Monitor.Run(ctx, "chardev-remove", map[string]any{"id": name}, nil)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("a card is in the reader: %w", m.explain(err))
+			return fmt.Errorf("%s is in use: %w", name, m.explain(err))
 		case <-time.After(channelPause):
 		}
 	}

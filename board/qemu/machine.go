@@ -31,8 +31,10 @@ type Machine struct {
 	dir     string // private files
 	card    *cardServer
 	limit   *time.Timer
-	expired atomic.Bool // ended by its time limit
-	close   sync.Once
+	// redirected plays the devices of Config.Redirected and Plug, by their identifiers.
+	redirected map[string]*cardServer
+	expired    atomic.Bool // ended by its time limit
+	close      sync.Once
 }
 
 // Start starts a machine. It runs until Close, until the end of ctx, or until its time limit.
@@ -67,6 +69,7 @@ func (m *Machine) start(ctx context.Context, path string) error {
 	f := files{
 		vars: filepath.Join(m.dir, "vars.fd"),
 		card: filepath.Join(m.dir, "card"),
+		dir:  m.dir,
 		// Inherited files are numbered from 3.
 		monitor: 3,
 	}
@@ -93,6 +96,12 @@ func (m *Machine) start(ctx context.Context, path string) error {
 	defer monitorPeer.Close()
 	if m.config.Card != nil {
 		if m.card, err = listenCard(f.card, m.config.Card); err != nil {
+			monitor.Close()
+			return err
+		}
+	}
+	for i := range m.config.Redirected {
+		if err := m.listen(&m.config.Redirected[i]); err != nil {
 			monitor.Close()
 			return err
 		}
@@ -155,6 +164,9 @@ func (m *Machine) Close() error {
 		}
 		if m.card != nil {
 			m.card.close()
+		}
+		for _, r := range m.redirected {
+			r.close()
 		}
 		os.RemoveAll(m.dir)
 	})

@@ -1,0 +1,101 @@
+//go:build linux && !tamago
+
+package efitest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/linux"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/sim/usbredir"
+)
+
+// kernel is where make puts a Linux kernel, and the program that looks for devices there.
+const (
+	kernel     = "../../build/linux"
+	kernelInit = kernel + "/init"
+)
+
+// ramDisk is its RAM disk's name.
+const ramDisk = "initrd.cpio"
+
+// linuxMemory is what a Linux kernel needs, in MiB (policy).
+const linuxMemory = 512
+
+// withLinux is a volume with these images, the kernel and its RAM disk.
+func withLinux(t *testing.T, images ...string) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(kernel, linux.Kernel)); err != nil && os.Getenv(qemu.RequiredVariable) == "" {
+		t.Skipf("%v (make build/linux/vmlinuz.efi fetches it)", err)
+	}
+	folder := t.TempDir()
+	ram, err := linux.RAMDisk(kernel, kernelInit)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(folder, ramDisk), ram, 0o644))
+	for _, path := range append([]string{filepath.Join(kernel, linux.Kernel)}, in(volume, images)...) {
+		file, err := os.ReadFile(path)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(folder, filepath.Base(path)), file, 0o644))
+	}
+	return folder
+}
+
+func in(folder string, names []string) (paths []string) {
+	for _, name := range names {
+		paths = append(paths, filepath.Join(folder, name))
+	}
+	return paths
+}
+
+// bootLinux starts the kernel from the Shell, and returns what it says of the devices it found: once there was one for each of wanted,
+// "VENDOR:PRODUCT".
+func bootLinux(t *testing.T, c *qemu.Case, wanted ...string) string {
+	t.Helper()
+	// The machine is gone with this command; the case's end sees to the rest.
+	command := c.Background(linux.CommandLine(ramDisk, wanted...))
+	before, end, err := command.Expect(c.Ctx, regexp.MustCompile(`(?m)^init: .*$|Kernel panic.*`))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, c.Machine.Console.Tail())
+	}
+	if end[0] != linux.Done {
+		t.Fatalf("%s\n%s", end[0], before)
+	}
+	must(t, c.Machine.Wait(c.Ctx))
+	return strings.Join(regexp.MustCompile(`(?m)^`+linux.Found+`.*$`).FindAllString(before, -1), "\n")
+}
+
+// virtual is a reader of the catalogue with a card in it, on a port.
+func virtual(t *testing.T, port, kind string, product uint16, cardName string) (qemu.Redirected, *reader.Device) {
+	t.Helper()
+	m, err := reader.Named(kind)
+	must(t, err)
+	id := fmt.Sprintf("%s-%d", kind, product)
+	m.Product, m.Manufacturer, m.ProductName = product, "Virtual", id
+	d := reader.NewDevice(m)
+	if cardName != "" {
+		c, err := card.Named(cardName)
+		must(t, err)
+		d.Reader(0).Insert(0, c)
+	}
+	return qemu.Redirected{ID: id, Port: port, Serve: (&usbredir.Server{Device: d}).Serve}, d
+}
+
+func TestLinuxFindsTheDevicesAfterTheDriver(t *testing.T) {
+	high, _ := virtual(t, "2", "high-speed", 2, "t1")
+	super, _ := virtual(t, "3", "super-speed", 3, "t1")
+	s := qemu.NewSuite(t, qemu.Config{Volume: withLinux(t, driverImage, "helloworld.efi"), Memory: linuxMemory, Reader: true, Card: insert("t0"),
+		Redirected: []qemu.Redirected{high, super}})
+	s.Run("firmware mode", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+		c.Load(driverImage)
+		c.Must("helloworld.efi")
+		t.Log(bootLinux(t, c, "08e6:4433", "1209:0002", "1209:0003"))
+	})
+}
