@@ -113,7 +113,7 @@ func (f *Function) give(c dmamem.Chunk) {
 func (f *Function) Silence(halt func()) {
 	f.regs.alone = true
 	halt()
-	if v, status := f.io.ConfigRead16(&f.last, configCommand); !status.IsError() && v != gone&0xffff {
+	if v, status := f.io.ConfigRead16(&f.last, configCommand); !status.IsError() && uint32(v) != gone&0xffff {
 		f.io.ConfigWrite16(&f.last, configCommand, v&^commandBusMaster)
 	}
 }
