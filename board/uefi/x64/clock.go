@@ -3,77 +3,41 @@
 package x64
 
 import (
-	"math/bits"
 	_ "unsafe" // for go:linkname
 
+	"tamaccid/board/x86"
 	"tamaccid/uefi/gate"
 )
 
 const (
-	cpuidTSC = 0x15 // TSC and core crystal clock ratio
-
 	calibrations     = 3    // policy: a disturbed one is too long, the shortest counts
 	calibrationStall = 5000 // microseconds each
 	nsPerStall       = calibrationStall * 1000
 	nsPerSecond      = 1000000000
 )
 
-var (
-	tsc0 uint64
-	// ticks of the counter in period nanoseconds.
-	ticks  uint64 = 1
-	period uint64 = 1
-)
-
-func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)
+var clock x86.Clock
 
 // initClock finds the rate of the time stamp counter: from the processor when
 // it tells, else against firmware's Stall.
 func initClock() {
-	if highest, _, _, _ := cpuid(0, 0); highest >= cpuidTSC {
-		den, num, crystal, _ := cpuid(cpuidTSC, 0)
-		if den != 0 && num != 0 && crystal != 0 {
-			ticks, period = uint64(crystal)*uint64(num)/uint64(den), nsPerSecond
-		}
-	}
-	if period == 1 {
-		ticks = ^uint64(0)
+	ticks, period := x86.TSCRate(), uint64(nsPerSecond)
+	if ticks == 0 {
+		ticks, period = ^uint64(0), nsPerStall
 		for range calibrations {
 			start := gate.TSC()
 			call(boot(bsStall), calibrationStall, 0, 0, 0)
 			ticks = min(ticks, gate.TSC()-start)
 		}
-		period = nsPerStall
 	}
-	if ticks == 0 {
-		ticks = 1
-	}
-	gate.TicksPerMs = max(1, ticks*1000000/period)
-	// The runtime takes time 0 for no time.
-	tsc0 = gate.TSC() - ticks
+	clock = x86.MakeClock(ticks, period, gate.TSC())
+	gate.TicksPerMs = max(1, clock.Ticks(nsPerSecond/1000))
 }
 
 // nanotime is the time since the image was entered, in nanoseconds.
 //
 //go:linkname nanotime runtime/goos.Nanotime
-func nanotime() int64 {
-	hi, lo := bits.Mul64(gate.TSC()-tsc0, period)
-	if hi >= ticks {
-		return 1<<63 - 1
-	}
-	ns, _ := bits.Div64(hi, lo, ticks)
-	return int64(ns)
-}
-
-// ticksOf is how many ticks d nanoseconds take.
-func ticksOf(d int64) uint64 {
-	hi, lo := bits.Mul64(uint64(d), ticks)
-	if hi >= period {
-		return 0
-	}
-	n, _ := bits.Div64(hi, lo, period)
-	return n
-}
+func nanotime() int64 { return clock.Nanoseconds(gate.TSC()) }
 
 // wallClock asks firmware for the time, in nanoseconds since 1970; 0 when it
 // has none. A clock without a time zone is taken for UTC.

@@ -17,7 +17,7 @@ var ramSize uint = 64 << 20
 var ramStackOffset uint = 0x100
 
 // setWall moves the clock: this runtime has one for time and date.
-func setWall(offset int64) { tsc0 -= ticksOf(offset) }
+func setWall(offset int64) { clock.Shift(offset) }
 
 func noEntropy(none bool) {
 	if none {

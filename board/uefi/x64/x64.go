@@ -8,8 +8,7 @@
 // EFI_SUCCESS, any other code EFI_ABORTED; gate.Exit takes a status.
 //
 // Specifications: UEFI 2.11 (tables: 4.3, memory: 7.2, Stall: 7.5, GetTime: 8.3,
-// console: 12.4, EFI_RNG_PROTOCOL: 37.5); Intel SDM volume 2 (CPUID 15H, RDRAND,
-// RDSEED).
+// console: 12.4, EFI_RNG_PROTOCOL: 37.5).
 package x64
 
 import (
