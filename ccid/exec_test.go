@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/usb"
@@ -131,215 +131,227 @@ func failing(code byte) func(*fake, []byte, []byte) [][]byte {
 // TestOneBadAnswer meets each hurdle once, with readers that know the abort sequence and with readers that stall it, and checks
 // that the next exchange, after a new connection where the card is lost, succeeds.
 func TestOneBadAnswer(t *testing.T) {
-	var running sync.WaitGroup // most of them wait
-	defer running.Wait()
 	for _, aborts := range []bool{true, false} {
 		for _, h := range hurdles {
-			running.Add(1)
-			go t.Run(fmt.Sprintf("%s, abort known %v", h.name, aborts), func(t *testing.T) {
-				defer running.Done()
-				var pending, forever bool
-				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-				f.answer = func(f *fake, m []byte) [][]byte {
-					good := healthy(f, m)
-					if messageType(m[0]) == msgXfrBlock && (pending || forever) {
-						pending = false
-						all := h.do(f, m, good[0])
-						if n := len(all); n > 0 && bytes.Equal(all[n-1], busyForever) {
-							forever = true
-							all = all[:n-1]
+			t.Run(fmt.Sprintf("%s, abort known %v", h.name, aborts), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var pending, forever bool
+					healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+					f.answer = func(f *fake, m []byte) [][]byte {
+						good := healthy(f, m)
+						if messageType(m[0]) == msgXfrBlock && (pending || forever) {
+							pending = false
+							all := h.do(f, m, good[0])
+							if n := len(all); n > 0 && bytes.Equal(all[n-1], busyForever) {
+								forever = true
+								all = all[:n-1]
+							}
+							return all
 						}
-						return all
+						return good
 					}
-					return good
-				}
-				if aborts {
-					f.control = func(*fake, usb.Setup, []byte) (int, error) { return 0, nil }
-				}
-				s := connected(t, f, Options{})
-				ctx := context.Background()
-				var r [258]byte
-				f.mu.Lock()
-				pending = true
-				f.mu.Unlock()
-				started := time.Now()
-				n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:])
-				if !errors.Is(err, h.want) || h.want == nil && err != nil {
-					t.Fatalf("%v, want %v", err, h.want)
-				}
-				if err == nil && !bytes.Equal(r[:n], []byte{0x90, 0}) {
-					t.Fatalf("% X", r[:n])
-				}
-				if d := time.Since(started); d > 20*time.Second {
-					t.Fatalf("took %v", d)
-				}
-				f.mu.Lock()
-				forever = false
-				if used := f.aborts > 0; used != h.need {
-					t.Errorf("abort sequence used %v", used)
-				}
-				f.mu.Unlock()
-				if _, err := s.Connect(ctx, T0, Leave); err != nil {
-					t.Fatalf("connecting again: %v", err)
-				}
-				if n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); err != nil || !bytes.Equal(r[:n], []byte{0x90, 0}) {
-					t.Fatalf("the next exchange: % X, %v", r[:n], err)
-				}
+					if aborts {
+						f.control = func(*fake, usb.Setup, []byte) (int, error) { return 0, nil }
+					}
+					s := connected(t, f, Options{})
+					ctx := context.Background()
+					var r [258]byte
+					f.mu.Lock()
+					pending = true
+					f.mu.Unlock()
+					started := time.Now()
+					n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:])
+					if !errors.Is(err, h.want) || h.want == nil && err != nil {
+						t.Fatalf("%v, want %v", err, h.want)
+					}
+					if err == nil && !bytes.Equal(r[:n], []byte{0x90, 0}) {
+						t.Fatalf("% X", r[:n])
+					}
+					if d := time.Since(started); d > 20*time.Second {
+						t.Fatalf("took %v", d)
+					}
+					f.mu.Lock()
+					forever = false
+					if used := f.aborts > 0; used != h.need {
+						t.Errorf("abort sequence used %v", used)
+					}
+					f.mu.Unlock()
+					if _, err := s.Connect(ctx, T0, Leave); err != nil {
+						t.Fatalf("connecting again: %v", err)
+					}
+					if n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); err != nil || !bytes.Equal(r[:n], []byte{0x90, 0}) {
+						t.Fatalf("the next exchange: % X, %v", r[:n], err)
+					}
+				})
 			})
 		}
 	}
 }
 
 func TestLateAnswerIsNotTheNextOnes(t *testing.T) {
-	var late []byte
-	healthy := ordinary(atrT0, func(_, p []byte) []byte { return []byte{p[3], 0x90, 0} })
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-	f.answer = func(f *fake, m []byte) [][]byte {
-		good := healthy(f, m)
-		if messageType(m[0]) == msgXfrBlock && m[headerSize+3] == 1 {
-			late = good[0]
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		var late []byte
+		healthy := ordinary(atrT0, func(_, p []byte) []byte { return []byte{p[3], 0x90, 0} })
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(f *fake, m []byte) [][]byte {
+			good := healthy(f, m)
+			if messageType(m[0]) == msgXfrBlock && m[headerSize+3] == 1 {
+				late = good[0]
+				return nil
+			}
+			if late != nil && messageType(m[0]) == msgXfrBlock {
+				all := [][]byte{late, good[0]}
+				late = nil
+				return all
+			}
+			return good
 		}
-		if late != nil && messageType(m[0]) == msgXfrBlock {
-			all := [][]byte{late, good[0]}
-			late = nil
-			return all
+		s := connected(t, f, Options{})
+		var r [258]byte
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 1}, r[:]); !errors.Is(err, ErrTimeout) {
+			t.Fatal(err)
 		}
-		return good
-	}
-	s := connected(t, f, Options{})
-	var r [258]byte
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 1}, r[:]); !errors.Is(err, ErrTimeout) {
-		t.Fatal(err)
-	}
-	if n, err := s.Transmit(context.Background(), []byte{0, 0, 0, 2}, r[:]); err != nil || r[0] != 2 {
-		t.Fatalf("% X, %v", r[:n], err)
-	}
+		if n, err := s.Transmit(context.Background(), []byte{0, 0, 0, 2}, r[:]); err != nil || r[0] != 2 {
+			t.Fatalf("% X, %v", r[:n], err)
+		}
+	})
 }
 
 func TestCancellationLeavesTheReaderUsable(t *testing.T) {
-	silent := true
-	healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-	f.answer = func(f *fake, m []byte) [][]byte {
-		if messageType(m[0]) == msgXfrBlock && silent {
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		silent := true
+		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(f *fake, m []byte) [][]byte {
+			if messageType(m[0]) == msgXfrBlock && silent {
+				return nil
+			}
+			return healthy(f, m)
 		}
-		return healthy(f, m)
-	}
-	s := connected(t, f, Options{Timing: &Timing{Abort: 50 * time.Millisecond}})
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		time.Sleep(10 * time.Millisecond)
-		cancel()
-	}()
-	var r [258]byte
-	started := time.Now()
-	if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if d := time.Since(started); d > time.Second {
-		t.Fatalf("cancelled after %v", d)
-	}
-	f.mu.Lock()
-	silent = false
-	f.mu.Unlock()
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, context.Canceled) {
-		t.Fatalf("a context that has ended: %v", err)
-	}
-}
-
-func TestUnplugged(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-	healthy := ordinary(atrT0, nil)
-	f.answer = func(f *fake, m []byte) [][]byte {
-		if messageType(m[0]) == msgXfrBlock {
-			f.gone = true
-			return nil
-		}
-		return healthy(f, m)
-	}
-	s := connected(t, f, Options{})
-	var r [258]byte
-	for range 2 {
-		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrGone) {
+		s := connected(t, f, Options{Timing: &Timing{Abort: 50 * time.Millisecond}})
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			time.Sleep(10 * time.Millisecond)
+			cancel()
+		}()
+		var r [258]byte
+		started := time.Now()
+		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
-	}
-	if _, err := s.State(context.Background()); !errors.Is(err, ErrGone) || s.LastState() != Unknown || !s.Reader().Gone() {
-		t.Fatal(err, s.LastState())
-	}
-	if err := s.Reader().Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrClosed) {
-		t.Fatal(err)
-	}
-}
-
-func TestOutStall(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
-	s := connected(t, f, Options{})
-	var r [258]byte
-	f.outFail = []error{usb.ErrStall}
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
-		t.Fatalf("one stall: %v", err)
-	}
-	if len(f.halts) == 0 || f.halts[len(f.halts)-1] != fakeOut {
-		t.Fatalf("halt not cleared: %x", f.halts)
-	}
-	f.outFail = []error{usb.ErrTransfer}
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrTransport) {
-		t.Fatalf("a broken transfer: %v", err)
-	}
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
-		t.Fatalf("the next exchange: %v", err)
-	}
-}
-
-func TestNoStatusBeforeEachAPDU(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
-	s := connected(t, f, Options{})
-	before := len(f.sent)
-	var r [258]byte
-	for range 5 {
+		if d := time.Since(started); d > time.Second {
+			t.Fatalf("cancelled after %v", d)
+		}
+		f.mu.Lock()
+		silent = false
+		f.mu.Unlock()
 		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if n := len(f.sent) - before; n != 5 {
-		t.Fatalf("%d messages for 5 commands", n)
-	}
+		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, context.Canceled) {
+			t.Fatalf("a context that has ended: %v", err)
+		}
+	})
+}
+
+func TestUnplugged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		healthy := ordinary(atrT0, nil)
+		f.answer = func(f *fake, m []byte) [][]byte {
+			if messageType(m[0]) == msgXfrBlock {
+				f.gone = true
+				return nil
+			}
+			return healthy(f, m)
+		}
+		s := connected(t, f, Options{})
+		var r [258]byte
+		for range 2 {
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrGone) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.State(context.Background()); !errors.Is(err, ErrGone) || s.LastState() != Unknown || !s.Reader().Gone() {
+			t.Fatal(err, s.LastState())
+		}
+		if err := s.Reader().Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrClosed) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOutStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		s := connected(t, f, Options{})
+		var r [258]byte
+		f.outFail = []error{usb.ErrStall}
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
+			t.Fatalf("one stall: %v", err)
+		}
+		if len(f.halts) == 0 || f.halts[len(f.halts)-1] != fakeOut {
+			t.Fatalf("halt not cleared: %x", f.halts)
+		}
+		f.outFail = []error{usb.ErrTransfer}
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrTransport) {
+			t.Fatalf("a broken transfer: %v", err)
+		}
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
+			t.Fatalf("the next exchange: %v", err)
+		}
+	})
+}
+
+func TestNoStatusBeforeEachAPDU(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		s := connected(t, f, Options{})
+		before := len(f.sent)
+		var r [258]byte
+		for range 5 {
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(f.sent) - before; n != 5 {
+			t.Fatalf("%d messages for 5 commands", n)
+		}
+	})
 }
 
 func TestCommandsDoNotStayInTheBuffers(t *testing.T) {
-	secret := []byte{0, 0x20, 0, 0x80, 4, '1', '2', '3', '4'}
-	for _, level := range []Features{FeatureShortAPDU, FeatureTPDU} {
-		f := newFake(class(level|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
-		s := connected(t, f, Options{})
-		var r [258]byte
-		if _, err := s.Transmit(context.Background(), secret, r[:]); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		secret := []byte{0, 0x20, 0, 0x80, 4, '1', '2', '3', '4'}
+		for _, level := range []Features{FeatureShortAPDU, FeatureTPDU} {
+			f := newFake(class(level|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+			s := connected(t, f, Options{})
+			var r [258]byte
+			if _, err := s.Transmit(context.Background(), secret, r[:]); err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(s.out, secret[5:]) || bytes.Contains(s.in, secret[5:]) {
+				t.Errorf("%v: the PIN is still there", level.Level())
+			}
 		}
-		if bytes.Contains(s.out, secret[5:]) || bytes.Contains(s.in, secret[5:]) {
-			t.Errorf("%v: the PIN is still there", level.Level())
-		}
-	}
+	})
 }
 
 func TestBufferTooSmallAtAnyLevel(t *testing.T) {
-	for _, level := range []Features{FeatureShortAPDU, FeatureTPDU, FeatureExtendedAPDU} {
-		f := newFake(class(level|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{1, 2, 3, 0x90, 0} }))
-		s := connected(t, f, Options{})
-		r := []byte{9, 9, 9, 9, 9}
-		var short *ShortBufferError
-		_, err := s.Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3}, r[:3])
-		if !errors.As(err, &short) || short.Need != 5 || !errors.Is(err, ErrShortBuffer) || r[3] != 9 {
-			t.Errorf("%v: %v, % X", level.Level(), err, r)
+	synctest.Test(t, func(t *testing.T) {
+		for _, level := range []Features{FeatureShortAPDU, FeatureTPDU, FeatureExtendedAPDU} {
+			f := newFake(class(level|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{1, 2, 3, 0x90, 0} }))
+			s := connected(t, f, Options{})
+			r := []byte{9, 9, 9, 9, 9}
+			var short *ShortBufferError
+			_, err := s.Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3}, r[:3])
+			if !errors.As(err, &short) || short.Need != 5 || !errors.Is(err, ErrShortBuffer) || r[3] != 9 {
+				t.Errorf("%v: %v, % X", level.Level(), err, r)
+			}
 		}
-	}
+	})
 }

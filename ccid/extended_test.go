@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // TestChaining plays a reader of extended APDUs with messages of 10 + 8 bytes. Lines are "parameter payload" of what is sent, and
@@ -39,123 +40,133 @@ func TestChaining(t *testing.T) {
 		{"empty parts without end", "00010203", "0000 00010203|01 41" + strings.Repeat("|0010 |03 ", maxEmptyParts+1), "", ErrProtocol, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			lines := strings.Split(c.lines, "|")
-			at := 0
-			d := class(FeatureExtendedAPDU | FeatureAutoPPS)
-			d.MaxMessageLength = headerSize + room
-			healthy := ordinary(atrT0, nil)
-			f := newFake(d, func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) != msgXfrBlock {
-					return healthy(f, m)
+			synctest.Test(t, func(t *testing.T) {
+				lines := strings.Split(c.lines, "|")
+				at := 0
+				d := class(FeatureExtendedAPDU | FeatureAutoPPS)
+				d.MaxMessageLength = headerSize + room
+				healthy := ordinary(atrT0, nil)
+				f := newFake(d, func(f *fake, m []byte) [][]byte {
+					if messageType(m[0]) != msgXfrBlock {
+						return healthy(f, m)
+					}
+					if at+1 >= len(lines) {
+						t.Errorf("unexpected % X", m)
+						return nil
+					}
+					got := fmt.Sprintf("%02X%02X %X", m[9], m[8], m[headerSize:])
+					if got != lines[at] {
+						t.Errorf("sent %q, want %q", got, lines[at])
+					}
+					chain, payload, _ := strings.Cut(lines[at+1], " ")
+					at += 2
+					return [][]byte{respond(m, msgDataBlock, 0, 0, unhex(t, chain)[0], unhex(t, payload)...)}
+				})
+				s := connected(t, f, Options{})
+				var r [64]byte
+				n, err := s.Transmit(context.Background(), unhex(t, c.command), r[:])
+				if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Errorf("% X, %v", r[:n], err)
 				}
-				if at+1 >= len(lines) {
-					t.Errorf("unexpected % X", m)
-					return nil
+				if at != len(lines) || s.stale != c.stale {
+					t.Errorf("%d of %d lines, stale %v", at, len(lines), s.stale)
 				}
-				got := fmt.Sprintf("%02X%02X %X", m[9], m[8], m[headerSize:])
-				if got != lines[at] {
-					t.Errorf("sent %q, want %q", got, lines[at])
-				}
-				chain, payload, _ := strings.Cut(lines[at+1], " ")
-				at += 2
-				return [][]byte{respond(m, msgDataBlock, 0, 0, unhex(t, chain)[0], unhex(t, payload)...)}
 			})
-			s := connected(t, f, Options{})
-			var r [64]byte
-			n, err := s.Transmit(context.Background(), unhex(t, c.command), r[:])
-			if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
-				t.Errorf("% X, %v", r[:n], err)
-			}
-			if at != len(lines) || s.stale != c.stale {
-				t.Errorf("%d of %d lines, stale %v", at, len(lines), s.stale)
-			}
 		})
 	}
 }
 
 func TestAnswerThatNeverEnds(t *testing.T) {
-	parts := 0
-	f := newFake(class(FeatureExtendedAPDU|FeatureAutoPPS), nil)
-	healthy := ordinary(atrT0, nil)
-	f.answer = func(f *fake, m []byte) [][]byte {
-		if messageType(m[0]) == msgXfrBlock {
-			parts++
-			return [][]byte{respond(m, msgDataBlock, 0, 0, chainGoesOn, make([]byte, 261)...)}
+	synctest.Test(t, func(t *testing.T) {
+		parts := 0
+		f := newFake(class(FeatureExtendedAPDU|FeatureAutoPPS), nil)
+		healthy := ordinary(atrT0, nil)
+		f.answer = func(f *fake, m []byte) [][]byte {
+			if messageType(m[0]) == msgXfrBlock {
+				parts++
+				return [][]byte{respond(m, msgDataBlock, 0, 0, chainGoesOn, make([]byte, 261)...)}
+			}
+			return healthy(f, m)
 		}
-		return healthy(f, m)
-	}
-	s := connected(t, f, Options{})
-	var r [64]byte
-	if _, err := s.Transmit(context.Background(), []byte{0, 1, 2, 3}, r[:]); !errors.Is(err, ErrProtocol) || parts > 65538/261+2 {
-		t.Fatal(parts, err)
-	}
+		s := connected(t, f, Options{})
+		var r [64]byte
+		if _, err := s.Transmit(context.Background(), []byte{0, 1, 2, 3}, r[:]); !errors.Is(err, ErrProtocol) || parts > 65538/261+2 {
+			t.Fatal(parts, err)
+		}
+	})
 }
 
 func TestTooLongForTheReader(t *testing.T) {
-	d := class(FeatureShortAPDU | FeatureAutoParameters)
-	d.MaxMessageLength = 100
-	f := newFake(d, ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
-	s := connected(t, f, Options{})
-	var r [4]byte
-	for _, n := range []int{90, 91} {
-		command := append([]byte{0, 1, 2, 3, byte(n - 5)}, make([]byte, n-5)...)
-		if _, err := s.Transmit(context.Background(), command, r[:]); (n > 90) != errors.Is(err, ErrTooLong) {
-			t.Errorf("%d bytes: %v", n, err)
+	synctest.Test(t, func(t *testing.T) {
+		d := class(FeatureShortAPDU | FeatureAutoParameters)
+		d.MaxMessageLength = 100
+		f := newFake(d, ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		s := connected(t, f, Options{})
+		var r [4]byte
+		for _, n := range []int{90, 91} {
+			command := append([]byte{0, 1, 2, 3, byte(n - 5)}, make([]byte, n-5)...)
+			if _, err := s.Transmit(context.Background(), command, r[:]); (n > 90) != errors.Is(err, ErrTooLong) {
+				t.Errorf("%d bytes: %v", n, err)
+			}
 		}
-	}
-	for _, n := range []int{0, 3, 65545} {
-		if _, err := s.Transmit(context.Background(), make([]byte, n), r[:]); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%d bytes: %v", n, err)
+		for _, n := range []int{0, 3, 65545} {
+			if _, err := s.Transmit(context.Background(), make([]byte, n), r[:]); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%d bytes: %v", n, err)
+			}
 		}
-	}
+	})
 }
 
 // TestLongMessages reads answers that need several transfers, and those that end where a packet ends.
 func TestLongMessages(t *testing.T) {
-	d := class(FeatureExtendedAPDU | FeatureAutoPPS)
-	d.MaxMessageLength = 65554
-	for _, n := range []int{2, 53, 54, 55, 118, 310, 374, 375, 65524, 65526, 65527, 65538} {
-		answer := bytes.Repeat([]byte{0xA5}, n)
-		f := newFake(d, ordinary(atrT0, func(_, _ []byte) []byte { return answer }))
-		inner := f.answer
-		f.answer = func(f *fake, m []byte) [][]byte {
-			all := inner(f, m)
-			if len(all[0])%64 == 0 {
-				all = append(all, []byte{}) // the zero-length packet, left for the next read
+	synctest.Test(t, func(t *testing.T) {
+		d := class(FeatureExtendedAPDU | FeatureAutoPPS)
+		d.MaxMessageLength = 65554
+		for _, n := range []int{2, 53, 54, 55, 118, 310, 374, 375, 65524, 65526, 65527, 65538} {
+			answer := bytes.Repeat([]byte{0xA5}, n)
+			f := newFake(d, ordinary(atrT0, func(_, _ []byte) []byte { return answer }))
+			inner := f.answer
+			f.answer = func(f *fake, m []byte) [][]byte {
+				all := inner(f, m)
+				if len(all[0])%64 == 0 {
+					all = append(all, []byte{}) // the zero-length packet, left for the next read
+				}
+				return all
 			}
-			return all
-		}
-		s := connected(t, f, Options{})
-		r := make([]byte, 65538)
-		for range 2 {
-			got, err := s.Transmit(context.Background(), []byte{0, 1, 2, 3}, r)
-			if err != nil || !bytes.Equal(r[:got], answer) {
-				t.Fatalf("%d bytes: %d, %v", n, got, err)
+			s := connected(t, f, Options{})
+			r := make([]byte, 65538)
+			for range 2 {
+				got, err := s.Transmit(context.Background(), []byte{0, 1, 2, 3}, r)
+				if err != nil || !bytes.Equal(r[:got], answer) {
+					t.Fatalf("%d bytes: %d, %v", n, got, err)
+				}
 			}
 		}
-	}
+	})
 }
 
 // TestReadsAreWholePackets checks the size of every read.
 func TestReadsAreWholePackets(t *testing.T) {
-	for _, packet := range []byte{8, 64} {
-		d := class(FeatureExtendedAPDU | FeatureAutoPPS)
-		d.MaxMessageLength = 300
-		f := &strictFake{fake: newFake(d, ordinary(atrT0, func(_, _ []byte) []byte { return make([]byte, 290) })), t: t, packet: int(packet)}
-		f.dev.Config = configBytes(0x0B, 0, classBytes(d), bulkEndpoints(packet)...)
-		r, err := Open(context.Background(), f, Options{Timing: quick})
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		for _, packet := range []byte{8, 64} {
+			d := class(FeatureExtendedAPDU | FeatureAutoPPS)
+			d.MaxMessageLength = 300
+			f := &strictFake{fake: newFake(d, ordinary(atrT0, func(_, _ []byte) []byte { return make([]byte, 290) })), t: t, packet: int(packet)}
+			f.dev.Config = configBytes(0x0B, 0, classBytes(d), bulkEndpoints(packet)...)
+			r, err := Open(context.Background(), f, Options{Timing: quick})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := r.Slots()[0]
+			if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
+				t.Fatal(err)
+			}
+			var b [400]byte
+			if n, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, b[:]); n != 290 || err != nil {
+				t.Fatal(n, err)
+			}
 		}
-		s := r.Slots()[0]
-		if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
-			t.Fatal(err)
-		}
-		var b [400]byte
-		if n, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, b[:]); n != 290 || err != nil {
-			t.Fatal(n, err)
-		}
-	}
+	})
 }
 
 func TestCharacterT0(t *testing.T) {
@@ -183,67 +194,73 @@ func TestCharacterT0(t *testing.T) {
 		{"no second status byte", "00B00203 01", "1 00B0020301|90|1 |", "", ErrProtocol},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			lines := strings.Split(c.lines, "|")
-			at := 0
-			healthy := ordinary(atrT0, nil)
-			f := newFake(class(FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) != msgXfrBlock {
-					return healthy(f, m)
+			synctest.Test(t, func(t *testing.T) {
+				lines := strings.Split(c.lines, "|")
+				at := 0
+				healthy := ordinary(atrT0, nil)
+				f := newFake(class(FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
+					if messageType(m[0]) != msgXfrBlock {
+						return healthy(f, m)
+					}
+					if at+1 >= len(lines) {
+						t.Errorf("unexpected % X", m)
+						return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errMute, 0)}
+					}
+					if got := fmt.Sprintf("%d %X", int(m[8])|int(m[9])<<8, m[headerSize:]); got != lines[at] {
+						t.Errorf("sent %q, want %q", got, lines[at])
+					}
+					at += 2
+					return [][]byte{respond(m, msgDataBlock, 0, 0, 0, unhex(t, lines[at-1])...)}
+				})
+				s := connected(t, f, Options{})
+				var r [258]byte
+				n, err := s.Transmit(context.Background(), unhex(t, c.command), r[:])
+				if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Errorf("% X, %v", r[:n], err)
 				}
-				if at+1 >= len(lines) {
-					t.Errorf("unexpected % X", m)
-					return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errMute, 0)}
+				if at != len(lines) {
+					t.Errorf("%d of %d lines", at, len(lines))
 				}
-				if got := fmt.Sprintf("%d %X", int(m[8])|int(m[9])<<8, m[headerSize:]); got != lines[at] {
-					t.Errorf("sent %q, want %q", got, lines[at])
-				}
-				at += 2
-				return [][]byte{respond(m, msgDataBlock, 0, 0, 0, unhex(t, lines[at-1])...)}
 			})
-			s := connected(t, f, Options{})
-			var r [258]byte
-			n, err := s.Transmit(context.Background(), unhex(t, c.command), r[:])
-			if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
-				t.Errorf("% X, %v", r[:n], err)
-			}
-			if at != len(lines) {
-				t.Errorf("%d of %d lines", at, len(lines))
-			}
 		})
 	}
 }
 
 func TestNULLsWithoutEnd(t *testing.T) {
-	healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{procedureNull} })
-	s := connected(t, newFake(class(FeatureAutoParameters), healthy), Options{})
-	var r [4]byte
-	if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrTimeout) {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{procedureNull} })
+		s := connected(t, newFake(class(FeatureAutoParameters), healthy), Options{})
+		var r [4]byte
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrTimeout) {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestSplitReads(t *testing.T) {
-	var asked []int
-	healthy := ordinary(atrT0, nil)
-	f := newFake(class(FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-		if messageType(m[0]) != msgXfrBlock {
-			return healthy(f, m)
+	synctest.Test(t, func(t *testing.T) {
+		var asked []int
+		healthy := ordinary(atrT0, nil)
+		f := newFake(class(FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
+			if messageType(m[0]) != msgXfrBlock {
+				return healthy(f, m)
+			}
+			n := int(m[8]) | int(m[9])<<8
+			asked = append(asked, n)
+			switch {
+			case len(m) > headerSize:
+				return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0xB0)}
+			case len(asked) < 4:
+				return [][]byte{respond(m, msgDataBlock, 0, 0, 0, append(make([]byte, n-1), 0x90)...)}
+			}
+			return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0)}
+		})
+		f.dev.Descriptor = deviceBytes(0x0B97, 0x7762, 0x0111)
+		s := connected(t, f, Options{})
+		var r [258]byte
+		// 53 bytes and the next procedure byte would make a message of 64.
+		if n, err := s.Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 53}, r[:]); err != nil || n != 55 || !slices.Equal(asked, []int{1, 53, 1, 1}) {
+			t.Fatal(n, err, asked)
 		}
-		n := int(m[8]) | int(m[9])<<8
-		asked = append(asked, n)
-		switch {
-		case len(m) > headerSize:
-			return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0xB0)}
-		case len(asked) < 4:
-			return [][]byte{respond(m, msgDataBlock, 0, 0, 0, append(make([]byte, n-1), 0x90)...)}
-		}
-		return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0)}
 	})
-	f.dev.Descriptor = deviceBytes(0x0B97, 0x7762, 0x0111)
-	s := connected(t, f, Options{})
-	var r [258]byte
-	// 53 bytes and the next procedure byte would make a message of 64.
-	if n, err := s.Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 53}, r[:]); err != nil || n != 55 || !slices.Equal(asked, []int{1, 53, 1, 1}) {
-		t.Fatal(n, err, asked)
-	}
 }

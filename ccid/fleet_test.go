@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid"
@@ -119,22 +120,24 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("level %d, card %s", level, name), func(t *testing.T) {
-				c, err := card.Named(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r, err := openSim(t, reader.NewDevice(reader.New(level)), 0, c, ccid.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				s := r.Slots()[0]
-				p, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := exchangeAll(s, all(256), extendedLengths(level, p, name)); err != nil {
-					t.Fatalf("%v: %v", p, err)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					c, err := card.Named(name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r, err := openSim(t, reader.NewDevice(reader.New(level)), 0, c, ccid.Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					s := r.Slots()[0]
+					p, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := exchangeAll(s, all(256), extendedLengths(level, p, name)); err != nil {
+						t.Fatalf("%v: %v", p, err)
+					}
+				})
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/usb"
@@ -42,8 +43,20 @@ func FuzzClassDescriptor(f *testing.F) {
 // hostile is a device whose every answer comes from the fuzzer: a control byte, then the data.
 type hostile struct {
 	*fake
-	input []byte
-	last  []byte // command
+	t         *testing.T
+	input     []byte
+	last      []byte // command
+	transfers int
+}
+
+// mostTransfers is more than all calls of FuzzReader need with any answers (policy).
+const mostTransfers = 1_000_000
+
+// count ends a driver that does not end by itself.
+func (h *hostile) count() {
+	if h.transfers++; h.transfers > mostTransfers {
+		h.t.Fatal("no end of transfers")
+	}
 }
 
 // take returns the next byte, 0 at the end.
@@ -62,18 +75,24 @@ func (h *hostile) fill(buf []byte, n int) int {
 	return n
 }
 
-func (h *hostile) In(ctx context.Context, _ uint8, buf []byte, _ time.Duration) (int, error) {
+func (h *hostile) In(ctx context.Context, _ uint8, buf []byte, timeout time.Duration) (int, error) {
+	h.count()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
 	if len(h.input) == 0 {
+		time.Sleep(timeout)
 		return 0, usb.ErrTimeout
 	}
 	switch c := h.take(); c & 7 {
 	case 0:
 		return h.fill(buf, int(c>>3)), nil
 	case 1:
-		return 0, [...]error{usb.ErrStall, usb.ErrTimeout, usb.ErrBabble, usb.ErrTransfer, usb.ErrGone}[c>>3%5]
+		err := [...]error{usb.ErrStall, usb.ErrTimeout, usb.ErrBabble, usb.ErrTransfer, usb.ErrGone}[c>>3%5]
+		if err == usb.ErrTimeout {
+			time.Sleep(timeout)
+		}
+		return 0, err
 	case 2:
 		return 0, nil
 	default: // a proper header around whatever follows, so that the fuzzer gets further
@@ -91,11 +110,13 @@ func (h *hostile) In(ctx context.Context, _ uint8, buf []byte, _ time.Duration) 
 }
 
 func (h *hostile) Out(_ context.Context, _ uint8, b []byte, _ time.Duration) (int, error) {
+	h.count()
 	h.last = append(h.last[:0], b...)
 	return len(b), nil
 }
 
 func (h *hostile) Control(_ context.Context, _ usb.Setup, data []byte, _ time.Duration) (int, error) {
+	h.count()
 	if len(h.input) == 0 {
 		return 0, usb.ErrStall
 	}
@@ -118,53 +139,47 @@ func FuzzReader(f *testing.F) {
 	f.Add(byte(1), []byte{3, 1, 0, 0, 0, 3, 1, 0, 0, 0, 3, 0, 0, 0, 4, 0x3B, 0x80, 0x01, 0x81})
 	f.Add(byte(0x23), []byte{2, 1, 0, 0, 2, 0x3B, 0})
 	f.Fuzz(func(t *testing.T, shape byte, input []byte) {
-		features := [...]Features{0, FeatureTPDU, FeatureShortAPDU, FeatureExtendedAPDU}[shape&3]
-		if shape&4 != 0 {
-			features |= FeatureAutoParameters
-		}
-		if shape&8 != 0 {
-			features |= FeatureAutoPPS | FeatureAutoIFSD
-		}
-		c := class(features)
-		c.PINSupport = 3
-		h := &hostile{fake: newFake(c, nil), input: input}
-		if kind := shape >> 4 & 3; kind == 1 || kind == 2 {
-			h.dev.Config = configBytes(0x0B, kind, classBytes(c))
-		}
-		tick := time.Microsecond
-		r, err := Open(context.Background(), h, Options{Escape: EscapeAlways, CheckNotifications: tick, Timing: &Timing{
-			Write: tick, Answer: time.Millisecond, Power: time.Millisecond, Abort: tick, Halt: tick, Busy: tick, Poll: tick,
-			PollICCD: tick, Escape: tick, PIN: tick, Long: tick, Limit: 5 * time.Millisecond,
-		}})
-		if err != nil {
-			return
-		}
-		s := r.Slots()[0]
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		var out [40]byte
-		for range 2 {
-			_, _ = s.Connect(ctx, T0|T1, ColdReset)
-			for _, command := range [][]byte{{0, 1, 2, 3}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 2, 8, 9}, {0, 1, 2, 3, 2, 8, 9, 0}, {0, 1, 2, 3, 0, 1, 0}} {
-				n, err := s.Transmit(ctx, command, out[:32])
-				if n < 0 || n > 32 || err == nil && n < 2 || err != nil && n != 0 {
-					t.Fatal(n, err)
-				}
+		synctest.Test(t, func(t *testing.T) {
+			features := [...]Features{0, FeatureTPDU, FeatureShortAPDU, FeatureExtendedAPDU}[shape&3]
+			if shape&4 != 0 {
+				features |= FeatureAutoParameters
 			}
-			_, _ = s.State(ctx)
-			_, _ = s.Control(ctx, ControlGetTLVProperties, nil)
-			_, _ = s.Control(ctx, ControlEscape, []byte{1})
-			_, _ = s.Control(ctx, ControlVerifyPIN, append(make([]byte, 15), 4, 0, 0, 0, 0, 0x20, 0, 0))
-			_, _ = s.GetAttrib(ctx, AttrATRString)
-			_ = s.Disconnect(ctx, Unpower)
-		}
-		if out != [40]byte(append(out[:32:32], make([]byte, 8)...)) {
-			t.Fatal("written past the buffer")
-		}
-		if ctx.Err() != nil {
-			t.Fatal("took two seconds")
-		}
-		_ = r.Close()
+			if shape&8 != 0 {
+				features |= FeatureAutoPPS | FeatureAutoIFSD
+			}
+			c := class(features)
+			c.PINSupport = 3
+			h := &hostile{fake: newFake(c, nil), t: t, input: input}
+			if kind := shape >> 4 & 3; kind == 1 || kind == 2 {
+				h.dev.Config = configBytes(0x0B, kind, classBytes(c))
+			}
+			r, err := Open(context.Background(), h, Options{Escape: EscapeAlways, CheckNotifications: time.Second})
+			if err != nil {
+				return
+			}
+			s := r.Slots()[0]
+			ctx := context.Background()
+			var out [40]byte
+			for range 2 {
+				_, _ = s.Connect(ctx, T0|T1, ColdReset)
+				for _, command := range [][]byte{{0, 1, 2, 3}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 2, 8, 9}, {0, 1, 2, 3, 2, 8, 9, 0}, {0, 1, 2, 3, 0, 1, 0}} {
+					n, err := s.Transmit(ctx, command, out[:32])
+					if n < 0 || n > 32 || err == nil && n < 2 || err != nil && n != 0 {
+						t.Fatal(n, err)
+					}
+				}
+				_, _ = s.State(ctx)
+				_, _ = s.Control(ctx, ControlGetTLVProperties, nil)
+				_, _ = s.Control(ctx, ControlEscape, []byte{1})
+				_, _ = s.Control(ctx, ControlVerifyPIN, append(make([]byte, 15), 4, 0, 0, 0, 0, 0x20, 0, 0))
+				_, _ = s.GetAttrib(ctx, AttrATRString)
+				_ = s.Disconnect(ctx, Unpower)
+			}
+			if out != [40]byte(append(out[:32:32], make([]byte, 8)...)) {
+				t.Fatal("written past the buffer")
+			}
+			_ = r.Close()
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/usb"
@@ -85,47 +86,53 @@ func TestICCDVersionB(t *testing.T) {
 		{"a stall", []step{{false, 0x65, 0, []byte{0, 1, 2, 3}, usb.ErrStall}}, "", ErrMute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, script := iccdFake(t, 2, FeatureShortAPDU, 261, append(append([]step(nil), connect...), c.steps...)...)
-			s := connected(t, f, Options{})
-			var r [258]byte
-			n, err := s.Transmit(context.Background(), []byte{0, 1, 2, 3}, r[:])
-			if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
-				t.Errorf("% X, %v", r[:n], err)
-			}
-			if script.at != len(script.steps) {
-				t.Errorf("%d requests were not made", len(script.steps)-script.at)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f, script := iccdFake(t, 2, FeatureShortAPDU, 261, append(append([]step(nil), connect...), c.steps...)...)
+				s := connected(t, f, Options{})
+				var r [258]byte
+				n, err := s.Transmit(context.Background(), []byte{0, 1, 2, 3}, r[:])
+				if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Errorf("% X, %v", r[:n], err)
+				}
+				if script.at != len(script.steps) {
+					t.Errorf("%d requests were not made", len(script.steps)-script.at)
+				}
+			})
 		})
 	}
 }
 
 func TestICCDVersionBTakesAWholeShortAPDU(t *testing.T) {
-	command := append(append([]byte{0, 1, 2, 3, 255}, make([]byte, 255)...), 0)
-	f, script := iccdFake(t, 2, FeatureShortAPDU, 261, in(0x81, 1, 0, 0), out(0x63, 0), out(0x62, 1), in(0x6F, append([]byte{0}, atrT0...)...),
-		out(0x65, 0, command...), in(0x6F, 0, 0x90, 0))
-	s := connected(t, f, Options{})
-	var r [258]byte
-	if n, err := s.Transmit(context.Background(), command, r[:]); err != nil || n != 2 || script.at != len(script.steps) {
-		t.Fatal(n, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		command := append(append([]byte{0, 1, 2, 3, 255}, make([]byte, 255)...), 0)
+		f, script := iccdFake(t, 2, FeatureShortAPDU, 261, in(0x81, 1, 0, 0), out(0x63, 0), out(0x62, 1), in(0x6F, append([]byte{0}, atrT0...)...),
+			out(0x65, 0, command...), in(0x6F, 0, 0x90, 0))
+		s := connected(t, f, Options{})
+		var r [258]byte
+		if n, err := s.Transmit(context.Background(), command, r[:]); err != nil || n != 2 || script.at != len(script.steps) {
+			t.Fatal(n, err)
+		}
+	})
 }
 
 func TestICCDVersionBBusyWithoutEnd(t *testing.T) {
-	f, _ := iccdFake(t, 2, FeatureShortAPDU, 261)
-	f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
-		switch {
-		case s.Request == requestDataBlock:
-			return copy(data, []byte{0x80, 0, 0}), nil
-		case s.In():
-			return copy(data, []byte{1, 0, 0}), nil
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := iccdFake(t, 2, FeatureShortAPDU, 261)
+		f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
+			switch {
+			case s.Request == requestDataBlock:
+				return copy(data, []byte{0x80, 0, 0}), nil
+			case s.In():
+				return copy(data, []byte{1, 0, 0}), nil
+			}
+			return 0, nil
 		}
-		return 0, nil
-	}
-	s := open(t, f, Options{Timing: &Timing{Power: 20 * time.Millisecond, Answer: 20 * time.Millisecond, Limit: 50 * time.Millisecond, PollICCD: time.Millisecond}})
-	started := time.Now()
-	if _, err := s.PowerOn(context.Background()); !errors.Is(err, ErrTimeout) || time.Since(started) > 5*time.Second {
-		t.Fatal(err, time.Since(started))
-	}
+		s := open(t, f, Options{Timing: &Timing{Power: 20 * time.Millisecond, Answer: 20 * time.Millisecond, Limit: 50 * time.Millisecond, PollICCD: time.Millisecond}})
+		started := time.Now()
+		if _, err := s.PowerOn(context.Background()); !errors.Is(err, ErrTimeout) || time.Since(started) > 5*time.Second {
+			t.Fatal(err, time.Since(started))
+		}
+	})
 }
 
 func TestICCDVersionA(t *testing.T) {
@@ -154,27 +161,31 @@ func TestICCDVersionA(t *testing.T) {
 		{"T=0, a phase that means nothing", 0, []byte{0, 1, 2, 3}, []step{out(0x65, 0, 0, 1, 2, 3, 0), ready}, "", ErrProtocol},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, script := iccdFake(t, 1, c.features, 256, append(append([]step(nil), connect...), c.steps...)...)
-			s := connected(t, f, Options{})
-			var r [258]byte
-			n, err := s.Transmit(context.Background(), c.command, r[:])
-			if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
-				t.Errorf("% X, %v", r[:n], err)
-			}
-			if script.at < len(script.steps) {
-				t.Errorf("%d requests were not made", len(script.steps)-script.at)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f, script := iccdFake(t, 1, c.features, 256, append(append([]step(nil), connect...), c.steps...)...)
+				s := connected(t, f, Options{})
+				var r [258]byte
+				n, err := s.Transmit(context.Background(), c.command, r[:])
+				if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Errorf("% X, %v", r[:n], err)
+				}
+				if script.at < len(script.steps) {
+					t.Errorf("%d requests were not made", len(script.steps)-script.at)
+				}
+			})
 		})
 	}
 }
 
 func TestICCDWithMessagesOf4GB(t *testing.T) {
-	for _, protocol := range []byte{1, 2} {
-		f, _ := iccdFake(t, protocol, FeatureShortAPDU, 0xFFFFFFFF, in(0xA0, 0))
-		f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) { return len(data), nil }
-		s := open(t, f, Options{})
-		if s.r.maxPayload != maxControl {
-			t.Errorf("version %d: %d", protocol, s.r.maxPayload)
+	synctest.Test(t, func(t *testing.T) {
+		for _, protocol := range []byte{1, 2} {
+			f, _ := iccdFake(t, protocol, FeatureShortAPDU, 0xFFFFFFFF, in(0xA0, 0))
+			f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) { return len(data), nil }
+			s := open(t, f, Options{})
+			if s.r.maxPayload != maxControl {
+				t.Errorf("version %d: %d", protocol, s.r.maxPayload)
+			}
 		}
-	}
+	})
 }

@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid"
@@ -172,10 +171,7 @@ var errAnswer = errors.New("wrong answer")
 // error or without one, and once the fault is over a session on the same reader succeeds, unless the reader has gone.
 func TestFaultMatrix(t *testing.T) {
 	const bound = 3 * time.Second
-	var struck, survived atomic.Int32
-	t.Cleanup(func() { t.Logf("%d faults struck, %d were survived without an error", struck.Load(), survived.Load()) })
-	var workers sync.WaitGroup
-	places := make(chan struct{}, readersAtOnce*4)
+	struck, survived := 0, 0
 	for _, k := range kinds {
 		bulk := k.make().Functions[0].Protocol == reader.BulkCCID
 		for _, f := range faults {
@@ -183,24 +179,21 @@ func TestFaultMatrix(t *testing.T) {
 				if f.bulk && !bulk || f.at == reader.AtOut && m.command != reader.XfrBlock {
 					continue // what cannot happen; transfers have no command yet, so that one moment is enough
 				}
-				workers.Add(1)
-				places <- struct{}{}
-				go func() {
-					defer func() { <-places; workers.Done() }()
+				synctest.Test(t, func(t *testing.T) {
 					hit, err := runCell(t, k, f, m.command, m.skip, bound)
 					if hit {
-						struck.Add(1)
+						struck++
 						if err == nil {
-							survived.Add(1)
+							survived++
 						}
 					} else if m.command == reader.XfrBlock && m.skip == 0 && f.at != reader.AtOut {
 						t.Errorf("%s, %s, %s: the fault did not strike", k.name, f.name, m.name)
 					}
-				}()
+				})
 			}
 		}
 	}
-	workers.Wait()
+	t.Logf("%d faults struck, %d were survived without an error", struck, survived)
 }
 
 // runCell runs one cell of the matrix. Hit says whether the fault struck, err is what the session with it ended with.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"tamaccid/ccid/usb"
 )
@@ -210,35 +211,37 @@ func TestNegotiation(t *testing.T) {
 			sent: []string{off, on, "SetParameters 010000 11110045002000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			healthy := ordinary(c.atr, c.xfr)
-			f := newFake(c.class, nil)
-			f.answer = func(f *fake, m []byte) [][]byte {
-				if c.tweak != nil {
-					if b := c.tweak(m); b != nil {
-						return b
+			synctest.Test(t, func(t *testing.T) {
+				healthy := ordinary(c.atr, c.xfr)
+				f := newFake(c.class, nil)
+				f.answer = func(f *fake, m []byte) [][]byte {
+					if c.tweak != nil {
+						if b := c.tweak(m); b != nil {
+							return b
+						}
 					}
+					return healthy(f, m)
 				}
-				return healthy(f, m)
-			}
-			f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
-				if s.Request != requestGetDataRates || c.rates == nil {
-					return 0, usb.ErrStall
+				f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
+					if s.Request != requestGetDataRates || c.rates == nil {
+						return 0, usb.ErrStall
+					}
+					for i, r := range c.rates {
+						data[4*i], data[4*i+1], data[4*i+2] = byte(r), byte(r>>8), byte(r>>16)
+					}
+					return 4 * len(c.rates), nil
 				}
-				for i, r := range c.rates {
-					data[4*i], data[4*i+1], data[4*i+2] = byte(r), byte(r>>8), byte(r>>16)
+				s := open(t, f, Options{})
+				from := len(f.sent)
+				p, err := s.Connect(context.Background(), c.accept, ColdReset)
+				if p != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Errorf("%v, %v; want %v, %v", p, err, c.want, c.err)
 				}
-				return 4 * len(c.rates), nil
-			}
-			s := open(t, f, Options{})
-			from := len(f.sent)
-			p, err := s.Connect(context.Background(), c.accept, ColdReset)
-			if p != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
-				t.Errorf("%v, %v; want %v, %v", p, err, c.want, c.err)
-			}
-			expectSpoken(t, f, from, c.sent...)
-			if s.Protocol() != c.want {
-				t.Errorf("protocol %v", s.Protocol())
-			}
+				expectSpoken(t, f, from, c.sent...)
+				if s.Protocol() != c.want {
+					t.Errorf("protocol %v", s.Protocol())
+				}
+			})
 		})
 	}
 }
@@ -253,54 +256,58 @@ func sealed1(b ...byte) []byte {
 }
 
 func TestConnectAgain(t *testing.T) {
-	f := newFake(class(FeatureTPDU), ordinary(atrFast, func(_, p []byte) []byte { return p }))
-	s := connected(t, f, Options{})
-	ctx := context.Background()
-	from := len(f.sent)
-	if p, err := s.Connect(ctx, T0|T1, Leave); p != T0 || err != nil {
-		t.Fatal(p, err)
-	}
-	expectSpoken(t, f, from, "GetSlotStatus") // no second PPS
-	if _, err := s.Connect(ctx, T1, Leave); !errors.Is(err, ErrNoProtocol) {
-		t.Fatal(err)
-	}
-	from = len(f.sent)
-	if _, err := s.Connect(ctx, T0, WarmReset); err != nil {
-		t.Fatal(err)
-	}
-	expectSpoken(t, f, from, "IccPowerOn", "XfrBlock FF109679", "SetParameters 9600000A00")
-	for _, bad := range []struct {
-		accept Protocol
-		a      Action
-	}{{0, Leave}, {Raw, ColdReset}, {T0, Unpower}, {T0, Eject}, {T0, 77}} {
-		if _, err := s.Connect(ctx, bad.accept, bad.a); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%v, %d: %v", bad.accept, bad.a, err)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureTPDU), ordinary(atrFast, func(_, p []byte) []byte { return p }))
+		s := connected(t, f, Options{})
+		ctx := context.Background()
+		from := len(f.sent)
+		if p, err := s.Connect(ctx, T0|T1, Leave); p != T0 || err != nil {
+			t.Fatal(p, err)
 		}
-	}
+		expectSpoken(t, f, from, "GetSlotStatus") // no second PPS
+		if _, err := s.Connect(ctx, T1, Leave); !errors.Is(err, ErrNoProtocol) {
+			t.Fatal(err)
+		}
+		from = len(f.sent)
+		if _, err := s.Connect(ctx, T0, WarmReset); err != nil {
+			t.Fatal(err)
+		}
+		expectSpoken(t, f, from, "IccPowerOn", "XfrBlock FF109679", "SetParameters 9600000A00")
+		for _, bad := range []struct {
+			accept Protocol
+			a      Action
+		}{{0, Leave}, {Raw, ColdReset}, {T0, Unpower}, {T0, Eject}, {T0, 77}} {
+			if _, err := s.Connect(ctx, bad.accept, bad.a); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%v, %d: %v", bad.accept, bad.a, err)
+			}
+		}
+	})
 }
 
 func TestDisconnect(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
-	s := connected(t, f, Options{})
-	ctx := context.Background()
-	from := len(f.sent)
-	for _, a := range []Action{Leave, Unpower} {
-		if err := s.Disconnect(ctx, a); err != nil {
-			t.Fatal(a, err)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
+		s := connected(t, f, Options{})
+		ctx := context.Background()
+		from := len(f.sent)
+		for _, a := range []Action{Leave, Unpower} {
+			if err := s.Disconnect(ctx, a); err != nil {
+				t.Fatal(a, err)
+			}
 		}
-	}
-	expectSpoken(t, f, from, "IccPowerOff")
-	if s.LastState() != Inactive || s.ATR() != nil || s.Protocol() != Undefined {
-		t.Fatal(s.LastState(), s.ATR(), s.Protocol())
-	}
-	var r [4]byte
-	if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrNotPowered) || errors.Is(err, ErrCardChanged) {
-		t.Fatal(err)
-	}
-	if err := s.Disconnect(ctx, Eject); !errors.Is(err, ErrUnsupported) {
-		t.Fatal(err)
-	}
-	if err := s.Disconnect(ctx, 9); !errors.Is(err, ErrInvalid) {
-		t.Fatal(err)
-	}
+		expectSpoken(t, f, from, "IccPowerOff")
+		if s.LastState() != Inactive || s.ATR() != nil || s.Protocol() != Undefined {
+			t.Fatal(s.LastState(), s.ATR(), s.Protocol())
+		}
+		var r [4]byte
+		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrNotPowered) || errors.Is(err, ErrCardChanged) {
+			t.Fatal(err)
+		}
+		if err := s.Disconnect(ctx, Eject); !errors.Is(err, ErrUnsupported) {
+			t.Fatal(err)
+		}
+		if err := s.Disconnect(ctx, 9); !errors.Is(err, ErrInvalid) {
+			t.Fatal(err)
+		}
+	})
 }

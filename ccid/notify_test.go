@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -34,164 +35,176 @@ func TestDeliver(t *testing.T) {
 		{"more slots than there are", true, append([]byte{0x50}, make([]byte, 64)...), Absent, false, 1, ErrCardChanged},
 	} {
 		t.Run(v.name, func(t *testing.T) {
-			f := newFake(c, ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
-			s := open(t, f, Options{})
-			if v.powered {
-				if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
-					t.Fatal(err)
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(c, ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+				s := open(t, f, Options{})
+				if v.powered {
+					if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					s.Reader().Deliver([]byte{0x50, 0, 0})
 				}
-			} else {
-				s.Reader().Deliver([]byte{0x50, 0, 0})
-			}
-			before := s.Changes()
-			s.Reader().Deliver(v.b)
-			if s.LastState() != v.state || s.Changes()-before != v.changes || (s.ATR() != nil) != v.kept {
-				t.Fatalf("%v, %d changes, % X", s.LastState(), s.Changes()-before, s.ATR())
-			}
-			if v.powered {
-				var r [4]byte
-				_, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:])
-				if !errors.Is(err, v.err) || v.err == nil && err != nil {
-					t.Fatal(err)
+				before := s.Changes()
+				s.Reader().Deliver(v.b)
+				if s.LastState() != v.state || s.Changes()-before != v.changes || (s.ATR() != nil) != v.kept {
+					t.Fatalf("%v, %d changes, % X", s.LastState(), s.Changes()-before, s.ATR())
 				}
-				if _, err := s.Connect(context.Background(), T0, Leave); err != nil {
-					t.Fatalf("connecting again: %v", err)
+				if v.powered {
+					var r [4]byte
+					_, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:])
+					if !errors.Is(err, v.err) || v.err == nil && err != nil {
+						t.Fatal(err)
+					}
+					if _, err := s.Connect(context.Background(), T0, Leave); err != nil {
+						t.Fatalf("connecting again: %v", err)
+					}
 				}
-			}
+			})
 		})
 	}
 }
 
 func TestNotificationsKeepTheStateFresh(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
-	s := open(t, f, Options{Notifications: true})
-	ctx := context.Background()
-	for s.Reader().listeners.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	last := s.Changes()
-	f.notes <- []byte{0x50, 0x00}
-	f.notes <- []byte{0x50, 0x03}
-	if _, err := s.WaitChange(ctx, last); err != nil {
-		t.Fatal(err)
-	}
-	for s.LastState() != Inactive {
-		time.Sleep(time.Millisecond)
-	}
-	from := len(f.sent)
-	if state, err := s.State(ctx); state != Inactive || err != nil {
-		t.Fatal(state, err)
-	}
-	expectSpoken(t, f, from) // no traffic
-	if err := s.Reader().Close(); err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
+		s := open(t, f, Options{Notifications: true})
+		ctx := context.Background()
+		for s.Reader().listeners.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		last := s.Changes()
+		f.notes <- []byte{0x50, 0x00}
+		f.notes <- []byte{0x50, 0x03}
+		if _, err := s.WaitChange(ctx, last); err != nil {
+			t.Fatal(err)
+		}
+		for s.LastState() != Inactive {
+			time.Sleep(time.Millisecond)
+		}
+		from := len(f.sent)
+		if state, err := s.State(ctx); state != Inactive || err != nil {
+			t.Fatal(state, err)
+		}
+		expectSpoken(t, f, from) // no traffic
+		if err := s.Reader().Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestWaitChangePolls(t *testing.T) {
-	present := false
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-	f.answer = func(_ *fake, m []byte) [][]byte {
-		if present {
-			return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+	synctest.Test(t, func(t *testing.T) {
+		present := false
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(_ *fake, m []byte) [][]byte {
+			if present {
+				return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+			}
+			return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
 		}
-		return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
-	}
-	s := open(t, f, Options{})
-	go func() {
-		time.Sleep(20 * time.Millisecond)
-		f.mu.Lock()
-		present = true
-		f.mu.Unlock()
-	}()
-	n, err := s.WaitChange(context.Background(), s.Changes())
-	if n != 1 || err != nil || s.LastState() != Inactive {
-		t.Fatal(n, err, s.LastState())
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := s.WaitChange(ctx, n); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatal(err)
-	}
-	f.unplug()
-	if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) && s.Changes() == n {
-		t.Fatal(err)
-	}
+		s := open(t, f, Options{})
+		go func() {
+			time.Sleep(20 * time.Millisecond)
+			f.mu.Lock()
+			present = true
+			f.mu.Unlock()
+		}()
+		n, err := s.WaitChange(context.Background(), s.Changes())
+		if n != 1 || err != nil || s.LastState() != Inactive {
+			t.Fatal(n, err, s.LastState())
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		if _, err := s.WaitChange(ctx, n); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		f.unplug()
+		if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) && s.Changes() == n {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestSwapIsNoticedInTheStateOfAnAnswer(t *testing.T) {
-	swapped := false
-	healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-	f.answer = func(f *fake, m []byte) [][]byte {
-		if swapped && messageType(m[0]) == msgXfrBlock {
-			swapped = false
-			return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errMute, 0)}
+	synctest.Test(t, func(t *testing.T) {
+		swapped := false
+		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(f *fake, m []byte) [][]byte {
+			if swapped && messageType(m[0]) == msgXfrBlock {
+				swapped = false
+				return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errMute, 0)}
+			}
+			return healthy(f, m)
 		}
-		return healthy(f, m)
-	}
-	s := connected(t, f, Options{})
-	swapped = true
-	var r [4]byte
-	for i, want := range []error{ErrMute, ErrCardChanged} {
-		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, want) {
-			t.Fatalf("exchange %d: %v, want %v", i, err, want)
+		s := connected(t, f, Options{})
+		swapped = true
+		var r [4]byte
+		for i, want := range []error{ErrMute, ErrCardChanged} {
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, want) {
+				t.Fatalf("exchange %d: %v, want %v", i, err, want)
+			}
 		}
-	}
-	if s.Changes() != 1 || s.ATR() != nil {
-		t.Fatal(s.Changes(), s.ATR())
-	}
+		if s.Changes() != 1 || s.ATR() != nil {
+			t.Fatal(s.Changes(), s.ATR())
+		}
+	})
 }
 
 func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
-	healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), healthy)
-	f.notes <- []byte{0x50, 0x03} // from the insertion: read before the card is powered, and so not held against it
-	s := connected(t, f, Options{CheckNotifications: time.Millisecond})
-	ctx := context.Background()
-	if p, err := s.Connect(ctx, T0, Leave); p != T0 || err != nil || len(s.ATR()) == 0 {
-		t.Fatal(p, err)
-	}
-	f.notes <- []byte{0x50, 0x03}
-	if _, err := s.State(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var r [4]byte
-	if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrCardChanged) {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), healthy)
+		f.notes <- []byte{0x50, 0x03} // from the insertion: read before the card is powered, and so not held against it
+		s := connected(t, f, Options{CheckNotifications: time.Millisecond})
+		ctx := context.Background()
+		if p, err := s.Connect(ctx, T0, Leave); p != T0 || err != nil || len(s.ATR()) == 0 {
+			t.Fatal(p, err)
+		}
+		f.notes <- []byte{0x50, 0x03}
+		if _, err := s.State(ctx); err != nil {
+			t.Fatal(err)
+		}
+		var r [4]byte
+		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrCardChanged) {
+			t.Fatal(err)
+		}
+	})
 }
 
 // A reader announces the card that was in it all the time, late; or another card was put in. Where cards are powered by the host
 // only, the next answer tells which.
 func TestAnAnnouncementThatComesLate(t *testing.T) {
-	for _, swapped := range []bool{false, true} {
-		other := false
-		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-		f.answer = func(f *fake, m []byte) [][]byte {
-			if other && messageType(m[0]) == msgGetSlotStatus {
-				return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+	synctest.Test(t, func(t *testing.T) {
+		for _, swapped := range []bool{false, true} {
+			other := false
+			healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+			f.answer = func(f *fake, m []byte) [][]byte {
+				if other && messageType(m[0]) == msgGetSlotStatus {
+					return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+				}
+				return healthy(f, m)
 			}
-			return healthy(f, m)
+			s := connected(t, f, Options{Notifications: true})
+			other = swapped
+			before := s.Changes()
+			s.Reader().Deliver([]byte{0x50, 0x03})
+			if s.Changes() == before {
+				t.Error("nobody is told")
+			}
+			want, wantErr := Active, error(nil)
+			if swapped {
+				want, wantErr = Inactive, ErrCardChanged
+			}
+			if state, err := s.State(context.Background()); state != want || err != nil {
+				t.Errorf("swapped %v: %v, %v", swapped, state, err)
+			}
+			var r [4]byte
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
+				t.Errorf("swapped %v: %v", swapped, err)
+			}
 		}
-		s := connected(t, f, Options{Notifications: true})
-		other = swapped
-		before := s.Changes()
-		s.Reader().Deliver([]byte{0x50, 0x03})
-		if s.Changes() == before {
-			t.Error("nobody is told")
-		}
-		want, wantErr := Active, error(nil)
-		if swapped {
-			want, wantErr = Inactive, ErrCardChanged
-		}
-		if state, err := s.State(context.Background()); state != want || err != nil {
-			t.Errorf("swapped %v: %v, %v", swapped, state, err)
-		}
-		var r [4]byte
-		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
-			t.Errorf("swapped %v: %v", swapped, err)
-		}
-	}
+	})
 }

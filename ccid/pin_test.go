@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -108,71 +109,74 @@ func TestSecurePIN(t *testing.T) {
 			sent: []string{"Secure 011E82040000040804030203090400 0102 000000" + strings.ReplaceAll(modifyAPDU, " ", "")}, want: "9000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if strings.Contains(c.name, "GemPC Pinpad") {
-				t.Parallel() // waits a second after opening
-			}
-			secure, atr := c.secure, c.atr
-			if secure == nil {
-				secure = good
-			}
-			if atr == nil {
-				atr = atrT0
-			}
-			s, f := pinPad(t, c.level, c.vendor, c.product, atr, secure)
-			for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
-				code, in := uint32(ControlVerifyPIN), pinStructure(t, verifyFields, verifyAPDU, order)
-				if c.modify {
-					code, in = ControlModifyPIN, pinStructure(t, modifyFields, modifyAPDU, order)
+			synctest.Test(t, func(t *testing.T) {
+				if strings.Contains(c.name, "GemPC Pinpad") {
 				}
-				if c.edit != nil {
-					if in = c.edit(in); order == binary.BigEndian {
-						continue
+				secure, atr := c.secure, c.atr
+				if secure == nil {
+					secure = good
+				}
+				if atr == nil {
+					atr = atrT0
+				}
+				s, f := pinPad(t, c.level, c.vendor, c.product, atr, secure)
+				for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+					code, in := uint32(ControlVerifyPIN), pinStructure(t, verifyFields, verifyAPDU, order)
+					if c.modify {
+						code, in = ControlModifyPIN, pinStructure(t, modifyFields, modifyAPDU, order)
+					}
+					if c.edit != nil {
+						if in = c.edit(in); order == binary.BigEndian {
+							continue
+						}
+					}
+					from := len(f.sent)
+					out, err := s.Control(context.Background(), code, in)
+					if !errors.Is(err, c.err) || c.err == nil && (err != nil || !bytes.Equal(out, unhex(t, c.want))) {
+						t.Errorf("% X, %v", out, err)
+					}
+					var want []string
+					for _, line := range c.sent {
+						kind, payload, _ := strings.Cut(line, " ")
+						want = append(want, kind+" "+strings.ReplaceAll(payload, " ", ""))
+					}
+					if order == binary.BigEndian && len(want) > 0 && strings.HasPrefix(want[0], "Escape 6A") {
+						want = want[1:]
+					}
+					if c.level == FeatureTPDU && order == binary.BigEndian {
+						continue // the block's number has moved on
+					}
+					expectSpoken(t, f, from, want...)
+					if bytes.Contains(s.out, unhex(t, verifyAPDU)) {
+						t.Error("the command is still in the buffer")
 					}
 				}
-				from := len(f.sent)
-				out, err := s.Control(context.Background(), code, in)
-				if !errors.Is(err, c.err) || c.err == nil && (err != nil || !bytes.Equal(out, unhex(t, c.want))) {
-					t.Errorf("% X, %v", out, err)
-				}
-				var want []string
-				for _, line := range c.sent {
-					kind, payload, _ := strings.Cut(line, " ")
-					want = append(want, kind+" "+strings.ReplaceAll(payload, " ", ""))
-				}
-				if order == binary.BigEndian && len(want) > 0 && strings.HasPrefix(want[0], "Escape 6A") {
-					want = want[1:]
-				}
-				if c.level == FeatureTPDU && order == binary.BigEndian {
-					continue // the block's number has moved on
-				}
-				expectSpoken(t, f, from, want...)
-				if bytes.Contains(s.out, unhex(t, verifyAPDU)) {
-					t.Error("the command is still in the buffer")
-				}
-			}
+			})
 		})
 	}
 }
 
 func TestSecurePINNeedsACardAndAPad(t *testing.T) {
-	s, _ := pinPad(t, FeatureShortAPDU, 0, 0, atrT0, nil)
-	ctx := context.Background()
-	if err := s.Disconnect(ctx, Unpower); err != nil {
-		t.Fatal(err)
-	}
-	in := pinStructure(t, verifyFields, verifyAPDU, binary.LittleEndian)
-	if _, err := s.Control(ctx, ControlVerifyPIN, in); !errors.Is(err, ErrNotPowered) {
-		t.Error(err)
-	}
-	s, _ = pinPad(t, FeatureShortAPDU, 0x03F0, 0x1024, atrT0, nil) // leaks PINs
-	if _, err := s.Control(ctx, ControlVerifyPIN, in); !errors.Is(err, ErrUnsupported) {
-		t.Error(err)
-	}
-	if _, err := s.Control(ctx, ControlModifyPIN, in); !errors.Is(err, ErrUnsupported) {
-		t.Error(err)
-	}
-	s, _ = pinPad(t, 0, 0, 0, atrT0, nil)
-	if _, err := s.Control(ctx, ControlVerifyPIN, in); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("character level: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := pinPad(t, FeatureShortAPDU, 0, 0, atrT0, nil)
+		ctx := context.Background()
+		if err := s.Disconnect(ctx, Unpower); err != nil {
+			t.Fatal(err)
+		}
+		in := pinStructure(t, verifyFields, verifyAPDU, binary.LittleEndian)
+		if _, err := s.Control(ctx, ControlVerifyPIN, in); !errors.Is(err, ErrNotPowered) {
+			t.Error(err)
+		}
+		s, _ = pinPad(t, FeatureShortAPDU, 0x03F0, 0x1024, atrT0, nil) // leaks PINs
+		if _, err := s.Control(ctx, ControlVerifyPIN, in); !errors.Is(err, ErrUnsupported) {
+			t.Error(err)
+		}
+		if _, err := s.Control(ctx, ControlModifyPIN, in); !errors.Is(err, ErrUnsupported) {
+			t.Error(err)
+		}
+		s, _ = pinPad(t, 0, 0, 0, atrT0, nil)
+		if _, err := s.Control(ctx, ControlVerifyPIN, in); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("character level: %v", err)
+		}
+	})
 }

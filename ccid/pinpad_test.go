@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid"
@@ -57,34 +58,36 @@ func TestPINPad(t *testing.T) {
 			{"changed", typed("0000", "98765", "98765"), true, []byte{0x90, 0x00}},
 		} {
 			t.Run(fmt.Sprintf("%s, %s", k.name, c.name), func(t *testing.T) {
-				m := reader.New(k.level)
-				m.Functions[0].CCID.PINSupport = reader.PINVerify | reader.PINModify
-				m.Functions[0].PINPad = &reader.PINPad{Entries: c.entries}
-				chip, err := card.Named(k.card)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r, err := openSim(t, reader.NewDevice(m), 0, chip, ccid.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				s := r.Slots()[0]
-				ctx := context.Background()
-				if _, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
-					t.Fatal(err)
-				}
-				code, in := uint32(ccid.ControlVerifyPIN), verifyStructure()
-				if c.modify {
-					code, in = ccid.ControlModifyPIN, modifyStructure()
-				}
-				got, err := s.Control(ctx, code, in)
-				if err != nil || !bytes.Equal(got, c.want) {
-					t.Fatalf("% X, %v; want % X", got, err, c.want)
-				}
-				// The session goes on, whatever the person did.
-				if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {
-					t.Fatal(err)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					m := reader.New(k.level)
+					m.Functions[0].CCID.PINSupport = reader.PINVerify | reader.PINModify
+					m.Functions[0].PINPad = &reader.PINPad{Entries: c.entries}
+					chip, err := card.Named(k.card)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r, err := openSim(t, reader.NewDevice(m), 0, chip, ccid.Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					s := r.Slots()[0]
+					ctx := context.Background()
+					if _, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+						t.Fatal(err)
+					}
+					code, in := uint32(ccid.ControlVerifyPIN), verifyStructure()
+					if c.modify {
+						code, in = ccid.ControlModifyPIN, modifyStructure()
+					}
+					got, err := s.Control(ctx, code, in)
+					if err != nil || !bytes.Equal(got, c.want) {
+						t.Fatalf("% X, %v; want % X", got, err, c.want)
+					}
+					// The session goes on, whatever the person did.
+					if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {
+						t.Fatal(err)
+					}
+				})
 			})
 		}
 	}
@@ -92,25 +95,27 @@ func TestPINPad(t *testing.T) {
 
 // TestPINEntryGivenUp cancels while the person has not typed yet.
 func TestPINEntryGivenUp(t *testing.T) {
-	for _, level := range []reader.Level{reader.TPDU, reader.ShortAPDU} {
-		m := reader.New(level)
-		m.Functions[0].CCID.PINSupport = reader.PINVerify
-		m.Functions[0].PINPad = &reader.PINPad{Entries: []reader.Entry{{Digits: "0000", After: time.Hour}}}
-		r, err := openSim(t, reader.NewDevice(m), 0, card.T1(), ccid.Options{})
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		for _, level := range []reader.Level{reader.TPDU, reader.ShortAPDU} {
+			m := reader.New(level)
+			m.Functions[0].CCID.PINSupport = reader.PINVerify
+			m.Functions[0].PINPad = &reader.PINPad{Entries: []reader.Entry{{Digits: "0000", After: time.Hour}}}
+			r, err := openSim(t, reader.NewDevice(m), 0, card.T1(), ccid.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := r.Slots()[0]
+			if _, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			defer cancel()
+			if _, err := s.Control(ctx, ccid.ControlVerifyPIN, verifyStructure()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {
+				t.Fatalf("level %d: %v", level, err)
+			}
 		}
-		s := r.Slots()[0]
-		if _, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		defer cancel()
-		if _, err := s.Control(ctx, ccid.ControlVerifyPIN, verifyStructure()); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatal(err)
-		}
-		if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {
-			t.Fatalf("level %d: %v", level, err)
-		}
-	}
+	})
 }

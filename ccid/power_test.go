@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 )
 
 func TestVoltages(t *testing.T) {
@@ -44,20 +45,22 @@ func TestVoltages(t *testing.T) {
 			sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			healthy := ordinary(c.atr, nil)
-			f := newFake(c.class, func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) == msgIccPowerOn && m[7] != c.works && (c.works == 0xFF || c.code != 0) {
-					return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, c.code, 0)}
+			synctest.Test(t, func(t *testing.T) {
+				healthy := ordinary(c.atr, nil)
+				f := newFake(c.class, func(f *fake, m []byte) [][]byte {
+					if messageType(m[0]) == msgIccPowerOn && m[7] != c.works && (c.works == 0xFF || c.code != 0) {
+						return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, c.code, 0)}
+					}
+					return healthy(f, m)
+				})
+				s := open(t, f, Options{Voltages: c.order})
+				from := len(f.sent)
+				atr, err := s.PowerOn(context.Background())
+				if !errors.Is(err, c.err) || c.err == nil && (err != nil || !bytes.Equal(atr, c.atr)) {
+					t.Errorf("% X, %v", atr, err)
 				}
-				return healthy(f, m)
+				expectSpoken(t, f, from, c.sent...)
 			})
-			s := open(t, f, Options{Voltages: c.order})
-			from := len(f.sent)
-			atr, err := s.PowerOn(context.Background())
-			if !errors.Is(err, c.err) || c.err == nil && (err != nil || !bytes.Equal(atr, c.atr)) {
-				t.Errorf("% X, %v", atr, err)
-			}
-			expectSpoken(t, f, from, c.sent...)
 		})
 	}
 }
@@ -82,79 +85,85 @@ func TestAnswersToReset(t *testing.T) {
 		{"250 bytes", [][]byte{make([]byte, 250)}, nil, ErrBadATR},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := 0
-			healthy := ordinary(nil, nil)
-			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) == msgIccPowerOn {
-					b := c.answers[min(n, len(c.answers)-1)]
-					n++
-					return [][]byte{respond(m, msgDataBlock, 0, 0, 0, b...)}
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				healthy := ordinary(nil, nil)
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
+					if messageType(m[0]) == msgIccPowerOn {
+						b := c.answers[min(n, len(c.answers)-1)]
+						n++
+						return [][]byte{respond(m, msgDataBlock, 0, 0, 0, b...)}
+					}
+					return healthy(f, m)
+				})
+				s := open(t, f, Options{})
+				got, err := s.PowerOn(context.Background())
+				if !errors.Is(err, c.err) || c.err == nil && err != nil || !bytes.Equal(got, c.want) {
+					t.Fatalf("% X, %v", got, err)
 				}
-				return healthy(f, m)
+				if c.err != nil && s.ATR() != nil {
+					t.Fatalf("keeps % X", s.ATR())
+				}
 			})
-			s := open(t, f, Options{})
-			got, err := s.PowerOn(context.Background())
-			if !errors.Is(err, c.err) || c.err == nil && err != nil || !bytes.Equal(got, c.want) {
-				t.Fatalf("% X, %v", got, err)
-			}
-			if c.err != nil && s.ATR() != nil {
-				t.Fatalf("keeps % X", s.ATR())
-			}
 		})
 	}
 }
 
 func TestEmptySlot(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
-		switch messageType(m[0]) {
-		case msgGetSlotStatus, msgIccPowerOff, msgAbort:
-			return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
+			switch messageType(m[0]) {
+			case msgGetSlotStatus, msgIccPowerOff, msgAbort:
+				return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
+			}
+			return [][]byte{respond(m, messageType(m[0]).reply(), cmdStatusFailed|iccAbsent, errMute, 0)}
+		})
+		s := open(t, f, Options{})
+		ctx := context.Background()
+		if state, err := s.State(ctx); state != Absent || err != nil {
+			t.Fatal(state, err)
 		}
-		return [][]byte{respond(m, messageType(m[0]).reply(), cmdStatusFailed|iccAbsent, errMute, 0)}
+		for _, a := range []Action{Leave, ColdReset, WarmReset} {
+			if _, err := s.Connect(ctx, T0, a); !errors.Is(err, ErrNoCard) {
+				t.Errorf("connect %d: %v", a, err)
+			}
+			if err := s.Disconnect(ctx, a); err != nil {
+				t.Errorf("disconnect %d: %v", a, err)
+			}
+		}
+		if err := s.Disconnect(ctx, Unpower); err != nil {
+			t.Error(err)
+		}
+		var r [4]byte
+		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrNoCard) {
+			t.Error(err)
+		}
+		if _, err := s.GetAttrib(ctx, AttrATRString); !errors.Is(err, ErrNoCard) {
+			t.Error(err)
+		}
 	})
-	s := open(t, f, Options{})
-	ctx := context.Background()
-	if state, err := s.State(ctx); state != Absent || err != nil {
-		t.Fatal(state, err)
-	}
-	for _, a := range []Action{Leave, ColdReset, WarmReset} {
-		if _, err := s.Connect(ctx, T0, a); !errors.Is(err, ErrNoCard) {
-			t.Errorf("connect %d: %v", a, err)
-		}
-		if err := s.Disconnect(ctx, a); err != nil {
-			t.Errorf("disconnect %d: %v", a, err)
-		}
-	}
-	if err := s.Disconnect(ctx, Unpower); err != nil {
-		t.Error(err)
-	}
-	var r [4]byte
-	if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrNoCard) {
-		t.Error(err)
-	}
-	if _, err := s.GetAttrib(ctx, AttrATRString); !errors.Is(err, ErrNoCard) {
-		t.Error(err)
-	}
 }
 
 func TestISOMode(t *testing.T) {
-	switched := false
-	healthy := ordinary(atrT0, nil)
-	f := newFake(class(FeatureTPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-		switch {
-		case messageType(m[0]) == msgEscape && bytes.Equal(m[headerSize:], []byte{0x1F, 0x01}):
-			switched = true
-			return [][]byte{respond(m, msgEscapeReply, iccInactive, 0, 0)}
-		case messageType(m[0]) == msgIccPowerOn && !switched:
-			return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errWrongMode, 0)}
+	synctest.Test(t, func(t *testing.T) {
+		switched := false
+		healthy := ordinary(atrT0, nil)
+		f := newFake(class(FeatureTPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
+			switch {
+			case messageType(m[0]) == msgEscape && bytes.Equal(m[headerSize:], []byte{0x1F, 0x01}):
+				switched = true
+				return [][]byte{respond(m, msgEscapeReply, iccInactive, 0, 0)}
+			case messageType(m[0]) == msgIccPowerOn && !switched:
+				return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errWrongMode, 0)}
+			}
+			return healthy(f, m)
+		})
+		f.dev.Descriptor = deviceBytes(0x08E6, 0x4433, 0x0100)
+		s := open(t, f, Options{})
+		from := len(f.sent)
+		if _, err := s.PowerOn(context.Background()); err != nil {
+			t.Fatal(err)
 		}
-		return healthy(f, m)
+		expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "Escape 1F01", "IccPowerOn")
 	})
-	f.dev.Descriptor = deviceBytes(0x08E6, 0x4433, 0x0100)
-	s := open(t, f, Options{})
-	from := len(f.sent)
-	if _, err := s.PowerOn(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "Escape 1F01", "IccPowerOn")
 }

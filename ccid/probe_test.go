@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/usb"
@@ -112,25 +113,27 @@ func TestHostileClassDescriptors(t *testing.T) {
 		{"the fastest clock", func(b []byte) { copy(b[10:], []byte{0xFF, 0xFF, 0xFF, 0xFF}) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), answer)
-			b := classBytes(class(FeatureShortAPDU | FeatureAutoParameters))
-			c.edit(b)
-			f.dev.Config = configBytes(0x0B, 0, b, bulkEndpoints(64)...)
-			r, err := Open(context.Background(), f, Options{Timing: quick})
-			if !c.opens {
-				if !errors.Is(err, ErrDescriptor) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), answer)
+				b := classBytes(class(FeatureShortAPDU | FeatureAutoParameters))
+				c.edit(b)
+				f.dev.Config = configBytes(0x0B, 0, b, bulkEndpoints(64)...)
+				r, err := Open(context.Background(), f, Options{Timing: quick})
+				if !c.opens {
+					if !errors.Is(err, ErrDescriptor) {
+						t.Fatal(err)
+					}
+					return
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			if _, err := r.Slots()[len(r.Slots())-1].State(ctx); err != nil {
-				t.Fatal(err)
-			}
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				if _, err := r.Slots()[len(r.Slots())-1].State(ctx); err != nil {
+					t.Fatal(err)
+				}
+			})
 		})
 	}
 }

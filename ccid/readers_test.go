@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid"
@@ -25,9 +27,6 @@ var fleetTiming = &ccid.Timing{
 	Write: time.Second, Answer: 2 * time.Second, Power: 2 * time.Second, Abort: 200 * time.Millisecond, Halt: 200 * time.Millisecond,
 	PollICCD: 100 * time.Microsecond,
 }
-
-// readersAtOnce hides the waits of readers that need one after they are opened.
-const readersAtOnce = 8
 
 // member is one interface of one printed device.
 type member struct {
@@ -74,7 +73,7 @@ func TestReaders(t *testing.T) {
 	}
 	work := make(chan *member)
 	var workers sync.WaitGroup
-	for range readersAtOnce {
+	for range runtime.GOMAXPROCS(0) {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
@@ -132,7 +131,8 @@ func (m *member) exchange(t *testing.T) {
 		if ccid.Protocol(i.Class.Protocols)&p == 0 {
 			continue
 		}
-		note, err := m.exchangeWith(t, p, i)
+		var note string
+		synctest.Test(t, func(t *testing.T) { note, err = m.exchangeWith(t, p, i) })
 		if err != nil {
 			m.line, m.failed = fmt.Sprintf("%s, %v: FAILED: %v", name, p, err), true
 			return

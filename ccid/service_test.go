@@ -5,47 +5,52 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/usb"
 )
 
 func TestResetsAndPowerOffByThemselves(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
-	s := open(t, f, Options{})
-	ctx := context.Background()
-	from := len(f.sent)
-	if b, err := s.WarmReset(ctx); err != nil || !bytes.Equal(b, atrT0) { // not powered: cold
-		t.Fatal(b, err)
-	}
-	if _, err := s.WarmReset(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.PowerOff(ctx); err != nil || s.ATR() != nil {
-		t.Fatal(err)
-	}
-	expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "IccPowerOn", "IccPowerOff")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
+		s := open(t, f, Options{})
+		ctx := context.Background()
+		from := len(f.sent)
+		if b, err := s.WarmReset(ctx); err != nil || !bytes.Equal(b, atrT0) { // not powered: cold
+			t.Fatal(b, err)
+		}
+		if _, err := s.WarmReset(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PowerOff(ctx); err != nil || s.ATR() != nil {
+			t.Fatal(err)
+		}
+		expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "IccPowerOn", "IccPowerOff")
+	})
 }
 
 func TestSecoderCommands(t *testing.T) {
-	healthy := ordinary(atrT0, nil)
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-		if messageType(m[0]) == msgEscape {
-			return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, 0x90, 0)}
+	synctest.Test(t, func(t *testing.T) {
+		healthy := ordinary(atrT0, nil)
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
+			if messageType(m[0]) == msgEscape {
+				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, 0x90, 0)}
+			}
+			return healthy(f, m)
+		})
+		f.dev.Descriptor = deviceBytes(0x0D46, 0x4289, 0x0100)
+		s := open(t, f, Options{})
+		ctx := context.Background()
+		if b, err := s.Control(ctx, ControlMCTReaderDirect, []byte{0x20, 0x70, 0, 0}); err != nil || !bytes.Equal(b, []byte{0x90, 0}) {
+			t.Error(b, err)
 		}
-		return healthy(f, m)
+		for _, in := range [][]byte{nil, {0x20, 0x70}, {0x00, 0x70, 0, 0}, {0x20, 0x76, 0, 0}} {
+			if _, err := s.Control(ctx, ControlMCTReaderDirect, in); !errors.Is(err, ErrInvalid) {
+				t.Errorf("% X: %v", in, err)
+			}
+		}
 	})
-	f.dev.Descriptor = deviceBytes(0x0D46, 0x4289, 0x0100)
-	s := open(t, f, Options{})
-	ctx := context.Background()
-	if b, err := s.Control(ctx, ControlMCTReaderDirect, []byte{0x20, 0x70, 0, 0}); err != nil || !bytes.Equal(b, []byte{0x90, 0}) {
-		t.Error(b, err)
-	}
-	for _, in := range [][]byte{nil, {0x20, 0x70}, {0x00, 0x70, 0, 0}, {0x20, 0x76, 0, 0}} {
-		if _, err := s.Control(ctx, ControlMCTReaderDirect, in); !errors.Is(err, ErrInvalid) {
-			t.Errorf("% X: %v", in, err)
-		}
-	}
 }
 
 // restless is a device whose interrupt endpoint fails in every way before it tells of a card.
@@ -67,59 +72,65 @@ func (r *restless) In(ctx context.Context, endpoint uint8, buf []byte, timeout t
 }
 
 func TestListenSurvivesFailures(t *testing.T) {
-	f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)),
-		[]error{usb.ErrTimeout, usb.ErrStall, usb.ErrTimeout, usb.ErrTransfer}}
-	r, err := Open(context.Background(), f, Options{Timing: quick})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- r.Listen(ctx) }()
-	f.notes <- []byte{0x50, 0x02}
-	for r.Slots()[0].LastState() != Absent {
-		if ctx.Err() != nil {
-			t.Fatal("not told")
+	synctest.Test(t, func(t *testing.T) {
+		f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)),
+			[]error{usb.ErrTimeout, usb.ErrStall, usb.ErrTimeout, usb.ErrTransfer}}
+		r, err := Open(context.Background(), f, Options{Timing: quick})
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	if n := len(f.halts); n != 2 || f.halts[0] != fakeNote {
-		t.Errorf("halts cleared: %x", f.halts)
-	}
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
+		defer r.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- r.Listen(ctx) }()
+		f.notes <- []byte{0x50, 0x02}
+		for r.Slots()[0].LastState() != Absent {
+			if ctx.Err() != nil {
+				t.Fatal("not told")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if n := len(f.halts); n != 2 || f.halts[0] != fakeNote {
+			t.Errorf("halts cleared: %x", f.halts)
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestListenWhereThereIsNothingToListenTo(t *testing.T) {
-	f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
-	f.dev.Config = configBytes(0x0B, 0, classBytes(class(FeatureShortAPDU|FeatureAutoParameters)), bulkEndpoints(64)[:2]...)
-	s := open(t, f, Options{Notifications: true, CheckNotifications: time.Millisecond})
-	if err := s.Reader().Listen(context.Background()); !errors.Is(err, ErrUnsupported) {
-		t.Error(err)
-	}
-	if _, err := s.State(context.Background()); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
+		f.dev.Config = configBytes(0x0B, 0, classBytes(class(FeatureShortAPDU|FeatureAutoParameters)), bulkEndpoints(64)[:2]...)
+		s := open(t, f, Options{Notifications: true, CheckNotifications: time.Millisecond})
+		if err := s.Reader().Listen(context.Background()); !errors.Is(err, ErrUnsupported) {
+			t.Error(err)
+		}
+		if _, err := s.State(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestListenEndsWithTheReader(t *testing.T) {
-	f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)), []error{usb.ErrGone}}
-	r, err := Open(context.Background(), f, Options{Timing: quick})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Listen(context.Background()); !errors.Is(err, ErrGone) || !r.Gone() {
-		t.Fatal(err)
-	}
-	select {
-	case <-r.Done():
-	default:
-		t.Fatal("Done is not closed")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)), []error{usb.ErrGone}}
+		r, err := Open(context.Background(), f, Options{Timing: quick})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Listen(context.Background()); !errors.Is(err, ErrGone) || !r.Gone() {
+			t.Fatal(err)
+		}
+		select {
+		case <-r.Done():
+		default:
+			t.Fatal("Done is not closed")
+		}
+	})
 }
 
 // unended is a reader that sends no zero-length packet after a message which fills its last packet.
@@ -139,69 +150,73 @@ func (u *unended) In(ctx context.Context, endpoint uint8, buf []byte, timeout ti
 }
 
 func TestAFullPacketThatNothingEnds(t *testing.T) {
-	f := &unended{newFake(class(FeatureShortAPDU|FeatureAutoParameters),
-		ordinary(atrT0, func(_, p []byte) []byte { return append(bytes.Repeat(p[3:4], 116), 0x90, 0) }))} // 128 bytes with the header
-	r, err := Open(context.Background(), f, Options{Timing: quick})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	s := r.Slots()[0]
-	ctx := context.Background()
-	if _, err := s.Connect(ctx, T0, ColdReset); err != nil {
-		t.Fatal(err)
-	}
-	var out [258]byte
-	for i := range byte(5) {
-		started := time.Now()
-		n, err := s.Transmit(ctx, []byte{0, 0, 0, i}, out[:])
-		if err != nil || n != 118 || out[0] != i {
-			t.Fatalf("exchange %d: % .4X, %v", i, out[:n], err)
+	synctest.Test(t, func(t *testing.T) {
+		f := &unended{newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			ordinary(atrT0, func(_, p []byte) []byte { return append(bytes.Repeat(p[3:4], 116), 0x90, 0) }))} // 128 bytes with the header
+		r, err := Open(context.Background(), f, Options{Timing: quick})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if d := time.Since(started); i > 0 && d > 30*time.Millisecond {
-			t.Errorf("exchange %d took %v: the habit was not learnt", i, d)
+		defer r.Close()
+		s := r.Slots()[0]
+		ctx := context.Background()
+		if _, err := s.Connect(ctx, T0, ColdReset); err != nil {
+			t.Fatal(err)
 		}
-	}
+		var out [258]byte
+		for i := range byte(5) {
+			started := time.Now()
+			n, err := s.Transmit(ctx, []byte{0, 0, 0, i}, out[:])
+			if err != nil || n != 118 || out[0] != i {
+				t.Fatalf("exchange %d: % .4X, %v", i, out[:n], err)
+			}
+			if d := time.Since(started); i > 0 && d > 30*time.Millisecond {
+				t.Errorf("exchange %d took %v: the habit was not learnt", i, d)
+			}
+		}
+	})
 }
 
 func TestICCDThatIsLost(t *testing.T) {
-	for _, protocol := range []byte{1, 2} {
-		step := 0
-		f, _ := iccdFake(t, protocol, FeatureShortAPDU, 271)
-		f.control = func(f *fake, s usb.Setup, data []byte) (int, error) {
-			switch {
-			case s.Request == requestXfrBlock && step == 0:
-				step++
-				return 0, usb.ErrTimeout
-			case s.Request == requestXfrBlock:
-				step = 9
-			case s.Request == requestDataBlock && protocol == 2 && step == 9:
-				return copy(data, []byte{0, 0x90, 0}), nil
-			case s.Request == requestDataBlock && protocol == 2:
-				return copy(data, append([]byte{0}, atrT0...)), nil
-			case s.Request == requestDataBlock:
-				return copy(data, []byte{0x90, 0}), nil
-			case s.Request == requestPowerOn && s.In():
-				return copy(data, atrT0), nil
-			case s.Request == requestStatusA:
-				return copy(data, []byte{0x20}), nil
-			case s.In():
-				return copy(data, []byte{0, 0, 0}), nil
+	synctest.Test(t, func(t *testing.T) {
+		for _, protocol := range []byte{1, 2} {
+			step := 0
+			f, _ := iccdFake(t, protocol, FeatureShortAPDU, 271)
+			f.control = func(f *fake, s usb.Setup, data []byte) (int, error) {
+				switch {
+				case s.Request == requestXfrBlock && step == 0:
+					step++
+					return 0, usb.ErrTimeout
+				case s.Request == requestXfrBlock:
+					step = 9
+				case s.Request == requestDataBlock && protocol == 2 && step == 9:
+					return copy(data, []byte{0, 0x90, 0}), nil
+				case s.Request == requestDataBlock && protocol == 2:
+					return copy(data, append([]byte{0}, atrT0...)), nil
+				case s.Request == requestDataBlock:
+					return copy(data, []byte{0x90, 0}), nil
+				case s.Request == requestPowerOn && s.In():
+					return copy(data, atrT0), nil
+				case s.Request == requestStatusA:
+					return copy(data, []byte{0x20}), nil
+				case s.In():
+					return copy(data, []byte{0, 0, 0}), nil
+				}
+				return len(data), nil
 			}
-			return len(data), nil
+			s := connected(t, f, Options{})
+			ctx := context.Background()
+			var out [4]byte
+			if _, err := s.Transmit(ctx, []byte{0, 1, 2, 3}, out[:]); !errors.Is(err, ErrTimeout) {
+				t.Errorf("version %d: %v", protocol, err)
+			}
+			if n, err := s.Transmit(ctx, []byte{0, 1, 2, 3}, out[:]); err != nil || n != 2 {
+				t.Errorf("version %d, the next exchange: %v", protocol, err)
+			}
+			f.unplug()
+			if _, err := s.Transmit(ctx, []byte{0, 1, 2, 3}, out[:]); !errors.Is(err, ErrGone) {
+				t.Errorf("version %d, unplugged: %v", protocol, err)
+			}
 		}
-		s := connected(t, f, Options{})
-		ctx := context.Background()
-		var out [4]byte
-		if _, err := s.Transmit(ctx, []byte{0, 1, 2, 3}, out[:]); !errors.Is(err, ErrTimeout) {
-			t.Errorf("version %d: %v", protocol, err)
-		}
-		if n, err := s.Transmit(ctx, []byte{0, 1, 2, 3}, out[:]); err != nil || n != 2 {
-			t.Errorf("version %d, the next exchange: %v", protocol, err)
-		}
-		f.unplug()
-		if _, err := s.Transmit(ctx, []byte{0, 1, 2, 3}, out[:]); !errors.Is(err, ErrGone) {
-			t.Errorf("version %d, unplugged: %v", protocol, err)
-		}
-	}
+	})
 }

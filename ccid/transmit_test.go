@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 )
 
 func TestTransmitAtEachLevel(t *testing.T) {
@@ -43,26 +44,28 @@ func TestTransmitAtEachLevel(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFake(c.class, ordinary(c.atr, c.xfr))
-			s := open(t, f, Options{Unit: 3})
-			ctx := context.Background()
-			p, err := s.Connect(ctx, T0|T1, ColdReset)
-			if err != nil || p != c.want {
-				t.Fatalf("Connect: %v, %v", p, err)
-			}
-			var r [258]byte
-			n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:])
-			if err != nil || !bytes.Equal(r[:n], hello) {
-				t.Fatalf("Transmit: % X, %v", r[:n], err)
-			}
-			if s.Name() != "Maker Reader 3" || !bytes.Equal(s.ATR(), c.atr) {
-				t.Fatalf("%q, % X", s.Name(), s.ATR())
-			}
-			_, err = s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:5])
-			var short *ShortBufferError
-			if c.name != "TPDU level at T=1 makes blocks" && (!errors.As(err, &short) || short.Need != len(hello)) {
-				t.Fatalf("short buffer: %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(c.class, ordinary(c.atr, c.xfr))
+				s := open(t, f, Options{Unit: 3})
+				ctx := context.Background()
+				p, err := s.Connect(ctx, T0|T1, ColdReset)
+				if err != nil || p != c.want {
+					t.Fatalf("Connect: %v, %v", p, err)
+				}
+				var r [258]byte
+				n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:])
+				if err != nil || !bytes.Equal(r[:n], hello) {
+					t.Fatalf("Transmit: % X, %v", r[:n], err)
+				}
+				if s.Name() != "Maker Reader 3" || !bytes.Equal(s.ATR(), c.atr) {
+					t.Fatalf("%q, % X", s.Name(), s.ATR())
+				}
+				_, err = s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:5])
+				var short *ShortBufferError
+				if c.name != "TPDU level at T=1 makes blocks" && (!errors.As(err, &short) || short.Need != len(hello)) {
+					t.Fatalf("short buffer: %v", err)
+				}
+			})
 		})
 	}
 }

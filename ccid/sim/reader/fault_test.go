@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -41,15 +42,17 @@ func TestFaultsAreWhatTheySay(t *testing.T) {
 		{"late", AtAnswer, []Action{Delay(3 * time.Millisecond)}, ask + answer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := attach(t, New(TPDU), card.T0())
-			h.play(powerOnT0)
-			h.d.Inject(Fault{At: tt.at, Command: XfrBlock, Skip: 1, Do: tt.do})
-			h.play(ask + answer) // the one skipped
-			h.play(tt.text)
-			if n := h.d.Pending(); n != 0 {
-				t.Errorf("%d faults did not strike", n)
-			}
-			h.play(ask + answer)
+			synctest.Test(t, func(t *testing.T) {
+				h := attach(t, New(TPDU), card.T0())
+				h.play(powerOnT0)
+				h.d.Inject(Fault{At: tt.at, Command: XfrBlock, Skip: 1, Do: tt.do})
+				h.play(ask + answer) // the one skipped
+				h.play(tt.text)
+				if n := h.d.Pending(); n != 0 {
+					t.Errorf("%d faults did not strike", n)
+				}
+				h.play(ask + answer)
+			})
 		})
 	}
 }
@@ -63,85 +66,104 @@ func TestFaultsOfCardAndReader(t *testing.T) {
 		return h
 	}
 	t.Run("card gone before execution", func(t *testing.T) {
-		start(RemoveCard()).play("> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 42 FE 00\ni 50 02")
+		synctest.Test(t, func(t *testing.T) {
+			start(RemoveCard()).play("> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 42 FE 00\ni 50 02")
+		})
 	})
 	t.Run("card swapped: a change, and no power", func(t *testing.T) {
-		start(Swap(card.T1())).play("> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 41 FE 00\ni 50 03")
+		synctest.Test(t, func(t *testing.T) {
+			start(Swap(card.T1())).play("> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 41 FE 00\ni 50 03")
+		})
 	})
 	t.Run("power failure", func(t *testing.T) {
-		start(PowerFail()).play("> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 41 FB 00\ni 51 00 02 01" + powerOnT0)
+		synctest.Test(t, func(t *testing.T) {
+			start(PowerFail()).play("> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 41 FB 00\ni 51 00 02 01" + powerOnT0)
+		})
 	})
 	t.Run("reader gone", func(t *testing.T) {
-		h := start(Unplug())
-		_, err := h.link.Out(context.Background(), h.e.out, unhex(t, "6F 05000000 00 02 00 0000 8030000000"), soon)
-		if !errors.Is(err, usb.ErrGone) {
-			t.Errorf("OUT: %v", err)
-		}
-		h.play("x")
-		h.d.Replug()
-		h.play("x") // the old transport stays dead
-		if h.link, err = h.d.Open(0); err != nil {
-			t.Fatal(err)
-		}
-		h.play("i 50 03" + powerOnT0)
+		synctest.Test(t, func(t *testing.T) {
+			h := start(Unplug())
+			_, err := h.link.Out(context.Background(), h.e.out, unhex(t, "6F 05000000 00 02 00 0000 8030000000"), soon)
+			if !errors.Is(err, usb.ErrGone) {
+				t.Errorf("OUT: %v", err)
+			}
+			h.play("x")
+			h.d.Replug()
+			h.play("x") // the old transport stays dead
+			if h.link, err = h.d.Open(0); err != nil {
+				t.Fatal(err)
+			}
+			h.play("i 50 03" + powerOnT0)
+		})
 	})
 	t.Run("OUT stalls, fails, and is not taken", func(t *testing.T) {
-		h := start()
-		ctx := context.Background()
-		for _, tt := range []struct {
-			do   Action
-			want error
-		}{{Stall(), usb.ErrStall}, {Corrupt(), usb.ErrTransfer}, {Block(), usb.ErrTimeout}} {
-			h.d.Heal()
-			h.d.Inject(Fault{At: AtOut, Do: []Action{tt.do}})
-			if _, err := h.link.Out(ctx, h.e.out, unhex(t, "65 00000000 00 02 00 0000"), soon); !errors.Is(err, tt.want) {
-				t.Errorf("OUT: %v, expected %v", err, tt.want)
-			}
-			if tt.want == usb.ErrStall {
-				if _, err := h.link.Out(ctx, h.e.out, []byte{0}, soon); !errors.Is(err, usb.ErrStall) {
-					t.Errorf("halted OUT: %v", err)
+		synctest.Test(t, func(t *testing.T) {
+			h := start()
+			ctx := context.Background()
+			for _, tt := range []struct {
+				do   Action
+				want error
+			}{{Stall(), usb.ErrStall}, {Corrupt(), usb.ErrTransfer}, {Block(), usb.ErrTimeout}} {
+				h.d.Heal()
+				h.d.Inject(Fault{At: AtOut, Do: []Action{tt.do}})
+				if _, err := h.link.Out(ctx, h.e.out, unhex(t, "65 00000000 00 02 00 0000"), soon); !errors.Is(err, tt.want) {
+					t.Errorf("OUT: %v, expected %v", err, tt.want)
 				}
+				if tt.want == usb.ErrStall {
+					if _, err := h.link.Out(ctx, h.e.out, []byte{0}, soon); !errors.Is(err, usb.ErrStall) {
+						t.Errorf("halted OUT: %v", err)
+					}
+				}
+				h.link.ClearHalt(ctx, h.e.out)
+				h.play("> 65 00000000 00 03 00 0000\n< 81 00000000 00 03 00 00 00")
 			}
-			h.link.ClearHalt(ctx, h.e.out)
-			h.play("> 65 00000000 00 03 00 0000\n< 81 00000000 00 03 00 00 00")
-		}
+		})
 	})
 	t.Run("a lost command leaves the slot busy", func(t *testing.T) {
-		start(Lose()).play("> 6F 05000000 00 02 00 0000 8030000000\n<\n> 65 00000000 00 03 00 0000\n< 81 00000000 00 03 40 E0 00\n" +
-			"> 72 00000000 00 04 00 0000\n< 81 00000000 00 04 00 00 00\n> 6F 05000000 00 05 00 0000 8030000000\n< 80 02000000 00 05 00 00 00 9000")
+		synctest.Test(t, func(t *testing.T) {
+			start(Lose()).play("> 6F 05000000 00 02 00 0000 8030000000\n<\n> 65 00000000 00 03 00 0000\n< 81 00000000 00 03 40 E0 00\n" +
+				"> 72 00000000 00 04 00 0000\n< 81 00000000 00 04 00 00 00\n> 6F 05000000 00 05 00 0000 8030000000\n< 80 02000000 00 05 00 00 00 9000")
+		})
 	})
 	t.Run("control requests", func(t *testing.T) {
-		h := start()
-		h.d.Inject(Fault{At: AtControl, Do: []Action{func(e *Event) { e.Reply = []byte{} }}}, Fault{At: AtControl, Skip: 1, Do: []Action{Stall()}})
-		h.play("c 80 06 0001 0000 1200\n=\nc 80 06 0001 0000 1200\n= !")
+		synctest.Test(t, func(t *testing.T) {
+			h := start()
+			h.d.Inject(Fault{At: AtControl, Do: []Action{func(e *Event) { e.Reply = []byte{} }}}, Fault{At: AtControl, Skip: 1, Do: []Action{Stall()}})
+			h.play("c 80 06 0001 0000 1200\n=\nc 80 06 0001 0000 1200\n= !")
+		})
 	})
 	t.Run("a transfer in flight ends when the reader goes", func(t *testing.T) {
-		h := start()
-		time.AfterFunc(5*time.Millisecond, h.d.Unplug)
-		if _, err := h.link.In(context.Background(), h.e.in, make([]byte, 64), 0); !errors.Is(err, usb.ErrGone) {
-			t.Errorf("IN: %v", err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			h := start()
+			time.AfterFunc(5*time.Millisecond, h.d.Unplug)
+			if _, err := h.link.In(context.Background(), h.e.in, make([]byte, 64), 0); !errors.Is(err, usb.ErrGone) {
+				t.Errorf("IN: %v", err)
+			}
+		})
 	})
 	t.Run("a transfer in flight ends when it is closed or cancelled", func(t *testing.T) {
-		h := start()
-		ctx, cancel := context.WithCancel(context.Background())
-		time.AfterFunc(5*time.Millisecond, cancel)
-		if _, err := h.link.In(ctx, h.e.in, make([]byte, 64), 0); !errors.Is(err, context.Canceled) {
-			t.Errorf("IN: %v", err)
-		}
-		time.AfterFunc(5*time.Millisecond, func() { h.link.Close() })
-		if _, err := h.link.In(context.Background(), h.e.in, make([]byte, 64), 0); !errors.Is(err, usb.ErrGone) {
-			t.Errorf("IN: %v", err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			h := start()
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(5*time.Millisecond, cancel)
+			if _, err := h.link.In(ctx, h.e.in, make([]byte, 64), 0); !errors.Is(err, context.Canceled) {
+				t.Errorf("IN: %v", err)
+			}
+			time.AfterFunc(5*time.Millisecond, func() { h.link.Close() })
+			if _, err := h.link.In(context.Background(), h.e.in, make([]byte, 64), 0); !errors.Is(err, usb.ErrGone) {
+				t.Errorf("IN: %v", err)
+			}
+		})
 	})
 }
 
 func TestSlotsWorkAtTheSameTime(t *testing.T) {
-	slow := func() card.Card {
-		return card.New(card.Options{ATR: card.ATRT0, Applets: []card.Applet{&card.Exchange{Unit: 4 * time.Millisecond}}})
-	}
-	h := attach(t, named(t, "slots"), slow(), slow(), slow())
-	h.play(`
+	synctest.Test(t, func(t *testing.T) {
+		slow := func() card.Card {
+			return card.New(card.Options{ATR: card.ATRT0, Applets: []card.Applet{&card.Exchange{Unit: 4 * time.Millisecond}}})
+		}
+		h := attach(t, named(t, "slots"), slow(), slow(), slow())
+		h.play(`
 		i 50 3F
 		> 62 00000000 00 01 00 0000
 		< 80 0A000000 00 01 00 00 00 3B08 74616D6163636964
@@ -160,4 +182,5 @@ func TestSlotsWorkAtTheSameTime(t *testing.T) {
 		< 80 02000000 00 04 00 00 00 9000
 		> 65 00000000 03 08 00 0000
 		< 81 00000000 03 08 02 00 00`)
+	})
 }

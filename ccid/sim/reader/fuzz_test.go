@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -17,44 +18,46 @@ func FuzzHost(f *testing.F) {
 	f.Add(uint8(14), []byte{0x21, 0x65, 0, 1, 0, 0, 5, 0, 0x80, 0x34, 0, 3, 3})
 	names := Names()
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
-		m := named(t, names[int(which)%len(names)])
-		d := NewDevice(m)
-		// Time is the card's own here: a host that asks for a wait of hours must not make the test wait.
-		c := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets()})
-		d.Reader(0).Insert(0, c)
-		link, err := d.Open(d.Reader(0).Interface())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx := context.Background()
-		buf := make([]byte, 65536)
-		e := m.endpoints(d.Reader(0).Interface())
-		on := []byte{IccPowerOn, 0, 0, 0, 0, 0, 0, 1, 0, 0}
-		for _, message := range [][]byte{on, data, data} {
-			if e.out != 0 {
-				link.Out(ctx, e.out, message, time.Millisecond)
-				link.In(ctx, e.in, buf, time.Millisecond)
-				link.ClearHalt(ctx, e.out)
-				link.ClearHalt(ctx, e.in)
+		synctest.Test(t, func(t *testing.T) {
+			m := named(t, names[int(which)%len(names)])
+			d := NewDevice(m)
+			// Time is the card's own here: a host that asks for a wait of hours must not make the test wait.
+			c := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets()})
+			d.Reader(0).Insert(0, c)
+			link, err := d.Open(d.Reader(0).Interface())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if len(data) >= usb.SetupSize {
-			setup := usb.ParseSetup([8]byte(data[:8]))
-			stage := make([]byte, setup.Length)
-			copy(stage, data[8:])
-			link.Control(ctx, setup, stage, time.Millisecond)
-			link.Control(ctx, setup, stage, time.Millisecond)
-		}
-		if e.out == 0 {
-			return
-		}
-		// After ABORT and a bus reset it is as new.
-		d.BusReset()
-		if _, err := link.Out(ctx, e.out, on, time.Millisecond); err != nil {
-			t.Fatalf("after % X: %v", data, err)
-		}
-		if n, err := link.In(ctx, e.in, buf, time.Second); err != nil || n <= headerSize {
-			t.Fatalf("after % X power on answers % X, %v", data, buf[:n], err)
-		}
+			ctx := context.Background()
+			buf := make([]byte, 65536)
+			e := m.endpoints(d.Reader(0).Interface())
+			on := []byte{IccPowerOn, 0, 0, 0, 0, 0, 0, 1, 0, 0}
+			for _, message := range [][]byte{on, data, data} {
+				if e.out != 0 {
+					link.Out(ctx, e.out, message, time.Millisecond)
+					link.In(ctx, e.in, buf, time.Millisecond)
+					link.ClearHalt(ctx, e.out)
+					link.ClearHalt(ctx, e.in)
+				}
+			}
+			if len(data) >= usb.SetupSize {
+				setup := usb.ParseSetup([8]byte(data[:8]))
+				stage := make([]byte, setup.Length)
+				copy(stage, data[8:])
+				link.Control(ctx, setup, stage, time.Millisecond)
+				link.Control(ctx, setup, stage, time.Millisecond)
+			}
+			if e.out == 0 {
+				return
+			}
+			// After ABORT and a bus reset it is as new.
+			d.BusReset()
+			if _, err := link.Out(ctx, e.out, on, time.Millisecond); err != nil {
+				t.Fatalf("after % X: %v", data, err)
+			}
+			if n, err := link.In(ctx, e.in, buf, time.Second); err != nil || n <= headerSize {
+				t.Fatalf("after % X power on answers % X, %v", data, buf[:n], err)
+			}
+		})
 	})
 }

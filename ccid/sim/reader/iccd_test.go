@@ -2,6 +2,7 @@ package reader
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -17,7 +18,8 @@ func named(t *testing.T, name string) Model {
 }
 
 func TestICCDVersionA(t *testing.T) {
-	attach(t, named(t, "iccd-a"), card.T0()).play(`
+	synctest.Test(t, func(t *testing.T) {
+		attach(t, named(t, "iccd-a"), card.T0()).play(`
 		c A1 62 0000 0000 2100
 		= 3B08 74616D6163636964
 		# data out: header, status "data phase", data, status "SW ready", status bytes
@@ -70,10 +72,12 @@ func TestICCDVersionA(t *testing.T) {
 		# no request of version B
 		c A1 81 0000 0000 0300
 		= !`)
+	})
 }
 
 func TestICCDVersionB(t *testing.T) {
-	attach(t, named(t, "iccd-b-extended"), card.T1()).play(`
+	synctest.Test(t, func(t *testing.T) {
+		attach(t, named(t, "iccd-b-extended"), card.T1()).play(`
 		c A1 81 0000 0000 0300
 		= 010000
 		c 21 65 0000 0000 0500 8030000000
@@ -103,10 +107,12 @@ func TestICCDVersionB(t *testing.T) {
 		=
 		c A1 6F 0000 0000 0501
 		= 00 9000`)
+	})
 }
 
 func TestICCDVersionBChainsShortAPDUs(t *testing.T) {
-	attach(t, named(t, "iccd-b"), card.T1()).play(`
+	synctest.Test(t, func(t *testing.T) {
+		attach(t, named(t, "iccd-b"), card.T1()).play(`
 		c 21 62 0100 0000 0000
 		=
 		c 21 65 0001 0000 0300 803200
@@ -126,12 +132,14 @@ func TestICCDVersionBChainsShortAPDUs(t *testing.T) {
 		=
 		c A1 6F 0000 0000 0501
 		= 02 FBFCFDFEFF 9000`)
+	})
 }
 
 func TestICCDVersionBAsksForPatience(t *testing.T) {
-	c := card.New(card.Options{ATR: card.ATRT1, Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
-	h := attach(t, named(t, "iccd-b"), c)
-	h.play(`
+	synctest.Test(t, func(t *testing.T) {
+		c := card.New(card.Options{ATR: card.ATRT1, Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
+		h := attach(t, named(t, "iccd-b"), c)
+		h.play(`
 		c 21 62 0100 0000 0000
 		=
 		c 21 65 0000 0000 0500 8038000100
@@ -140,8 +148,9 @@ func TestICCDVersionBAsksForPatience(t *testing.T) {
 		= 80 0200
 		c 21 65 0000 0000 0500 8030000000
 		= !`)
-	time.Sleep(30 * time.Millisecond)
-	h.play(`
+		time.Sleep(30 * time.Millisecond)
+		h.play(`
 		c A1 6F 0000 0000 0501
 		= 00 9000`)
+	})
 }

@@ -2,6 +2,7 @@ package reader
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -38,38 +39,46 @@ func TestPINFormats(t *testing.T) {
 		{"length in a byte of its own, position in bytes", "123456", "8A 87 10", "00 FFFFFF FFFFFFFF", "06 313233343536 FF"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := pad(t, card.ATRT0, Entry{Digits: tt.digits})
-			h.play(`
+			synctest.Test(t, func(t *testing.T) {
+				h := pad(t, card.ATRT0, Entry{Digits: tt.digits})
+				h.play(`
 				> 69 1C000000 00 02 00 0000 00 00 ` + tt.formats + ` 0804 02 01 0904 00 000000 00200000 08 ` + tt.template + `
 				< 80 02000000 00 02 00 00 00 9000` + showPIN + tt.block + " 9000")
+			})
 		})
 	}
 }
 
 func TestPINAsLongAsItIs(t *testing.T) {
-	pad(t, card.ATRT0, Entry{Digits: "12345"}).play(`
+	synctest.Test(t, func(t *testing.T) {
+		pad(t, card.ATRT0, Entry{Digits: "12345"}).play(`
 		> 69 14000000 00 02 00 0000 00 00 82 00 00 0804 02 01 0904 00 000000 00200000 00
 		< 80 02000000 00 02 00 00 00 9000
 		> 6F 05000000 00 09 00 0000 0040000005
 		< 80 07000000 00 09 00 00 00 3132333435 9000`)
+	})
 }
 
 func TestPINOverT1(t *testing.T) {
-	// NAD and PCB are the host's, LEN and EDC the reader's.
-	pad(t, card.ATRT1, Entry{Digits: "1234"}).play(`
+	synctest.Test(t, func(t *testing.T) {
+		// NAD and PCB are the host's, LEN and EDC the reader's.
+		pad(t, card.ATRT1, Entry{Digits: "1234"}).play(`
 		> 69 1C000000 00 02 00 0000 00 00 82 08 00 0804 02 01 0904 00 00000D 00200000 08 FFFFFFFF FFFFFFFF
 		< 80 06000000 00 02 00 00 00 000002900092`)
+	})
 }
 
 func TestPINModification(t *testing.T) {
-	head := " 82 04 00 00 04 0804 "
-	pad(t, card.ATRT0, Entry{Digits: "1111"}, Entry{Digits: "2222"}, Entry{Digits: "2222"}).play(`
+	synctest.Test(t, func(t *testing.T) {
+		head := " 82 04 00 00 04 0804 "
+		pad(t, card.ATRT0, Entry{Digits: "1111"}, Entry{Digits: "2222"}, Entry{Digits: "2222"}).play(`
 		> 69 21000000 00 02 00 0000 01 00` + head + `03 02 03 0904 00 01 02 000000 00240000 08 00000000 00000000
 		< 80 02000000 00 02 00 00 00 9000` + showPIN + "31313131 32323232 9000")
-	// The new PIN alone, one message index, typed differently the second time.
-	pad(t, card.ATRT0, Entry{Digits: "2222"}, Entry{Digits: "2223"}).play(`
+		// The new PIN alone, one message index, typed differently the second time.
+		pad(t, card.ATRT0, Entry{Digits: "2222"}, Entry{Digits: "2223"}).play(`
 		> 69 1F000000 00 02 00 0000 01 00` + head + `01 02 01 0904 00 000000 00240000 08 31313131 00000000
 		< 80 00000000 00 02 40 EF 00`)
+	})
 }
 
 func TestPINThatIsNotGiven(t *testing.T) {
@@ -84,13 +93,18 @@ func TestPINThatIsNotGiven(t *testing.T) {
 		{"too long", "80 00000000 00 02 40 EF 00", Entry{Digits: "123456789"}},
 		{"slowly typed", "80 02000000 00 02 00 00 00 9000", Entry{Digits: "1234", After: 2 * time.Millisecond}},
 	} {
-		t.Run(tt.name, func(t *testing.T) { pad(t, card.ATRT0, tt.entry).play("> " + verify + "\n< " + tt.answer) })
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { pad(t, card.ATRT0, tt.entry).play("> " + verify + "\n< " + tt.answer) })
+		})
 	}
 	t.Run("a reader without a keypad", func(t *testing.T) {
-		attach(t, New(TPDU), card.T0()).play(powerOnT0 + "> " + verify + "\n< 80 00000000 00 02 40 00 00")
+		synctest.Test(t, func(t *testing.T) {
+			attach(t, New(TPDU), card.T0()).play(powerOnT0 + "> " + verify + "\n< 80 00000000 00 02 40 00 00")
+		})
 	})
 	t.Run("formats that cannot be followed", func(t *testing.T) {
-		pad(t, card.ATRT0, Entry{Digits: "1234"}).play(`
+		synctest.Test(t, func(t *testing.T) {
+			pad(t, card.ATRT0, Entry{Digits: "1234"}).play(`
 			> 69 1C000000 00 02 00 0000 00 00 83 08 00 0804 02 01 0904 00 000000 00200000 08 FFFFFFFF FFFFFFFF
 			< 80 00000000 00 02 40 0C 00
 			> 69 1C000000 00 03 00 0000 00 00 82 0F 00 0804 02 01 0904 00 000000 00200000 08 FFFFFFFF FFFFFFFF
@@ -99,5 +113,6 @@ func TestPINThatIsNotGiven(t *testing.T) {
 			< 80 00000000 00 04 40 0A 00
 			> 69 05000000 00 05 00 0000 00 00 82 08 00
 			< 80 00000000 00 05 40 01 00`)
+		})
 	})
 }

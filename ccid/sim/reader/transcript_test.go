@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -182,12 +183,15 @@ func TestReaderAtEachLevel(t *testing.T) {
 			> 6F 01000000 00 08 00 0300 00
 			< 80 00000000 00 08 40 08 00`},
 	} {
-		t.Run(tt.name, func(t *testing.T) { attach(t, New(tt.level), tt.card).play(tt.text) })
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { attach(t, New(tt.level), tt.card).play(tt.text) })
+		})
 	}
 }
 
 func TestReaderRefuses(t *testing.T) {
-	attach(t, New(TPDU), card.T0()).play(`
+	synctest.Test(t, func(t *testing.T) {
+		attach(t, New(TPDU), card.T0()).play(`
 		i 50 03
 		# no such slot, no such command, an APDU for a card without power
 		> 65 00000000 01 01 00 0000
@@ -222,26 +226,29 @@ func TestReaderRefuses(t *testing.T) {
 		< 80 00000000 00 0C 42 FE 00
 		u
 		x`)
+	})
 }
 
 func TestMessagesInPieces(t *testing.T) {
-	h := attach(t, New(TPDU), card.T0())
-	h.play(powerOnT0)
-	// A host controller that cuts transfers at packets, and an answer that fills two packets to the last byte, read in one
-	// request, which takes the zero-length packet, and in two, which leaves it for the next.
-	for range 2 {
-		h.play("> 6F 45000000 00 02 00 0000 80320000 40 " + hexCount(49))
-		h.play("> " + hexCount(64)[49*2:] + "\n< 80 02000000 00 02 00 00 00 9000")
-	}
-	h.play("> 6F 05000000 00 03 00 0000 80340034 34\n< 80 36000000 00 03 00 00 00 " + hexCount(52) + "9000\n<")
-	h.play("> 6F 05000000 00 04 00 0000 80340034 34")
-	var b [64]byte
-	if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 64 || err != nil {
-		t.Fatalf("a request for one packet got %d bytes, %v", n, err)
-	}
-	if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 0 || err != nil {
-		t.Fatalf("behind it came %d bytes, %v; expected a zero-length packet", n, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := attach(t, New(TPDU), card.T0())
+		h.play(powerOnT0)
+		// A host controller that cuts transfers at packets, and an answer that fills two packets to the last byte, read in one
+		// request, which takes the zero-length packet, and in two, which leaves it for the next.
+		for range 2 {
+			h.play("> 6F 45000000 00 02 00 0000 80320000 40 " + hexCount(49))
+			h.play("> " + hexCount(64)[49*2:] + "\n< 80 02000000 00 02 00 00 00 9000")
+		}
+		h.play("> 6F 05000000 00 03 00 0000 80340034 34\n< 80 36000000 00 03 00 00 00 " + hexCount(52) + "9000\n<")
+		h.play("> 6F 05000000 00 04 00 0000 80340034 34")
+		var b [64]byte
+		if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 64 || err != nil {
+			t.Fatalf("a request for one packet got %d bytes, %v", n, err)
+		}
+		if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 0 || err != nil {
+			t.Fatalf("behind it came %d bytes, %v; expected a zero-length packet", n, err)
+		}
+	})
 }
 
 func hexCount(n int) string {
@@ -253,9 +260,10 @@ func hexCount(n int) string {
 }
 
 func TestAbort(t *testing.T) {
-	h := attach(t, New(TPDU), card.T0())
-	h.d.Inject(Fault{At: AtAnswer, Command: XfrBlock, Do: []Action{Lose()}})
-	h.play(powerOnT0 + `
+	synctest.Test(t, func(t *testing.T) {
+		h := attach(t, New(TPDU), card.T0())
+		h.d.Inject(Fault{At: AtAnswer, Command: XfrBlock, Do: []Action{Lose()}})
+		h.play(powerOnT0 + `
 		> 6F 05000000 00 02 00 0000 8030000000
 		<
 		> 65 00000000 00 03 00 0000
@@ -269,37 +277,42 @@ func TestAbort(t *testing.T) {
 		< 81 00000000 00 04 00 00 00
 		> 6F 05000000 00 05 00 0000 8030000000
 		< 80 02000000 00 05 00 00 00 9000`)
+	})
 }
 
 func TestCardThatTakesTime(t *testing.T) {
-	c := card.New(card.Options{ATR: card.ATRT0, Applets: []card.Applet{&card.Exchange{Unit: 3 * time.Millisecond}}, T0: card.T0Options{Null: 2 * time.Millisecond}})
-	h := attach(t, New(TPDU), c)
-	h.play(powerOnT0 + `
+	synctest.Test(t, func(t *testing.T) {
+		c := card.New(card.Options{ATR: card.ATRT0, Applets: []card.Applet{&card.Exchange{Unit: 3 * time.Millisecond}}, T0: card.T0Options{Null: 2 * time.Millisecond}})
+		h := attach(t, New(TPDU), c)
+		h.play(powerOnT0 + `
 		> 6F 05000000 00 02 00 0000 8038000100
 		> 65 00000000 00 03 00 0000
 		< 81 00000000 00 03 40 E0 00
 		< 80 00000000 00 02 80 01 00
 		< 80 02000000 00 02 00 00 00 9000`)
-	// The card leaves while it works.
-	h.play(`
+		// The card leaves while it works.
+		h.play(`
 		> 6F 05000000 00 04 00 0000 8038000300
 		r
 		< 80 00000000 00 04 42 FE 00
 		<`)
+	})
 }
 
 func TestAllocationFreeExchange(t *testing.T) {
-	h := attach(t, New(TPDU), card.T0())
-	h.play(powerOnT0)
-	message := unhex(t, "6F 05000000 00 02 00 0000 80340010 10")
-	buf := make([]byte, 512)
-	ctx := context.Background()
-	if n := testing.AllocsPerRun(100, func() {
-		h.link.Out(ctx, h.e.out, message, time.Second)
-		h.link.In(ctx, h.e.in, buf, time.Second)
-	}); n != 0 {
-		t.Errorf("an exchange allocates %v times", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := attach(t, New(TPDU), card.T0())
+		h.play(powerOnT0)
+		message := unhex(t, "6F 05000000 00 02 00 0000 80340010 10")
+		buf := make([]byte, 512)
+		ctx := context.Background()
+		if n := testing.AllocsPerRun(100, func() {
+			h.link.Out(ctx, h.e.out, message, time.Second)
+			h.link.In(ctx, h.e.in, buf, time.Second)
+		}); n != 0 {
+			t.Errorf("an exchange allocates %v times", n)
+		}
+	})
 }
 
 func BenchmarkExchange(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -99,61 +100,63 @@ func (p *peer) attach() {
 }
 
 func TestConversationWithQEMU(t *testing.T) {
-	d := reader.NewDevice(reader.New(reader.TPDU))
-	d.Reader(0).Insert(0, card.T0())
-	p := connect(t, d)
-	p.hello()
-	p.attach()
-	// device descriptor
-	p.send(typeControl, 1, "80 06 80 00 0001 0000 1200")
-	p.expect(typeControl, 1, "80 06 80 00 0001 0000 1200"+hex.EncodeToString(d.Model().DeviceDescriptor()))
-	// a request that a full-speed device does not know: device qualifier
-	p.send(typeControl, 2, "80 06 80 00 0006 0000 0A00")
-	p.expect(typeControl, 2, "80 06 80 04 0006 0000 0000")
-	p.send(typeSetConfiguration, 3, "01")
-	if h, _ := p.receive(); h.kind != typeInterfaceInfo {
-		t.Fatalf("packet %d", h.kind)
-	}
-	if h, _ := p.receive(); h.kind != typeEndpointInfo {
-		t.Fatalf("packet %d", h.kind)
-	}
-	p.expect(typeConfiguration, 3, "00 01")
-	// slot change, then power on with the IN request first: not answered means NAK
-	p.send(typeStartInterrupt, 4, "82")
-	p.expect(typeInterruptStatus, 4, "00 82")
-	p.expect(typeInterrupt, 0, "82 00 0200 5003")
-	p.send(typeBulk, 5, "81 00 0002 00000000 0000")
-	p.send(typeBulk, 6, "01 00 0A00 00000000 0000 62 00000000 00 01 00 0000")
-	got := map[uint64][]byte{} // in either order
-	for range 2 {
-		h, body := p.receive()
-		got[h.id] = body
-	}
-	if want := unhex(t, "01 00 0A00 00000000 0000"); !bytes.Equal(got[6], want) {
-		t.Errorf("OUT answered % X", got[6])
-	}
-	if want := unhex(t, "81 00 1400 00000000 0000 80 0A000000 00 01 00 00 00 3B08 74616D6163636964"); !bytes.Equal(got[5], want) {
-		t.Errorf("IN answered % X", got[5])
-	}
-	// a cancelled request, and that a later one gets what comes
-	p.send(typeBulk, 7, "81 00 4000 00000000 0000")
-	p.send(typeCancel, 7, "")
-	p.expect(typeBulk, 7, "81 01 0000 00000000 0000")
-	// unplugged and back, on the same connection
-	for range 3 {
-		d.Unplug()
-		d.Replug()
-	}
-	for range 3 {
-		h, _ := p.receive()
-		for h.kind == typeInterrupt { // the endpoint may speak once more before the news is out
-			h, _ = p.receive()
-		}
-		if h.kind != typeDeviceDisconnect {
+	synctest.Test(t, func(t *testing.T) {
+		d := reader.NewDevice(reader.New(reader.TPDU))
+		d.Reader(0).Insert(0, card.T0())
+		p := connect(t, d)
+		p.hello()
+		p.attach()
+		// device descriptor
+		p.send(typeControl, 1, "80 06 80 00 0001 0000 1200")
+		p.expect(typeControl, 1, "80 06 80 00 0001 0000 1200"+hex.EncodeToString(d.Model().DeviceDescriptor()))
+		// a request that a full-speed device does not know: device qualifier
+		p.send(typeControl, 2, "80 06 80 00 0006 0000 0A00")
+		p.expect(typeControl, 2, "80 06 80 04 0006 0000 0000")
+		p.send(typeSetConfiguration, 3, "01")
+		if h, _ := p.receive(); h.kind != typeInterfaceInfo {
 			t.Fatalf("packet %d", h.kind)
 		}
-		p.attach()
-	}
+		if h, _ := p.receive(); h.kind != typeEndpointInfo {
+			t.Fatalf("packet %d", h.kind)
+		}
+		p.expect(typeConfiguration, 3, "00 01")
+		// slot change, then power on with the IN request first: not answered means NAK
+		p.send(typeStartInterrupt, 4, "82")
+		p.expect(typeInterruptStatus, 4, "00 82")
+		p.expect(typeInterrupt, 0, "82 00 0200 5003")
+		p.send(typeBulk, 5, "81 00 0002 00000000 0000")
+		p.send(typeBulk, 6, "01 00 0A00 00000000 0000 62 00000000 00 01 00 0000")
+		got := map[uint64][]byte{} // in either order
+		for range 2 {
+			h, body := p.receive()
+			got[h.id] = body
+		}
+		if want := unhex(t, "01 00 0A00 00000000 0000"); !bytes.Equal(got[6], want) {
+			t.Errorf("OUT answered % X", got[6])
+		}
+		if want := unhex(t, "81 00 1400 00000000 0000 80 0A000000 00 01 00 00 00 3B08 74616D6163636964"); !bytes.Equal(got[5], want) {
+			t.Errorf("IN answered % X", got[5])
+		}
+		// a cancelled request, and that a later one gets what comes
+		p.send(typeBulk, 7, "81 00 4000 00000000 0000")
+		p.send(typeCancel, 7, "")
+		p.expect(typeBulk, 7, "81 01 0000 00000000 0000")
+		// unplugged and back, on the same connection
+		for range 3 {
+			d.Unplug()
+			d.Replug()
+		}
+		for range 3 {
+			h, _ := p.receive()
+			for h.kind == typeInterrupt { // the endpoint may speak once more before the news is out
+				h, _ = p.receive()
+			}
+			if h.kind != typeDeviceDisconnect {
+				t.Fatalf("packet %d", h.kind)
+			}
+			p.attach()
+		}
+	})
 }
 
 func TestHostilePeers(t *testing.T) {
@@ -170,34 +173,40 @@ func TestHostilePeers(t *testing.T) {
 		{"a configuration without a number", typeSetConfiguration, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := connect(t, reader.NewDevice(reader.New(reader.TPDU)))
+				p.hello()
+				p.attach()
+				p.send(tt.kind, 1, tt.body)
+				if err := <-p.done; !errors.Is(err, ErrPeer) {
+					t.Errorf("Serve ended with %v", err)
+				}
+				p.done <- nil
+			})
+		})
+	}
+	t.Run("a length of 4 GB", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			p := connect(t, reader.NewDevice(reader.New(reader.TPDU)))
 			p.hello()
 			p.attach()
-			p.send(tt.kind, 1, tt.body)
+			p.conn.Write(unhex(t, "65000000 FFFFFFFF 0000000000000000"))
 			if err := <-p.done; !errors.Is(err, ErrPeer) {
 				t.Errorf("Serve ended with %v", err)
 			}
 			p.done <- nil
 		})
-	}
-	t.Run("a length of 4 GB", func(t *testing.T) {
-		p := connect(t, reader.NewDevice(reader.New(reader.TPDU)))
-		p.hello()
-		p.attach()
-		p.conn.Write(unhex(t, "65000000 FFFFFFFF 0000000000000000"))
-		if err := <-p.done; !errors.Is(err, ErrPeer) {
-			t.Errorf("Serve ended with %v", err)
-		}
-		p.done <- nil
 	})
 	t.Run("no hello", func(t *testing.T) {
-		p := connect(t, reader.NewDevice(reader.New(reader.TPDU)))
-		var b [helloHeader + versionSize + 4]byte
-		io.ReadFull(p.conn, b[:])
-		p.conn.Write([]byte("GET / HTTP/1.1\r\n"))
-		if err := <-p.done; !errors.Is(err, ErrPeer) {
-			t.Errorf("Serve ended with %v", err)
-		}
-		p.done <- nil
+		synctest.Test(t, func(t *testing.T) {
+			p := connect(t, reader.NewDevice(reader.New(reader.TPDU)))
+			var b [helloHeader + versionSize + 4]byte
+			io.ReadFull(p.conn, b[:])
+			p.conn.Write([]byte("GET / HTTP/1.1\r\n"))
+			if err := <-p.done; !errors.Is(err, ErrPeer) {
+				t.Errorf("Serve ended with %v", err)
+			}
+			p.done <- nil
+		})
 	})
 }

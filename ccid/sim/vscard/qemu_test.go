@@ -39,7 +39,7 @@ func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 
 func (s *Slot) waitAcks(t *testing.T, n int) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		s.mu.Lock()
 		acks := s.acks
 		s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/sim/card"
@@ -76,86 +77,90 @@ func start(t *testing.T, s *Slot) *peer {
 }
 
 func TestConversationWithQEMU(t *testing.T) {
-	p := start(t, NewSlot(card.T0()))
-	p.expect(atrT0)
-	p.write(success)
-	// SELECT of the hello applet, the text by GET RESPONSE: raw T=0 TPDUs.
-	p.write("00000007 00000000 0000000F 00A404000A A000000062 03010C0601")
-	p.expect("00000007 00000000 00000002 9000")
-	p.write("00000007 00000000 00000004 00000000")
-	p.expect("00000007 00000000 00000002 610C")
-	p.write("00000007 00000000 00000005 00C000000C")
-	p.expect("00000007 00000000 0000000E 48656C6C6F20776F726C6421 9000")
-	// A TPDU that contradicts itself.
-	p.write("00000007 00000000 00000006 80320000 05 00")
-	p.expect("00000007 00000000 00000002 6700")
-	p.write("00000008 00000000 00000000") // Flush
-	p.expect("00000009 00000000 00000000")
-	p.conn.Close()
-	if err := <-p.done; err != nil {
-		t.Errorf("Serve after QEMU went: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, NewSlot(card.T0()))
+		p.expect(atrT0)
+		p.write(success)
+		// SELECT of the hello applet, the text by GET RESPONSE: raw T=0 TPDUs.
+		p.write("00000007 00000000 0000000F 00A404000A A000000062 03010C0601")
+		p.expect("00000007 00000000 00000002 9000")
+		p.write("00000007 00000000 00000004 00000000")
+		p.expect("00000007 00000000 00000002 610C")
+		p.write("00000007 00000000 00000005 00C000000C")
+		p.expect("00000007 00000000 0000000E 48656C6C6F20776F726C6421 9000")
+		// A TPDU that contradicts itself.
+		p.write("00000007 00000000 00000006 80320000 05 00")
+		p.expect("00000007 00000000 00000002 6700")
+		p.write("00000008 00000000 00000000") // Flush
+		p.expect("00000009 00000000 00000000")
+		p.conn.Close()
+		if err := <-p.done; err != nil {
+			t.Errorf("Serve after QEMU went: %v", err)
+		}
+	})
 }
 
 func TestCardLeavesAndAnotherComes(t *testing.T) {
-	s := NewSlot(nil)
-	p := start(t, s)
-	// No ATR without a card: the next thing said is an error to an APDU that QEMU should not have sent.
-	p.write("00000007 00000000 00000005 80300000 00")
-	p.expect("00000002 00000000 00000004 00000001")
-	do := func(f func() error) {
-		t.Helper()
-		go func() {
-			if err := f(); err != nil {
-				t.Error(err)
-			}
-		}()
-	}
-	do(func() error { return s.Insert(card.T0()) })
-	p.expect(atrT0)
-	p.write(success)
-	do(func() error { return s.Insert(card.T1()) })
-	p.expect(removed)
-	p.expect("00000005 00000000 0000000F 3B88 8131FE45 74616D6163636964 97")
-	// A card which speaks T=1 gets blocks.
-	p.write("00000007 00000000 00000005 00C101FE3E")
-	p.expect("00000007 00000000 00000005 00E101FE1E")
-	do(s.Remove)
-	p.expect(removed)
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlot(nil)
+		p := start(t, s)
+		// No ATR without a card: the next thing said is an error to an APDU that QEMU should not have sent.
+		p.write("00000007 00000000 00000005 80300000 00")
+		p.expect("00000002 00000000 00000004 00000001")
+		do := func(f func() error) {
+			t.Helper()
+			go func() {
+				if err := f(); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		do(func() error { return s.Insert(card.T0()) })
+		p.expect(atrT0)
+		p.write(success)
+		do(func() error { return s.Insert(card.T1()) })
+		p.expect(removed)
+		p.expect("00000005 00000000 0000000F 3B88 8131FE45 74616D6163636964 97")
+		// A card which speaks T=1 gets blocks.
+		p.write("00000007 00000000 00000005 00C101FE3E")
+		p.expect("00000007 00000000 00000005 00E101FE1E")
+		do(s.Remove)
+		p.expect(removed)
+	})
 }
 
 func TestCardAnswersAgainAfterReconnection(t *testing.T) {
-	s := NewSlot(card.T0())
-	for range 2 {
-		p := start(t, s)
-		p.expect(atrT0)
-		p.conn.Close()
-		if err := <-p.done; err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlot(card.T0())
+		for range 2 {
+			p := start(t, s)
+			p.expect(atrT0)
+			p.conn.Close()
+			if err := <-p.done; err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
+	})
 }
 
 func TestRemovalWhileTheCardWorks(t *testing.T) {
-	s := NewSlot(card.T0())
-	p := start(t, s)
-	p.expect(atrT0)
-	p.write("00000007 00000000 00000005 80380003 00") // 300 ms
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlot(card.T0())
+		p := start(t, s)
+		p.expect(atrT0)
+		p.write("00000007 00000000 00000005 80380003 00") // 300 ms
+		synctest.Wait()
 		s.mu.Lock()
 		working := s.line.Spent > 0
 		s.mu.Unlock()
-		if working {
-			break
+		if !working {
+			t.Fatal("the card does not work")
 		}
-		if time.Now().After(end) {
-			t.Fatal("the card never began to work")
-		}
-	}
-	go s.Remove()
-	p.expect(removed) // and no answer before it, nor after it:
-	go s.Insert(card.T0())
-	p.expect(atrT0)
+		go s.Remove()
+		p.expect(removed) // and no answer before it, nor after it:
+		go s.Insert(card.T0())
+		p.expect(atrT0)
+	})
 }
 
 func TestHostilePeersAreDropped(t *testing.T) {
@@ -168,41 +173,49 @@ func TestHostilePeersAreDropped(t *testing.T) {
 		{"an error without a code", "00000002 00000000 00000001 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := dial(t, NewSlot(card.T0()))
+				p.expect(greeting)
+				p.write(tt.sends)
+				if err := <-p.done; !errors.Is(err, ErrFrame) {
+					t.Errorf("Serve ended with %v", err)
+				}
+			})
+		})
+	}
+	t.Run("a message cut short", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			p := dial(t, NewSlot(card.T0()))
 			p.expect(greeting)
-			p.write(tt.sends)
+			p.write("00000007 00000000 00000010 0000")
+			p.conn.Close()
 			if err := <-p.done; !errors.Is(err, ErrFrame) {
 				t.Errorf("Serve ended with %v", err)
 			}
 		})
-	}
-	t.Run("a message cut short", func(t *testing.T) {
-		p := dial(t, NewSlot(card.T0()))
-		p.expect(greeting)
-		p.write("00000007 00000000 00000010 0000")
-		p.conn.Close()
-		if err := <-p.done; !errors.Is(err, ErrFrame) {
-			t.Errorf("Serve ended with %v", err)
-		}
 	})
 	t.Run("an end of the context", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(context.Background())
-		a, b := net.Pipe()
-		done := make(chan error, 1)
-		go func() { done <- Serve(ctx, a, card.T0()) }()
-		io.ReadFull(b, make([]byte, 8))
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("Serve ended with %v", err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			a, b := net.Pipe()
+			done := make(chan error, 1)
+			go func() { done <- Serve(ctx, a, card.T0()) }()
+			io.ReadFull(b, make([]byte, 8))
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("Serve ended with %v", err)
+			}
+		})
 	})
 }
 
 func TestWholeAPDUsPastT0(t *testing.T) {
-	s := NewSlot(card.T0())
-	s.Level = APDU
-	p := start(t, s)
-	p.expect(atrT0)
-	p.write("00000007 00000000 00000007 80000442 000004")
-	p.expect("00000007 00000000 00000006 42424242 9000")
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlot(card.T0())
+		s.Level = APDU
+		p := start(t, s)
+		p.expect(atrT0)
+		p.write("00000007 00000000 00000007 80000442 000004")
+		p.expect("00000007 00000000 00000006 42424242 9000")
+	})
 }
