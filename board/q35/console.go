@@ -1,0 +1,69 @@
+//go:build tamago
+
+package q35
+
+import (
+	_ "unsafe" // for go:linkname
+
+	"github.com/usbarmory/tamago/soc/intel/uart"
+
+	"tamaccid/board/x86"
+)
+
+// The first serial port (16550, 8.0).
+const (
+	com1 = 0x3f8
+
+	uartDivisorLow  = 0 // with the divisor latch open
+	uartDivisorHigh = 1
+	uartInterrupts  = 1
+	uartFIFO        = 2
+	uartLine        = 3
+	uartStatus      = 5
+
+	lineLatch  = 0x80
+	line8N1    = 0x03
+	fifoOn     = 0x07 // on, both cleared
+	statusIdle = 1 << 6
+
+	divisor = 1 // 115,200 baud
+
+	// drainLooks bounds the wait for the last characters: at 115,200 baud 16 of them take 1.4 ms, a look at a port about
+	// a microsecond (policy).
+	drainLooks = 100_000
+)
+
+var console = uart.UART{Base: com1, DTR: true, RTS: true}
+
+func initConsole() {
+	x86.Out8(com1+uartInterrupts, 0)
+	x86.Out8(com1+uartLine, lineLatch)
+	x86.Out8(com1+uartDivisorLow, divisor)
+	x86.Out8(com1+uartDivisorHigh, 0)
+	x86.Out8(com1+uartLine, line8N1)
+	x86.Out8(com1+uartFIFO, fifoOn)
+	console.Init()
+}
+
+//go:linkname printk runtime/goos.Printk
+func printk(c byte) {
+	if c == '\n' {
+		console.Tx('\r')
+	}
+	console.Tx(c)
+}
+
+func puts(s string) {
+	for i := range len(s) {
+		printk(s[i])
+	}
+}
+
+// drain waits until the last character is out.
+func drain() {
+	for range drainLooks {
+		if x86.In8(com1+uartStatus)&statusIdle != 0 {
+			return
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package q35
+
+const (
+	pageSize = 4096
+	// maxSpans is what pages holds at most: the runtime holds 256 pieces, each of which leaves one hole (policy).
+	maxSpans = 512
+	// maxRegions bounds the memory map (policy: PCs have about ten entries).
+	maxRegions = 128
+)
+
+// span is the memory lo <= a < hi.
+type span struct{ lo, hi uint64 }
+
+func (s span) size() uint64 { return s.hi - s.lo }
+
+// pages are free pages: spans in ascending order, which neither touch nor overlap. Nothing here allocates: hooks call it.
+type pages struct {
+	free [maxSpans]span
+	n    int
+	lost uint64 // bytes for which there was no place in free
+}
+
+// add puts [lo, hi) to the free pages; false: a part of it is free already, or there is no place to note it.
+func (p *pages) add(lo, hi uint64) bool {
+	if lo >= hi {
+		return lo == hi
+	}
+	i := 0
+	for i < p.n && p.free[i].hi < lo {
+		i++
+	}
+	// free[i] is the first span that ends at lo or behind it.
+	if i < p.n && p.free[i].hi > lo && p.free[i].lo < hi {
+		return false
+	}
+	before := i < p.n && p.free[i].hi == lo
+	next := i
+	if before {
+		next++
+	}
+	if next < p.n && p.free[next].lo < hi {
+		return false
+	}
+	after := next < p.n && p.free[next].lo == hi
+	switch {
+	case before && after:
+		p.free[i].hi = p.free[next].hi
+		p.remove(next)
+	case before:
+		p.free[i].hi = hi
+	case after:
+		p.free[next].lo = lo
+	default:
+		return p.insert(i, span{lo, hi})
+	}
+	return true
+}
+
+// insert notes a span before free[i].
+func (p *pages) insert(i int, s span) bool {
+	if p.n == maxSpans {
+		p.lost += s.size()
+		return false
+	}
+	for k := p.n; k > i; k-- {
+		p.free[k] = p.free[k-1]
+	}
+	p.free[i] = s
+	p.n++
+	return true
+}
+
+func (p *pages) remove(i int) {
+	p.n--
+	for k := i; k < p.n; k++ {
+		p.free[k] = p.free[k+1]
+	}
+}
+
+// take removes what is free of [lo, hi).
+func (p *pages) take(lo, hi uint64) {
+	for i := 0; i < p.n; i++ {
+		s := p.free[i]
+		if hi <= s.lo || s.hi <= lo {
+			continue
+		}
+		left, right := span{s.lo, max(lo, s.lo)}, span{min(hi, s.hi), s.hi}
+		switch {
+		case left.size() > 0 && right.size() > 0:
+			p.free[i] = left
+			p.insert(i+1, right)
+			return
+		case left.size() > 0:
+			p.free[i] = left
+		case right.size() > 0:
+			p.free[i] = right
+		default:
+			p.remove(i)
+			i--
+		}
+	}
+}
+
+// alloc takes n bytes, a multiple of the page size, that end below limit, out of the largest span that is there; 0: there is
+// none.
+func (p *pages) alloc(n, limit uint64) uint64 {
+	best, most := -1, uint64(0)
+	for i := range p.n {
+		s := p.free[i]
+		if s.hi = min(s.hi, limit); s.lo < s.hi && s.size() >= n && s.size() > most {
+			best, most = i, s.size()
+		}
+	}
+	if best < 0 || n == 0 {
+		return 0
+	}
+	lo := p.free[best].lo
+	if p.free[best].lo += n; p.free[best].size() == 0 {
+		p.remove(best)
+	}
+	return lo
+}
+
+// sum is the number of free bytes.
+func (p *pages) sum() (n uint64) {
+	for i := range p.n {
+		n += p.free[i].size()
+	}
+	return n
+}
