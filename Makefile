@@ -38,7 +38,7 @@ TESTEFI  := $(BUILD)/test/x64
 EFITESTS := apdus goticker handover machine
 INDUCED  := induce $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
-TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker $(EFITESTS) $(INDUCED)))
+TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))
 LINUX    := $(BUILD)/linux
 IMAGES   := $(EFI)/$(DRIVER).efi $(SAMPLES:%=$(EFI)/%.efi)
 
@@ -108,6 +108,7 @@ $(MKEFI): $(GOFILES)
 
 $(ELF)/$(DRIVER).elf $(ELF)/$(DRIVER)Induced.elf: PACKAGE := ./uefi/driver/$(DRIVER)
 $(EFITESTS:%=$(ELF)/%.elf) $(ELF)/induce.elf: PACKAGE = ./uefi/efitest/$*
+$(ELF)/agent.elf: PACKAGE := ./board/qemu/agent
 $(INDUCED:%=$(ELF)/%.elf): TAGS := ,induced
 $(ELF)/%.elf: PACKAGE = ./samples/$*
 $(ELF)/%.elf: $(OVERLAY) $(GOFILES)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A cardServer listens on a unix socket and plays a card, or a redirected device, on each connection that QEMU makes.
@@ -61,6 +62,25 @@ func (s *cardServer) serve(conn *quietable) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, conn)
+}
+
+// idle waits until no connection is left.
+func (s *cardServer) idle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, channelTime)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		n := len(s.conns)
+		s.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s is plugged in", ErrTimeout, s.path)
+		case <-time.After(channelPause):
+		}
+	}
 }
 
 // close ends all connections and waits for the card on each of them to return.

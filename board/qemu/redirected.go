@@ -77,6 +77,9 @@ func (m *Machine) Plug(ctx context.Context, r Redirected) error {
 			return err
 		}
 	}
+	if err := m.redirected[r.ID].idle(ctx); err != nil {
+		return err
+	}
 	if err := m.connect(ctx, r.channel(), r.socket(m.dir)); err != nil {
 		return err
 	}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"tamaccid/sclib"
+	"tamaccid/sclib/iso7816"
+)
+
+// echo is the applet that gives data back.
+var echo = []byte{0xF0, 't', 'a', 'm', 'a', 'c', 'c', 'i', 'd', 0x01}
+
+const (
+	echoClass       = 0x80
+	echoInstruction = 0xEE
+)
+
+// lengths are those of the data of one exchange: within a packet, a full packet of a reader
+// that takes whole APDUs at full speed (10 + 52 + 2 bytes), more than one (policy).
+var lengths = []int{1, 52, 200, 255}
+
+var errWrong = errors.New("what came back is not what was sent")
+
+// serial makes no two exchanges alike.
+var serial atomic.Uint32
+
+// exchange has the card in a reader give data back.
+func exchange(ctx context.Context, sc *sclib.Context, reader string) (err error) {
+	card, err := sc.Connect(ctx, reader, sclib.ShareExclusive, sclib.ProtocolAny)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer func() {
+		if end := card.Disconnect(sclib.LeaveCard); err == nil && end != nil {
+			err = fmt.Errorf("disconnecting: %w", end)
+		}
+	}()
+	if _, err := transmit(ctx, card, iso7816.Select(echo)); err != nil {
+		return fmt.Errorf("selecting: %w", err)
+	}
+	for _, n := range lengths {
+		data := make([]byte, n)
+		seed := serial.Add(1)
+		for i := range data {
+			data[i] = byte(seed>>(i%4*8)) + byte(i)
+		}
+		back, err := transmit(ctx, card, iso7816.Command{CLA: echoClass, INS: echoInstruction, Data: data, Ne: iso7816.MaxShortNe})
+		if err != nil {
+			return fmt.Errorf("%d bytes: %w", n, err)
+		}
+		if !bytes.Equal(back, data) {
+			return fmt.Errorf("%d bytes: %w: % X", n, errWrong, back)
+		}
+	}
+	return nil
+}
+
+func transmit(ctx context.Context, card *sclib.Card, command iso7816.Command) ([]byte, error) {
+	sent, err := command.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := card.Transmit(ctx, sent)
+	if err != nil {
+		return nil, err
+	}
+	response, err := iso7816.ParseResponse(answer)
+	if err != nil {
+		return nil, err
+	}
+	if response.SW != iso7816.SWSuccess {
+		return nil, response.SW
+	}
+	return response.Data, nil
+}
