@@ -25,10 +25,23 @@ type bulk struct {
 	control gate
 	out, in gate
 	shared  bool // more than one command at a time
-	// unended is set when the reader was seen not to end a message that fills its last packet: from then on the first read
-	// is one packet, and the second what the header says.
-	unended atomic.Bool
+	ending  atomic.Uint32
+	full    bool // the last message filled its last packet, and the read with it; whoever owns epIn has it
 }
+
+// How a reader ends a message that fills its last packet. USB 2.0, 5.8.3 asks for a zero-length packet where the host has asked
+// for more. Without it a read that has room left waits for ever, and firmware's xHCI driver loses what had come. So a read has
+// no room left until the reader has shown what it does: the first one is a packet, which has the header, the second what that says.
+//
+//	ending    first read                     becomes
+//	unknown   one packet                     ended, by an empty packet right behind a message that filled its last one
+//	ended     all that may be expected       unended, by a read that times out with a whole message
+//	unended   one packet                     -
+const (
+	endingUnknown uint32 = iota
+	endingEnded
+	endingUnended
+)
 
 func newBulk(r *Reader) (*bulk, error) {
 	packet := int(r.iface.BulkIn.MaxPacketSize)
@@ -180,9 +193,11 @@ func whole(b []byte) bool {
 // read reads one message into buf: as many transfers as its header asks for. The caller owns the endpoint.
 func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Time) ([]byte, error) {
 	n, empty := 0, 0
-	ask := min(b.round(headerSize+want), len(buf))
-	if b.unended.Load() {
-		ask = b.packet
+	full := b.full
+	b.full = false
+	ask := b.round(headerSize)
+	if b.ending.Load() == endingEnded {
+		ask = min(b.round(headerSize+want), len(buf))
 	}
 	for {
 		left := time.Until(deadline)
@@ -191,8 +206,7 @@ func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Tim
 		}
 		got, err := b.t.In(ctx, b.epIn, buf[n:n+ask], left)
 		if errors.Is(err, usb.ErrTimeout) && got > 0 && got < ask && whole(buf[:n+got]) {
-			// USB 2.0, 5.8.3 asks for a zero-length packet here, and the reader does not send it.
-			b.unended.Store(true)
+			b.ending.Store(endingUnended)
 			return buf[:n+got], nil
 		}
 		if err != nil {
@@ -211,6 +225,9 @@ func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Tim
 			if empty++; empty > maxEmpty {
 				return nil, fmt.Errorf("%w: nothing but empty packets", ErrProtocol)
 			}
+			if full && empty == 1 {
+				b.ending.CompareAndSwap(endingUnknown, endingEnded)
+			}
 			continue
 		}
 		if n < headerSize {
@@ -222,6 +239,7 @@ func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Tim
 		}
 		total := headerSize + int(length)
 		if n >= total {
+			b.full = got == ask
 			return buf[:n], nil
 		}
 		if got < ask {

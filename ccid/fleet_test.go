@@ -143,6 +143,40 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 	}
 }
 
+// A reader that sends no zero-length packet behind a message which fills its last packet is never waited for in vain.
+func TestEveryLevelWithoutZeroLengthPackets(t *testing.T) {
+	for _, level := range []reader.Level{reader.Character, reader.TPDU, reader.ShortAPDU, reader.ExtendedAPDU} {
+		for _, name := range []string{"t0", "t1"} {
+			t.Run(fmt.Sprintf("level %d, card %s", level, name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c, err := card.Named(name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					m := reader.New(level)
+					m.ZLP = reader.OmitZLP
+					r, err := openSim(t, reader.NewDevice(m), 0, c, ccid.Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					s := r.Slots()[0]
+					p, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset)
+					if err != nil {
+						t.Fatal(err)
+					}
+					started := time.Now()
+					if err := exchangeAll(s, all(256), extendedLengths(level, p, name)); err != nil {
+						t.Fatalf("%v: %v", p, err)
+					}
+					if d := time.Since(started); d > 0 {
+						t.Errorf("waited for %v", d)
+					}
+				})
+			})
+		}
+	}
+}
+
 // extendedLengths are lengths of extended cases that reader and card can do. At T=0 a card is not told of an Le above 256, and a
 // virtual reader gives up on a card that takes thousands of blocks.
 func extendedLengths(level reader.Level, p ccid.Protocol, name string) []int {
