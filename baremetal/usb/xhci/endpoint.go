@@ -1,0 +1,294 @@
+package xhci
+
+// An endpoint, as the driver sees it:
+//
+//	ready   nothing is in flight; the controller's state is running or stopped, its dequeue pointer where the next block goes
+//	busy    one transfer is in flight
+//	halted  the device has stalled it; transfers are refused until ResetEndpoint
+//	broken  it could not be brought into order after a failure; the next transfer tries again
+//	closed  the device was released or has another configuration
+//
+//	state   transfer      short, done    stall            fault            timeout, cancel   ResetEndpoint    close, Release
+//	ready   busy                                                                             DATA0, ready     closed
+//	busy    (waits)       ready          halted; the      reset, SEQ kept, stop, ready;      (waits)          stop, closed;
+//	                                     default pipe:    ready; or tried  what came counts                   ErrGone
+//	                                     reset, ready     again
+//	halted  ErrStall                                                                         reset, ready     closed
+//	broken  reset, busy                                                                      reset, ready     closed
+//	closed  ErrGone                                                                          ErrGone
+//
+// A fault is a transaction error, babble, or what else ends a transfer. The device has not stalled then, and goes on with the
+// sequence number that it has: the controller must too (Reset Endpoint with TSP, xHCI 1.2, 4.6.8).
+//
+// When the controller is no more every state is as closed, with its error. The caller of a transfer brings the endpoint into order before
+// it returns; that is why nothing is in flight then.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tamaccid/baremetal/usb"
+	wire "tamaccid/ccid/usb"
+)
+
+type endpoint struct {
+	d          *device
+	index      uint8 // of the doorbell and the context
+	packet     int
+	descriptor wire.Endpoint // not of the default pipe
+
+	token  chan struct{} // the right to use it
+	leaver sync.Once
+	gone   chan struct{} // closed with it
+	cancel chan struct{} // a token ends the transfer in flight
+	done   chan struct{} // a token: the transfer in flight has ended
+	timer  *time.Timer
+
+	ring   *ring
+	pieces []usb.Buffer // what transfers are copied to and from
+
+	// These belong to who has the token.
+	halted, broken bool
+
+	// These are c.mu's.
+	closed bool
+	inUse  bool // somebody has the token
+	td     transfer
+}
+
+func (d *device) newEndpoint(index uint8) (*endpoint, error) {
+	e := &endpoint{
+		d: d, index: index,
+		token: make(chan struct{}, 1), gone: make(chan struct{}), cancel: make(chan struct{}, 1), done: make(chan struct{}, 1),
+		timer: time.NewTimer(time.Hour),
+	}
+	e.timer.Stop()
+	e.token <- struct{}{}
+	var err error
+	if e.ring, err = d.c.allocRing(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// describe takes over what the device says of the endpoint, within the bounds of its speed.
+func (e *endpoint) describe(w wire.Endpoint, s wire.Speed) {
+	e.descriptor, e.packet = w, packetSize(w, s)
+}
+
+// urgentKind says whether somebody waits for its transfers: what an interrupt endpoint has may come at any time, or never.
+func (e *endpoint) urgentKind() bool {
+	return e.index == defaultPipe || e.descriptor.Type != wire.InterruptTransfer
+}
+
+// free gives the memory back.
+func (e *endpoint) free() {
+	for _, b := range e.pieces {
+		e.d.c.free(b)
+	}
+	e.pieces = nil
+	e.d.c.free(e.ring.buf)
+}
+
+// endpoint returns a configured endpoint.
+func (d *device) endpoint(index uint8) (*endpoint, error) {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	switch e := d.endpoints[index]; {
+	case d.c.err != nil:
+		return nil, d.c.err
+	case d.released:
+		return nil, wire.ErrGone
+	case e == nil:
+		return nil, errNoEndpoint
+	default:
+		return e, nil
+	}
+}
+
+// errNoEndpoint is a caller's mistake, or a device without the endpoint that it promised.
+var errNoEndpoint = fmt.Errorf("%w: endpoint not configured", wire.ErrTransfer)
+
+// acquire takes the right to use an endpoint, and drops what was meant for the user before.
+func (e *endpoint) acquire(ctx context.Context) error {
+	c := e.d.c
+	select {
+	case <-e.token:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.gone:
+		return wire.ErrGone
+	case <-c.gone:
+		return c.Err()
+	}
+	c.mu.Lock()
+	var err error
+	switch {
+	case c.err != nil:
+		err = c.err
+	case e.closed:
+		err = wire.ErrGone
+	default:
+		e.inUse = true
+		select {
+		case <-e.cancel:
+		default:
+		}
+	}
+	c.mu.Unlock()
+	if err != nil {
+		e.token <- struct{}{}
+	}
+	return err
+}
+
+func (e *endpoint) release() {
+	e.d.c.mu.Lock()
+	e.inUse = false
+	e.d.c.mu.Unlock()
+	e.token <- struct{}{}
+}
+
+// Cancel is usb.Device's.
+func (d *device) Cancel(endpoint uint8) {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if e := d.endpoints[endpointIndex(endpoint)]; e != nil && e.inUse {
+		select {
+		case e.cancel <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// close ends the transfer in flight and all later ones. c.mu is held.
+func (e *endpoint) close() {
+	if !e.closed {
+		e.closed = true
+		close(e.gone)
+	}
+}
+
+// leave waits until nobody uses a closed endpoint, and then nobody ever will.
+func (e *endpoint) leave() { e.leaver.Do(func() { <-e.token }) }
+
+// hardware is the state that the controller has written into the device's context.
+func (e *endpoint) hardware() hardwareState {
+	at := int(e.index) * e.d.c.caps.context
+	return hardwareState(loadWord(e.d.context.Bytes, at+endpointState) & stateMask)
+}
+
+// How often an endpoint is asked to stop before the controller is given up, and the time between; policy. A controller may still be
+// starting an endpoint that it is told to stop, and refuse.
+const (
+	settleTries = 10
+	settlePause = time.Millisecond
+)
+
+// settle brings the endpoint's hardware to a stop, whatever its state, with its dequeue pointer where the next block goes
+// (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a halted one. c.commands is held. Afterwards nothing is in flight,
+// or the controller is no more.
+func (e *endpoint) settle(preserve bool) error {
+	c := e.d.c
+	target := endpointBits(e.index) | slotBits(e.d.slot)
+	var err error
+	for try := range settleTries {
+		state := e.hardware()
+		if try == 0 && state == hwStopped {
+			state = hwRunning // a doorbell that was just rung may not show yet
+		}
+		switch state {
+		case hwHalted:
+			t := trb{control: cmdResetEndpoint.bits() | target}
+			if preserve {
+				t.control |= trbPreserve
+			}
+			_, err = c.issue(nil, t)
+		case hwRunning:
+			_, err = c.issue(nil, trb{control: cmdStopEndpoint.bits() | target})
+		case hwStopped, hwError:
+			if _, err = c.issue(nil, trb{parameter: e.ring.dequeue(), control: cmdSetDequeue.bits() | target}); err == nil {
+				e.withdrawn()
+				return nil
+			}
+		case hwDisabled:
+			e.withdrawn()
+			return errNoEndpoint
+		}
+		switch {
+		case err == nil || isCode(err, codeContextState):
+			if err != nil && try > 0 {
+				time.Sleep(settlePause)
+			}
+		case isCode(err, codeSlotNotEnabled) || isCode(err, codeEndpointDisabled):
+			e.withdrawn()
+			return err
+		case e.hardware() == hwRunning:
+			return e.lost(err)
+		default: // halted, say, and the device gone: it stays so
+			e.withdrawn()
+			return err
+		}
+	}
+	if e.hardware() == hwRunning {
+		return e.lost(err)
+	}
+	e.withdrawn()
+	return fmt.Errorf("%w: endpoint cannot be brought into order", wire.ErrTransfer)
+}
+
+// lost is an endpoint that does not stop: only the end of the controller stops its DMA.
+func (e *endpoint) lost(err error) error {
+	c := e.d.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.die(fmt.Sprintf("an endpoint does not stop: %v", err))
+	return c.err
+}
+
+// recover is settle for those who do not hold c.commands. It does not look at a context: it is what a transfer owes.
+func (e *endpoint) recover(preserve bool) error {
+	c := e.d.c
+	if err := c.lockCommands(nil); err != nil {
+		return err
+	}
+	defer c.unlockCommands()
+	err := e.settle(preserve)
+	e.broken = err != nil && !errors.Is(err, usb.ErrDead)
+	return err
+}
+
+// ResetEndpoint is usb.Device's. The reset of a halted endpoint starts with DATA0; one that is not halted is dropped and added
+// again for that (xHCI 1.2, 4.6.8, 4.6.6).
+func (d *device) ResetEndpoint(ctx context.Context, endpoint uint8) error {
+	c := d.c
+	e, err := d.endpoint(endpointIndex(endpoint))
+	if err != nil {
+		return err
+	}
+	if err := e.acquire(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	if err := c.lockCommands(ctx); err != nil {
+		return err
+	}
+	defer c.unlockCommands()
+	reset := e.hardware() == hwHalted
+	if err := e.settle(false); err != nil {
+		e.broken = true
+		return err
+	}
+	e.halted, e.broken = false, false
+	if reset || e.index == defaultPipe {
+		return nil
+	}
+	bit := uint32(1) << e.index
+	c.startInput(bit, bit|addSlot)
+	d.fillSlot(c.inputContext(0), d.lastEndpoint())
+	e.fill(c.inputContext(int(e.index)), d.at.Speed)
+	return d.command(ctx, cmdConfigureEndpoint)
+}

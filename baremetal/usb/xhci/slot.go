@@ -1,0 +1,337 @@
+package xhci
+
+import (
+	"context"
+	"fmt"
+
+	"tamaccid/baremetal/usb"
+	wire "tamaccid/ccid/usb"
+)
+
+// device is a device slot: Enable Slot, Address Device, Configure Endpoint, Disable Slot (xHCI 1.2, 4.5.3). It implements
+// usb.Device.
+type device struct {
+	c       *Controller
+	at      usb.Location
+	slot    uint8
+	speedID uint32
+	ttSlot  uint8      // slot of the hub whose transaction translator serves it
+	context usb.Buffer // device context: the controller writes it
+
+	// These belong to who holds c.commands.
+	isHub      bool
+	hub        usb.HubInfo
+	configured bool
+
+	// These are c.mu's.
+	released  bool
+	endpoints [contextCount]*endpoint // by index, nil: not configured
+}
+
+// NewDevice is usb.Controller's.
+func (c *Controller) NewDevice(ctx context.Context, at usb.Location) (usb.Device, error) {
+	if _, err := c.portRegister(int(at.RootPort)); err != nil {
+		return nil, err
+	}
+	d := &device{c: c, at: at, speedID: speedID(at.Speed)}
+	if hub, ok := at.TTHub.(*device); ok && hub.c == c {
+		d.ttSlot = hub.slot
+	}
+	if at.Tier == 0 { // the port's own number, should its table name others than usual (xHCI 1.2, 6.2.2, speed)
+		v, err := c.readPort(int(at.RootPort))
+		if err != nil {
+			return nil, err
+		}
+		id := v & portSpeed >> portSpeedShift
+		if c.caps.root[at.RootPort-1].speeds[id] == at.Speed {
+			d.speedID = id
+		}
+	}
+	if err := d.alloc(); err != nil {
+		return nil, err
+	}
+	if err := d.enable(ctx); err != nil {
+		d.free()
+		return nil, err
+	}
+	return d, nil
+}
+
+// alloc gets what a device needs from the start. The device context must not cross a page.
+func (d *device) alloc() (err error) {
+	size := contextCount * d.c.caps.context
+	if d.context, err = d.c.alloc(size, size); err != nil {
+		return err
+	}
+	pipe, err := d.newEndpoint(defaultPipe)
+	if err != nil {
+		d.free()
+		return err
+	}
+	pipe.packet = firstPacket(d.at.Speed)
+	d.endpoints[defaultPipe] = pipe
+	return nil
+}
+
+const slotTypeShift = 16 // of the Enable Slot command (xHCI 1.2, 6.4.3.2)
+
+// enable gets a slot from the controller.
+func (d *device) enable(ctx context.Context) error {
+	c := d.c
+	if err := c.lockCommands(ctx); err != nil {
+		return err
+	}
+	defer c.unlockCommands()
+	kind := uint32(c.caps.root[d.at.RootPort-1].slotType) << slotTypeShift
+	e, err := c.issue(ctx, trb{control: cmdEnableSlot.bits() | kind})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	slot := int(e.slot())
+	if slot == 0 || slot >= len(c.slots) || c.slots[slot] != nil {
+		c.die(fmt.Sprintf("it enabled slot %d, which is none or not free", slot))
+		return c.err
+	}
+	d.slot = e.slot()
+	c.slots[slot] = d
+	put64(c.contexts.Bytes, slot*8, d.context.Bus)
+	return nil
+}
+
+// command issues a command that takes the input context.
+func (d *device) command(ctx context.Context, kind trbType) error {
+	_, err := d.c.issue(ctx, trb{parameter: d.c.input.Bus, control: kind.bits() | slotBits(d.slot)})
+	return err
+}
+
+// lock takes the right to issue commands for a device that was not released.
+func (d *device) lock(ctx context.Context) error {
+	if err := d.c.lockCommands(ctx); err != nil {
+		return err
+	}
+	d.c.mu.Lock()
+	released := d.released
+	d.c.mu.Unlock()
+	if released {
+		d.c.unlockCommands()
+		return wire.ErrGone
+	}
+	return nil
+}
+
+// Address is usb.Device's.
+func (d *device) Address(ctx context.Context) (uint8, error) {
+	c := d.c
+	if err := d.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer c.unlockCommands()
+	c.startInput(0, addSlot|addPipe)
+	d.fillSlot(c.inputContext(0), defaultPipe)
+	d.endpoints[defaultPipe].fillPipe(c.inputContext(defaultPipe))
+	if err := d.command(ctx, cmdAddressDevice); err != nil {
+		return 0, err
+	}
+	return uint8(get32(d.context.Bytes, slotAddress) & slotAddressMask), nil
+}
+
+// SetMaxPacketSize0 is usb.Device's. A size that the speed does not allow is wire.ErrDescriptor.
+func (d *device) SetMaxPacketSize0(ctx context.Context, n int) error {
+	if !validPacket0(d.at.Speed, n) {
+		return fmt.Errorf("%w: %d bytes in a packet of the default pipe at %v", wire.ErrDescriptor, n, d.at.Speed)
+	}
+	c := d.c
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlockCommands()
+	pipe := d.endpoints[defaultPipe]
+	if pipe.packet == n {
+		return nil
+	}
+	old := pipe.packet
+	pipe.packet = n
+	c.startInput(0, addPipe)
+	pipe.fillPipe(c.inputContext(defaultPipe))
+	if err := d.command(ctx, cmdEvaluateContext); err != nil {
+		pipe.packet = old
+		return err
+	}
+	return nil
+}
+
+// hubByConfigure is the first version whose controllers take what is said of a hub with Configure Endpoint; before it was
+// Evaluate Context (xHCI 0.95, 6.2.2.3; xHCI 1.2, 6.2.2.2).
+const hubByConfigure = 0x0096
+
+// SetHub is usb.Device's. Before the device is configured it only is kept, and goes with its configuration.
+func (d *device) SetHub(ctx context.Context, h usb.HubInfo) error {
+	c := d.c
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlockCommands()
+	d.isHub, d.hub = true, h
+	if !d.configured {
+		return nil
+	}
+	c.startInput(0, addSlot)
+	d.fillSlot(c.inputContext(0), d.lastEndpoint())
+	if c.caps.version < hubByConfigure {
+		return d.command(ctx, cmdEvaluateContext)
+	}
+	return d.command(ctx, cmdConfigureEndpoint)
+}
+
+// lastEndpoint is the highest index in use.
+func (d *device) lastEndpoint() int {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	last := defaultPipe
+	for i, e := range d.endpoints {
+		if e != nil {
+			last = i
+		}
+	}
+	return last
+}
+
+// Configure is usb.Device's. Transfers on the endpoints that were there end with wire.ErrGone.
+func (d *device) Configure(ctx context.Context, endpoints []wire.Endpoint) error {
+	c := d.c
+	var fresh [contextCount]*endpoint
+	done := false
+	defer func() {
+		for _, e := range fresh {
+			if !done && e != nil {
+				e.free()
+			}
+		}
+	}()
+	for _, w := range endpoints {
+		i := endpointIndex(w.Address)
+		// No isochronous transfers here, and nothing has the default pipe or another endpoint twice.
+		if i == defaultPipe || fresh[i] != nil || w.Type != wire.BulkTransfer && w.Type != wire.InterruptTransfer {
+			continue
+		}
+		e, err := d.newEndpoint(i)
+		if err != nil {
+			return err
+		}
+		e.describe(w, d.at.Speed)
+		fresh[i] = e
+	}
+	old := d.withdrawEndpoints(false)
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlockCommands()
+	if err := d.replace(ctx, old, fresh); err != nil {
+		return err
+	}
+	done = true
+	c.mu.Lock()
+	copy(d.endpoints[defaultPipe+1:], fresh[defaultPipe+1:])
+	c.mu.Unlock()
+	for _, e := range old {
+		if e != nil {
+			e.free()
+		}
+	}
+	return nil
+}
+
+// replace drops and adds endpoints (xHCI 1.2, 4.6.6).
+func (d *device) replace(ctx context.Context, old, fresh [contextCount]*endpoint) error {
+	c := d.c
+	c.startInput(0, addSlot)
+	last := defaultPipe
+	drop, add := uint32(0), uint32(addSlot)
+	for i := range fresh {
+		if old[i] != nil {
+			drop |= 1 << i
+		}
+		if e := fresh[i]; e != nil {
+			add |= 1 << i
+			last = i
+			e.fill(c.inputContext(i), d.at.Speed)
+		}
+	}
+	control := c.inputContext(-1)
+	put32(control, inputDrop, drop)
+	put32(control, inputAdd, add)
+	d.fillSlot(c.inputContext(0), last)
+	if err := d.command(ctx, cmdConfigureEndpoint); err != nil {
+		return err
+	}
+	d.configured = true
+	return nil
+}
+
+// withdrawEndpoints makes all endpoints unusable, with or without the default pipe, and waits until nobody uses them.
+func (d *device) withdrawEndpoints(pipe bool) (all [contextCount]*endpoint) {
+	d.c.mu.Lock()
+	for i, e := range d.endpoints {
+		if e != nil && (pipe || i != defaultPipe) {
+			all[i] = e
+			e.close()
+		}
+	}
+	d.c.mu.Unlock()
+	for _, e := range all {
+		if e != nil {
+			e.leave()
+		}
+	}
+	return all
+}
+
+// Release is usb.Device's.
+func (d *device) Release() {
+	c := d.c
+	c.mu.Lock()
+	if d.released {
+		c.mu.Unlock()
+		return
+	}
+	d.released = true
+	c.mu.Unlock()
+	d.leave()
+	if c.lockCommands(nil) != nil {
+		return // Close has its memory
+	}
+	_, err := c.issue(nil, trb{control: cmdDisableSlot.bits() | slotBits(d.slot)})
+	c.mu.Lock()
+	own := c.err == nil && c.slots[d.slot] == d && (err == nil || isCode(err, codeSlotNotEnabled))
+	if own {
+		c.slots[d.slot] = nil
+		put64(c.contexts.Bytes, int(d.slot)*8, 0)
+	} else if c.err == nil {
+		c.report(fmt.Sprintf("slot %d is lost: %v", d.slot, err))
+	}
+	c.mu.Unlock()
+	c.unlockCommands()
+	if own {
+		d.free()
+	}
+}
+
+// leave ends all transfers and waits for those who wait for them.
+func (d *device) leave() { d.withdrawEndpoints(true) }
+
+// free gives the memory back. Neither the controller nor anybody else knows it any more.
+func (d *device) free() {
+	for i, e := range d.endpoints {
+		if e != nil {
+			e.free()
+			d.endpoints[i] = nil
+		}
+	}
+	d.c.free(d.context)
+	d.context = usb.Buffer{}
+}
