@@ -1,6 +1,7 @@
 package uefi
 
 import (
+	"bytes"
 	"errors"
 	"unsafe"
 )
@@ -93,6 +94,16 @@ func (p DevicePath) Size() int {
 // Complete says whether firmware can be given the path: it has an End Entire node.
 func (p DevicePath) Complete() bool { return p.Size() > 0 }
 
+// Contains says whether other is the path of something behind p, or of p itself. Without nodes p contains nothing.
+func (p DevicePath) Contains(other DevicePath) bool {
+	size := p.Size()
+	if size == 0 || p.IsEnd() {
+		return false
+	}
+	own := p[:size-nodeHeaderOf(p[:size])]
+	return other.Complete() && bytes.HasPrefix(other, own)
+}
+
 // Append is a new path with n before the End Entire node.
 func (p DevicePath) Append(n Node) (DevicePath, error) {
 	size, total := nodeHeader+len(n.Data), p.Size()
@@ -124,6 +135,15 @@ func NewDevicePath(nodes ...Node) (p DevicePath, err error) {
 		}
 	}
 	return p, nil
+}
+
+// FilePath is a File Path node (UEFI 2.11, 10.3.5.4): a file by its name from the root directory of its volume.
+func FilePath(name string) Node {
+	var data []byte
+	for _, c := range UTF16(name) {
+		data = append(data, byte(c), byte(c>>8))
+	}
+	return Node{MediaNode, mediaFilePath, data}
 }
 
 // DevicePathAt copies a path of firmware's, nil for address 0 and for a path without an end within reason.

@@ -147,3 +147,46 @@ func FuzzDevicePath(f *testing.F) {
 		}
 	})
 }
+
+func TestContains(t *testing.T) {
+	path := func(nodes ...byte) DevicePath {
+		var all []Node
+		for _, n := range nodes {
+			all = append(all, Node{Type: MessagingNode, SubType: messagingUSB, Data: []byte{n, 0}})
+		}
+		p, err := NewDevicePath(all...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		name     string
+		p, other DevicePath
+		want     bool
+	}{
+		{"the path itself", path(1, 2), path(1, 2), true},
+		{"a path behind it", path(1, 2), path(1, 2, 3), true},
+		{"a path before it", path(1, 2), path(1), false},
+		{"a neighbour", path(1, 2), path(1, 3), false},
+		{"a path without nodes", path(), path(1), false},
+		{"no path", nil, path(1), false},
+		{"nothing in a path", path(1), nil, false},
+		{"a path with a broken end", path(1), path(1, 2)[:10], false},
+		{"in a path with a broken end", path(1)[:4], path(1, 2), false},
+	} {
+		if got := c.p.Contains(c.other); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestFilePath(t *testing.T) {
+	p, err := NewDevicePath(FilePath(`\EFI\x.efi`))
+	if err != nil || p.String() != `\EFI\x.efi` {
+		t.Errorf("%v, %v", p, err)
+	}
+	if n := FilePath("a"); n.Type != MediaNode || n.SubType != 4 || string(n.Data) != "a\x00\x00\x00" {
+		t.Errorf("%+v", n)
+	}
+}

@@ -61,5 +61,22 @@ func (l *LoadedImage) OptionText() string {
 	return FromUTF16(wide)
 }
 
+// SetOptionText gives an image load options before it is started, as the Shell and the boot manager do. Their memory is firmware's, and is
+// given to the image: whoever loaded it cannot know how long the image looks at it.
+func (b *BootServices) SetOptionText(l *LoadedImage, text string) error {
+	wide := UTF16(text)
+	size := uintptr(len(wide)) * unsafe.Sizeof(wide[0])
+	if size > maxLoadOptions {
+		return BadBufferSize
+	}
+	addr, err := b.AllocatePool(BootServicesData, size)
+	if err != nil {
+		return err
+	}
+	copy(unsafe.Slice(At[uint16](addr), len(wide)), wide)
+	l.LoadOptions, l.LoadOptionsSize = addr, uint32(size)
+	return nil
+}
+
 // File is a copy of the path of the image's file on its device, nil for an image that came from memory.
 func (l *LoadedImage) File() DevicePath { return DevicePathAt(l.FilePath) }

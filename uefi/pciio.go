@@ -211,3 +211,8 @@ func (p *PCIIO) SetAttributes(a PCIAttributes) error { return p.attributes(pciAt
 func (p *PCIIO) EnableAttributes(a PCIAttributes) error {
 	return p.attributes(pciAttributesEnable, a, nil)
 }
+
+// DisableAttributes takes some of the function's attributes away (UEFI 2.11, 14.4).
+func (p *PCIIO) DisableAttributes(a PCIAttributes) error {
+	return p.attributes(pciAttributesDisable, a, nil)
+}

@@ -118,6 +118,12 @@ func (f *Function) Silence(halt func()) {
 	}
 }
 
+// Quiet ends all that the controller may still do to memory, which is closed after it: one that did not stop must not write to
+// what is somebody else's.
+func (f *Function) Quiet() error {
+	return f.io.DisableAttributes(uefi.PCIBusMaster)
+}
+
 // Close leaves the function as it was before Open. The controller has stopped, its memory is closed.
 func (f *Function) Close() error {
 	err := f.io.SetAttributes(f.before)

@@ -28,3 +28,20 @@ func TestTransferAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations beside the %v of the test's firmware", got-empty, empty)
 	}
 }
+
+func TestANotificationCostsNoMemory(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	tr := f.open()
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	take := func(b []byte) { seen += len(b) }
+	if n := testing.AllocsPerRun(100, func() {
+		p.send(0x50, 3)
+		tr.Notifications(take)
+	}); n != 0 || seen == 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

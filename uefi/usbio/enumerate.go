@@ -44,6 +44,9 @@ func (t *Transport) enumerate(path uefi.DevicePath) error {
 		return fmt.Errorf("usbio: endpoint descriptor: %w", err)
 	}
 	t.device.Speed = t.speed()
+	for _, p := range t.pipes {
+		p.interval = pollInterval(t.device.Speed, p.bInterval)
+	}
 
 	languages, _ := t.io.Languages() // without strings a device works as well
 	text := func(index uint8) string { return t.text(languages, index) }
@@ -138,8 +141,8 @@ func (t *Transport) endpoints() error {
 		if err != nil {
 			return err
 		}
-		// bEndpointAddress, bmAttributes, wMaxPacketSize without the additional transactions (USB 2.0, table 9-13)
-		p := &pipe{kind: usb.TransferType(d[3] & 3), packet: (int(d[4]) | int(d[5])<<8) & 0x7ff}
+		// bEndpointAddress, bmAttributes, wMaxPacketSize without the additional transactions, bInterval (USB 2.0, table 9-13)
+		p := &pipe{kind: usb.TransferType(d[3] & 3), packet: (int(d[4]) | int(d[5])<<8) & 0x7ff, bInterval: d[6]}
 		if p.packet > 0 && (p.kind == usb.BulkTransfer || p.kind == usb.InterruptTransfer) {
 			t.pipes[d[2]] = p
 		}

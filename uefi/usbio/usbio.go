@@ -67,6 +67,8 @@ type Transport struct {
 	asked  atomic.Int64 // when it was last asked
 	gone   atomic.Bool
 	closed atomic.Bool
+
+	listener *listener // nil where firmware polls nothing
 }
 
 // pipe is an endpoint other than the control endpoint.
@@ -74,6 +76,9 @@ type pipe struct {
 	transfer uefi.USBTransfer
 	kind     usb.TransferType
 	packet   int
+	interval uint32 // of an interrupt endpoint, in milliseconds
+
+	bInterval uint8
 }
 
 var _ usb.Transport = (*Transport)(nil)
@@ -110,6 +115,9 @@ func (t *Transport) MaxIn() int { return maxTransfer }
 // Close makes every later call, and a waiting one at its next pause, end with usb.ErrGone. The device is left as it is.
 func (t *Transport) Close() error {
 	t.closed.Store(true)
+	if t.listener != nil {
+		t.unlisten(t.listener)
+	}
 	return nil
 }
 
@@ -190,6 +198,9 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 		return 0, fmt.Errorf("%w: %d bytes from endpoint %#02x", ErrUsage, len(buf), endpoint)
 	}
 	until := newLimit(ctx, timeout, 0)
+	if l := t.listener; l != nil && l.endpoint == endpoint && l.on {
+		return 0, usb.ErrTimeout // firmware reads it, see Notifications
+	}
 	want, wait := buf, patience
 	for {
 		if err := t.ready(ctx); err != nil {

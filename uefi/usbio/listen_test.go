@@ -1,0 +1,209 @@
+//go:build !tamago
+
+package usbio
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"tamaccid/ccid/usb"
+	"tamaccid/uefi"
+	"tamaccid/uefi/internal/abi"
+)
+
+// A poller is firmware that polls an interrupt endpoint.
+type poller struct {
+	t       *testing.T
+	f       *fake
+	box     *box // while it polls
+	started int
+	status  uefi.Status
+}
+
+func (f *fake) poller() *poller {
+	p := &poller{t: f.t, f: f}
+	f.table.AsyncInterruptTransfer = abi.Fake(func(a []uintptr) uintptr {
+		f.log = append(f.log, fmt.Sprintf("poll %02x %v, %d bytes each %d ms", a[1], a[2] != 0, a[4], a[3]))
+		if p.status != uefi.Success {
+			return uintptr(p.status)
+		}
+		if on := a[2] != 0; on == (p.box != nil) {
+			f.t.Errorf("polling: %v, while it was the same", on)
+		}
+		p.box = nil
+		if a[2] != 0 {
+			p.started++
+			p.box = abi.At[box](a[6])
+		}
+		return uintptr(uefi.Success)
+	})
+	return p
+}
+
+// send does what record does.
+func (p *poller) send(b ...byte) {
+	x := p.box
+	if x == nil {
+		p.t.Fatal("nobody polls")
+	}
+	at := x.written
+	if at-x.taken >= boxSlots {
+		at--
+	}
+	s := &x.slots[at%boxSlots]
+	s.n = uint32(copy(s.data[:], b))
+	x.written = at + 1
+}
+
+func (t *Transport) all() (got [][]byte) {
+	t.Notifications(func(b []byte) { got = append(got, slices.Clone(b)) })
+	return got
+}
+
+func TestNotificationsAreHandedOutInTheirOrderAndOnce(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	tr := f.open()
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(f.log); got != "[poll 81 true, 16 bytes each 255 ms]" {
+		t.Error(got)
+	}
+	if got := tr.all(); got != nil {
+		t.Errorf("nothing was sent: % x", got)
+	}
+	for range 3 * boxSlots {
+		p.send(0x50, 3)
+		p.send(0x50, 2)
+		if got := fmt.Sprintf("% x", tr.all()); got != "[50 03 50 02]" {
+			t.Fatal(got)
+		}
+	}
+	if got := tr.all(); got != nil {
+		t.Errorf("handed out twice: % x", got)
+	}
+	tr.Close()
+	if p.box != nil {
+		t.Error("firmware polls on after Close")
+	}
+}
+
+func TestTheNewestNotificationIsKeptWhenThereAreTooMany(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	tr := f.open()
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	for i := range byte(3 * boxSlots) {
+		p.send(0x50, i)
+	}
+	got := tr.all()
+	if len(got) != boxSlots || got[0][1] != 0 || got[boxSlots-1][1] != 3*boxSlots-1 {
+		t.Errorf("% x", got)
+	}
+}
+
+func TestAnInterruptEndpointThatFirmwarePollsIsNotReadBeside(t *testing.T) {
+	f := reader(t)
+	f.poller()
+	tr := f.open()
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := tr.In(t.Context(), 0x81, make([]byte, 16), time.Second); n != 0 || !errors.Is(err, usb.ErrTimeout) {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	tr := f.open()
+	f.control = func(uefi.USBRequest, []byte) answer { return answer{} }
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxFailures {
+		p.box.failed = uint32(uefi.USBStall)
+		f.log = nil
+		tr.all()
+		if got := fmt.Sprint(f.log); got != "[poll 81 false, 0 bytes each 0 ms control 02 01 0000 0081 0 in 500 ms poll 81 true, 16 bytes each 255 ms]" {
+			t.Fatalf("failure %d: %s", i+1, got)
+		}
+	}
+	p.send(0x50, 1)
+	if got := tr.all(); len(got) != 1 {
+		t.Error("no message after failures")
+	}
+	for range maxFailures + 1 {
+		if p.box == nil {
+			t.Fatal("given up too early: a message came in between")
+		}
+		p.box.failed = uint32(uefi.USBSystem)
+		tr.all()
+	}
+	if p.box != nil || p.started != 2*maxFailures+1 {
+		t.Errorf("polling was started %d times", p.started)
+	}
+	if tr.all() != nil {
+		t.Error("news of an endpoint that is left alone")
+	}
+	tr.Close()
+}
+
+func TestListenWhereItCannotBe(t *testing.T) {
+	t.Run("firmware cannot poll", func(t *testing.T) {
+		f := reader(t)
+		f.poller().status = uefi.Unsupported
+		tr := f.open()
+		if err := tr.Listen(2); err != error(uefi.Unsupported) {
+			t.Error(err)
+		}
+		f.streams = []answer{{data: []byte{0x50, 3}}}
+		if n, err := tr.In(t.Context(), 0x81, make([]byte, 16), time.Second); n != 2 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		f.log = nil
+		tr.Close()
+		if len(f.log) != 0 {
+			t.Errorf("ended what was not begun: %v", f.log)
+		}
+	})
+	t.Run("there is no interrupt endpoint", func(t *testing.T) {
+		f := reader(t)
+		f.poller()
+		f.endpoints = f.endpoints[1:]
+		if err := f.open().Listen(2); !errors.Is(err, ErrUsage) {
+			t.Error(err)
+		}
+	})
+	t.Run("the transport is closed", func(t *testing.T) {
+		f := reader(t)
+		f.poller()
+		tr := f.open()
+		tr.Close()
+		if err := tr.Listen(2); !errors.Is(err, usb.ErrGone) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPollInterval(t *testing.T) {
+	for _, c := range []struct {
+		speed    usb.Speed
+		interval uint8
+		want     uint32
+	}{
+		{usb.SpeedFull, 0, 1}, {usb.SpeedFull, 1, 1}, {usb.SpeedFull, 255, 255}, {usb.SpeedLow, 10, 10}, {usb.SpeedUnknown, 24, 24},
+		{usb.SpeedHigh, 0, 1}, {usb.SpeedHigh, 4, 1}, {usb.SpeedHigh, 8, 16}, {usb.SpeedSuper, 11, 128}, {usb.SpeedHigh, 16, 255}, {usb.SpeedHigh, 255, 255},
+	} {
+		if got := pollInterval(c.speed, c.interval); got != c.want {
+			t.Errorf("%v, bInterval %d: %d ms, want %d", c.speed, c.interval, got, c.want)
+		}
+	}
+}
