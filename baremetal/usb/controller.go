@@ -88,7 +88,7 @@ const (
 	ConnectChange PortChange = 1 << iota
 	EnableChange
 	OverCurrentChange
-	ResetChange // a reset has ended
+	ResetChange // a reset has ended, of either kind; the bus waits for it
 	LinkChange
 	ConfigChange // a SuperSpeed port could not be configured
 )
@@ -123,8 +123,11 @@ type Device interface {
 	SetMaxPacketSize0(ctx context.Context, n int) error
 	// SetHub says that the device is a hub.
 	SetHub(ctx context.Context, h HubInfo) error
-	// Configure replaces the endpoints other than the default pipe, and starts with DATA0. It is called before SET_CONFIGURATION
-	// and SET_INTERFACE (USB 2.0, 9.1.1.5). An endpoint's data are not checked beyond what wire's parser does.
+	// Configure replaces the endpoints other than the default pipe. One that was there before, equal in all its fields, is left
+	// alone, with its toggle and the transfers on it; a new one starts with DATA0; transfers on one that is no longer there end
+	// with wire.ErrGone. It is called before SET_CONFIGURATION and SET_INTERFACE (USB 2.0, 9.1.1.5); an endpoint that has to
+	// start again is taken out by a call without it first. An endpoint's data are not checked beyond what wire's parser does,
+	// but: no endpoint 0, none twice, none isochronous, no larger packets than the speed has.
 	Configure(ctx context.Context, endpoints []wire.Endpoint) error
 
 	// Control does a control transfer on the default pipe, Transfer one on another endpoint, as wire.Transport says.
@@ -140,7 +143,8 @@ type Device interface {
 	// MaxTransfer is the largest buffer that Transfer takes.
 	MaxTransfer() int
 
-	// Release ends all transfers with wire.ErrGone and gives the place free. The device may have gone or not.
+	// Release ends all transfers with wire.ErrGone and gives the place free. The device may have gone or not. Whatever is
+	// asked later is answered with wire.ErrGone.
 	Release()
 }
 
