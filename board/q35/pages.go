@@ -121,6 +121,16 @@ func (p *pages) alloc(n, limit uint64) uint64 {
 	return lo
 }
 
+// overlaps says whether a part of [lo, hi) is among the pages.
+func (p *pages) overlaps(lo, hi uint64) bool {
+	for i := range p.n {
+		if lo < p.free[i].hi && p.free[i].lo < hi {
+			return true
+		}
+	}
+	return false
+}
+
 // sum is the number of free bytes.
 func (p *pages) sum() (n uint64) {
 	for i := range p.n {

@@ -5,6 +5,8 @@
 //	sc := sclib.New(readers)
 //	readers.Add(reader) // a *ccid.Reader; whenever one is plugged in
 //
+// On a USB host of this program's own, Attach does that for each reader that is plugged in.
+//
 // Each slot of a reader is a reader of sclib.
 package core
 
@@ -22,6 +24,7 @@ import (
 type Backend struct {
 	mu       sync.Mutex
 	attached []attached
+	units    map[int]bool // numbers in the names of what Attach serves
 	closed   bool
 }
 
@@ -47,6 +50,13 @@ func (b *Backend) Add(r *ccid.Reader) {
 		a.slots = append(a.slots, &reader{slot: s})
 	}
 	b.attached = append(b.attached, a)
+}
+
+// remove takes a reader out of the list.
+func (b *Backend) remove(r *ccid.Reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.attached = slices.DeleteFunc(b.attached, func(a attached) bool { return a.reader == r })
 }
 
 // Readers implements sclib.Backend.
