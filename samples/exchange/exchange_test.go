@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"tamaccid/ccid"
 	"tamaccid/ccid/sim/card"
@@ -101,13 +102,15 @@ Passed: 93 exchanges, 9059 bytes to the card, 7878 back; 3 steps left out or cut
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var w bytes.Buffer
-			if err := run(t.Context(), &w, plug(t, reader.New(test.level), test.card), test.options); err != nil {
-				t.Error(err)
-			}
-			if w.String() != test.want {
-				t.Errorf("printed:\n%s\nwant:\n%s", &w, test.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var w bytes.Buffer
+				if err := run(t.Context(), &w, plug(t, reader.New(test.level), test.card), test.options); err != nil {
+					t.Error(err)
+				}
+				if w.String() != test.want {
+					t.Errorf("printed:\n%s\nwant:\n%s", &w, test.want)
+				}
+			})
 		})
 	}
 }
@@ -126,10 +129,12 @@ func TestEveryKindOfReaderPasses(t *testing.T) {
 				continue
 			}
 			t.Run(kind+" with card "+c, func(t *testing.T) {
-				var w bytes.Buffer
-				if err := run(t.Context(), &w, plug(t, m, c), options{quick: true}); err != nil {
-					t.Errorf("%v\n%s", err, &w)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					var w bytes.Buffer
+					if err := run(t.Context(), &w, plug(t, m, c), options{quick: true}); err != nil {
+						t.Errorf("%v\n%s", err, &w)
+					}
+				})
 			})
 		}
 	}
@@ -228,60 +233,68 @@ func TestWithoutSomething(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var w bytes.Buffer
-			err := run(t.Context(), &w, plug(t, reader.New(reader.TPDU), test.kind), test.options)
-			if !errors.Is(err, test.want) || !strings.HasSuffix(w.String(), test.output) {
-				t.Errorf("got %v, printed:\n%s", err, &w)
-			}
-			if text := advice(err); strings.HasPrefix(text, "It failed") {
-				t.Errorf("advice %q", text)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var w bytes.Buffer
+				err := run(t.Context(), &w, plug(t, reader.New(reader.TPDU), test.kind), test.options)
+				if !errors.Is(err, test.want) || !strings.HasSuffix(w.String(), test.output) {
+					t.Errorf("got %v, printed:\n%s", err, &w)
+				}
+				if text := advice(err); strings.HasPrefix(text, "It failed") {
+					t.Errorf("advice %q", text)
+				}
+			})
 		})
 	}
 	t.Run("a reader without a card does not spoil the others", func(t *testing.T) {
-		empty, full := sclibtest.NewReader("Empty"), sclibtest.NewReader("Full")
-		full.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: applets("", nil)})
-		sc := sclib.New(sclibtest.NewBackend(empty, full))
-		defer sc.Release()
-		var w bytes.Buffer
-		if err := run(t.Context(), &w, sc, options{quick: true}); err != nil ||
-			!strings.HasSuffix(w.String(), "2 readers: 1 passed, 0 failed, 1 without a card\n") {
-			t.Errorf("%v\n%s", err, &w)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			empty, full := sclibtest.NewReader("Empty"), sclibtest.NewReader("Full")
+			full.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: applets("", nil)})
+			sc := sclib.New(sclibtest.NewBackend(empty, full))
+			defer sc.Release()
+			var w bytes.Buffer
+			if err := run(t.Context(), &w, sc, options{quick: true}); err != nil ||
+				!strings.HasSuffix(w.String(), "2 readers: 1 passed, 0 failed, 1 without a card\n") {
+				t.Errorf("%v\n%s", err, &w)
+			}
+		})
 	})
 	t.Run("a card without the applets", func(t *testing.T) {
-		r := sclibtest.NewReader("Reader")
-		r.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: func([]byte) []byte { return []byte{0x6A, 0x82} }})
-		sc := sclib.New(sclibtest.NewBackend(r))
-		defer sc.Release()
-		var w bytes.Buffer
-		if err := run(t.Context(), &w, sc, options{}); !errors.Is(err, errNotPassed) ||
-			!strings.Contains(w.String(), "Failed: hello world: status 6A 82: file or application not found (with 0 bytes)\n") {
-			t.Errorf("%v\n%s", err, &w)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			r := sclibtest.NewReader("Reader")
+			r.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: func([]byte) []byte { return []byte{0x6A, 0x82} }})
+			sc := sclib.New(sclibtest.NewBackend(r))
+			defer sc.Release()
+			var w bytes.Buffer
+			if err := run(t.Context(), &w, sc, options{}); !errors.Is(err, errNotPassed) ||
+				!strings.Contains(w.String(), "Failed: hello world: status 6A 82: file or application not found (with 0 bytes)\n") {
+				t.Errorf("%v\n%s", err, &w)
+			}
+		})
 	})
 	t.Run("a card without extended length fields, and without an echo", func(t *testing.T) {
-		r := sclibtest.NewReader("Reader")
-		short := applets("", nil)
-		r.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: func(command []byte) []byte {
-			switch {
-			case len(command) > 6 && command[4] == 0:
-				return []byte{0x67, 0x00}
-			case bytes.HasSuffix(command, echoAID):
-				return []byte{0x6A, 0x82}
+		synctest.Test(t, func(t *testing.T) {
+			r := sclibtest.NewReader("Reader")
+			short := applets("", nil)
+			r.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: func(command []byte) []byte {
+				switch {
+				case len(command) > 6 && command[4] == 0:
+					return []byte{0x67, 0x00}
+				case bytes.HasSuffix(command, echoAID):
+					return []byte{0x6A, 0x82}
+				}
+				return short(command)
+			}})
+			r.HandleControl(sclib.CMIoctlGetFeatureRequest, func([]byte) []byte { return []byte{0x12, 4, 0x42, 0x33, 0, 0x12} })
+			r.HandleControl(0x42330012, func([]byte) []byte { return []byte{9, 1, 0, 10, 4, 0, 0, 1, 0} })
+			sc := sclib.New(sclibtest.NewBackend(r))
+			defer sc.Release()
+			var w bytes.Buffer
+			if err := run(t.Context(), &w, sc, options{quick: true}); err != nil ||
+				strings.Count(w.String(), "left out: the card takes short APDUs only\n") != 2 ||
+				strings.Count(w.String(), "left out: the card has no echo applet\n") != 1 {
+				t.Errorf("%v\n%s", err, &w)
 			}
-			return short(command)
-		}})
-		r.HandleControl(sclib.CMIoctlGetFeatureRequest, func([]byte) []byte { return []byte{0x12, 4, 0x42, 0x33, 0, 0x12} })
-		r.HandleControl(0x42330012, func([]byte) []byte { return []byte{9, 1, 0, 10, 4, 0, 0, 1, 0} })
-		sc := sclib.New(sclibtest.NewBackend(r))
-		defer sc.Release()
-		var w bytes.Buffer
-		if err := run(t.Context(), &w, sc, options{quick: true}); err != nil ||
-			strings.Count(w.String(), "left out: the card takes short APDUs only\n") != 2 ||
-			strings.Count(w.String(), "left out: the card has no echo applet\n") != 1 {
-			t.Errorf("%v\n%s", err, &w)
-		}
+		})
 	})
 }
 

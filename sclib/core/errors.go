@@ -26,7 +26,7 @@ var codes = []struct {
 	{ccid.ErrPINCancelled, sclib.ErrCanceledByUser},
 	{ccid.ErrPINTimeout, sclib.ErrTimeout},
 	{ccid.ErrTimeout, sclib.ErrTimeout},
-	{ccid.ErrTooLong, sclib.ErrUnsupportedFeature},
+	{ccid.ErrTooLong, sclib.ErrInvalidParameter}, // as through UEFI, whose SCardTransmit has no EFI_UNSUPPORTED (UEFI 2.11, 37.6.5)
 	{ccid.ErrInvalid, sclib.ErrInvalidParameter},
 	{ccid.ErrUnsupported, sclib.ErrUnsupportedFeature},
 	{ccid.ErrParity, sclib.ErrComm},

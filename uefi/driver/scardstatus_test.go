@@ -137,6 +137,7 @@ func TestSCardStatusOfASlot(t *testing.T) {
 		{name: "no card", state: ccid.Absent, wantIs: smartcard.Absent},
 		{name: "a card without power", state: ccid.Inactive, wantIs: smartcard.Inactive},
 		{name: "a card with power that nobody connected to", state: ccid.Active, atr: atrT1, wantIs: smartcard.Active},
+		{name: "a card that the reader powered by itself, whose ATR nobody has seen", state: ccid.Active, wantIs: smartcard.Active},
 		{name: "a card that talks T=0", state: ccid.Active, protocol: ccid.T0, atr: atrT1, wantIs: smartcard.Active, wantTalk: smartcard.T0},
 		{name: "a card that talks T=1", state: ccid.Active, protocol: ccid.T1, atr: atrT1, wantIs: smartcard.Active, wantTalk: smartcard.T1},
 		{name: "a reader that does not know", state: ccid.Unknown, wantIs: smartcard.Unknown},
