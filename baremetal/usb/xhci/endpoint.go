@@ -172,6 +172,15 @@ func (e *endpoint) close() {
 	}
 }
 
+func (e *endpoint) isClosed() bool {
+	select {
+	case <-e.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 // leave waits until nobody uses a closed endpoint, and then nobody ever will.
 func (e *endpoint) leave() { e.leaver.Do(func() { <-e.token }) }
 

@@ -25,7 +25,7 @@ type device struct {
 
 	// These are c.mu's.
 	released  bool
-	endpoints [contextCount]*endpoint // by index, nil: not configured
+	endpoints endpointSet
 }
 
 // NewDevice is usb.Controller's.
@@ -201,70 +201,76 @@ func (d *device) lastEndpoint() int {
 	return last
 }
 
-// Configure is usb.Device's. Transfers on the endpoints that were there end with wire.ErrGone.
+// endpointSet is a device's endpoints by index, nil where there is none.
+type endpointSet [contextCount]*endpoint
+
+// Configure is usb.Device's. After an error the endpoints that should have gone are unusable.
 func (d *device) Configure(ctx context.Context, endpoints []wire.Endpoint) error {
-	c := d.c
-	var fresh [contextCount]*endpoint
-	done := false
-	defer func() {
-		for _, e := range fresh {
-			if !done && e != nil {
-				e.free()
-			}
-		}
-	}()
+	next, fresh, err := d.prepare(endpoints)
+	if err != nil {
+		return err
+	}
+	old := d.withdraw(func(i int) bool { return i != defaultPipe && next[i] != d.endpoints[i] })
+	if err := d.lock(ctx); err != nil {
+		fresh.free()
+		return err
+	}
+	defer d.c.unlockCommands()
+	if err := d.replace(ctx, &next, &old, &fresh); err != nil {
+		fresh.free()
+		return err
+	}
+	d.c.mu.Lock()
+	d.endpoints = next
+	d.c.mu.Unlock()
+	old.free()
+	return nil
+}
+
+// prepare makes the endpoints that are not there yet: next are all, fresh the new ones among them.
+func (d *device) prepare(endpoints []wire.Endpoint) (next, fresh endpointSet, err error) {
+	d.c.mu.Lock()
+	now := d.endpoints
+	d.c.mu.Unlock()
+	next[defaultPipe] = now[defaultPipe]
 	for _, w := range endpoints {
 		i := endpointIndex(w.Address)
 		// No isochronous transfers here, and nothing has the default pipe or another endpoint twice.
-		if i == defaultPipe || fresh[i] != nil || w.Type != wire.BulkTransfer && w.Type != wire.InterruptTransfer {
+		if i == defaultPipe || next[i] != nil || w.Type != wire.BulkTransfer && w.Type != wire.InterruptTransfer {
+			continue
+		}
+		if e := now[i]; e != nil && e.descriptor == w && !e.isClosed() {
+			next[i] = e
 			continue
 		}
 		e, err := d.newEndpoint(i)
 		if err != nil {
-			return err
+			fresh.free()
+			return next, fresh, err
 		}
 		e.describe(w, d.at.Speed)
-		fresh[i] = e
+		next[i], fresh[i] = e, e
 	}
-	old := d.withdrawEndpoints(false)
-	if err := d.lock(ctx); err != nil {
-		return err
-	}
-	defer c.unlockCommands()
-	if err := d.replace(ctx, old, fresh); err != nil {
-		return err
-	}
-	done = true
-	c.mu.Lock()
-	copy(d.endpoints[defaultPipe+1:], fresh[defaultPipe+1:])
-	c.mu.Unlock()
-	for _, e := range old {
-		if e != nil {
-			e.free()
-		}
-	}
-	return nil
+	return next, fresh, nil
 }
 
 // replace drops and adds endpoints (xHCI 1.2, 4.6.6).
-func (d *device) replace(ctx context.Context, old, fresh [contextCount]*endpoint) error {
+func (d *device) replace(ctx context.Context, next, old, fresh *endpointSet) error {
 	c := d.c
-	c.startInput(0, addSlot)
+	drop, add := old.bits(), fresh.bits()
+	if d.configured && drop|add == 0 {
+		return nil
+	}
+	c.startInput(drop, add|addSlot)
 	last := defaultPipe
-	drop, add := uint32(0), uint32(addSlot)
-	for i := range fresh {
-		if old[i] != nil {
-			drop |= 1 << i
-		}
-		if e := fresh[i]; e != nil {
-			add |= 1 << i
+	for i, e := range next {
+		if e != nil {
 			last = i
+		}
+		if fresh[i] != nil {
 			e.fill(c.inputContext(i), d.at.Speed)
 		}
 	}
-	control := c.inputContext(-1)
-	put32(control, inputDrop, drop)
-	put32(control, inputAdd, add)
 	d.fillSlot(c.inputContext(0), last)
 	if err := d.command(ctx, cmdConfigureEndpoint); err != nil {
 		return err
@@ -273,11 +279,30 @@ func (d *device) replace(ctx context.Context, old, fresh [contextCount]*endpoint
 	return nil
 }
 
-// withdrawEndpoints makes all endpoints unusable, with or without the default pipe, and waits until nobody uses them.
-func (d *device) withdrawEndpoints(pipe bool) (all [contextCount]*endpoint) {
+// bits has one for each endpoint, as in the add and drop flags.
+func (s *endpointSet) bits() (b uint32) {
+	for i, e := range s {
+		if e != nil {
+			b |= 1 << i
+		}
+	}
+	return b
+}
+
+func (s *endpointSet) free() {
+	for i, e := range s {
+		if e != nil {
+			e.free()
+			s[i] = nil
+		}
+	}
+}
+
+// withdraw makes endpoints unusable, and waits until nobody uses them.
+func (d *device) withdraw(which func(i int) bool) (all endpointSet) {
 	d.c.mu.Lock()
 	for i, e := range d.endpoints {
-		if e != nil && (pipe || i != defaultPipe) {
+		if e != nil && which(i) {
 			all[i] = e
 			e.close()
 		}
@@ -322,16 +347,11 @@ func (d *device) Release() {
 }
 
 // leave ends all transfers and waits for those who wait for them.
-func (d *device) leave() { d.withdrawEndpoints(true) }
+func (d *device) leave() { d.withdraw(func(int) bool { return true }) }
 
 // free gives the memory back. Neither the controller nor anybody else knows it any more.
 func (d *device) free() {
-	for i, e := range d.endpoints {
-		if e != nil {
-			e.free()
-			d.endpoints[i] = nil
-		}
-	}
+	d.endpoints.free()
 	d.c.free(d.context)
 	d.context = usb.Buffer{}
 }
