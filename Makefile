@@ -10,7 +10,7 @@ MKEFI    := $(BUILD)/bin/mkefi
 
 # The driver is ./uefi/driver/NAME, a sample is ./samples/NAME; either becomes NAME.efi.
 DRIVER   := SmartCardReader
-SAMPLES  := helloworld exchange
+SAMPLES  := helloworld exchange loaddriver
 
 # All packages. They are named by their folders, so that nothing in build/ is one.
 PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./uefi/...
@@ -151,7 +151,7 @@ $(LINUX)/init: $(wildcard board/qemu/linux/*.go board/qemu/linux/init/*.go)
 # ---- use ----
 
 run: deps efi ## a machine with our driver, a reader and a card: helloworld asks the card
-	@$(GO) run ./board/qemu/cmd/run -efi $(EFI) $(ARGS)
+	@$(GO) run ./board/qemu/cmd/run -efi $(EFI) $(if $(USB),-usb $(USB)) $(ARGS)
 
 size: deps-test efi $(TESTS) ## sizes of the images, and what the driver takes from firmware
 	@$(MKEFI) -sizes $(IMAGES)

@@ -56,13 +56,14 @@ type slot interface {
 type reader struct {
 	table smartcard.Table
 	slot  slot
+	hear  func()               // takes what the reader has to tell, nil where that is done in the background
 	name  []uint16             // with its NUL
 	held  smartcard.AccessMode // by whom it is connected; 0: free
 	gone  bool
 }
 
 // this finds the reader that firmware means; nil for a pointer that was never
-// handed out.
+// handed out. What the reader has to tell of its cards is known from then on.
 func (d *Driver) this(a *gate.Args) (*reader, uefi.Status) {
 	r := d.readers.at(a.At(0))
 	switch {
@@ -70,6 +71,9 @@ func (d *Driver) this(a *gate.Args) (*reader, uefi.Status) {
 		return nil, uefi.InvalidParameter
 	case r.gone:
 		return nil, uefi.DeviceError
+	}
+	if r.hear != nil {
+		r.hear()
 	}
 	return r, uefi.Success
 }

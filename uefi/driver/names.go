@@ -22,8 +22,8 @@ func (d *Driver) newNames() uefi.ComponentName2 {
 	d.texts.languages = [3]byte{'e', 'n'}
 	d.texts.driver = uefi.UTF16(driverName)
 	return uefi.ComponentName2{
-		GetDriverName:      newFunc("GetDriverName", uefi.DeviceError, d.driverName),
-		GetControllerName:  newFunc("GetControllerName", uefi.DeviceError, d.controllerName),
+		GetDriverName:      d.newFunc("GetDriverName", uefi.DeviceError, d.driverName),
+		GetControllerName:  d.newFunc("GetControllerName", uefi.DeviceError, d.controllerName),
 		SupportedLanguages: uintptr(unsafe.Pointer(&d.texts.languages)),
 	}
 }
@@ -50,7 +50,7 @@ func (d *Driver) driverName(a *gate.Args) uefi.Status {
 }
 
 // controllerName is GetControllerName (UEFI 2.11, 11.5.3): the reader's name,
-// for slot 0 of a controller or the slot of a child.
+// for slot 0 of a controller or the slot of a child, or the host controller's.
 func (d *Driver) controllerName(a *gate.Args) uefi.Status {
 	handle, child := uefi.Handle(a.At(1)), uefi.Handle(a.At(2))
 	if handle == 0 {
@@ -63,6 +63,10 @@ func (d *Driver) controllerName(a *gate.Args) uefi.Status {
 	c := d.bound[handle]
 	if c == nil {
 		return uefi.Unsupported
+	}
+	if child == 0 && c.host != nil {
+		*out = uintptr(unsafe.Pointer(&c.host.name[0]))
+		return uefi.Success
 	}
 	if child == 0 {
 		child = handle

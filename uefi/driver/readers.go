@@ -33,11 +33,14 @@ func (rs *readers) new(s slot, members smartcard.Table) *reader {
 	return r
 }
 
-// retire ends a reader's life.
+// retire ends the life of a reader whose interface is installed no longer.
 func (rs *readers) retire(r *reader) {
-	r.gone, r.slot, r.held = true, nil, 0
+	r.leave()
 	rs.dead = append(rs.dead, r)
 }
+
+// leave says that the reader has gone. Its interface may be installed still.
+func (r *reader) leave() { r.gone, r.slot, r.hear, r.held = true, nil, nil, 0 }
 
 // at is the reader whose interface is at addr.
 func (rs *readers) at(addr uintptr) *reader {

@@ -3,7 +3,7 @@
 // Command run shows the driver at work: it boots a QEMU machine with a USB smart card reader and a virtual card, loads the
 // driver in the UEFI Shell, runs a program there, and ends with it.
 //
-//	run [-efi FOLDER] [-card NAME|none] [-driver FILE.efi] [-log FILE] [PROGRAM.efi [ARGUMENT...]]
+//	run [-efi FOLDER] [-card NAME|none] [-driver FILE.efi] [-usb WORD] [-log FILE] [PROGRAM.efi [ARGUMENT...]]
 //
 // The program is helloworld.efi unless another is named. The exit code is 0 if the program returned EFI_SUCCESS to the
 // Shell, 1 if anything went wrong, 2 for wrong arguments.
@@ -40,6 +40,7 @@ const (
 type settings struct {
 	folder     string
 	driver     string
+	usb        string
 	program    string
 	card       string
 	controller string
@@ -77,6 +78,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.driver, "driver", "SmartCardReader.efi", "driver `image` to load")
 	flags.StringVar(&s.card, "card", "t0", "`card` in the reader: none, or one of "+strings.Join(card.Names(), ", "))
 	flags.StringVar(&s.controller, "controller", string(qemu.XHCI), "USB host controller `model`: qemu-xhci or piix3-usb-uhci")
+	flags.StringVar(&s.usb, "usb", "", "how the driver gets at USB: direct, firmware or auto, its load option; nothing is none")
 	flags.StringVar(&s.capture, "capture", "", "`file` for the reader's USB packets (pcap)")
 	flags.StringVar(&s.log, "log", "build/run.log", "`file` for the whole console")
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long it all may take")
@@ -115,7 +117,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{s.driver, strings.Fields(s.program)[0]} {
+	for _, name := range s.files() {
 		if _, err := os.Stat(filepath.Join(s.folder, name)); err != nil {
 			return fmt.Errorf("%w (make efi builds it)", err)
 		}
@@ -154,6 +156,18 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	return nil
 }
 
+// loader is the program that gives a driver load options: the Shell's own command has none.
+const loader = "loaddriver.efi"
+
+// files are the images that a run needs.
+func (s *settings) files() []string {
+	files := []string{s.driver, strings.Fields(s.program)[0]}
+	if s.usb != "" {
+		files = append(files, loader)
+	}
+	return files
+}
+
 func describe(card string) string {
 	if card == "none" {
 		return "no card"
@@ -167,15 +181,23 @@ func converse(ctx context.Context, machine *qemu.Machine, s settings, out io.Wri
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nShell> load %s\n", s.driver)
-	image, err := shell.Load(ctx, s.driver)
-	if err != nil {
+	if s.usb == "" {
+		fmt.Fprintf(out, "\nShell> load %s\n", s.driver)
+		image, err := shell.Load(ctx, s.driver)
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(out, image.Output)
+	} else if err := follow(ctx, shell, fmt.Sprintf("%s %s usb=%s", loader, s.driver, s.usb), out); err != nil {
 		return err
 	}
-	fmt.Fprint(out, image.Output)
+	return follow(ctx, shell, s.program, out)
+}
 
-	fmt.Fprintf(out, "\nShell> %s\n", s.program)
-	command, err := shell.Start(ctx, s.program)
+// follow runs one command, and shows what it says while it says it.
+func follow(ctx context.Context, shell *qemu.Shell, line string, out io.Writer) error {
+	fmt.Fprintf(out, "\nShell> %s\n", line)
+	command, err := shell.Start(ctx, line)
 	if err != nil {
 		return err
 	}
@@ -185,7 +207,7 @@ func converse(ctx context.Context, machine *qemu.Machine, s settings, out io.Wri
 	}
 	fmt.Fprintln(out)
 	if result.Status != 0 {
-		return fmt.Errorf("%s ended with status %#x", s.program, result.Status)
+		return fmt.Errorf("%s ended with status %#x", line, result.Status)
 	}
 	return nil
 }

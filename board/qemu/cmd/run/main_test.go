@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,7 +42,10 @@ func TestParse(t *testing.T) {
 }
 
 func TestRunRefusesEarly(t *testing.T) {
-	dir := t.TempDir()
+	dir, built := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(built, "d.efi"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name string
 		s    settings
@@ -49,6 +53,7 @@ func TestRunRefusesEarly(t *testing.T) {
 	}{
 		{"a card nobody knows", settings{card: "golden"}, "golden"},
 		{"images that are not built", settings{card: "none", folder: dir, driver: "d.efi", program: "p.efi"}, "make efi"},
+		{"a loader that is not built", settings{card: "none", folder: built, driver: "d.efi", program: "d.efi", usb: "direct"}, "loaddriver.efi"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

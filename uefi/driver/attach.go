@@ -1,0 +1,149 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"tamaccid/baremetal/usb"
+	"tamaccid/ccid"
+	wire "tamaccid/ccid/usb"
+	"tamaccid/uefi"
+)
+
+// attach is a reader's life on a host controller of our own, from its coming to its going. Other devices are named.
+func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
+	setting := slices.IndexFunc(i.Settings(), func(s wire.Interface) bool { return isReader(i.Device().Config, s) })
+	if setting < 0 {
+		h.warn(i)
+		return
+	}
+	r, err := d.openDirect(ctx, i, i.Settings()[setting].AltSetting)
+	if err != nil {
+		if ctx.Err() == nil {
+			fmt.Printf("smart card reader: %s: %v\n", i.Device().Path, err)
+		}
+		return
+	}
+	defer r.Close()
+	slots, err := d.offerAll(h, i, r)
+	if err != nil {
+		if !errors.Is(err, errClosing) {
+			fmt.Printf("smart card reader: %s: %v\n", r.Name(), err)
+		}
+		return
+	}
+	i.Ready()
+	<-ctx.Done()
+	d.withdrawGone(h, r, slots)
+}
+
+// isReader says whether a class driver for readers can drive an interface in this setting.
+func isReader(config []byte, s wire.Interface) bool {
+	if s.Class != classSmartCard && s.Class != classVendor {
+		return false
+	}
+	_, err := ccid.Probe(config, s.Number, s.AltSetting)
+	return err == nil
+}
+
+// openDirect brings a reader up.
+func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (*ccid.Reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	t, err := i.ClaimSetting(ctx, alt)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	unit := d.unit
+	d.unit++
+	d.mu.Unlock()
+	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: unit, Notifications: true})
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// errClosing says that the driver is about to let go of the host controller.
+var errClosing = errors.New("driver: host controller is being closed")
+
+// offerAll installs the protocol for each slot of a reader, or for none.
+func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) (slots []*offered, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := h.controller
+	if h.closing {
+		return nil, errClosing
+	}
+	for _, o := range slices.Clone(c.slots) {
+		if o.reader.gone {
+			_ = d.withdraw(c, o) // one that could not be removed before may have the same device path
+		}
+	}
+	base, err := interfacePath(h.path, i.Location(), i.Descriptor().Number)
+	for n, s := range r.Slots() {
+		path := base
+		if n > 0 && err == nil {
+			path, err = base.Append(controllerNode(uint32(n)))
+		}
+		if err != nil {
+			break
+		}
+		var o *offered
+		if o, err = d.offer(c, path, s, nil); o != nil {
+			slots = append(slots, o)
+		}
+	}
+	if err != nil {
+		d.withdrawEach(c, slots)
+		return nil, err
+	}
+	h.open = append(h.open, r)
+	return slots, nil
+}
+
+// withdrawGone removes the slots of a reader that has gone, those that are left.
+func (d *Driver) withdrawGone(h *host, r *ccid.Reader, slots []*offered) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h.open = slices.DeleteFunc(h.open, func(o *ccid.Reader) bool { return o == r })
+	d.withdrawEach(h.controller, slots)
+}
+
+// withdrawEach removes slots, as far as they are there, for good: one that somebody holds on to answers that its reader has gone.
+func (d *Driver) withdrawEach(c *controller, slots []*offered) {
+	for _, o := range slices.Backward(slots) {
+		if slices.Contains(c.slots, o) && d.withdraw(c, o) != nil {
+			o.reader.leave()
+		}
+	}
+}
+
+// portBits and portMask take a route apart (USB 3.2, 8.9).
+const (
+	portBits = 4
+	portMask = 1<<portBits - 1
+)
+
+// interfacePath is the device path of an interface: a USB node for each hub on the way and one for the device, with the port of the
+// parent, counted from 0 as firmware does, and the interface (UEFI 2.11, 10.3.4.5).
+func interfacePath(controller uefi.DevicePath, at usb.Location, number uint8) (uefi.DevicePath, error) {
+	port, route := at.RootPort, at.Route
+	for path := controller; ; route >>= portBits {
+		n := uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{port - 1, 0}}
+		if at.Tier == 0 {
+			n.Data[1] = number
+			return path.Append(n)
+		}
+		var err error
+		if path, err = path.Append(n); err != nil {
+			return nil, err
+		}
+		at.Tier--
+		port = uint8(route & portMask)
+	}
+}

@@ -1,0 +1,69 @@
+package driver
+
+import (
+	"fmt"
+
+	"tamaccid/baremetal/usb"
+	wire "tamaccid/ccid/usb"
+)
+
+// A device that is no reader has no driver on a host controller that this driver has taken. It is named once, so that nobody looks for
+// the reason why a keyboard is dead.
+
+// classes are names of devices by their interface class, subclass and protocol (USB-IF, defined class codes). The first that fits
+// counts.
+var classes = []struct {
+	class, subClass, protocol uint8
+	anySub, anyProtocol       bool
+	name                      string
+}{
+	{class: 3, subClass: 1, protocol: 1, name: "keyboard"},
+	{class: 3, subClass: 1, protocol: 2, name: "mouse"},
+	{class: 3, anySub: true, anyProtocol: true, name: "input device"},
+	{class: 8, anySub: true, anyProtocol: true, name: "storage device"},
+	{class: 2, anySub: true, anyProtocol: true, name: "network or serial adapter"},
+}
+
+// kind is what a device is by one of its interfaces.
+func kind(i wire.Interface) string {
+	for _, c := range classes {
+		if c.class == i.Class && (c.anySub || c.subClass == i.SubClass) && (c.anyProtocol || c.protocol == i.Protocol) {
+			return c.name
+		}
+	}
+	return "device"
+}
+
+// warn names a device that has no reader among its interfaces, when it comes to its first interface.
+func (h *host) warn(i *usb.Interface) {
+	dev := i.Device()
+	all, _ := wire.Interfaces(dev.Config) // what could be read of it
+	for _, s := range all {
+		if isReader(dev.Config, s) || s.Number < i.Descriptor().Number {
+			return
+		}
+	}
+	fmt.Printf("smart card reader: the %s %q (%s) cannot be used: its host controller is driven directly\n",
+		kind(i.Descriptor()), title(dev), dev.Path)
+}
+
+// title is what a device calls itself.
+func title(dev *wire.Device) string {
+	switch {
+	case dev.Product != "":
+		return dev.Product
+	case dev.Manufacturer != "":
+		return dev.Manufacturer
+	}
+	vendor, product, _ := dev.ID()
+	return fmt.Sprintf("%04x:%04x", vendor, product)
+}
+
+// report tells what went wrong on the bus.
+func (h *host) report(e usb.Event) {
+	switch e.Kind {
+	case usb.Found, usb.Removed, usb.ControllerAdded:
+	default:
+		fmt.Printf("smart card reader: %v\n", e)
+	}
+}

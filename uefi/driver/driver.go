@@ -1,0 +1,115 @@
+package driver
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"tamaccid/uefi"
+	"tamaccid/uefi/gate"
+	"tamaccid/uefi/smartcard"
+)
+
+// Driver is the resident driver.
+//
+// Firmware's calls come one at a time. What goes on between them, readers that come and go on a host controller of our own, runs in
+// goroutines: mu is held by a call from its beginning to its end, but while it waits for such a goroutine, and by a
+// goroutine while it changes what firmware sees.
+type Driver struct {
+	mu sync.Mutex
+
+	boot    *uefi.BootServices
+	image   uefi.Handle
+	options options
+	binding uefi.DriverBinding
+	name    uefi.ComponentName2
+	members smartcard.Table
+	readers readers
+	bound   map[uefi.Handle]*controller
+	unit    int // of the next reader, ends its name
+	texts   texts
+	direct  direct
+}
+
+// Run installs the driver and serves until it is unloaded. It returns only
+// when it could not be installed.
+func Run() error {
+	d := &Driver{
+		boot:  uefi.Boot(),
+		image: uefi.ImageHandle(),
+		bound: map[uefi.Handle]*controller{},
+	}
+	loaded, err := d.boot.LoadedImage(d.image)
+	if err != nil {
+		return err
+	}
+	var unknown []string
+	if d.options, unknown = parseOptions(loaded.OptionText()); len(unknown) > 0 {
+		fmt.Printf("smart card reader driver: unknown load options %q\n", unknown)
+	}
+	d.members = d.newMembers()
+	d.binding = uefi.DriverBinding{
+		Supported:           d.newFunc("Supported", uefi.AccessDenied, d.supported),
+		Start:               d.newFunc("Start", uefi.AccessDenied, d.start),
+		Stop:                d.newFunc("Stop", uefi.DeviceError, d.stop),
+		Version:             version,
+		ImageHandle:         d.image,
+		DriverBindingHandle: d.image,
+	}
+	d.name = d.newNames()
+	d.newNotifications()
+	if _, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil {
+		return err
+	}
+	loaded.Unload = d.newFunc("Unload", uefi.AccessDenied, d.unload)
+	gate.Serve()
+	return nil
+}
+
+func (d *Driver) protocols() []uefi.Protocol {
+	return []uefi.Protocol{
+		{GUID: &uefi.DriverBindingGUID, Interface: uintptr(unsafe.Pointer(&d.binding))},
+		{GUID: &uefi.ComponentName2GUID, Interface: uintptr(unsafe.Pointer(&d.name))},
+	}
+}
+
+// newFunc makes f callable by firmware.
+func (d *Driver) newFunc(name string, busy uefi.Status, f func(a *gate.Args) uefi.Status) uintptr {
+	return gate.NewFunc(name, uintptr(busy), func(a *gate.Args) uintptr {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return uintptr(f(a))
+	})
+}
+
+// newMembers makes the protocol's six functions. One that comes while another
+// communication is pending is refused (UEFI 2.11, 37.6: EFI_ACCESS_DENIED).
+func (d *Driver) newMembers() smartcard.Table {
+	return smartcard.Table{
+		Connect:    d.newFunc("SCardConnect", uefi.AccessDenied, d.connect),
+		Disconnect: d.newFunc("SCardDisconnect", uefi.AccessDenied, d.disconnect),
+		Status:     d.newFunc("SCardStatus", uefi.AccessDenied, d.status),
+		Transmit:   d.newFunc("SCardTransmit", uefi.AccessDenied, d.transmit),
+		Control:    d.newFunc("SCardControl", uefi.AccessDenied, d.control),
+		GetAttrib:  d.newFunc("SCardGetAttrib", uefi.AccessDenied, d.getAttrib),
+	}
+}
+
+// unload is EFI_IMAGE_UNLOAD (UEFI 2.11, 9.2.3).
+func (d *Driver) unload(a *gate.Args) uefi.Status {
+	if uefi.Handle(a.At(0)) != d.image {
+		return uefi.InvalidParameter
+	}
+	for _, c := range d.bound {
+		if err := d.shut(c); err != nil {
+			return uefi.AccessDenied
+		}
+	}
+	if err := d.boot.UninstallProtocols(d.image, d.protocols()...); err != nil {
+		return uefi.AccessDenied
+	}
+	d.reconnect()
+	d.closeEvents()
+	gate.Exit(uintptr(uefi.Success))
+	return uefi.Success
+}

@@ -1,0 +1,216 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tamaccid/baremetal/usb"
+	"tamaccid/baremetal/usb/xhci"
+	"tamaccid/ccid"
+	"tamaccid/uefi"
+	"tamaccid/uefi/pciusb"
+)
+
+// settleLimit is how long Start waits for what is plugged in (policy). What takes longer goes on in the background.
+const settleLimit = 10 * time.Second
+
+// A host is a USB host controller that the driver runs itself.
+type host struct {
+	controller *controller
+	function   *pciusb.Function
+	memory     *pciusb.Memory
+	bus        *usb.Bus
+	halt       func() // stops the controller without a goroutine
+	path       uefi.DevicePath
+	name       []uint16 // with its NUL, for firmware
+	open       []*ccid.Reader
+	closing    bool
+}
+
+// hostController is a driver for a host controller.
+type hostController interface {
+	usb.Controller
+	Halt()
+}
+
+// newHostController makes the driver for a host controller's registers. Tests have another one.
+var newHostController = func(f *pciusb.Function, m usb.Memory) (hostController, error) {
+	return xhci.New(f.Registers(), m, xhci.Options{Name: f.String(), Report: func(message string) {
+		fmt.Printf("smart card reader: %s\n", message)
+	}})
+}
+
+// supportsHost says whether a handle with EFI_PCI_IO_PROTOCOL is a host controller that the driver would take, and remaining, a
+// device path or 0, something on it.
+func (d *Driver) supportsHost(h uefi.Handle, remaining uintptr) error {
+	if d.options.usb == usbFirmware || !onUSB(remaining) {
+		return uefi.Unsupported
+	}
+	if d.bound[h] != nil {
+		return uefi.AlreadyStarted
+	}
+	if d.options.usb == usbDirect {
+		// Start will ask firmware's driver to leave. Supported may change nothing.
+		addr, err := d.boot.OpenProtocol(h, &uefi.PCIIOGUID, d.image, h, uefi.OpenGetProtocol)
+		if err != nil {
+			return err
+		}
+		return isHost(addr)
+	}
+	addr, err := d.openByDriver(h, &uefi.PCIIOGUID, 0)
+	if err != nil {
+		return err
+	}
+	defer d.close(h, &uefi.PCIIOGUID)
+	return isHost(addr)
+}
+
+func isHost(addr uintptr) error {
+	if !pciusb.IsXHCI(uefi.PCIIOAt(addr)) {
+		return uefi.Unsupported
+	}
+	return nil
+}
+
+// Messaging device path nodes that stand for USB devices (UEFI 2.11, 10.3.4.5, 10.3.4.6).
+const (
+	usbNode      = 5
+	usbClassNode = 15
+	usbWWIDNode  = 16
+)
+
+// onUSB says whether what is left of a device path begins on a USB host controller, or says nothing.
+func onUSB(remaining uintptr) bool {
+	path := uefi.DevicePathAt(remaining)
+	n, _, err := path.Next()
+	switch {
+	case remaining == 0:
+		return true
+	case err != nil:
+		return false
+	case n.Type == uefi.EndNode:
+		return true
+	}
+	return n.Type == uefi.MessagingNode && (n.SubType == usbNode || n.SubType == usbClassNode || n.SubType == usbWWIDNode)
+}
+
+// startHost takes a host controller, on request from firmware's driver, and waits for what is plugged in.
+func (d *Driver) startHost(h uefi.Handle) error {
+	exclusive := uefi.OpenAttributes(0)
+	switch d.options.usb {
+	case usbFirmware:
+		return uefi.Unsupported
+	case usbDirect:
+		exclusive = uefi.OpenExclusive
+		if err := d.leaveBehind(h); err != nil {
+			return err
+		}
+	}
+	addr, err := d.openByDriver(h, &uefi.PCIIOGUID, exclusive)
+	if err != nil {
+		return err
+	}
+	c := &controller{handle: h, guid: &uefi.PCIIOGUID}
+	if err := d.openHost(c, addr); err != nil {
+		d.close(h, &uefi.PCIIOGUID)
+		if err == error(uefi.Unsupported) {
+			return err
+		}
+		d.giveBack(h)
+		return &startError{err}
+	}
+	d.bound[h] = c
+	ctx, cancel := limited(settleLimit)
+	defer cancel()
+	d.meanwhile(func() { _ = c.host.bus.Settle(ctx) }) // what is late comes later
+	return nil
+}
+
+// meanwhile lets goroutines change what firmware sees during f.
+func (d *Driver) meanwhile(f func()) {
+	d.mu.Unlock()
+	defer d.mu.Lock()
+	f()
+}
+
+// leaveBehind lets go of the readers that firmware has on the host controller h: firmware's driver is about to leave it, and
+// would ask this driver to let go of them, while it is busy.
+func (d *Driver) leaveBehind(h uefi.Handle) error {
+	path := d.boot.DevicePathOf(h)
+	for _, c := range d.bound {
+		if c.host == nil && path.Contains(d.boot.DevicePathOf(c.handle)) {
+			if d.shut(c) != nil {
+				return uefi.AccessDenied
+			}
+		}
+	}
+	return nil
+}
+
+// openHost makes the host of a controller whose protocol is open at addr.
+func (d *Driver) openHost(c *controller, addr uintptr) error {
+	io := uefi.PCIIOAt(addr)
+	if !pciusb.IsXHCI(io) {
+		return uefi.Unsupported
+	}
+	path := d.boot.DevicePathOf(c.handle)
+	if path == nil {
+		return errors.New("host controller without a device path")
+	}
+	f, err := pciusb.Open(io)
+	if err != nil {
+		return err
+	}
+	h := &host{controller: c, function: f, memory: f.Memory(), path: path, halt: func() {}}
+	if err := d.watch(h); err != nil {
+		f.Close()
+		return err
+	}
+	hc, err := newHostController(f, h.memory)
+	if err != nil {
+		d.unwatch(h)
+		h.release()
+		return err
+	}
+	h.halt, h.name = hc.Halt, uefi.UTF16(hc.Name())
+	h.bus = usb.New(usb.Options{
+		Attach: func(ctx context.Context, i *usb.Interface) { d.attach(ctx, h, i) },
+		Report: func(e usb.Event) { h.report(e) },
+	})
+	c.host = h
+	if err := h.bus.Add(hc); err != nil {
+		hc.Close()
+		d.unwatch(h)
+		h.release()
+		return err
+	}
+	return nil
+}
+
+// closeHost stops c's host controller, with all that goes on there.
+func (d *Driver) closeHost(c *controller) {
+	h := c.host
+	h.closing = true
+	for _, r := range h.open {
+		powerOff(r)
+	}
+	// Goroutines for readers end now, and find that their slots have gone.
+	d.meanwhile(func() {
+		if err := h.bus.Close(); err != nil {
+			fmt.Printf("smart card reader: %v\n", err)
+		}
+	})
+	d.unwatch(h)
+	h.release()
+}
+
+// release gives memory and function back.
+func (h *host) release() {
+	err := h.function.Quiet()
+	h.memory.Close()
+	if err := errors.Join(err, h.function.Close()); err != nil {
+		fmt.Printf("smart card reader: %v: %v\n", h.function, err)
+	}
+}
