@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"tamaccid/board/qemu"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/vscard"
 )
 
 const (
@@ -103,7 +105,13 @@ func (l *lab) start(ctx context.Context) error {
 	if l.shell != nil {
 		return nil
 	}
-	machine, err := qemu.Start(ctx, qemu.Config{Memory: memory, Volume: l.volume, Limit: l.limit})
+	machine, err := qemu.Start(ctx, qemu.Config{
+		Memory: memory,
+		Volume: l.volume,
+		Reader: true, // for the tests of uefi/usbio; nobody else's driver is there
+		Card:   vscard.NewSlot(card.T0()).Serve,
+		Limit:  l.limit,
+	})
 	if err != nil {
 		return err
 	}
