@@ -13,6 +13,9 @@ import (
 // exitFatal is the status of a machine that cannot go on, as the Go runtime's own is.
 const exitFatal = 2
 
+// exitMost is the largest status that fits into QEMU's; what is larger, or negative, becomes it.
+const exitMost = 127
+
 // debugExit is the port of QEMU's isa-debug-exit device: QEMU ends with twice what is written and one (QEMU, hw/misc). This
 // address is the usual one.
 const debugExit = 0xf4
@@ -47,7 +50,7 @@ func powerManagement() uint16 {
 // exit ends the machine: with the status where somebody hears it, else by switching off, else by standing still.
 func exit(code int32) {
 	drain()
-	x86.Out8(debugExit, uint8(code))
+	x86.Out8(debugExit, uint8(min(uint32(code), exitMost)))
 	if port := powerManagement(); port != 0 {
 		x86.Out16(port+pmControl, sleepEnable)
 	}

@@ -70,6 +70,9 @@ type Config struct {
 	Args []string
 	// Firmware overrides what FindFirmware finds.
 	Firmware Firmware
+	// Kernel, when set, is the kernel image that runs on the machine instead of UEFI firmware, and CommandLine what it is
+	// passed. There is no Shell then; Exit tells how the kernel ended.
+	Kernel, CommandLine string
 	// Output gets a copy of the console's text while it arrives.
 	Output io.Writer
 	// DebugLog, when set, is the file that a debug build of the firmware logs to (I/O port 0x402).
@@ -110,7 +113,10 @@ func (c Config) complete() (Config, error) {
 		}
 		c.Volume = path
 	}
-	if c.Firmware == (Firmware{}) {
+	if c.Kernel == "" && c.CommandLine != "" {
+		return c, fmt.Errorf("qemu: a command line without a kernel")
+	}
+	if c.Kernel == "" && c.Firmware == (Firmware{}) {
 		f, err := FindFirmware()
 		if err != nil {
 			return c, err
@@ -138,12 +144,11 @@ func (c Config) arguments(f files) []string {
 		"-m", strconv.Itoa(c.Memory),
 		"-display", "none", "-vga", "none", "-nic", "none",
 		"-no-reboot",
-		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(c.Firmware.Code),
-		"-drive", "if=pflash,unit=1,format=raw,file=" + escape(f.vars),
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", f.monitor), "-mon", "chardev=monitor,mode=control",
 		"-device", string(c.Controller) + ",id=" + controllerID,
 	}
+	args = append(args, c.program(f)...)
 	if c.Volume != "" {
 		// The directory itself is never written: snapshot=on keeps the guest's writes in a temporary file.
 		args = append(args,
@@ -173,6 +178,21 @@ func (c Config) arguments(f files) []string {
 		args = append(args, "-debugcon", "file:"+c.DebugLog, "-global", "isa-debugcon.iobase=0x402")
 	}
 	return append(args, c.Args...)
+}
+
+// program is the part of the command line that says what runs on the machine first.
+func (c Config) program(f files) []string {
+	if c.Kernel == "" {
+		return []string{
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(c.Firmware.Code),
+			"-drive", "if=pflash,unit=1,format=raw,file=" + escape(f.vars),
+		}
+	}
+	args := []string{"-kernel", c.Kernel, "-device", exitDevice}
+	if c.CommandLine != "" {
+		args = append(args, "-append", c.CommandLine)
+	}
+	return args
 }
 
 // escape doubles the commas of a value inside one of QEMU's comma-separated options.

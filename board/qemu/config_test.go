@@ -81,6 +81,12 @@ func TestConfigArguments(t *testing.T) {
 				"socket,id=link-b,path=/run/b", "usb-redir,id=b,chardev=link-b,bus=other.0"},
 		},
 		{
+			name:    "a kernel instead of firmware",
+			config:  Config{Kernel: "/build/a,b", CommandLine: "-quick,x Reader 0"},
+			want:    []string{"/build/a,b", "-quick,x Reader 0", "isa-debug-exit,iobase=0xf4,iosize=0x04"},
+			without: []string{"pflash"},
+		},
+		{
 			name:   "the firmware's debug output",
 			config: Config{DebugLog: "/tmp/ovmf.log"},
 			want:   []string{"file:/tmp/ovmf.log", "isa-debugcon.iobase=0x402"},

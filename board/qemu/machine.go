@@ -73,8 +73,10 @@ func (m *Machine) start(ctx context.Context, path string) error {
 		// Inherited files are numbered from 3.
 		monitor: 3,
 	}
-	if err := copyFile(f.vars, m.config.Firmware.Vars); err != nil {
-		return err
+	if m.config.Kernel == "" {
+		if err := copyFile(f.vars, m.config.Firmware.Vars); err != nil {
+			return err
+		}
 	}
 	stdin, typed, err := os.Pipe()
 	if err != nil {
