@@ -7,10 +7,15 @@ EFI      := $(BUILD)/efi/x64
 ELF      := $(BUILD)/elf
 OVERLAY  := $(BUILD)/overlay/overlay.json
 MKEFI    := $(BUILD)/bin/mkefi
+Q35      := $(BUILD)/q35
+MKKERNEL := $(BUILD)/bin/mkkernel
 
 # The driver is ./uefi/driver/NAME, a sample is ./samples/NAME; either becomes NAME.efi.
 DRIVER   := SmartCardReader
 SAMPLES  := helloworld exchange loaddriver
+
+# The samples that are kernels too, on a machine without firmware.
+SAMPLES_Q35 := helloworld exchange
 
 # All packages. They are named by their folders, so that nothing in build/ is one.
 PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./uefi/...
@@ -55,7 +60,7 @@ FIRMWARE_FLAGS := -overlay $(OVERLAY) -tags tamago
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help deps deps-test efi run test format vet host i386 machines test-efi size bench readers fuzz clean FORCE
+.PHONY: help deps deps-test efi q35 run test format vet host i386 machines test-efi size bench readers fuzz clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -148,10 +153,32 @@ $(LINUX)/vmlinuz.efi:
 $(LINUX)/init: $(wildcard board/qemu/linux/*.go board/qemu/linux/init/*.go)
 	@CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./board/qemu/linux/init
 
+# Kernel images: the samples that board q35 has, and the machine test.
+q35: $(SAMPLES_Q35:%=$(Q35)/%) ## build samples as kernels of a PC without firmware into build/q35
+
+$(MKKERNEL): $(GOFILES)
+	@$(GO) build -o $@ ./board/q35/cmd/mkkernel
+
+$(ELF)/machine-q35.elf: PACKAGE := ./board/q35/machine
+$(ELF)/%-q35.elf: PACKAGE = ./samples/$*
+$(ELF)/%-q35.elf: $(OVERLAY) $(GOFILES)
+	@echo "building $* for q35"
+	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS),q35 -trimpath -ldflags='-s -w' -o $@ $(PACKAGE)
+	@touch $@
+
+$(Q35)/%: $(ELF)/%-q35.elf $(MKKERNEL)
+	@mkdir -p $(@D)
+	@$(MKKERNEL) $< $@
+
 # ---- use ----
 
+ifeq ($(BOARD),q35)
+run: deps q35
+	@$(GO) run ./board/qemu/cmd/run -board q35 -kernels $(Q35) $(ARGS)
+else
 run: deps efi ## a machine with our driver, a reader and a card: helloworld asks the card
 	@$(GO) run ./board/qemu/cmd/run -efi $(EFI) $(if $(USB),-usb $(USB)) $(ARGS)
+endif
 
 size: deps-test efi $(TESTS) ## sizes of the images, and what the driver takes from firmware
 	@$(MKEFI) -sizes $(IMAGES)

@@ -7,6 +7,10 @@
 //
 // The program is helloworld.efi unless another is named. The exit code is 0 if the program returned EFI_SUCCESS to the
 // Shell, 1 if anything went wrong, 2 for wrong arguments.
+//
+//	run -board q35 [-kernels FOLDER] [-card NAME|none] [-log FILE] [PROGRAM [ARGUMENT...]]
+//
+// is the same without firmware: the program is a kernel image, and the exit code is 0 if it ended with status 0.
 package main
 
 import (
@@ -38,7 +42,9 @@ const (
 
 // settings are what the command line says.
 type settings struct {
+	board      string
 	folder     string
+	kernels    string
 	driver     string
 	usb        string
 	program    string
@@ -74,6 +80,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.StringVar(&s.board, "board", boardUEFI, "what the program runs on: uefi or q35")
+	flags.StringVar(&s.kernels, "kernels", "build/q35", "`folder` with the kernel images of board q35")
 	flags.StringVar(&s.folder, "efi", "build/efi/x64", "`folder` with the images")
 	flags.StringVar(&s.driver, "driver", "SmartCardReader.efi", "driver `image` to load")
 	flags.StringVar(&s.card, "card", "t0", "`card` in the reader: none, or one of "+strings.Join(card.Names(), ", "))
@@ -88,7 +96,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		}
 		return s, errUsage
 	}
+	if s.board != boardUEFI && s.board != boardQ35 {
+		fmt.Fprintf(stderr, "run: there is no board %q\n", s.board)
+		return s, errUsage
+	}
 	s.program = "helloworld.efi"
+	if s.board == boardQ35 {
+		s.program = "helloworld"
+	}
 	if flags.NArg() > 0 {
 		s.program = strings.Join(flags.Args(), " ")
 	}
@@ -118,8 +133,8 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	for _, name := range s.files() {
-		if _, err := os.Stat(filepath.Join(s.folder, name)); err != nil {
-			return fmt.Errorf("%w (make efi builds it)", err)
+		if _, err := os.Stat(name); err != nil {
+			return fmt.Errorf("%w (make %s builds it)", err, s.target())
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(s.log), 0o755); err != nil {
@@ -134,21 +149,29 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	began := time.Now()
-	fmt.Fprintf(out, "Starting a machine with UEFI firmware, a USB smart card reader and %s.\n", describe(s.card))
-	machine, err := qemu.Start(ctx, qemu.Config{
-		Volume:     s.folder,
+	fmt.Fprintf(out, "Starting a machine with %s, a USB smart card reader and %s.\n", s.underneath(), describe(s.card))
+	config := qemu.Config{
 		Controller: qemu.Controller(s.controller),
 		Reader:     true,
 		Card:       inserted,
 		Capture:    s.capture,
 		Output:     log,
 		Limit:      s.limit,
-	})
+	}
+	talk := converse
+	if s.board == boardQ35 {
+		config.Output = io.MultiWriter(log, out)
+		config.Kernel, config.CommandLine = s.kernel()
+		talk = await
+	} else {
+		config.Volume = s.folder
+	}
+	machine, err := qemu.Start(ctx, config)
 	if err != nil {
 		return err
 	}
 	defer machine.Close()
-	err = converse(ctx, machine, s, out)
+	err = talk(ctx, machine, s, out)
 	if err != nil {
 		return fmt.Errorf("%w\nThe whole console is in %s", err, s.log)
 	}
@@ -161,9 +184,16 @@ const loader = "loaddriver.efi"
 
 // files are the images that a run needs.
 func (s *settings) files() []string {
+	if s.board == boardQ35 {
+		image, _ := s.kernel()
+		return []string{image}
+	}
 	files := []string{s.driver, strings.Fields(s.program)[0]}
 	if s.usb != "" {
 		files = append(files, loader)
+	}
+	for i := range files {
+		files[i] = filepath.Join(s.folder, files[i])
 	}
 	return files
 }
