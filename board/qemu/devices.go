@@ -35,8 +35,14 @@ func (m *Machine) DeviceDel(ctx context.Context, id string) error {
 }
 
 // PlugReader plugs QEMU's CCID reader in, with the configured card in it if there is one.
-func (m *Machine) PlugReader(ctx context.Context) error {
+func (m *Machine) PlugReader(ctx context.Context) error { return m.PlugReaderAt(ctx, "") }
+
+// PlugReaderAt is PlugReader on a port, "2.1.4" for port 4 of the hub on port 1 of the hub on port 2.
+func (m *Machine) PlugReaderAt(ctx context.Context, port string) error {
 	properties := map[string]any{"id": ReaderID, "bus": USBBus}
+	if port != "" {
+		properties["port"] = port
+	}
 	if m.config.Capture != "" {
 		properties["pcap"] = m.config.Capture
 	}

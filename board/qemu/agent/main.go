@@ -3,6 +3,7 @@
 //
 //	list                 names the readers
 //	expect KEY...        waits until there are just these readers, and exchanges with the card in each; a key is a part of a name
+//	await KEY            waits until there is a reader with KEY, and exchanges with its card; others there may be or not
 //	try KEY              exchanges once
 //	traffic KEY          exchanges with all readers at the same time, whatever comes and goes, until one with KEY has answered
 //	stats                what is in use, as names and numbers
@@ -25,7 +26,7 @@ import (
 )
 
 const (
-	// patience is how long expect and try wait (policy): enumeration of a full hub, and a few time-outs of a bad device.
+	// patience is how long expect, await and try wait (policy): enumeration of a full hub, and a few time-outs of a bad device.
 	patience = 40 * time.Second
 	interval = 50 * time.Millisecond // between two looks at the readers, policy
 )
@@ -75,6 +76,8 @@ func do(ctx context.Context, sc *sclib.Context, command string, keys []string) (
 		return strings.Join(names, ", "), err
 	case command == "expect":
 		return expect(ctx, sc, keys)
+	case command == "await" && len(keys) == 1:
+		return await(ctx, sc, keys[0])
 	case command == "try" && len(keys) == 1:
 		return try(ctx, sc, keys[0])
 	case command == "traffic" && len(keys) == 1:
@@ -139,6 +142,22 @@ func expect(ctx context.Context, sc *sclib.Context, keys []string) (string, erro
 	}
 }
 
+func await(ctx context.Context, sc *sclib.Context, key string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		text, err := try(ctx, sc, key)
+		if !errors.Is(err, sclib.ErrUnknownReader) {
+			return text, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(interval):
+		}
+	}
+}
+
 func try(ctx context.Context, sc *sclib.Context, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -151,5 +170,5 @@ func try(ctx context.Context, sc *sclib.Context, key string) (string, error) {
 			return name, exchange(ctx, sc, name)
 		}
 	}
-	return "", fmt.Errorf("the readers are %q", names)
+	return "", fmt.Errorf("%w %s: the readers are %q", sclib.ErrUnknownReader, key, names)
 }
