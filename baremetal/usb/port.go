@@ -137,11 +137,13 @@ func (p *port) fail(err error) {
 
 func (p *port) run() {
 	ctx := p.branch.ctx
-	for p.next(ctx) {
+	for {
+		if more, ended := p.next(ctx); ended {
+			break
+		} else if !more {
+			return // a poke may have started the goroutine anew by now
+		}
 		p.look(ctx)
-	}
-	if ctx.Err() == nil {
-		return // nothing is there: a poke may have started the goroutine anew by now
 	}
 	p.detach()
 	p.mu.Lock()
@@ -149,12 +151,11 @@ func (p *port) run() {
 	p.mu.Unlock()
 }
 
-// next waits until there is something to look at. It is false at the end of ctx. It is false too where nothing is on the port: then
-// started is, and the goroutine has to go.
-func (p *port) next(ctx context.Context) (more bool) {
-	done, more := p.now(ctx)
-	if done {
-		return more
+// next waits until there is something to look at, or ctx has ended. There is no more where nothing is on the port: then started is
+// false, and the goroutine has to go.
+func (p *port) next(ctx context.Context) (more, ended bool) {
+	if done, more, ended := p.now(ctx); done {
+		return more, ended
 	}
 	var again <-chan time.Time
 	if p.retry > 0 {
@@ -167,7 +168,7 @@ func (p *port) next(ctx context.Context) (more bool) {
 	case <-again:
 	case <-p.wake:
 	case <-ctx.Done():
-		return false
+		return false, true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,26 +177,26 @@ func (p *port) next(ctx context.Context) (more bool) {
 		p.busy = true
 		p.branch.bus.begin()
 	}
-	return true
+	return true, false
 }
 
 // now is the part of next that does not wait.
-func (p *port) now(ctx context.Context) (done, more bool) {
+func (p *port) now(ctx context.Context) (done, more, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
-		return true, false
+		return true, false, true
 	case p.poked:
 		p.poked = false
-		return true, true
+		return true, true, false
 	}
 	p.rest()
 	if p.state == empty && p.retry == 0 {
 		p.started = false
-		return true, false
+		return true, false, false
 	}
-	return false, true
+	return false, true, false
 }
 
 // read reads the status and acknowledges what has changed. Its Change has all that was not handled yet.

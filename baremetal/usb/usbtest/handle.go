@@ -1,0 +1,322 @@
+package usbtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"tamaccid/baremetal/usb"
+	wire "tamaccid/ccid/usb"
+)
+
+// handle is a usb.Device: the controller's place for a device.
+type handle struct {
+	c        *Controller
+	node     *node
+	location usb.Location
+
+	// world protects these.
+	mps0      int
+	hub       usb.HubInfo
+	endpoints []wire.Endpoint
+	flight    map[uint8]context.CancelCauseFunc
+	released  bool
+}
+
+// find is the device at a location.
+func (c *Controller) find(at usb.Location) *node {
+	p := c.ports[at.RootPort-1]
+	for tier := range at.Tier {
+		h, ok := p.deviceHub()
+		n := int(at.Route >> (4 * tier) & 15)
+		if !ok || n < 1 || n > len(h.ports) {
+			return nil
+		}
+		p = h.ports[n-1]
+	}
+	return p.node
+}
+
+// NewDevice takes a place.
+func (c *Controller) NewDevice(ctx context.Context, at usb.Location) (usb.Device, error) {
+	world.Lock()
+	n := c.find(at)
+	name := "?"
+	var d Device
+	if n != nil {
+		name, d = n.port.name(), n.device
+	}
+	world.Unlock()
+	err := c.step(Step{Do: "new device", Device: d, Port: name, Location: at})
+	if d != nil && err == nil {
+		size := packet0(d)
+		world.Lock()
+		n.packet0 = size
+		world.Unlock()
+	}
+	world.Lock()
+	defer world.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case c.dead != nil:
+		return nil, c.dead
+	case c.closed:
+		return nil, wire.ErrGone
+	case len(c.handles) >= c.model.Slots:
+		return nil, usb.ErrNoRoom
+	}
+	c.check(n, at)
+	if c.inAddress++; c.inAddress > 1 {
+		c.violate("a device before another one had its address")
+	}
+	h := &handle{c: c, node: n, location: at, flight: map[uint8]context.CancelCauseFunc{}, mps0: 8}
+	if h.node == nil {
+		h.node = &node{} // nobody answers
+	}
+	switch at.Speed {
+	case wire.SpeedHigh:
+		h.mps0 = 64
+	case wire.SpeedSuper:
+		h.mps0 = 512
+	}
+	c.handles[h] = true
+	return h, nil
+}
+
+// check looks for mistakes in a location.
+func (c *Controller) check(n *node, at usb.Location) {
+	if n == nil {
+		return
+	}
+	if at.Speed != n.port.status.Speed && n.port.status.Enabled {
+		c.violate("%s is at %s, not %s", n.port.name(), n.port.status.Speed, at.Speed)
+	}
+	var translator *port
+	if at.Speed < wire.SpeedHigh {
+		for p := n.port; p.hub != nil && p.hub.at != nil; p = p.hub.at {
+			if p.hub.model.Speed == wire.SpeedHigh {
+				translator = p
+				break
+			}
+		}
+	}
+	tt, _ := at.TTHub.(*handle)
+	switch {
+	case translator == nil && at.TTHub != nil:
+		c.violate("%s has no transaction translator", n.port.name())
+	case translator != nil && (tt == nil || tt.node.device != Device(translator.hub) || int(at.TTPort) != translator.number ||
+		at.MultiTT != translator.hub.model.MultiTT):
+		c.violate("the transaction translator of %s is wrong", n.port.name())
+	}
+}
+
+// end ends all transfers. It is called with world locked.
+func (h *handle) end(err error) {
+	for _, cancel := range h.flight {
+		cancel(err)
+	}
+}
+
+// recovery is how long a device is left alone after a reset and after it was given an address (USB 2.0, 7.1.7.5, 9.2.6.3).
+const (
+	resetRecovery   = 10 * time.Millisecond
+	addressRecovery = 2 * time.Millisecond
+)
+
+// run does something on an endpoint, with all that can come between.
+func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, f func(ctx context.Context) (int, error)) (n int, err error) {
+	c := h.c
+	s.Device, s.Location = h.node.device, h.location
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	world.Lock()
+	if h.node.port != nil {
+		s.Port = h.node.port.name()
+	}
+	switch {
+	case c.dead != nil:
+		err = c.dead
+	case h.released || c.closed:
+		err = wire.ErrGone
+	case h.flight[s.Endpoint] != nil:
+		c.violate("two transfers at a time on endpoint %#02x of %s", s.Endpoint, s.Port)
+	case h.node.port != nil && !h.node.reset.IsZero() && time.Since(h.node.reset) < resetRecovery:
+		c.violate("%s %v after the reset of %s", s.Do, time.Since(h.node.reset), s.Port)
+	case s.Do != "address" && h.node.port != nil && time.Since(h.node.addressed) < addressRecovery:
+		c.violate("%s %v after %s was given its address", s.Do, time.Since(h.node.addressed), s.Port)
+	}
+	if err == nil {
+		h.flight[s.Endpoint] = cancel
+		if !h.node.reachable() {
+			cancel(wire.ErrTransfer)
+		}
+	}
+	world.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if timeout > 0 {
+		timer := time.AfterFunc(timeout, func() { cancel(wire.ErrTimeout) })
+		defer timer.Stop()
+	}
+	err = c.step(s)
+	if err == nil {
+		err = sleep(inner, takes)
+	}
+	if err == nil {
+		n, err = f(inner)
+	}
+	if errors.Is(err, ErrBlocked) {
+		<-inner.Done()
+		err = inner.Err()
+	}
+	world.Lock()
+	delete(h.flight, s.Endpoint)
+	world.Unlock()
+	if inner.Err() != nil && (err != nil || errors.Is(context.Cause(inner), wire.ErrTransfer)) {
+		if ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		return n, context.Cause(inner)
+	}
+	if errors.Is(err, wire.ErrGone) {
+		err = wire.ErrTransfer // the controller does not know why nobody answers
+	}
+	return n, err
+}
+
+// addressTime is how long the controller's own work for an address takes.
+const addressTime = time.Millisecond
+
+// Address gives the device an address.
+func (h *handle) Address(ctx context.Context) (uint8, error) {
+	defer func() {
+		world.Lock()
+		h.c.inAddress--
+		world.Unlock()
+	}()
+	_, err := h.run(ctx, Step{Do: "address"}, addressTime, 0, func(context.Context) (int, error) {
+		world.Lock()
+		defer world.Unlock()
+		switch {
+		case !h.node.atDefault || !h.node.reachable():
+			return 0, wire.ErrTransfer
+		case !h.node.port.super && h.c.atDefault(h.node):
+			h.c.violate("two devices at the default address when %s was given its own", h.node.port.name())
+		}
+		h.node.addressed = time.Now()
+		time.AfterFunc(addressRecovery, func() {
+			world.Lock()
+			defer world.Unlock()
+			if time.Since(h.node.addressed) >= addressRecovery && h.node.reset.Before(h.node.addressed) {
+				h.node.atDefault = false
+			}
+		})
+		return 0, nil
+	})
+	return uint8(len(h.c.handles)), err
+}
+
+// SetMaxPacketSize0 notes the size.
+func (h *handle) SetMaxPacketSize0(_ context.Context, n int) error {
+	err := h.c.step(Step{Do: "packet size", Device: h.node.device, Location: h.location})
+	world.Lock()
+	defer world.Unlock()
+	h.mps0 = n
+	return err
+}
+
+// SetHub notes what kind of hub it is.
+func (h *handle) SetHub(_ context.Context, info usb.HubInfo) error {
+	err := h.c.step(Step{Do: "hub", Device: h.node.device, Location: h.location, Hub: info})
+	world.Lock()
+	defer world.Unlock()
+	h.hub = info
+	return err
+}
+
+// Configure replaces the endpoints.
+func (h *handle) Configure(_ context.Context, endpoints []wire.Endpoint) error {
+	err := h.c.step(Step{Do: "configure", Device: h.node.device, Location: h.location})
+	world.Lock()
+	defer world.Unlock()
+	if err != nil {
+		return err
+	}
+	seen := map[uint8]bool{}
+	for _, e := range endpoints {
+		if e.Address&0x0F == 0 || seen[e.Address] || e.Type == wire.IsochronousTransfer || e.Type == wire.ControlTransfer || e.MaxPacketSize == 0 {
+			h.c.violate("bad endpoint %+v", e)
+		}
+		seen[e.Address] = true
+	}
+	for _, e := range h.endpoints {
+		if cancel := h.flight[e.Address]; cancel != nil && !slices.Contains(endpoints, e) {
+			cancel(wire.ErrGone)
+		}
+	}
+	h.endpoints = slices.Clone(endpoints)
+	return nil
+}
+
+// Control does a control transfer. One whose answer is longer than one packet fails while the packet size is wrong.
+func (h *handle) Control(ctx context.Context, setup wire.Setup, data []byte, timeout time.Duration) (int, error) {
+	return h.run(ctx, Step{Do: "control", Setup: setup}, h.c.model.ControlTime, timeout, func(ctx context.Context) (int, error) {
+		n, err := h.node.device.Control(ctx, setup, data[:setup.Length])
+		world.Lock()
+		defer world.Unlock()
+		if h.mps0 != h.node.packet0 && n > min(h.mps0, h.node.packet0) {
+			return 0, wire.ErrBabble
+		}
+		return n, err
+	})
+}
+
+// Transfer does a transfer on another endpoint.
+func (h *handle) Transfer(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+	world.Lock()
+	if !slices.ContainsFunc(h.endpoints, func(e wire.Endpoint) bool { return e.Address == endpoint }) {
+		h.c.violate("transfer on endpoint %#02x, which is not there", endpoint)
+	}
+	world.Unlock()
+	return h.run(ctx, Step{Do: "transfer", Endpoint: endpoint}, h.c.model.TransferTime, timeout, func(ctx context.Context) (int, error) {
+		if endpoint&wire.DirIn != 0 {
+			return h.node.device.In(ctx, endpoint, buf)
+		}
+		if err := h.node.device.Out(ctx, endpoint, buf); err != nil {
+			return 0, err
+		}
+		return len(buf), nil
+	})
+}
+
+// ResetEndpoint notes it.
+func (h *handle) ResetEndpoint(_ context.Context, endpoint uint8) error {
+	return h.c.step(Step{Do: "reset endpoint", Device: h.node.device, Endpoint: endpoint, Location: h.location})
+}
+
+// Cancel ends a transfer.
+func (h *handle) Cancel(endpoint uint8) {
+	world.Lock()
+	defer world.Unlock()
+	if cancel := h.flight[endpoint]; cancel != nil {
+		cancel(context.Canceled)
+	}
+}
+
+// MaxTransfer is the model's.
+func (h *handle) MaxTransfer() int { return h.c.model.MaxTransfer }
+
+// Release ends everything.
+func (h *handle) Release() {
+	world.Lock()
+	defer world.Unlock()
+	if h.released {
+		h.c.violate("released twice")
+	}
+	h.released = true
+	h.end(wire.ErrGone)
+	delete(h.c.handles, h)
+}
