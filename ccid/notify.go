@@ -111,9 +111,23 @@ func (r *Reader) listenInBackground() {
 	}()
 }
 
-// firstNotification is how long Open waits for what a reader has to tell of the time before: the card that is in it when the bus
-// is powered (policy; the usual bInterval is shorter).
-const firstNotification = 100 * time.Millisecond
+// What a reader has to tell of the time before Open is the card that is in it when the bus is powered. It comes when the endpoint
+// is polled the first time: within bInterval, and what the host takes to notice. No reader needs more than the bound (policy).
+const (
+	noticed       = 30 * time.Millisecond
+	maxFirstNotes = 500 * time.Millisecond
+)
+
+// firstNotification is how long Open waits for that (USB 2.0, table 9-13: bInterval in frames of 1 ms, or the exponent of a
+// number of microframes of 125 us).
+func firstNotification(e usb.Endpoint, speed usb.Speed) time.Duration {
+	b := max(int(e.Interval), 1)
+	period := time.Duration(b) * time.Millisecond
+	if speed >= usb.SpeedHigh {
+		period = 125 * time.Microsecond << min(b-1, 15)
+	}
+	return min(period+noticed, maxFirstNotes)
+}
 
 // drain takes the notification of the time before Open, so that it is not held against the card that Connect finds.
 func (r *Reader) drain(ctx context.Context) error {
@@ -121,7 +135,7 @@ func (r *Reader) drain(ctx context.Context) error {
 	if len(buf) == 0 {
 		return nil
 	}
-	n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, firstNotification)
+	n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, firstNotification(r.iface.Interrupt, r.dev.Speed))
 	switch {
 	case errors.Is(err, usb.ErrGone):
 		return r.note(err)

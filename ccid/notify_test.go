@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tamaccid/ccid/usb"
 )
 
 func TestDeliver(t *testing.T) {
@@ -207,4 +209,24 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestOpenWaitsForAFirstNotificationOnceTheEndpointWasPolled(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		interval uint8
+		speed    usb.Speed
+		want     time.Duration
+	}{
+		{"full speed, 16 ms", 16, usb.SpeedFull, 46 * time.Millisecond},
+		{"full speed, the longest", 255, usb.SpeedFull, 285 * time.Millisecond},
+		{"full speed, none given", 0, usb.SpeedFull, 31 * time.Millisecond},
+		{"high speed, 2^7 microframes", 8, usb.SpeedHigh, 46 * time.Millisecond},
+		{"high speed, longer than any reader needs", 16, usb.SpeedHigh, 500 * time.Millisecond},
+		{"super speed, out of range", 255, usb.SpeedSuper, 500 * time.Millisecond},
+	} {
+		if got := firstNotification(usb.Endpoint{Interval: c.interval}, c.speed); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
 }
