@@ -351,7 +351,11 @@ func (d *device) leave() { d.withdraw(func(int) bool { return true }) }
 
 // free gives the memory back. Neither the controller nor anybody else knows it any more.
 func (d *device) free() {
-	d.endpoints.free()
+	d.c.mu.Lock()
+	all := d.endpoints
+	d.endpoints = endpointSet{}
+	d.c.mu.Unlock()
+	all.free()
 	d.c.free(d.context)
 	d.context = usb.Buffer{}
 }
