@@ -81,7 +81,7 @@ func (p *port) attach(ctx context.Context, usb3 bool) {
 
 // settleIn is the end of a device's enumeration.
 func (p *port) settleIn(d *device) {
-	p.state, p.trips, p.since = running, 0, time.Now()
+	p.state, p.since = running, time.Now()
 	p.mu.Lock()
 	p.device = d
 	p.mu.Unlock()

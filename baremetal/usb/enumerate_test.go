@@ -40,7 +40,7 @@ func TestAReaderIsOfferedAfterTheSpecificationsMinimum(t *testing.T) {
 			training + address + addressRecovery + questions*control},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, c.model, func(r *rig) {
+			inBubble(t, c.model, func(t *testing.T, r *rig) {
 				r.c.Plug(1, aReader(c.speed))
 				r.add()
 				r.settle()
@@ -70,7 +70,7 @@ func TestEightReadersOnEightPortsTakeScarcelyLongerThanOne(t *testing.T) {
 		{"super speed", wire.SpeedSuper, usbtest.Model{USB3: 8}, training + 8*address + addressRecovery + questions*control},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, c.model, func(r *rig) {
+			inBubble(t, c.model, func(t *testing.T, r *rig) {
 				for n := range 8 {
 					r.c.Plug(n+1, aReader(c.speed))
 				}

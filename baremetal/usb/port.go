@@ -67,8 +67,8 @@ const (
 	// tripPause is how often a port with over-current is looked at, tripTries how often it is switched on again.
 	tripPause = 500 * time.Millisecond
 	tripTries = 5
-	// failuresMax is how often a device that has run may fail and be brought up anew; one that has run for failuresForget begins
-	// again with none.
+	// failuresMax is how often a device that has run may fail and be brought up anew. After one has run for failuresForget, failures
+	// and over-current are counted from the beginning.
 	failuresMax    = 3
 	failuresForget = time.Minute
 	// unstablePause is how long a port is left alone whose connection does not come to rest.
@@ -328,8 +328,11 @@ func (p *port) refuse(ctx context.Context, usb3 bool, err error) {
 }
 
 // trip takes note of over-current. The port's power is off: hubs and controllers see to that (USB 2.0, 11.12.5). The first
-// report is the only one until a device has run.
+// report of a series is the only one.
 func (p *port) trip(ctx context.Context) {
+	if p.state == running && time.Since(p.since) >= failuresForget {
+		p.trips = 0
+	}
 	p.detach()
 	p.state = tripped
 	p.trips++

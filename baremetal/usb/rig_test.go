@@ -36,11 +36,11 @@ type offer struct {
 }
 
 // inBubble runs f with a rig in virtual time, and checks that the bus broke no rule and left nothing behind.
-func inBubble(t *testing.T, m usbtest.Model, f func(r *rig)) {
+func inBubble(t *testing.T, m usbtest.Model, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, m, usb.Options{})
-		f(r)
+		f(t, r)
 		r.close()
 	})
 }
@@ -92,6 +92,7 @@ func (r *rig) settle() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
+	synctest.Wait() // what happened is known
 	if err := r.b.Settle(ctx); err != nil {
 		r.t.Fatalf("not settled: %v; %q", err, r.log())
 	}
