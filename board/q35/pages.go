@@ -101,14 +101,15 @@ func (p *pages) take(lo, hi uint64) {
 	}
 }
 
-// alloc takes n bytes, a multiple of the page size, that end below limit, out of the largest span that is there; 0: there is
-// none.
+// alloc takes n bytes, a multiple of the page size, that end below limit, out of the smallest span that has them; 0: there is
+// none. Single pages fill holes then, and the runtime's arenas, for which it asks with as much again for their alignment, lie
+// side by side in the largest.
 func (p *pages) alloc(n, limit uint64) uint64 {
-	best, most := -1, uint64(0)
+	best, least := -1, ^uint64(0)
 	for i := range p.n {
 		s := p.free[i]
-		if s.hi = min(s.hi, limit); s.lo < s.hi && s.size() >= n && s.size() > most {
-			best, most = i, s.size()
+		if s.hi = min(s.hi, limit); s.lo < s.hi && s.size() >= n && s.size() < least {
+			best, least = i, s.size()
 		}
 	}
 	if best < 0 || n == 0 {

@@ -76,7 +76,7 @@ func TestTakeLeavesWhatIsOutside(t *testing.T) {
 	}
 }
 
-func TestAllocPrefersTheLargestSpanBelowTheLimit(t *testing.T) {
+func TestAllocPrefersTheSmallestSpanBelowTheLimit(t *testing.T) {
 	var p pages
 	p.add(0x10000, 0x12000)
 	p.add(0x20000, 0x28000)
@@ -85,9 +85,11 @@ func TestAllocPrefersTheLargestSpanBelowTheLimit(t *testing.T) {
 		name           string
 		n, limit, want uint64
 	}{
-		{"the largest", 0x1000, 1 << 30, 0x100000},
-		{"the largest below a limit", 0x1000, 0x30000, 0x20000},
-		{"the part of it below the limit", 0x1000, 0x101000, 0x20000 + 0x1000},
+		{"the smallest", 0x1000, 1 << 30, 0x10000},
+		{"the smallest that has as much", 0x2000, 1 << 30, 0x20000},
+		{"a whole span", 0x1000, 1 << 30, 0x11000},
+		{"the largest", 0x8000, 1 << 30, 0x100000},
+		{"the part of a span below the limit", 0x1000, 0x23000, 0x22000},
 		{"more than there is below the limit", 0x8000, 0x30000, 0},
 		{"more than there is", 0x1000000, 1 << 30, 0},
 		{"nothing", 0, 1 << 30, 0},
@@ -95,6 +97,31 @@ func TestAllocPrefersTheLargestSpanBelowTheLimit(t *testing.T) {
 		if got := p.alloc(c.n, c.limit); got != c.want {
 			t.Errorf("%s: %#x, want %#x", c.name, got, c.want)
 		}
+	}
+}
+
+// The runtime asks for twice an arena, and gives back what does not lie between multiples of its size; single pages come in
+// between.
+func TestArenasLieSideBySide(t *testing.T) {
+	const arena, mib = 4 << 20, 1 << 20
+	var p pages
+	p.add(mib, 200*mib)
+	n := 0
+	for {
+		at := p.alloc(2*arena, runtimeReach)
+		if at == 0 {
+			break
+		}
+		lo := (at + arena - 1) &^ (arena - 1)
+		p.add(at, lo)
+		p.add(lo+arena, at+2*arena)
+		if p.alloc(pageSize, runtimeReach) == 0 {
+			t.Fatal("no page")
+		}
+		n++
+	}
+	if n < 47 { // of 49 that there is room for
+		t.Errorf("%d arenas in %d bytes", n, 199*mib)
 	}
 }
 
