@@ -36,6 +36,7 @@ var (
 	errNotEnabled  = errors.New("usb: the port is not enabled after its reset")
 	errUnstable    = errors.New("usb: the connection does not come to rest")
 	errOverCurrent = errors.New("usb: too much current, again and again")
+	errHub         = errors.New("usb: hub does not answer")
 	errTiers       = errors.New("usb: too many hubs in a row")
 )
 
@@ -68,8 +69,8 @@ func (p *port) attach(ctx context.Context, usb3 bool) {
 			p.again() // it may be there again
 			return
 		}
-		if errors.Is(err, ErrDead) {
-			p.state = empty // the controller says so itself
+		if errors.Is(err, ErrDead) || errors.Is(err, errHub) {
+			p.state = empty // that is not the device's affair
 			return
 		}
 		if hopeless(err) {

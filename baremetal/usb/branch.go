@@ -95,7 +95,7 @@ func (b *branch) powerUp() error {
 	switched := false
 	for _, p := range b.ports {
 		st, err := b.up.status(b.ctx, p.number)
-		if err == nil && !st.Powered {
+		if !st.Powered && (err == nil || errors.Is(err, wire.ErrStall)) {
 			err = b.up.setPower(b.ctx, p.number, true)
 			switched = true
 		}
@@ -119,13 +119,11 @@ func (b *branch) powerUp() error {
 func (b *branch) scan(interesting func(PortStatus) bool) error {
 	for _, p := range b.ports {
 		st, err := b.up.status(b.ctx, p.number)
-		if errors.Is(err, wire.ErrStall) {
-			continue // a hub without this port
-		}
-		if err != nil {
+		stalled := errors.Is(err, wire.ErrStall) // a hub that does not know the port, now
+		if err != nil && !stalled {
 			return err
 		}
-		if interesting(st) {
+		if stalled || interesting(st) {
 			p.poke()
 		}
 	}

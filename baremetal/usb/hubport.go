@@ -177,11 +177,9 @@ const recipientOther = 0x03
 func (h *hub) portRequest(ctx context.Context, direction, request uint8, value uint16, port int, data []byte) (n int, err error) {
 	n, err = h.device.request(ctx, wire.Setup{RequestType: direction | wire.TypeClass | recipientOther, Request: request,
 		Value: value, Index: uint16(port), Length: uint16(len(data))}, data)
-	if err != nil {
-		err = fmt.Errorf("usb: port %d of a hub: %w", port, err)
-		if !errors.Is(err, wire.ErrStall) {
-			h.fail(ctx, err)
-		}
+	if err != nil && !errors.Is(err, wire.ErrStall) {
+		err = fmt.Errorf("%w: port %d: %w", errHub, port, err)
+		h.fail(ctx, err)
 	}
 	return n, err
 }

@@ -3,6 +3,7 @@ package usbtest
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"tamaccid/baremetal/usb"
@@ -20,7 +21,7 @@ type Model struct {
 	MaxTransfer               int           // 0: 65,536
 	Slots                     int           // how many devices there may be; 0: 32
 	PowerOff                  bool          // ports are without power at first
-	// Step, if set, is called at each thing that the bus does, before it is done.
+	// Step, if set, is called at each thing that the bus does, before it is done, one after the other. It may plug and unplug.
 	Step func(*Step)
 }
 
@@ -45,6 +46,8 @@ type Controller struct {
 	ports   []*port
 	changes chan struct{}
 	start   time.Time
+
+	stepping sync.Mutex // held while Model.Step runs
 
 	// world protects these.
 	handles    map[*handle]bool
@@ -214,7 +217,9 @@ func (c *Controller) atDefault(n *node) bool {
 func (c *Controller) step(s Step) error {
 	s.At = time.Since(c.start)
 	if c.model.Step != nil {
+		c.stepping.Lock()
 		c.model.Step(&s)
+		c.stepping.Unlock()
 	}
 	world.Lock()
 	c.log = append(c.log, s)

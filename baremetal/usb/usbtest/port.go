@@ -162,7 +162,8 @@ func (p *port) startReset(kind usb.Reset) {
 		return
 	}
 	c := p.controller()
-	if c != nil && !p.super && time.Since(p.since) < debounce {
+	// What was plugged in while the request was on its way, the bus cannot know.
+	if unknown := p.hub != nil && c != nil && time.Since(p.since) <= c.model.ControlTime; c != nil && !p.super && !unknown && time.Since(p.since) < debounce {
 		c.violate("port %s was reset %v after its connection, not %v", p.name(), time.Since(p.since), debounce)
 	}
 	p.status.Enabled, p.status.Resetting = false, true
