@@ -110,10 +110,5 @@ func (e *eventRing) take() (t trb, ok bool) {
 	return t, true
 }
 
-// waiting says whether take would return an event.
-func (e *eventRing) waiting() bool {
-	return loadWord(e.buf.Bytes, e.next*trbSize+trbControl)&trbCycle == e.cycle
-}
-
 // dequeue is the address of the next event.
 func (e *eventRing) dequeue() uint64 { return e.buf.Bus + uint64(e.next*trbSize) }

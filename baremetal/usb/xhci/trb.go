@@ -158,11 +158,11 @@ func get64(b []byte, at int) uint64 { return uint64(get32(b, at)) | uint64(get32
 // storeWord writes a word after all that was written before, loadWord reads one before all that is read after. at is a multiple
 // of four, and so is the address of b (usb.Buffer).
 func storeWord(b []byte, at int, v uint32) {
-	_ = b[at+3]
-	atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[at])), v)
+	b = b[at : at+4]
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[0])), v)
 }
 
 func loadWord(b []byte, at int) uint32 {
-	_ = b[at+3]
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&b[at])))
+	b = b[at : at+4]
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&b[0])))
 }
