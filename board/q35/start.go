@@ -10,7 +10,7 @@ import (
 	"tamaccid/board/x86"
 )
 
-const bootStackSize = 80 << 10 // the runtime claims 64 KiB of it for g0
+const bootStackSize = 40 << 10 // the runtime claims 32 KiB of it for g0
 
 // Set by cpuinit.
 var (

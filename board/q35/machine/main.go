@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/goos"
 	"strings"
 	"time"
 	"unsafe"
@@ -47,6 +48,11 @@ var ends = map[string]func(){
 	"memory":   exhaust,
 	"deadlock": func() { select {} },
 	"data":     runData,
+	"dispatcher": func() { // its hooks are no place for a mistake
+		goos.Idle = func(int64) { sink = make([]byte, *nowhere) }
+		time.Sleep(time.Second)
+	},
+	"random":   func() { fmt.Println(rand.Read(make([]byte, 8))) },
 	"overflow": func() { debug.SetMaxStack(1 << 20); fmt.Println(deep(1 << 30)) },
 }
 
