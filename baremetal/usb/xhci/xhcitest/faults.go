@@ -85,3 +85,10 @@ func (c *Controller) Rings(slot int) map[int]uint64 {
 	}
 	return m
 }
+
+// Fresh is how often the sequence number of an endpoint, by slot and doorbell index, went back to zero since it was first added.
+func (c *Controller) Fresh(slot, index int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.slots[slot].endpoints[index].fresh
+}
