@@ -70,14 +70,16 @@ func (m *Machine) listen(r *Redirected) error {
 	return nil
 }
 
-// Plug plugs a device in. One that was there before keeps the Serve that it had.
+// Plug plugs a device in. One of that name must be out.
 func (m *Machine) Plug(ctx context.Context, r Redirected) error {
-	if m.redirected[r.ID] == nil {
-		if err := m.listen(&r); err != nil {
+	if former := m.redirected[r.ID]; former != nil {
+		if err := former.idle(ctx); err != nil {
 			return err
 		}
+		former.close()
+		delete(m.redirected, r.ID)
 	}
-	if err := m.redirected[r.ID].idle(ctx); err != nil {
+	if err := m.listen(&r); err != nil {
 		return err
 	}
 	if err := m.connect(ctx, r.channel(), r.socket(m.dir)); err != nil {
