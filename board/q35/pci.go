@@ -138,3 +138,8 @@ func enable(c config, f pciFunction) {
 	}
 	c.write(f.address, pciCommand, c.read(f.address, pciCommand)&commandBits|commandMemory|commandMaster|commandNoINTx)
 }
+
+// silence keeps a function from using memory.
+func silence(c config, a address) {
+	c.write(a, pciCommand, c.read(a, pciCommand)&commandBits&^commandMaster)
+}

@@ -169,3 +169,12 @@ func TestEnableOpensTheWay(t *testing.T) {
 		}
 	}
 }
+
+func TestSilenceTakesTheBusAway(t *testing.T) {
+	bus := pciBus{{0, 3, 0}: newXHCI(0x80000000, 0x4000)}
+	enable(bus, scan(bus)[0])
+	silence(bus, address{0, 3, 0})
+	if got := bus.read(address{0, 3, 0}, pciCommand); got != status|commandMemory|commandNoINTx {
+		t.Errorf("command and status %#x", got)
+	}
+}

@@ -30,7 +30,7 @@ func USB(o usb.Options) (*usb.Bus, error) {
 		if f.class != classXHCI {
 			continue
 		}
-		c, err := openXHCI(f, o.Report)
+		c, err := openXHCI(f)
 		if err == nil {
 			err = bus.Add(c)
 		}
@@ -50,8 +50,15 @@ func USB(o usb.Options) (*usb.Bus, error) {
 	return bus, nil
 }
 
+// controller is an xHCI controller with what the board did for it.
+type controller struct {
+	*xhci.Controller
+	at     address
+	memory *dmamem.Memory
+}
+
 // openXHCI starts one controller.
-func openXHCI(f pciFunction, report func(usb.Event)) (*xhci.Controller, error) {
+func openXHCI(f pciFunction) (*controller, error) {
 	w, err := bar0(ports{}, f.address)
 	if err != nil {
 		return nil, err
@@ -61,13 +68,24 @@ func openXHCI(f pciFunction, report func(usb.Event)) (*xhci.Controller, error) {
 	}
 	enable(ports{}, f)
 	size := uint32(min(w.size, math.MaxUint32))
-	c, err := xhci.New(registers{uintptr(w.base), size}, dmamem.New(moreDMA, giveDMA), xhci.Options{
+	memory := dmamem.New(moreDMA, giveDMA)
+	c, err := xhci.New(registers{uintptr(w.base), size}, memory, xhci.Options{
 		Name: f.address.String(), Size: size, Clock: nanotime,
 	})
 	if err != nil {
+		silence(ports{}, f.address)
+		memory.Close()
 		return nil, fmt.Errorf("%v: %w", f.address, err)
 	}
-	return c, nil
+	return &controller{c, f.address, memory}, nil
+}
+
+// Close is usb.Controller's. The controller cannot reach memory any more before that is given back.
+func (c *controller) Close() error {
+	err := c.Controller.Close()
+	silence(ports{}, c.at)
+	c.memory.Close()
+	return err
 }
 
 // devices guards what the hooks do not touch: dma and mapping.
