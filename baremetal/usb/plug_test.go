@@ -44,7 +44,7 @@ func TestUnplugAtEachMillisecondOfEnumeration(t *testing.T) {
 								h.Plug(2, aReader(c.speed))
 								hub := func() { r.c.Plug(1, h) }
 								hub()
-								plug, unplug, want = hub, unplug, 2
+								plug, want = hub, 2
 								if which == "the reader" {
 									plug = func() { h.Plug(2, aReader(c.speed)) }
 									unplug = func() { h.Unplug(2) }

@@ -40,8 +40,8 @@ func inBubble(t *testing.T, m usbtest.Model, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, m, usb.Options{})
+		defer r.close()
 		f(t, r)
-		r.close()
 	})
 }
 
