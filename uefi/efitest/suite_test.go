@@ -137,6 +137,12 @@ func TestDriver(t *testing.T) {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
 	})
+	s.Run("a call from an event while another is in progress is refused", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		if r := c.Command("cabi.efi nested 500"); r.Status != 0 {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+		hello(t, c)
+	})
 	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
 		_, err := c.Shell.Load(c.Ctx, "goticker.efi")
 		must(t, err)

@@ -25,6 +25,10 @@ EFI_STATUS converse(reader *r, UINT64 count, UINT64 *done);
 /* exchange is converse with a report, which tells how often the timer of ticker.efi has ticked meanwhile. */
 EFI_STATUS exchange(system_table *system, reader *r, UINT64 count);
 
+/* call_inside exchanges a number of commands, while a timer event calls the same reader; each such call must be refused with
+ * EFI_ACCESS_DENIED and leave the exchange alone. */
+EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count);
+
 /* reload loads, connects, uses and unloads a driver file of the volume that this program came from, a number of times.
  * It returns EFI_SUCCESS only if that always went well and takes no memory: after the last time there are as many free
  * pages as there were after the tenth. */

@@ -4,6 +4,7 @@
  *	cabi.efi                check all six members; a card with the hello applet is in the reader
  *	cabi.efi nocard         check them with an empty reader
  *	cabi.efi apdus NUMBER   connect, and exchange that many commands
+ *	cabi.efi nested NUMBER  exchange that many commands, and see that calls from an event meanwhile are refused
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
  *	cabi.efi status         print state, name and ATR
  *	cabi.efi reload FILE NUMBER   load, use and unload a driver that many times, and look for lost memory
@@ -95,6 +96,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 		return conform_empty(r);
 	if (equal(mode, "apdus"))
 		return exchange(system, r, number(words[2]));
+	if (equal(mode, "nested"))
+		return call_inside(system, r, number(words[2]));
 	if (equal(mode, "registers"))
 		return registers(r);
 	if (equal(mode, "status"))
