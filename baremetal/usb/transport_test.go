@@ -43,7 +43,7 @@ func (r *rig) claim(number, alt uint8) wire.Transport {
 	return t
 }
 
-// onBus runs f with a device on the only port.
+// onBus runs f with a device on the only port. A virtual reader cannot be that device: it belongs to a bubble.
 func onBus(t *testing.T, m usbtest.Model, d usbtest.Device, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	m.USB2 = 1
@@ -362,7 +362,10 @@ func TestALongOutIsCutAtPackets(t *testing.T) {
 }
 
 func TestAReaderIsUnpluggedDuringAnAPDU(t *testing.T) {
-	onBus(t, usbtest.Model{}, aReader(wire.SpeedFull), func(t *testing.T, r *rig) {
+	inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
+		r.c.Plug(1, aReader(wire.SpeedFull))
+		r.add()
+		r.settle()
 		rd, err := ccid.Open(t.Context(), r.claim(0, 0), ccid.Options{Notifications: true})
 		if err != nil {
 			t.Fatal(err)
