@@ -56,6 +56,8 @@ MINGW_FLAGS := -std=c11 -Wall -Wextra -Werror -Os -ffreestanding -fno-stack-prot
 # Go for firmware speaks Linux's system calls, which baremetal/overlay answers.
 FIRMWARE_ENV   := CGO_ENABLED=0 GOOS=linux GOARCH=amd64
 FIRMWARE_FLAGS := -overlay $(OVERLAY) -tags tamago
+# Functions begin on 16 bytes, not on the 32 that the linker prefers: a hundredth less of memory.
+FIRMWARE_LINK  := -ldflags='-s -w -funcalign=16'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -118,7 +120,7 @@ $(INDUCED:%=$(ELF)/%.elf): TAGS := ,induced
 $(ELF)/%.elf: PACKAGE = ./samples/$*
 $(ELF)/%.elf: $(OVERLAY) $(GOFILES)
 	@echo "building $*"
-	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS)$(TAGS) -buildmode=pie -trimpath -ldflags='-s -w' -o $@ $(PACKAGE)
+	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS)$(TAGS) -buildmode=pie -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
 	@touch $@
 
 $(EFI)/$(DRIVER).efi $(TESTEFI)/$(DRIVER)Induced.efi $(TESTEFI)/goticker.efi: SUBSYSTEM := driver
@@ -163,7 +165,7 @@ $(ELF)/machine-q35.elf: PACKAGE := ./board/q35/machine
 $(ELF)/%-q35.elf: PACKAGE = ./samples/$*
 $(ELF)/%-q35.elf: $(OVERLAY) $(GOFILES)
 	@echo "building $* for q35"
-	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS),q35 -trimpath -ldflags='-s -w' -o $@ $(PACKAGE)
+	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS),q35 -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
 	@touch $@
 
 $(Q35)/%: $(ELF)/%-q35.elf $(MKKERNEL)
@@ -198,7 +200,10 @@ vet: $(OVERLAY) ## look for suspicious constructs, in host and firmware builds
 	@echo "== vet"
 	@$(GO) vet $(PACKAGES)
 	@# vet wants to enter the folder of a package that only the overlay has.
-	@bad=$$($(FIRMWARE_ENV) $(GO) vet $(FIRMWARE_FLAGS) $(PACKAGES) 2>&1 | grep -v -e '^runtime/goos: ' -e '^#' -e '^go: warning: ' -e '^go: downloading '); [ -z "$$bad" ] || { echo "$$bad"; exit 1; }
+	@for board in "" ,q35; do \
+		bad=$$($(FIRMWARE_ENV) $(GO) vet $(FIRMWARE_FLAGS)$$board $(PACKAGES) 2>&1 | grep -v -e '^runtime/goos: ' -e '^#' -e '^go: warning: ' -e '^go: downloading '); \
+		[ -z "$$bad" ] || { echo "$$bad"; exit 1; }; \
+	done
 
 # Packages with and without machines in their tests; the list command is go's template language.
 TESTED    = $(GO) list -f '{{$$p := .ImportPath}}{{$$m := eq $$p "$(HARNESS)"}}{{range .TestImports}}{{if eq . "$(HARNESS)"}}{{$$m = true}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "$(HARNESS)"}}{{$$m = true}}{{end}}{{end}}{{if $(1)}}{{$$p}}{{end}}' $(PACKAGES)

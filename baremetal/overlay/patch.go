@@ -89,11 +89,26 @@ var patches = []patch{
 		{"\tstackSystem = goos.IsWindows*4096", "\tstackSystem = 512 + goos.IsWindows*4096", 1},
 	}},
 
+	// The first thread's stack is part of the image: twice the other threads' is
+	// enough.
+	{"runtime/asm_amd64.s", []sub{
+		{"\tLEAQ\t(-64*1024)(SP), BX\n", "\tLEAQ\t(-32*1024)(SP), BX\n", 1},
+	}},
+
 	// One CPU and cooperative fibers: there is no thread to take a P from.
 	{"runtime/proc.go", []sub{
 		{"const haveSysmon = GOARCH != \"wasm\"", "const haveSysmon = false", 1},
 		{"\t// Record when the world started.\n", "\tboardgoos.Hwinit1()\n\n\t// Record when the world started.\n", 1},
 		{"import (\n", "import (\n\tboardgoos \"runtime/goos\"\n", 1},
+	}},
+
+	// Nobody can read an execution trace here, so none is written: constants let
+	// the compiler drop the tracer.
+	{"runtime/traceruntime.go", []sub{
+		{"\treturn trace.enabled\n", "\treturn false\n", 1},
+		{"\treturn trace.enabledWithAllocFree\n", "\treturn false\n", 1},
+		{"\treturn trace.shutdown.Load()\n", "\treturn false\n", 1},
+		{"\treturn tl.gen != 0\n", "\treturn false\n", 1},
 	}},
 
 	// No /dev/urandom: the seed comes from the board.

@@ -25,7 +25,7 @@ import (
 // that is what makes a fatal error in Go an error status and not a dead machine.
 
 const (
-	bootStackSize = 80 << 10 // the runtime claims 64 KiB of it for g0
+	bootStackSize = 40 << 10 // the runtime claims 32 KiB of it for g0
 	maxFuncs      = 48       // thunks in gate_amd64.s
 	thunkStride   = 16
 

@@ -46,7 +46,8 @@ func traps() {
 	remachine()
 }
 
-var clone tables
+// clone is memory of the runtime's, which does not move it: no part of the image.
+var clone *tables
 
 // hidePageZero copies the page tables on the way to address 0, without it.
 func hidePageZero(root uintptr) (cr3, source uintptr) {
@@ -54,7 +55,8 @@ func hidePageZero(root uintptr) (cr3, source uintptr) {
 	if cr4()&la57 != 0 {
 		levels = 5
 	}
-	base := (uintptr(unsafe.Pointer(&clone)) + pageSize - 1) &^ (pageSize - 1)
+	clone = new(tables)
+	base := (uintptr(unsafe.Pointer(clone)) + pageSize - 1) &^ (pageSize - 1)
 	t := (*[maxLevels]table)(pointer(base))
 	if !cloneTables(t, root, levels, physical) {
 		return 0, 0

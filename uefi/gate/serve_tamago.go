@@ -157,18 +157,24 @@ func exit(code int32) {
 	}
 	switch {
 	case final:
-		runtime.BareRelease()
+		release()
 		leave(status)
 	case resident:
 		// Firmware holds pointers into this image's memory: it stays.
 		leave(statusDeviceError)
 	default:
-		runtime.BareRelease()
+		release()
 		if code == 0 {
 			leave(statusSuccess)
 		}
 		leave(statusAborted)
 	}
+}
+
+// release gives the runtime's memory back, in which Go's page tables lie.
+func release() {
+	gocr3 = 0
+	runtime.BareRelease()
 }
 
 // idle is called in the dispatcher when no fiber is ready before until.

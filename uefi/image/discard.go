@@ -28,6 +28,7 @@ func discardedSection(s *elf.Section) bool {
 // before the first section that is needed: the ELF header's page, as a rule.
 func (p *program) discard(f *elf.File) error {
 	start := uint64(maxAddress)
+	var kept []uint64
 	for _, s := range f.Sections {
 		// .tbss has an address but no memory there (SHF_TLS, [ELF] chapter 4).
 		if s.Flags&elf.SHF_ALLOC == 0 || s.Flags&elf.SHF_TLS != 0 || s.Size == 0 {
@@ -40,12 +41,13 @@ func (p *program) discard(f *elf.File) error {
 			p.discarded = append(p.discarded, span{s.Addr, s.Addr + s.Size})
 		} else {
 			start = min(start, s.Addr)
+			kept = append(kept, s.Addr)
 		}
 	}
 	if start == maxAddress {
 		return errors.New("no section headers: they tell what the program needs at run time")
 	}
-	p.mergeDiscarded()
+	p.mergeDiscarded(kept)
 	p.dropBefore(pageDown(start))
 	if len(p.segments) == 0 || pageDown(p.segments[0].addr) != p.start {
 		return fmt.Errorf("no segment holds the section at %#x", start)
@@ -56,14 +58,17 @@ func (p *program) discard(f *elf.File) error {
 	return nil
 }
 
-// mergeDiscarded sorts the discarded spans and joins neighbours.
-func (p *program) mergeDiscarded() {
+// mergeDiscarded sorts the discarded spans and joins neighbours: those without a section between them that is kept.
+func (p *program) mergeDiscarded(kept []uint64) {
 	slices.SortFunc(p.discarded, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	slices.Sort(kept)
 	merged := p.discarded[:0]
 	for _, d := range p.discarded {
-		if n := len(merged); n > 0 && d.start <= merged[n-1].end {
-			merged[n-1].end = max(merged[n-1].end, d.end)
-			continue
+		if n := len(merged); n > 0 {
+			if i, _ := slices.BinarySearch(kept, merged[n-1].end); d.start <= merged[n-1].end || i == len(kept) || d.start <= kept[i] {
+				merged[n-1].end = max(merged[n-1].end, d.end)
+				continue
+			}
 		}
 		merged = append(merged, d)
 	}

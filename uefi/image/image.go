@@ -76,6 +76,7 @@ func Convert(program []byte, options Options) ([]byte, error) {
 		f.addRelocations()
 	}
 	f.addSection(".sbat", flagsSBAT, sbat)
+	f.closeHoles()
 	out, err := f.encode()
 	if err != nil {
 		return nil, fmt.Errorf("image: %w", err)

@@ -110,12 +110,16 @@ func TestGoProgramLeavesLinkTablesOut(t *testing.T) {
 		if bytes.Contains(img, data) {
 			t.Errorf("%s is in the image file", name)
 		}
-		if at := s.Addr - goHeaders; at >= 0x1000 && len(bytes.Trim(l.memory[at:at+s.Size], "\x00")) > 0 {
-			t.Errorf("memory of %s is not zero", name)
+		if at := s.Addr - goHeaders; at >= 0x1000 && bytes.Contains(l.memory[at:at+s.Size], data) {
+			t.Errorf("%s is in memory", name)
 		}
 	}
 	if saved := openELF(t, program).Section(".rela").Size; uint64(len(img))+saved/2 > uint64(len(program)) {
 		t.Errorf("image file has %d bytes, the ELF file %d of which %d are relocations", len(img), len(program), saved)
+	}
+	// Their memory is put to use.
+	if l.file.Section(".reloc").VirtualAddress > l.file.Section(".data").VirtualAddress {
+		t.Error("the base relocation table does not lie where the ELF file's relocations were")
 	}
 }
 

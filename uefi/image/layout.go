@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Section flags ([PE], "Section Flags").
@@ -38,7 +39,7 @@ type section struct {
 
 func (s *section) end() uint32 { return s.rva + s.size }
 
-// A file is a PE32+ image before it is written. Each section begins on the page after the one before it ends.
+// A file is a PE32+ image before it is written.
 type file struct {
 	subsystem   Subsystem
 	base        uint64 // preferred address
@@ -62,7 +63,6 @@ func layout(p *program) (*file, error) {
 	for i := range p.segments {
 		f.sections = append(f.sections, newSection(p, &p.segments[i]))
 	}
-	f.closeHoles()
 	if err := f.setEntry(p); err != nil {
 		return nil, err
 	}
@@ -72,6 +72,7 @@ func layout(p *program) (*file, error) {
 		}
 	}
 	for i := range f.sections {
+		f.sections[i].cut(p)
 		f.sections[i].trim()
 	}
 	return f, nil
@@ -167,10 +168,28 @@ func (s *section) trim() {
 	}
 }
 
-// addSection adds a section behind the last one.
-func (f *file) addSection(name string, flags uint32, data []byte) {
-	last := &f.sections[len(f.sections)-1]
-	f.sections = append(f.sections, section{
-		name: name, flags: flags, rva: uint32(pageUp(uint64(last.end()))), size: uint32(len(data)), data: data,
-	})
+// cut takes whole pages at the end of a section that were discarded out of the image. The ELF file's relocations, a tenth of
+// the program, are such an end.
+func (s *section) cut(p *program) {
+	for _, d := range p.discarded {
+		from := uint32(pageUp(uint64(p.rva(d.start))))
+		if d.start >= p.start && p.rva(d.end) >= s.end() && from > s.rva && from < s.end() {
+			s.size = from - s.rva
+			s.data = s.data[:min(uint32(len(s.data)), s.size)]
+		}
+	}
+}
+
+// addSection adds a section in the first hole that is large enough, or behind the last one, and returns its place.
+func (f *file) addSection(name string, flags uint32, data []byte) span {
+	s := section{name: name, flags: flags, size: uint32(len(data)), data: data}
+	i := 0
+	for s.rva = firstRVA; i < len(f.sections); i++ {
+		if uint64(s.end()) <= uint64(f.sections[i].rva) {
+			break
+		}
+		s.rva = uint32(pageUp(uint64(f.sections[i].end())))
+	}
+	f.sections = slices.Insert(f.sections, i, s)
+	return span{uint64(s.rva), uint64(s.end())}
 }

@@ -31,14 +31,17 @@ func TestUnusualProgramsAreConverted(t *testing.T) {
 		check  func(*loaded) bool
 	}{
 		{
-			name: "segments with a hole between them get a section of zeros",
+			name: "a hole between segments takes the image's own sections, and zeros",
 			change: func(s *synthetic) {
 				s.segments[3].Vaddr += 0x7000
 				s.sections[5].Addr += 0x7000
 				s.sections[6].Addr += 0x7000
 				s.setRelocations(elf.Rela64{Off: synthRelro, Info: relative, Addend: synthConst}, elf.Rela64{Off: synthData + 0x7000, Info: relative, Addend: synthConst})
 			},
-			check: func(l *loaded) bool { s := l.file.Section(".hole"); return s.VirtualSize == 0x7000 && s.Size == 0 },
+			check: func(l *loaded) bool {
+				s, r, b := l.file.Section(".hole"), l.file.Section(".reloc"), l.file.Section(".sbat")
+				return s.VirtualSize == 0x5000 && s.Size == 0 && r.VirtualAddress < s.VirtualAddress && b.VirtualAddress < s.VirtualAddress
+			},
 		},
 		{
 			name:   "a segment that is not page aligned starts with zeros",

@@ -17,10 +17,7 @@ const (
 
 // addRelocations adds the base relocation table as a section of its own.
 func (f *file) addRelocations() {
-	table := encodeRelocations(f.fixups)
-	f.addSection(".reloc", flagsReloc, table)
-	s := &f.sections[len(f.sections)-1]
-	f.relocations = span{uint64(s.rva), uint64(s.end())}
+	f.relocations = f.addSection(".reloc", flagsReloc, encodeRelocations(f.fixups))
 }
 
 // encodeRelocations returns the base relocation table for 64-bit pointers at ascending RVAs: one block a page. Strict loaders

@@ -20,7 +20,7 @@ var (
 
 // CPUinit is the image's entry point, written in assembly by the board as the
 // symbol cpuinit. It ends with a jump to _rt0_tamago_start, on a stack of at
-// least 64 KiB.
+// least 32 KiB.
 
 // Hwinit0 is called before the runtime starts.
 //
