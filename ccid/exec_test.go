@@ -81,6 +81,7 @@ var hurdles = []hurdle{
 	}, ErrProtocol, true},
 	{"the header is cut", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:9]} }, ErrProtocol, true},
 	{"one byte", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:1]} }, ErrProtocol, true},
+	// libccid 58a97a6: what was on the stack behind the packet went to the caller.
 	{"the header claims 200 bytes, the packet carries 2", lying(200), ErrProtocol, true},
 	{"dwLength 80000000", lying(0x80000000), ErrProtocol, true},
 	{"dwLength FFFFFFFF", lying(0xFFFFFFFF), ErrProtocol, true},

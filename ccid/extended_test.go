@@ -186,6 +186,7 @@ func TestCharacterT0(t *testing.T) {
 		{"data from the card one by one", "00B00203 02", "1 00B0020302|4F|2 |414F|2 |4290|1 |00", "41429000", nil},
 		{"data from the card in pieces", "00B00203 03", "1 00B0020303|B0|4 |41|3 |4243|1 |90|1 |00", "4142439000", nil},
 		{"an error of the card", "00B00203 02", "1 00B0020302|6D|1 |00", "6D00", nil},
+		// libccid 56ab8ab: the procedure bytes ask for more than there is room for.
 		{"more asked for than P3", "00B00203 01", "1 00B0020301|B0|2 |41B0", "", ErrProtocol},
 		{"more wanted than there is", "00D60203 01 AA", "1 00D6020301|D6|1 AA|D6", "", ErrProtocol},
 		{"a procedure byte that means nothing", "00B00203 01", "1 00B0020301|33", "", ErrProtocol},

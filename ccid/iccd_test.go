@@ -77,6 +77,7 @@ func TestICCDVersionB(t *testing.T) {
 		{"one APDU", []step{out(0x65, 0, 0, 1, 2, 3), in(0x6F, ok...)}, "9000", nil},
 		{"busy first", []step{out(0x65, 0, 0, 1, 2, 3), in(0x6F, 0x80, 1, 0), in(0x6F, ok...)}, "9000", nil},
 		{"an answer in three parts", []step{out(0x65, 0, 0, 1, 2, 3), in(0x6F, 1, 'A'), out(0x65, 0x1000), in(0x6F, 3, 'B'), out(0x65, 0x1000), in(0x6F, 2, 0x90, 0)}, "41429000", nil},
+		// libccid 3e78dbd: the length of nothing, minus one.
 		{"an empty data block", []step{out(0x65, 0, 0, 1, 2, 3), in(0x6F)}, "", ErrProtocol},
 		{"a data block of an unknown type", []step{out(0x65, 0, 0, 1, 2, 3), in(0x6F, 0x77, 1, 2)}, "", ErrProtocol},
 		{"a failure", []step{out(0x65, 0, 0, 1, 2, 3), in(0x6F, 0x40, 0, 0xFE)}, "", ErrMute},

@@ -170,6 +170,7 @@ func TestASilentSlotDoesNotHoldUpTheOthers(t *testing.T) {
 	})
 }
 
+// libccid 5583333: another slot's answer was copied without a look at its size.
 func TestAnswerLongerThanTheWaitersBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, _ := multi(2, 2)

@@ -167,6 +167,7 @@ func TestNegotiation(t *testing.T) {
 				return nil
 			}, want: T0,
 			sent: []string{off, on, "SetParameters 9600000A00", off, on, "SetParameters 9900000A00", off, on, "SetParameters 1100000A00"}},
+		// libccid 8feee6a.
 		{name: "the reader answers T=0 with T=1's parameters", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0, accept: T0,
 			tweak: func(m []byte) [][]byte {
 				if messageType(m[0]) == msgSetParameters {

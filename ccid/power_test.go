@@ -81,6 +81,7 @@ func TestAnswersToReset(t *testing.T) {
 		{"another TS is refused", [][]byte{{0x3A, 0x00}}, nil, ErrBadATR},
 		{"none at all", [][]byte{{}}, nil, ErrBadATR},
 		{"one byte", [][]byte{{0x3B}}, nil, ErrBadATR},
+		// libccid 1c3957a, ba4775a: an answer to reset longer than the room for it.
 		{"34 bytes", [][]byte{append([]byte{0x3B, 0x0F}, make([]byte, 32)...)}, nil, ErrBadATR},
 		{"250 bytes", [][]byte{make([]byte, 250)}, nil, ErrBadATR},
 	} {

@@ -102,6 +102,7 @@ func TestHostileClassDescriptors(t *testing.T) {
 		edit  func(b []byte)
 		opens bool
 	}{
+		// libccid 4385c30: the top bit of a number, shifted.
 		{"every bit set", func(b []byte) { copy(b, all) }, true},
 		{"256 slots", func(b []byte) { b[4] = 0xFF }, true},
 		{"no busy slots", func(b []byte) { b[53] = 0 }, true},

@@ -46,6 +46,7 @@ func TestParse(t *testing.T) {
 		{"34 bytes", "3B 00" + strings.Repeat("00", 32), ErrSize, 0, "", CheckNone, 0},
 		{"interface bytes missing", "3B F0 11", ErrTruncated, 1, "", CheckNone, 0},
 		{"historical bytes missing", "3B 05 41 42", ErrTruncated, 0, "4142", CheckNone, 0},
+		// CVE-2010-4531 (pcsc-lite), libccid ae01cdd.
 		{"chains that overran tables", "3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11", ErrTruncated, 8, "", CheckNone, 0},
 		{"a chain of nothing but TD", "3B 80" + strings.Repeat("80", 31), ErrTruncated, 32, "", CheckNone, 0},
 	} {

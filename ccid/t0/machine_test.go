@@ -117,6 +117,7 @@ func TestCardsWithoutEnd(t *testing.T) {
 		card []byte
 		want int
 	}{
+		// CVE-2025-49010 (OpenSC): GET RESPONSE without an end.
 		{"61 00 without data ends at the second", []byte{0x61, 0}, 2},
 		{"61 01 with data ends at Le", []byte{0xAA, 0x61, 0x01}, 65538},
 		{"6C 00 ends at the second", []byte{0x6C, 0}, 2},

@@ -49,7 +49,7 @@ func TestInterfaces(t *testing.T) {
 		6, 48, 0, 0, 8, 0, // endpoint companion
 		9, 4, 0, 1, 0, 3, 1, 1, 4,
 		9, 4, 1, 0, 1, 0x0B, 0, 0, 5,
-		9, 5, 0x02, 2, 0x00, 0x0A, 0, 0, 0, // endpoint descriptor of nine bytes; size 512 with transaction bits
+		9, 5, 0x02, 2, 0x00, 0x0A, 0, 0, 0, // endpoint descriptor of nine bytes (edk2 issue 9542); size 512 with transaction bits
 		5, 0x24, 1, 2, 3,
 	}
 	config[2] = byte(len(config))
@@ -71,6 +71,45 @@ func TestInterfaces(t *testing.T) {
 	}
 	if _, err := FindInterface(config, 2, 0); !errors.Is(err, ErrDescriptor) {
 		t.Error(err)
+	}
+}
+
+// mu_basecore issue 410, CVE-2020-25647 (GRUB): lengths within a configuration are the device's word only.
+func TestLengthsWithinAConfigurationThatLie(t *testing.T) {
+	reader := []byte{9, 4, 0, 0, 1, 0x0B, 0, 0, 0, 7, 5, 0x81, 2, 64, 0, 0}
+	for _, c := range []struct {
+		name       string
+		total      int // wTotalLength; 0 is the true one
+		tail       []byte
+		interfaces int
+		endpoints  int
+		err        error
+	}{
+		{"none does", 0, nil, 1, 1, nil},
+		{"a descriptor of no bytes ends it", 0, []byte{0, 5, 0x02, 2, 64, 0, 0}, 1, 1, ErrDescriptor},
+		{"a descriptor of one byte ends it", 0, []byte{1, 7, 5, 0x02, 2, 64, 0, 0}, 1, 1, ErrDescriptor},
+		{"a descriptor that goes beyond the end", 0, []byte{200, 5, 0x02, 2, 64, 0, 0}, 1, 1, ErrDescriptor},
+		{"an endpoint of six bytes", 0, []byte{6, 5, 0x02, 2, 64, 0}, 1, 1, nil},
+		{"an interface of eight bytes", 0, []byte{8, 4, 1, 0, 0, 0x0B, 0, 0}, 1, 1, nil},
+		{"a configuration that claims more than there is", 0xFFFF, nil, 1, 1, nil},
+		{"a configuration that claims less", 9 + 9, nil, 1, 0, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := append(append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50}, reader...), c.tail...)
+			total := c.total
+			if total == 0 {
+				total = len(config)
+			}
+			config[2], config[3] = byte(total), byte(total>>8)
+			all, err := Interfaces(config)
+			endpoints := 0
+			for _, i := range all {
+				endpoints += len(i.Endpoints)
+			}
+			if len(all) != c.interfaces || endpoints != c.endpoints || !errors.Is(err, c.err) {
+				t.Errorf("%d interfaces, %d endpoints, %v", len(all), endpoints, err)
+			}
+		})
 	}
 }
 

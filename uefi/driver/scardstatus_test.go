@@ -30,6 +30,7 @@ func TestSCardStatusSizes(t *testing.T) {
 		{name: "both too small: both lengths are told", nameRoom: 1, atrRoom: 1, nameLen: 1, atrLen: 1, want: uefi.BufferTooSmall},
 		{name: "lengths without buffers ask for the sizes", nameRoom: none, atrRoom: none, want: uefi.BufferTooSmall},
 		{name: "buffers of no size", nameRoom: 0, atrRoom: 0, want: uefi.BufferTooSmall},
+		// CVE-2010-0407 (pcsc-lite): the caller's lengths.
 		{name: "lengths of half the address space", nameRoom: int(name), atrRoom: int(atr), nameLen: half, atrLen: half},
 		{name: "lengths of the whole address space", nameRoom: int(name), atrRoom: int(atr), nameLen: whole, atrLen: whole},
 		{name: "huge lengths without buffers", nameRoom: none, atrRoom: none, nameLen: whole, atrLen: whole},

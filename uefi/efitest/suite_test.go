@@ -137,6 +137,7 @@ func TestDriver(t *testing.T) {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
 	})
+	// A completion that enters the stack again (iPXE): from above TPL_CALLBACK, which is the only way there is.
 	s.Run("a call from an event while another is in progress is refused", 60*time.Second, func(t *testing.T, c *qemu.Case) {
 		if r := c.Command("cabi.efi nested 500"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)

@@ -61,6 +61,7 @@ func TestEnumerate(t *testing.T) {
 		}, check: func(d *usb.Device) bool { return d.Config[5] == 1 }},
 		{name: "an alternate setting of another interface", change: func(f *fake) { f.setting[2], f.setting[3] = 3, 2 },
 			check: func(d *usb.Device) bool { return d.Interface == 3 && d.AltSetting == 2 }},
+		// edk2 pull request 12982: wTotalLength and what comes differ.
 		{name: "a configuration that is shorter than it claims", change: func(f *fake) { f.configs[0][2] = 200 },
 			check: func(d *usb.Device) bool { return len(d.Config) == 93 }},
 		{name: "a configuration that claims 64 KiB", change: func(f *fake) { f.configs[0][2], f.configs[0][3] = 0xff, 0xff },

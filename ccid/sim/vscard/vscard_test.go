@@ -163,6 +163,7 @@ func TestRemovalWhileTheCardWorks(t *testing.T) {
 	})
 }
 
+// CVE-2016-0749 (SPICE): lengths of the other side of the socket were believed.
 func TestHostilePeersAreDropped(t *testing.T) {
 	for _, tt := range []struct{ name, sends string }{
 		{"a length of 4 GB", "00000007 00000000 FFFFFFFF"},
