@@ -35,7 +35,11 @@ func exchange(ctx context.Context, sc *sclib.Context, reader string) (err error)
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer func() {
-		if end := card.Disconnect(sclib.LeaveCard); err == nil && end != nil {
+		after := sclib.LeaveCard
+		if err != nil {
+			after = sclib.UnpowerCard // nobody knows what state the card is in
+		}
+		if end := card.Disconnect(after); err == nil && end != nil {
 			err = fmt.Errorf("disconnecting: %w", end)
 		}
 	}()

@@ -123,11 +123,12 @@ type mishap struct {
 
 var mishaps = []mishap{
 	{"a stall of bulk OUT", "short", reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Stall()}}, true},
-	{"a stall of bulk IN", "short", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Stall()}}, true},
-	{"a stall of bulk IN at SuperSpeed", "super-speed", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Stall()}}, true},
-	{"a babble on bulk IN", "short", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Babble()}}, true},
-	{"a transaction error on bulk IN", "high-speed", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Corrupt()}}, true},
+	{"a stall of bulk IN", "short", before(usb.ErrStall), false},
+	{"a stall of bulk IN at SuperSpeed", "super-speed", before(usb.ErrStall), false},
+	{"a babble on bulk IN", "short", before(usb.ErrBabble), false},
+	{"a transaction error on bulk IN", "high-speed", before(usb.ErrTransfer), false},
 	{"a transaction error on bulk OUT", "short", reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Corrupt()}}, true},
+	{"an answer that is lost", "short", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Lose()}}, true},
 	{"zero-length packets before each answer", "short",
 		reader.Fault{At: reader.AtAnswer, Times: reader.Forever, Do: []reader.Action{reader.ZLPFirst(2)}}, false},
 	{"zero-length packets behind each answer", "high-speed",
@@ -135,6 +136,13 @@ var mishaps = []mishap{
 	{"an answer that is shorter than a header", "short", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Truncate(3)}}, true},
 	{"answers that come late", "high-speed",
 		reader.Fault{At: reader.AtAnswer, Times: 4, Do: []reader.Action{reader.Delay(300 * time.Millisecond)}}, false},
+}
+
+// before has a bulk IN transfer fail like this, behind which the answer is there to be read.
+func before(err error) reader.Fault {
+	return reader.Fault{At: reader.AtAnswer, Do: []reader.Action{func(e *reader.Event) {
+		e.Answers = append([]reader.Answer{{Err: err}}, e.Answers...)
+	}}}
 }
 
 // faults strike while a reader is in use.
