@@ -95,7 +95,7 @@ func (c *Controller) reset() error {
 	if err := c.wait(c.status, stsNotReady, 0, readyWait, errNotReady); err != nil {
 		return err
 	}
-	c.writeOp(opUSBCmd, c.readOp(opUSBCmd)&^(cmdRun|cmdINTE))
+	c.writeOp(opUSBCmd, c.readOp(opUSBCmd)&^(cmdRun|cmdINTE|cmdReset))
 	if err := c.wait(c.status, stsHalted, stsHalted, haltWait, errNoHalt); err != nil {
 		return err
 	}

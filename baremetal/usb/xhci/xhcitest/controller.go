@@ -64,6 +64,7 @@ type Controller struct {
 	stop               context.CancelFunc
 	active             int // endpoints and command rings at work
 	log                []Done
+	lean               bool
 }
 
 // Done is a command that was carried out.

@@ -150,6 +150,10 @@ func (c *Controller) ring(index, v uint32) {
 		e.again = true
 		return
 	}
+	if c.lean {
+		e.lean()
+		return
+	}
 	e.active = true
 	c.active++
 	e.run = c.run
