@@ -162,6 +162,7 @@ $(MKKERNEL): $(GOFILES)
 	@$(GO) build -o $@ ./board/q35/cmd/mkkernel
 
 $(ELF)/machine-q35.elf: PACKAGE := ./board/q35/machine
+$(ELF)/agent-q35.elf: PACKAGE := ./board/qemu/agent
 $(ELF)/%-q35.elf: PACKAGE = ./samples/$*
 $(ELF)/%-q35.elf: $(OVERLAY) $(GOFILES)
 	@echo "building $* for q35"

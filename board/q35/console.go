@@ -3,6 +3,8 @@
 package q35
 
 import (
+	"io"
+	"time"
 	_ "unsafe" // for go:linkname
 
 	"github.com/usbarmory/tamago/soc/intel/uart"
@@ -31,7 +33,34 @@ const (
 	// drainLooks bounds the wait for the last characters: at 115,200 baud 16 of them take 1.4 ms, a look at a port about
 	// a microsecond (policy).
 	drainLooks = 100_000
+
+	// inputPause is the time between two looks for input while there is none: what is received meanwhile fits into the FIFO of
+	// 16 bytes (policy; a sender that is faster than a typist has to wait for an answer).
+	inputPause = 10 * time.Millisecond
 )
+
+// Input is what the first serial port receives. Read waits until there is something.
+var Input io.Reader = input{}
+
+type input struct{}
+
+func (input) Read(b []byte) (n int, err error) {
+	for len(b) > 0 {
+		c, ok := console.Rx()
+		switch {
+		case ok:
+			b[n] = c
+			if n++; n == len(b) {
+				return n, nil
+			}
+		case n > 0:
+			return n, nil
+		default:
+			time.Sleep(inputPause)
+		}
+	}
+	return 0, nil
+}
 
 var console = uart.UART{Base: com1, DTR: true, RTS: true}
 

@@ -117,6 +117,13 @@ func moreDMA(size int) (dmamem.Chunk, error) {
 	return dmamem.Chunk{CPU: uintptr(at), Bus: at, Size: int(n)}, nil
 }
 
+// FreeDMA is how many bytes of the memory for controllers are free.
+func FreeDMA() uint64 {
+	devices.Lock()
+	defer devices.Unlock()
+	return dma.sum()
+}
+
 func giveDMA(c dmamem.Chunk) {
 	devices.Lock()
 	defer devices.Unlock()
