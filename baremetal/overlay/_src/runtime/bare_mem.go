@@ -84,10 +84,14 @@ func barespanfree() *barespan {
 }
 
 // BareRelease gives all memory back. No Go code may run after it but the
-// caller's own way out, which is on the dispatcher's stack.
+// caller's own way out, which is on the dispatcher's stack: its g is found in
+// memory of the image from here on, no longer in that of the last thread.
 //
 //go:nowritebarrierrec
 func BareRelease() {
+	baretls[0] = uintptr(unsafe.Pointer(&bareg))
+	barefs = uintptr(unsafe.Pointer(&baretls[1]))
+	barewrfs(barefs)
 	for i := range barespans {
 		s := &barespans[i]
 		if s.size != 0 {

@@ -25,14 +25,18 @@ EFI_STATUS converse(reader *r, UINT64 count, UINT64 *done);
 /* exchange is converse with a report, which tells how often the timer of ticker.efi has ticked meanwhile. */
 EFI_STATUS exchange(system_table *system, reader *r, UINT64 count);
 
+/* count_usb is how many USB interfaces the firmware offers. */
+UINTN count_usb(boot_services *boot);
+
 /* call_inside exchanges a number of commands, while a timer event calls the same reader; each such call must be refused with
  * EFI_ACCESS_DENIED and leave the exchange alone. */
 EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count);
 
-/* reload loads, connects, uses and unloads a driver file of the volume that this program came from, a number of times.
- * It returns EFI_SUCCESS only if that always went well and takes no memory: after the last time there are as many free
+/* reload loads, connects, uses and unloads a driver file of the volume that this program came from, a number of times,
+ * with load options, and waits each time until the firmware has its USB interfaces back. It returns EFI_SUCCESS only if that always went well and takes no memory: after the last time there are as many free
  * pages as there were after the tenth. */
-EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times);
+EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times,
+		  const char *options);
 
 /* registers checks that a call leaves the caller's registers as they were. */
 EFI_STATUS registers(reader *r);

@@ -7,7 +7,8 @@
  *	cabi.efi nested NUMBER  exchange that many commands, and see that calls from an event meanwhile are refused
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
  *	cabi.efi status         print state, name and ATR
- *	cabi.efi reload FILE NUMBER   load, use and unload a driver that many times, and look for lost memory
+ *	cabi.efi reload FILE NUMBER [OPTIONS]   load, use and unload a driver that many times, and look for lost memory
+ *	cabi.efi usb            print how many USB interfaces the firmware offers
  *	cabi.efi ticks          print how often ticker.efi's timer has ticked
  *
  * It prints a line for each check, and returns EFI_SUCCESS only if all was well. */
@@ -15,7 +16,7 @@
 #include "check.h"
 #include "console.h"
 
-#define MAX_WORDS 4
+#define MAX_WORDS 5
 #define MAX_WORD 32
 
 static char words[MAX_WORDS][MAX_WORD];
@@ -84,7 +85,11 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 	if (equal(mode, "ticks"))
 		return count_ticks(system);
 	if (equal(mode, "reload"))
-		return reload(system, image, self, words[2], number(words[3]));
+		return reload(system, image, self, words[2], number(words[3]), words[4]);
+	if (equal(mode, "usb")) {
+		say("%u USB interfaces\n", (UINT64)count_usb(system->boot));
+		return EFI_SUCCESS;
+	}
 	status = find(system->boot, &r);
 	if (status != EFI_SUCCESS) {
 		say("no smart card reader: status %x\n", status);

@@ -8,6 +8,12 @@
 
 static const EFI_GUID file_system_guid = {
 	0x964E5B22, 0x6459, 0x11D2, {0x8E, 0x39, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}};
+/* In microseconds: how long the firmware may take to find its devices again, and how often to look. */
+#define PATIENCE 10000000
+#define STEP 10000
+
+static const EFI_GUID pci_io_guid = {
+	0x4CF5B200, 0x68B8, 0x4CA5, {0x9E, 0xEC, 0xB2, 0x3E, 0x3F, 0x50, 0x02, 0x9A}};
 static const EFI_GUID usb_io_guid = {
 	0x2B2F68D6, 0x0CD2, 0x44CF, {0x8E, 0x8B, 0xBB, 0xA2, 0x0B, 0x1B, 0x5B, 0x75}};
 
@@ -66,21 +72,63 @@ static UINT64 free_pages(boot_services *boot)
 	return pages;
 }
 
-/* connect lets drivers have the USB devices, as the Shell's load does. */
-static void connect(boot_services *boot)
+/* connect lets drivers have all that has a protocol. */
+static void connect(boot_services *boot, const EFI_GUID *protocol)
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0;
 
-	if (boot->locate_handle_buffer(BY_PROTOCOL, &usb_io_guid, NULL, &count, &handles) != EFI_SUCCESS)
+	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
 		return;
 	for (UINTN i = 0; i < count; i++)
 		boot->connect_controller(handles[i], NULL, NULL, 1);
 	boot->free_pool(handles);
 }
 
+UINTN count_usb(boot_services *boot)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0;
+
+	if (boot->locate_handle_buffer(BY_PROTOCOL, &usb_io_guid, NULL, &count, &handles) != EFI_SUCCESS)
+		return 0;
+	boot->free_pool(handles);
+	return count;
+}
+
+/* settle waits until the firmware has its USB interfaces again: it looks for them when its timer ticks. */
+static EFI_STATUS settle(boot_services *boot, UINTN interfaces)
+{
+	for (UINTN waited = 0; count_usb(boot) != interfaces; waited += STEP) {
+		if (waited >= PATIENCE) {
+			say("%u USB interfaces, there were %u\n", (UINT64)count_usb(boot), (UINT64)interfaces);
+			return EFI_TIMEOUT;
+		}
+		boot->stall(STEP);
+	}
+	return EFI_SUCCESS;
+}
+
+/* set_options gives a driver load options, in memory that stays. */
+static EFI_STATUS set_options(boot_services *boot, EFI_HANDLE driver, const char *options)
+{
+	static CHAR16 wide[MAX_NAME];
+	loaded_image *loaded;
+	EFI_STATUS status = boot->handle_protocol(driver, &loaded_image_guid, (void **)&loaded);
+	UINTN n = 0;
+
+	if (status != EFI_SUCCESS)
+		return status;
+	for (; n < MAX_NAME - 1 && options[n] != 0; n++)
+		wide[n] = (UINT8)options[n];
+	wide[n] = 0;
+	loaded->load_options = wide;
+	loaded->load_options_size = (UINT32)((n + 1) * sizeof(CHAR16));
+	return EFI_SUCCESS;
+}
+
 /* once is one life of the driver. */
-static EFI_STATUS once(boot_services *boot, EFI_HANDLE parent, void *source, UINTN size)
+static EFI_STATUS once(boot_services *boot, EFI_HANDLE parent, void *source, UINTN size, const char *options)
 {
 	EFI_HANDLE driver = NULL;
 	EFI_STATUS status, unloaded;
@@ -90,10 +138,14 @@ static EFI_STATUS once(boot_services *boot, EFI_HANDLE parent, void *source, UIN
 	status = boot->load_image(0, parent, NULL, source, size, &driver);
 	if (status != EFI_SUCCESS)
 		return status;
+	status = set_options(boot, driver, options);
+	if (status != EFI_SUCCESS)
+		return status;
 	status = boot->start_image(driver, NULL, NULL);
 	if (status != EFI_SUCCESS)
 		return status; /* the firmware has unloaded it */
-	connect(boot);
+	connect(boot, &pci_io_guid);
+	connect(boot, &usb_io_guid);
 	status = find(boot, &r);
 	if (status == EFI_SUCCESS)
 		status = converse(r, 1, &done);
@@ -103,13 +155,14 @@ static EFI_STATUS once(boot_services *boot, EFI_HANDLE parent, void *source, UIN
 	return status == EFI_SUCCESS ? unloaded : status;
 }
 
-EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times)
+EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times,
+		  const char *options)
 {
 	boot_services *boot = system->boot;
 	UINT64 round, settled = 0, last = 0;
 	EFI_STATUS status;
 	void *source;
-	UINTN size;
+	UINTN size, interfaces = count_usb(boot);
 	reader *r;
 
 	status = read_file(boot, self->device, name, &source, &size);
@@ -118,7 +171,9 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 		return status;
 	}
 	for (round = 1; round <= times && status == EFI_SUCCESS; round++) {
-		status = once(boot, image, source, size);
+		status = once(boot, image, source, size, options);
+		if (status == EFI_SUCCESS)
+			status = settle(boot, interfaces);
 		last = free_pages(boot);
 		if (round == SETTLED)
 			settled = last;
