@@ -370,10 +370,18 @@ func TestAReaderIsUnpluggedDuringAnAPDU(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(3*time.Millisecond, func() { r.c.Unplug(1) })
-		_, err = rd.Slots()[0].Connect(t.Context(), ccid.T0|ccid.T1, ccid.ColdReset)
+		slot, answer := rd.Slots()[0], make([]byte, 258)
+		if _, err := slot.Connect(t.Context(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+			t.Fatal(err)
+		}
+		// The applet that answers later, and 200 ms.
+		if _, err := slot.Transmit(t.Context(), append([]byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xF0}, "tamaccid\x02"...), answer); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(50*time.Millisecond, func() { r.c.Unplug(1) })
+		n, err := slot.Transmit(t.Context(), []byte{0x80, 0xA0, 0x00, 0xC8}, answer)
 		if !errors.Is(err, ccid.ErrGone) {
-			t.Error(err)
+			t.Errorf("% X, %v", answer[:n], err)
 		}
 		if err := rd.Close(); err != nil {
 			t.Error(err)
