@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"tamaccid/sclib"
@@ -32,37 +32,37 @@ type trial struct {
 	most     int  // data bytes in an extended APDU, 0 when the reader takes short ones only
 	told     bool // the reader said that
 
-	command   []byte
 	exchanges int
 	sent      int // bytes
 	received  int
 }
 
+// Transmit sends a command and counts.
+func (t *trial) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	answer, err := t.card.Transmit(ctx, command)
+	if err == nil {
+		t.exchanges++
+		t.sent += len(command)
+		t.received += len(answer)
+	}
+	return answer, err
+}
+
 // exchange sends a command and checks that the answer is want and status 90 00, to the byte.
-func (t *trial) exchange(c iso7816.Command, want []byte) (err error) {
-	if t.command, err = c.Append(t.command[:0]); err != nil {
-		return err
-	}
-	answer, err := t.card.Transmit(t.ctx, t.command)
-	if err != nil {
-		return err
-	}
-	t.exchanges++
-	t.sent += len(t.command)
-	t.received += len(answer)
-	response, err := iso7816.ParseResponse(answer)
+func (t *trial) exchange(c iso7816.Command, want []byte) error {
+	got, err := iso7816.Exchange(t.ctx, t, c)
+	var sw iso7816.StatusWord
 	switch {
+	case errors.As(err, &sw):
+		return fmt.Errorf("%w (with %s)", sw, plural(len(got), "byte"))
 	case err != nil:
-		return fmt.Errorf("%w: % X", err, answer)
-	case response.SW != iso7816.SWSuccess:
-		return fmt.Errorf("%w (with %s)", response.SW, plural(len(response.Data), "byte"))
-	case len(response.Data) != len(want):
-		return fmt.Errorf("%s came back, not %d", plural(len(response.Data), "byte"), len(want))
-	case !bytes.Equal(response.Data, want):
-		for i, b := range response.Data {
-			if b != want[i] {
-				return fmt.Errorf("byte %d came back as %02X, not %02X", i, b, want[i])
-			}
+		return err
+	case len(got) != len(want):
+		return fmt.Errorf("%s came back, not %d", plural(len(got), "byte"), len(want))
+	}
+	for i, b := range got {
+		if b != want[i] {
+			return fmt.Errorf("byte %d came back as %02X, not %02X", i, b, want[i])
 		}
 	}
 	return nil

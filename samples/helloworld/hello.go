@@ -37,10 +37,11 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context) (err error) {
 	fmt.Fprintf(w, "Reader: %s\n", printable(status.Reader))
 	fmt.Fprintf(w, "ATR:    % X\n", status.ATR)
 
-	if _, err := exchange(ctx, w, card, iso7816.Select(aid)); err != nil {
+	talk := shown{card, w}
+	if _, err := iso7816.Exchange(ctx, talk, iso7816.Select(aid)); err != nil {
 		return err
 	}
-	text, err := exchange(ctx, w, card, iso7816.Command{}) // 00 00 00 00 is all that the applet knows
+	text, err := iso7816.Exchange(ctx, talk, iso7816.Command{}) // 00 00 00 00 is all that the applet knows
 	if err != nil {
 		return err
 	}
@@ -71,26 +72,20 @@ func connect(ctx context.Context, sc *sclib.Context) (*sclib.Card, error) {
 	return nil, failure
 }
 
-// exchange sends a command and shows it and the answer. A status word other than 90 00 is an error.
-func exchange(ctx context.Context, w io.Writer, card *sclib.Card, command iso7816.Command) ([]byte, error) {
-	sent, err := command.Bytes()
-	if err != nil {
-		return nil, err
+// shown is a card whose conversation everybody sees.
+type shown struct {
+	*sclib.Card
+	w io.Writer
+}
+
+// Transmit sends a command and shows it and the answer.
+func (s shown) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	fmt.Fprintf(s.w, "C-APDU: % X\n", command)
+	answer, err := s.Card.Transmit(ctx, command)
+	if err == nil {
+		fmt.Fprintf(s.w, "R-APDU: % X\n", answer)
 	}
-	fmt.Fprintf(w, "C-APDU: % X\n", sent)
-	answer, err := card.Transmit(ctx, sent)
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(w, "R-APDU: % X\n", answer)
-	response, err := iso7816.ParseResponse(answer)
-	if err != nil {
-		return nil, err
-	}
-	if response.SW != iso7816.SWSuccess {
-		return nil, response.SW
-	}
-	return response.Data, nil
+	return answer, err
 }
 
 // printable shows what a card or reader says without letting it control the terminal.

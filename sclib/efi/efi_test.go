@@ -147,7 +147,7 @@ func (p *producer) GetAttrib(id uint32) ([]byte, error) {
 	if err := p.call("getattrib", "getattrib"); err != nil {
 		return nil, err
 	}
-	if id != smartcard.AttrVendorName {
+	if sclib.Attrib(id) != sclib.AttrVendorName {
 		return nil, refuse("GetAttrib", uefi.Unsupported)
 	}
 	return []byte("ACME"), nil

@@ -2,6 +2,7 @@ package iso7816_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -193,6 +194,52 @@ func TestStatusWords(t *testing.T) {
 	}
 	if _, ok := iso7816.StatusWord(0x6300).TriesLeft(); ok {
 		t.Error("63 00 has no counter")
+	}
+}
+
+// teller answers with what it was given, and remembers the command.
+type teller struct {
+	answer  []byte
+	err     error
+	command []byte
+}
+
+func (c *teller) Transmit(_ context.Context, command []byte) ([]byte, error) {
+	c.command = bytes.Clone(command)
+	return c.answer, c.err
+}
+
+func TestExchange(t *testing.T) {
+	down := errors.New("the reader has gone")
+	for _, c := range []struct {
+		name   string
+		answer string
+		err    error
+		data   string
+		want   error
+	}{
+		{"data and success", "41 42 90 00", nil, "41 42", nil},
+		{"success alone", "90 00", nil, "", nil},
+		{"another status", "6A 82", nil, "", iso7816.SWNotFound},
+		{"data beside another status", "41 61 05", nil, "41", iso7816.StatusWord(0x6105)},
+		{"half a status word", "90", nil, "", iso7816.ErrResponse},
+		{"nothing", "", nil, "", iso7816.ErrResponse},
+		{"a failure on the way", "90 00", down, "", down},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			card := &teller{answer: unhex(t, c.answer), err: c.err}
+			data, err := iso7816.Exchange(t.Context(), card, iso7816.Command{INS: 0xB0, Ne: 2})
+			if !errors.Is(err, c.want) || c.want == nil && err != nil || !bytes.Equal(data, unhex(t, c.data)) {
+				t.Errorf("% X, %v", data, err)
+			}
+			if !bytes.Equal(card.command, []byte{0, 0xB0, 0, 0, 2}) {
+				t.Errorf("sent % X", card.command)
+			}
+		})
+	}
+	card := &teller{}
+	if _, err := iso7816.Exchange(t.Context(), card, iso7816.Command{Ne: iso7816.MaxNe + 1}); err == nil || card.command != nil {
+		t.Errorf("a command that does not exist: %v, sent % X", err, card.command)
 	}
 }
 

@@ -188,7 +188,7 @@ func members(t *testing.T, d *Driver) map[string]func(this uintptr) uefi.Status 
 			return call(d.control, this, uintptr(smartcard.GetFeatureRequest), 0, 0, out.at(), addr(size))
 		},
 		"SCardGetAttrib": func(this uintptr) uefi.Status {
-			return call(d.getAttrib, this, uintptr(smartcard.AttrATR), out.at(), addr(size))
+			return call(d.getAttrib, this, uintptr(ccid.AttrATRString), out.at(), addr(size))
 		},
 	}
 }

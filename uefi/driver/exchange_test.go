@@ -341,12 +341,12 @@ func TestGetAttrib(t *testing.T) {
 			*length = c.room
 			clear(out.bytes())
 			f.attrib = func(tag uint32) ([]byte, error) {
-				if tag != smartcard.AttrATR {
+				if tag != ccid.AttrATRString {
 					t.Errorf("attribute %#x", tag)
 				}
 				return append([]byte(nil), c.value...), c.err
 			}
-			if st := call(d.getAttrib, r.address(), uintptr(smartcard.AttrATR)|1<<40, c.out, c.outLen); st != c.want {
+			if st := call(d.getAttrib, r.address(), uintptr(ccid.AttrATRString)|1<<40, c.out, c.outLen); st != c.want {
 				t.Errorf("status %v, want %v", st, c.want)
 			}
 			want := make([]byte, len(atrT1))

@@ -271,7 +271,7 @@ func (r *Reader) Control(code uint32, in, out []byte) (n int, err error) {
 	return r.take("Control", status, out)
 }
 
-// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7). uefi.Unsupported: the driver does not know it.
+// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7), which PC/SC part 3, 3.1.4 numbers: sclib.Attrib has names for them. uefi.Unsupported: the driver does not know it.
 func (r *Reader) GetAttrib(id uint32) (value []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -27,6 +27,12 @@ type producer struct {
 	disconnected []uint32
 }
 
+// Attributes (PC/SC part 3, 3.1.4).
+const (
+	attrATRString = 0x00090303
+	attrMaxInput  = 0x0007A007
+)
+
 func (p *producer) LocateHandles(guid *uefi.GUID) ([]uefi.Handle, error) {
 	if *guid != GUID {
 		return nil, uefi.InvalidParameter
@@ -259,7 +265,7 @@ func TestExchange(t *testing.T) {
 				if len(out) < 65538 {
 					t.Errorf("%s was given a buffer of %d", op, len(out))
 				}
-				if op == "Transmit" && string(in) != "\x00\xa4" || op == "Control" && (string(in) != "in" || code != GetFeatureRequest) || op == "GetAttrib" && code != AttrATR {
+				if op == "Transmit" && string(in) != "\x00\xa4" || op == "Control" && (string(in) != "in" || code != GetFeatureRequest) || op == "GetAttrib" && code != attrATRString {
 					t.Errorf("%s: code %#x, input %q", op, code, in)
 				}
 				return c.answer(op, code, in, out, size)
@@ -282,7 +288,7 @@ func TestExchange(t *testing.T) {
 			n, err = r.Control(GetFeatureRequest, []byte("in"), buf)
 			expect("Control", n, buf, err)
 			if c.err != ErrShortResponse {
-				value, err := r.GetAttrib(AttrATR)
+				value, err := r.GetAttrib(attrATRString)
 				expect("GetAttrib", len(value), value, err)
 			}
 		})
@@ -325,7 +331,7 @@ func TestErrorsCarryTheStatusAndTheNeed(t *testing.T) {
 		*size = 100000
 		return uefi.BufferTooSmall
 	}}
-	_, err := p.reader(t).GetAttrib(AttrMaxInput)
+	_, err := p.reader(t).GetAttrib(attrMaxInput)
 	var e *Error
 	if !errors.As(err, &e) || e.Need != 100000 || e.Op != "GetAttrib" || err.Error() != "smartcard: GetAttrib: EFI_BUFFER_TOO_SMALL" {
 		t.Errorf("%v, %+v", err, e)
