@@ -12,17 +12,23 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// hello attaches a reader of a kind to a port and has its card say hello, through the bus and the class driver.
-func hello(r *rig, kind string, port int) {
-	r.t.Helper()
+// helloReader is a reader of a kind with a card that says hello.
+func helloReader(t *testing.T, kind string) xhcitest.Device {
+	t.Helper()
 	m, err := reader.Named(kind)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	d := reader.NewDevice(m)
 	d.Reader(0).Insert(0, card.T1())
-	r.hw.Attach(port, xhcitest.Reader(d))
-	said := make(chan string, 1)
+	return xhcitest.Reader(d)
+}
+
+// hello plugs a device into a port and has n cards in all say hello, through the bus and the class driver.
+func hello(r *rig, d xhcitest.Device, port, n int) {
+	r.t.Helper()
+	r.hw.Attach(port, d)
+	said := make(chan string, n)
 	bus := usb.New(usb.Options{Attach: func(ctx context.Context, i *usb.Interface) {
 		said <- converse(ctx, r.t, i)
 		<-ctx.Done()
@@ -30,13 +36,15 @@ func hello(r *rig, kind string, port int) {
 	if err := bus.Add(r.c); err != nil {
 		r.t.Fatal(err)
 	}
-	select {
-	case s := <-said:
-		if s != card.HelloText {
-			r.t.Errorf("%s: %q", kind, s)
+	for range n {
+		select {
+		case s := <-said:
+			if s != card.HelloText {
+				r.t.Errorf("%q", s)
+			}
+		case <-time.After(20 * time.Second):
+			r.t.Error("no answer")
 		}
-	case <-time.After(20 * time.Second):
-		r.t.Errorf("%s: no answer", kind)
 	}
 	if err := bus.Close(); err != nil {
 		r.t.Error(err)
@@ -89,7 +97,39 @@ func TestStack(t *testing.T) {
 		{"a controller that firmware had", "tpdu", 1, xhcitest.Options{Firmware: true}},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			run(t, k.o, func(r *rig) { hello(r, k.kind, k.port) })
+			run(t, k.o, func(r *rig) { hello(r, helloReader(t, k.kind), k.port, 1) })
 		})
 	}
+}
+
+// TestStackBehindHubs has two readers behind a hub, and a high-speed one behind four: routes, transaction translators, slots.
+func TestStackBehindHubs(t *testing.T) {
+	run(t, xhcitest.Options{Slots: 16, LongContexts: true}, func(r *rig) {
+		first := xhcitest.NewHub(4)
+		first.Attach(2, helloReader(t, "tpdu"))
+		first.Attach(4, helloReader(t, "short"))
+		last := first
+		for range 3 {
+			next := xhcitest.NewHub(4)
+			last.Attach(3, next)
+			last = next
+		}
+		last.Attach(1, helloReader(t, "high-speed"))
+		last.Attach(2, helloReader(t, "tpdu"))
+		hello(r, first, 1, 4)
+	})
+}
+
+// TestStackTakesTheTimeItMust: from the start of the controller to the first APDU's answer, in virtual time, at most 50 ms are not
+// the specification's: debouncing (100 ms), the reset of a root port (50 ms), its recovery (10 ms), the address's (2 ms).
+func TestStackTakesTheTimeItMust(t *testing.T) {
+	run(t, xhcitest.Options{}, func(r *rig) {
+		began := time.Now()
+		hello(r, helloReader(t, "high-speed"), 1, 1)
+		took := time.Since(began)
+		t.Logf("%v", took)
+		if least := 162 * time.Millisecond; took < least || took > least+50*time.Millisecond {
+			t.Errorf("%v, the specification's minimum is %v", took, least)
+		}
+	})
 }
