@@ -16,19 +16,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"tamaccid/board/qemu/cmd/internal/program"
 )
 
 // defaultLimit is for one package's tests. It is policy.
 const defaultLimit = 2 * time.Minute
-
-// Exit codes.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
 
 // settings are what the command line says.
 type settings struct {
@@ -40,26 +34,16 @@ type settings struct {
 	patterns []string
 }
 
-var (
-	errUsage  = errors.New("wrong arguments")
-	errFailed = errors.New("tests failed inside firmware")
-)
+var errFailed = errors.New("tests failed inside firmware")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s, err := parse(os.Args[1:], os.Stderr)
-	if err == nil {
-		err = run(ctx, s, os.Stdout)
-	}
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		os.Exit(exitUsage)
-	default:
-		fmt.Fprintln(os.Stderr, "efitest:", err)
-		os.Exit(exitFailed)
-	}
+	program.Main("efitest", func(ctx context.Context, args []string) error {
+		s, err := parse(args, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return run(ctx, s, os.Stdout)
+	})
 }
 
 // parse reads the command line. The flag package reports errors to stderr itself.
@@ -72,16 +56,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long one package's tests may take")
 	flags.StringVar(&s.skip, "skip", "", "name of a `test` to leave out in all packages")
 	flags.BoolVar(&s.verbose, "v", false, "show each test")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return s, err
-		}
-		return s, errUsage
+	if err := program.Parse(flags, args); err != nil {
+		return s, err
 	}
 	s.patterns = flags.Args()
 	if len(s.patterns) == 0 || s.limit <= 0 {
-		fmt.Fprintln(stderr, "efitest: packages are needed, and a positive limit")
-		return s, errUsage
+		return s, program.Misused(flags, "packages are needed, and a positive limit")
 	}
 	return s, nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/cmd/internal/program"
 )
 
 func TestParse(t *testing.T) {
@@ -23,9 +24,9 @@ func TestParse(t *testing.T) {
 		err  error
 	}{
 		{"packages", []string{"./ccid/...", "./uefi"}, nil},
-		{"no package", nil, errUsage},
-		{"no time", []string{"-limit", "0s", "./ccid"}, errUsage},
-		{"an unknown flag", []string{"-race", "./ccid"}, errUsage},
+		{"no package", nil, program.ErrUsage},
+		{"no time", []string{"-limit", "0s", "./ccid"}, program.ErrUsage},
+		{"an unknown flag", []string{"-race", "./ccid"}, program.ErrUsage},
 		{"help", []string{"-h"}, flag.ErrHelp},
 	}
 	for _, test := range tests {

@@ -15,30 +15,22 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/cmd/internal/program"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/vscard"
 )
 
 // defaultLimit ends a run that does not end by itself. A run takes about ten seconds. It is policy.
 const defaultLimit = 3 * time.Minute
-
-// Exit codes.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
 
 // settings are what the command line says.
 type settings struct {
@@ -55,24 +47,14 @@ type settings struct {
 	limit      time.Duration
 }
 
-var errUsage = errors.New("wrong arguments")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s, err := parse(os.Args[1:], os.Stderr)
-	if err == nil {
-		err = run(ctx, s, os.Stdout)
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		os.Exit(exitUsage)
-	default:
-		fmt.Fprintln(os.Stderr, "run:", err)
-		os.Exit(exitFailed)
-	}
+	program.Main("run", func(ctx context.Context, args []string) error {
+		s, err := parse(args, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return run(ctx, s, os.Stdout)
+	})
 }
 
 // parse reads the command line. The flag package reports errors to stderr itself.
@@ -90,15 +72,11 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.capture, "capture", "", "`file` for the reader's USB packets (pcap)")
 	flags.StringVar(&s.log, "log", "build/run.log", "`file` for the whole console")
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long it all may take")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return s, err
-		}
-		return s, errUsage
+	if err := program.Parse(flags, args); err != nil {
+		return s, err
 	}
 	if s.board != boardUEFI && s.board != boardQ35 {
-		fmt.Fprintf(stderr, "run: there is no board %q\n", s.board)
-		return s, errUsage
+		return s, program.Misused(flags, "there is no board %q", s.board)
 	}
 	s.program = "helloworld.efi"
 	if s.board == boardQ35 {
@@ -108,8 +86,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		s.program = strings.Join(flags.Args(), " ")
 	}
 	if s.limit <= 0 {
-		fmt.Fprintln(stderr, "run: -limit must be positive")
-		return s, errUsage
+		return s, program.Misused(flags, "-limit must be positive")
 	}
 	return s, nil
 }

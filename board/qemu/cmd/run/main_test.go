@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tamaccid/board/qemu/cmd/internal/program"
 )
 
 func TestParse(t *testing.T) {
@@ -26,10 +28,10 @@ func TestParse(t *testing.T) {
 		{"another program with arguments", []string{"-card=t1", "cabi.efi", "apdus", "10"}, "cabi.efi apdus 10", "t1", nil},
 		{"a kernel", []string{"-board", "q35"}, "helloworld", "t0", nil},
 		{"a kernel with arguments", []string{"-board=q35", "exchange", "-quick"}, "exchange -quick", "t0", nil},
-		{"a board nobody knows", []string{"-board", "pc"}, "", "", errUsage},
+		{"a board nobody knows", []string{"-board", "pc"}, "", "", program.ErrUsage},
 		{"help", []string{"-h"}, "", "", flag.ErrHelp},
-		{"an unknown flag", []string{"-speed"}, "", "", errUsage},
-		{"no time at all", []string{"-limit", "0s"}, "", "", errUsage},
+		{"an unknown flag", []string{"-speed"}, "", "", program.ErrUsage},
+		{"no time at all", []string{"-limit", "0s"}, "", "", program.ErrUsage},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
