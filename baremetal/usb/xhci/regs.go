@@ -98,8 +98,6 @@ const (
 
 // Link states, PORTSC bits 8:5 (xHCI 1.2, table 5-27).
 const (
-	linkU0         = 0
-	linkRxDetect   = 5
 	linkInactive   = 6
 	linkCompliance = 10
 )
@@ -116,7 +114,6 @@ const allOnes = 0xFFFFFFFF
 
 func (c *Controller) readOp(reg uint32) uint32 { return c.regs.Read32(c.caps.op + reg) }
 func (c *Controller) writeOp(reg, v uint32)    { c.regs.Write32(c.caps.op+reg, v) }
-func (c *Controller) readRT(reg uint32) uint32 { return c.regs.Read32(c.caps.runtime + reg) }
 func (c *Controller) writeRT(reg, v uint32)    { c.regs.Write32(c.caps.runtime+reg, v) }
 func (c *Controller) doorbell(slot uint8, v uint32) {
 	c.regs.Write32(c.caps.doorbells+uint32(slot)*doorbellStride, v)

@@ -262,7 +262,8 @@ func (c *Controller) endpointCommand(e *endpoint, t request) int {
 		}
 		e.become(epStopped)
 	case StopEndpoint:
-		if e.state != epRunning {
+		if e.state != epRunning || e.slot.c.faults.LateStop > 0 {
+			e.slot.c.faults.LateStop--
 			return ContextState
 		}
 		e.rest()

@@ -11,6 +11,9 @@ type Faults struct {
 	DropTransfers bool // transfers have no events
 	StuckAbort    bool // CRR stays after an abort
 	SilentAbort   bool // an aborted command has no event
+	ShortSuccess  bool // a short packet's event says success
+	TwiceSuccess  bool // the second event of a short descriptor says success
+	LateStop      int  // that often, Stop Endpoint is refused though the endpoint is running
 	// Read overrides registers.
 	Read map[uint32]uint32
 	// Command, if set, is asked about each command. It may be called at any time and must not call the controller.

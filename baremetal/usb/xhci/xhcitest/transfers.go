@@ -199,9 +199,18 @@ func (e *endpoint) report(td []request, n int, err error) {
 			e.event(r, codeOf(err), at+size-n)
 			return
 		case short && (r.control&(1<<2) != 0 || last && r.control&(1<<5) != 0):
-			e.event(r, ShortPacket, at+size-n)
-			if end := td[len(td)-1]; !last && end.control&(1<<5) != 0 {
-				e.event(end, ShortPacket, at+size-n) // a second one, for the end of the descriptor
+			first, second := ShortPacket, ShortPacket
+			if e.slot.c.faults.ShortSuccess {
+				first = Success
+			}
+			if e.slot.c.faults.TwiceSuccess {
+				second = Success
+			}
+			if end := td[len(td)-1]; !last && end.control&(1<<5) != 0 && first == ShortPacket {
+				e.event(r, first, at+size-n)
+				e.event(end, second, at+size-n) // a second one, for the end of the descriptor
+			} else {
+				e.event(r, first, at+size-n)
 			}
 			return
 		case short:
