@@ -34,14 +34,29 @@ func handOver(t *testing.T, c *qemu.Case, arguments string) string {
 	return output
 }
 
+// stopped is what handover says of a controller that neither runs nor reaches memory.
+const stopped = "run 0 halted 1 master 0"
+
 func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
-	s := machine(t, driverImage)
-	s.Run("firmware mode", time.Minute, func(t *testing.T, c *qemu.Case) {
-		t.Log(handOver(t, c, ""))
+	s := machine(t, "")
+	directMode := func(c *qemu.Case) { c.Must(directly) }
+	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *qemu.Case) {
+		directMode(c)
+		output := handOver(t, c, "")
+		for _, moment := range []string{"after", "later"} {
+			states := regexp.MustCompile(`(?m)^handover: `+moment+`: .*$`).FindAllString(output, -1)
+			if len(states) != 1 || !strings.HasSuffix(states[0], stopped) {
+				t.Errorf("%s: %q, want %q", moment, states, stopped)
+			}
+		}
+		if !regexp.MustCompile(`memory: unchanged, bytes [0-9a-f]{3,}`).MatchString(output) {
+			t.Error(output)
+		}
+		t.Log(output)
 	})
-	s.Run("a controller that runs on is seen", time.Minute, func(t *testing.T, c *qemu.Case) {
-		output := handOver(t, c, " restart")
-		if !strings.Contains(output, "memory: changed") {
+	s.Run("direct mode: a controller that was let run on would be seen", time.Minute, func(t *testing.T, c *qemu.Case) {
+		directMode(c)
+		if output := handOver(t, c, " restart"); !strings.Contains(output, "memory: changed") {
 			t.Error(output)
 		}
 	})

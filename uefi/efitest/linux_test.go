@@ -88,14 +88,15 @@ func virtual(t *testing.T, port, kind string, product uint16, cardName string) (
 	return qemu.Redirected{ID: id, Port: port, Serve: (&usbredir.Server{Device: d}).Serve}, d
 }
 
-func TestLinuxFindsTheDevicesAfterTheDriver(t *testing.T) {
+func TestLinuxFindsTheDevicesAfterDirectMode(t *testing.T) {
 	high, _ := virtual(t, "2", "high-speed", 2, "t1")
 	super, _ := virtual(t, "3", "super-speed", 3, "t1")
-	s := qemu.NewSuite(t, qemu.Config{Volume: withLinux(t, driverImage, "helloworld.efi"), Memory: linuxMemory, Reader: true, Card: insert("t0"),
-		Redirected: []qemu.Redirected{high, super}})
-	s.Run("firmware mode", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
-		c.Load(driverImage)
+	hubbed, _ := virtual(t, "4.1", "short", 4, "t1")
+	s := qemu.NewSuite(t, qemu.Config{Volume: withLinux(t, driverImage, loader, "helloworld.efi"), Memory: linuxMemory, Reader: true,
+		Card: insert("t0"), Hubs: []string{"4"}, Redirected: []qemu.Redirected{high, super, hubbed}})
+	s.Run("all speeds, and behind a hub", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+		c.Must(directly)
 		c.Must("helloworld.efi")
-		t.Log(bootLinux(t, c, "08e6:4433", "1209:0002", "1209:0003"))
+		t.Log(bootLinux(t, c, "08e6:4433", "1209:0002", "1209:0003", "1209:0004"))
 	})
 }
