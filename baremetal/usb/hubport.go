@@ -112,7 +112,7 @@ func (h *hub) status(ctx context.Context, port int) (PortStatus, error) {
 	}
 	st, err := parsePortStatus(b[:n], h.super)
 	if err == nil && !h.super && b[2]&bitSuspend != 0 {
-		err = h.feature(ctx, wire.RequestClearFeature, featureChangeSuspend, port)
+		err = h.clearChange(ctx, featureChangeSuspend, port)
 	}
 	return st, err
 }
@@ -157,11 +157,20 @@ func (h *hub) acknowledge(ctx context.Context, port int, changes PortChange) err
 		if !c.here || changes&c.is == 0 {
 			continue
 		}
-		if err := h.feature(ctx, wire.RequestClearFeature, c.feature, port); err != nil {
+		if err := h.clearChange(ctx, c.feature, port); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// clearChange acknowledges a change. A hub that does not know what it has told of itself is left in that belief.
+func (h *hub) clearChange(ctx context.Context, feature uint16, port int) error {
+	err := h.feature(ctx, wire.RequestClearFeature, feature, port)
+	if errors.Is(err, wire.ErrStall) {
+		return nil
+	}
+	return err
 }
 
 func (h *hub) feature(ctx context.Context, request uint8, feature uint16, port int) error {

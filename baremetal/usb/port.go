@@ -47,6 +47,7 @@ type port struct {
 	mu      sync.Mutex
 	device  *device // while running
 	failed  error   // why the device has to go, said by itself
+	asked   []chan struct{}
 	poked   bool
 	busy    bool // Settle waits for it
 	started bool // the goroutine is there
@@ -147,6 +148,7 @@ func (p *port) run() {
 	}
 	p.detach()
 	p.mu.Lock()
+	p.started = false // who pokes now is answered by the end of ctx
 	p.rest()
 	p.mu.Unlock()
 }
@@ -250,19 +252,29 @@ func decide(state portState, st PortStatus, failed bool) action {
 
 // look reads the port's status and does what has to be done. An error is the controller's or hub's, who hears of it by itself.
 func (p *port) look(ctx context.Context) {
+	p.mu.Lock()
+	asked := p.asked
+	p.asked = nil
+	p.mu.Unlock()
 	st, err := p.read(ctx)
+	p.mu.Lock()
 	if err != nil {
+		p.asked = append(p.asked, asked...)
+		p.mu.Unlock()
 		return
 	}
-	p.mu.Lock()
 	failed := p.failed
 	p.failed = nil
 	p.mu.Unlock()
 	act := decide(p.state, st, failed != nil)
 	p.changed = 0
-	switch act {
-	case attach:
+	if act == attach {
+		answer(asked) // what was there has long gone
 		p.attach(ctx, st.USB3)
+		return
+	}
+	defer answer(asked)
+	switch act {
 	case empties:
 		p.detach()
 		p.state, p.failures = empty, 0
@@ -277,6 +289,41 @@ func (p *port) look(ctx context.Context) {
 		if p.state == tripped && p.trips <= tripTries {
 			p.retry = tripPause
 		}
+	}
+}
+
+func answer(asked []chan struct{}) {
+	for _, a := range asked {
+		close(a)
+	}
+}
+
+// How one finds out whether a device is still there (policy).
+const (
+	// inspectPause lets the port notice that it is not: a hub looks at the end of a microframe (USB 2.0, 7.1.7.3).
+	inspectPause = time.Millisecond
+	// inspectLimit is the end of the wait for the answer, which a hub that was unplugged itself cannot give.
+	inspectLimit = 500 * time.Millisecond
+)
+
+// inspect has the port looked at, for somebody whose transfer to a device failed. When it returns the device was removed if it is not
+// there any more.
+func (p *port) inspect(ctx context.Context, d *device) {
+	if sleep(ctx, inspectPause) != nil {
+		return
+	}
+	looked := make(chan struct{})
+	p.mu.Lock()
+	p.asked = append(p.asked, looked)
+	p.mu.Unlock()
+	p.poke()
+	limit := time.NewTimer(inspectLimit)
+	defer limit.Stop()
+	select {
+	case <-looked:
+	case <-d.ctx.Done():
+	case <-limit.C:
+	case <-ctx.Done():
 	}
 }
 

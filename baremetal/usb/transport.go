@@ -61,8 +61,12 @@ func (t *transport) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave ends a call, and gives its error the meaning that the transport's end has for it.
-func (t *transport) leave(err error) error {
+// leave ends a call, and gives its error the meaning that the transport's end has for it. A transfer to a device that was unplugged
+// fails like any other: only the port knows.
+func (t *transport) leave(ctx context.Context, err error) error {
+	if errors.Is(err, wire.ErrTransfer) && !t.device.away.Load() {
+		t.device.port.inspect(ctx, t.device)
+	}
 	t.mu.Lock()
 	t.active--
 	closed := t.closed
@@ -75,9 +79,6 @@ func (t *transport) leave(err error) error {
 		return nil
 	case closed, t.device.away.Load(), errors.Is(err, ErrDead):
 		return wire.ErrGone
-	case errors.Is(err, wire.ErrTransfer):
-		// So ends a transfer to a device that was unplugged. The port knows.
-		t.device.port.poke()
 	}
 	return err
 }
@@ -91,7 +92,7 @@ func (t *transport) Control(ctx context.Context, setup wire.Setup, data []byte, 
 		return 0, err
 	}
 	n, err = t.control(ctx, setup, data[:setup.Length], timeout)
-	return n, t.leave(err)
+	return n, t.leave(ctx, err)
 }
 
 func (t *transport) control(ctx context.Context, setup wire.Setup, data []byte, timeout time.Duration) (n int, err error) {
@@ -157,7 +158,7 @@ func (t *transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 		return 0, err
 	}
 	n, err = t.device.hardware.Transfer(ctx, endpoint, buf, timeout)
-	return n, t.leave(err)
+	return n, t.leave(ctx, err)
 }
 
 // Out writes one transfer. Where it is longer than the controller takes at once it is cut at a multiple of the packet size, which
@@ -171,7 +172,7 @@ func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 		return 0, err
 	}
 	n, err = t.out(ctx, e, buf, timeout)
-	return n, t.leave(err)
+	return n, t.leave(ctx, err)
 }
 
 func (t *transport) out(ctx context.Context, e *wire.Endpoint, buf []byte, timeout time.Duration) (n int, err error) {
@@ -230,7 +231,7 @@ func (t *transport) ClearHalt(ctx context.Context, endpoint uint8) error {
 	if err == nil {
 		err = t.device.hardware.ResetEndpoint(ctx, endpoint)
 	}
-	return t.leave(err)
+	return t.leave(ctx, err)
 }
 
 // Close gives the interface back.

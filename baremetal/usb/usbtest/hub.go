@@ -334,6 +334,9 @@ func (h *Hub) clearFeature(p *port, feature uint16, super bool) error {
 	} else {
 		changes[17] = usb.EnableChange
 	}
+	if feature == 18 && !super {
+		return nil // the end of a resume, of which there is none
+	}
 	c, ok := changes[feature]
 	switch {
 	case ok:
