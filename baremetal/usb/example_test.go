@@ -1,0 +1,82 @@
+package usb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tamaccid/baremetal/usb"
+	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/reader"
+	wire "tamaccid/ccid/usb"
+)
+
+// A class driver in whole: it takes the interfaces of a class, and shows what their interrupt endpoint says until the device
+// is unplugged. A smart card reader says there which of its slots have a card.
+func Example() {
+	listen := func(ctx context.Context, i *usb.Interface) {
+		setting := i.Descriptor()
+		if setting.Class != reader.ClassCCID {
+			return // somebody else's
+		}
+		var pipe wire.Endpoint
+		for _, e := range setting.Endpoints {
+			if e.Type == wire.InterruptTransfer && e.In() {
+				pipe = e
+			}
+		}
+		t, err := i.Claim()
+		if err != nil || pipe.Address == 0 {
+			return
+		}
+		defer t.Close()
+		fmt.Println("listening to", t.Device().Product)
+		i.Ready() // Settle need not wait for this one any longer
+
+		buf := make([]byte, pipe.MaxPacketSize)
+		for {
+			n, err := t.In(ctx, pipe.Address, buf, 0)
+			switch {
+			case err == nil:
+				fmt.Printf("% X\n", buf[:n])
+			case errors.Is(err, wire.ErrStall):
+				if t.ClearHalt(ctx, pipe.Address) != nil {
+					return
+				}
+			default:
+				return // unplugged, or the bus was closed
+			}
+		}
+	}
+
+	// A board has a controller of its own here: xhci.New(registers, memory, xhci.Options{}).
+	c := usbtest.New(usbtest.Model{USB2: 2})
+	d := reader.NewDevice(reader.New(reader.ShortAPDU))
+	c.Plug(1, usbtest.Reader(d))
+
+	bus := usb.New(usb.Options{Attach: listen})
+	if err := bus.Add(c); err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := bus.Settle(ctx); err != nil { // what is plugged in is ready
+		fmt.Println(err)
+	}
+	for _, d := range bus.Devices() {
+		fmt.Println(d.Device.Path, d.Device.Speed)
+	}
+	d.Reader(0).Insert(0, card.T1())
+	time.Sleep(50 * time.Millisecond) // for the output below
+	if err := bus.Close(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// listening to Virtual Reader
+	// 50 02
+	// virtual, port 1 full speed
+	// 50 03
+}
