@@ -40,7 +40,7 @@ CABI     := uefi/driver/testdata/cabi
 # What the tests in QEMU run: the images, programs in C and Go, and a build of
 # the driver that fails on request.
 TESTEFI  := $(BUILD)/test/x64
-EFITESTS := apdus goticker handover machine
+EFITESTS := apdus goticker handover machine orphan
 INDUCED  := induce $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
 TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))
@@ -228,6 +228,7 @@ test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/...
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest | grep SCardTransmit
+	@QEMU_REQUIRED=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./uefi/efitest | grep direct/firmware
 
 readers: ## exchange with a virtual reader for each descriptor in DIR (../shared/data/readers)
 	@test -d "$(DIR)" || { echo "there is no folder $(DIR): make readers DIR=folder"; exit 1; }

@@ -1,0 +1,95 @@
+//go:build linux && !tamago
+
+package efitest
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+)
+
+const (
+	costAPDUs  = 1000
+	costRounds = 3 // of both modes in turn, of which the median counts (policy)
+	costLimit  = 5 * time.Minute
+)
+
+// costBoot is a machine with a reader at the Shell's prompt.
+func costBoot(ctx context.Context, b *testing.B) *qemu.Shell {
+	b.Helper()
+	qemu.Require(b)
+	m, err := qemu.Start(ctx, qemu.Config{Volume: volume, Reader: true, Card: insert("t0")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Close() })
+	sh, err := m.Shell(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return sh
+}
+
+var perAPDU = regexp.MustCompile(`(\d+) ns each\s`)
+
+// cost loads the driver by a command line, sends APDUs through it, and unloads it. It returns what one took in nanoseconds.
+func cost(ctx context.Context, sh *qemu.Shell, load string) (ns float64, err error) {
+	var measured string
+	for _, line := range []string{load, fmt.Sprintf("apdus.efi %d", costAPDUs)} {
+		r, err := sh.Run(ctx, line)
+		if err == nil {
+			err = r.Err()
+		}
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", line, err)
+		}
+		measured = r.Output
+	}
+	match := perAPDU.FindStringSubmatch(measured)
+	if match == nil {
+		return 0, fmt.Errorf("no time in %q", measured)
+	}
+	r, err := sh.Unload(ctx, driverImage)
+	if err == nil {
+		err = r.Err()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("unload: %w", err)
+	}
+	return strconv.ParseFloat(match[1], 64)
+}
+
+// BenchmarkDirect compares 1,000 APDUs through the firmware's USB stack with 1,000 through ours, on one machine in turn.
+func BenchmarkDirect(b *testing.B) {
+	ctx, cancel := context.WithTimeout(b.Context(), costLimit)
+	defer cancel()
+	sh := costBoot(ctx, b)
+	for range b.N {
+		var firmware, ours [costRounds]float64
+		for i := range costRounds {
+			for _, mode := range []struct {
+				load string
+				to   *float64
+			}{{"load " + driverImage, &firmware[i]}, {directly, &ours[i]}} {
+				ns, err := cost(ctx, sh, mode.load)
+				if err != nil {
+					b.Fatal(err)
+				}
+				*mode.to = ns
+			}
+		}
+		slices.Sort(firmware[:])
+		slices.Sort(ours[:])
+		const median = costRounds / 2
+		b.ReportMetric(firmware[median]/1e3, "us/APDU-firmware")
+		b.ReportMetric(ours[median]/1e3, "us/APDU-direct")
+		b.ReportMetric(ours[median]/firmware[median], "direct/firmware")
+		b.ReportMetric(0, "ns/op") // not of interest: left out
+	}
+}
