@@ -16,6 +16,7 @@ import (
 // A class driver in whole: it takes the interfaces of a class, and shows what their interrupt endpoint says until the device
 // is unplugged. A smart card reader says there which of its slots have a card.
 func Example() {
+	said := make(chan string)
 	listen := func(ctx context.Context, i *usb.Interface) {
 		setting := i.Descriptor()
 		if setting.Class != reader.ClassCCID {
@@ -32,7 +33,6 @@ func Example() {
 			return
 		}
 		defer t.Close()
-		fmt.Println("listening to", t.Device().Product)
 		i.Ready() // Settle need not wait for this one any longer
 
 		buf := make([]byte, pipe.MaxPacketSize)
@@ -40,7 +40,10 @@ func Example() {
 			n, err := t.In(ctx, pipe.Address, buf, 0)
 			switch {
 			case err == nil:
-				fmt.Printf("% X\n", buf[:n])
+				select {
+				case said <- fmt.Sprintf("%s says % X", t.Device().Product, buf[:n]):
+				case <-ctx.Done():
+				}
 			case errors.Is(err, wire.ErrStall):
 				if t.ClearHalt(ctx, pipe.Address) != nil {
 					return
@@ -54,6 +57,7 @@ func Example() {
 	// A board has a controller of its own here: xhci.New(registers, memory, xhci.Options{}).
 	c := usbtest.New(usbtest.Model{USB2: 2})
 	d := reader.NewDevice(reader.New(reader.ShortAPDU))
+	d.Reader(0).Insert(0, card.T1())
 	c.Plug(1, usbtest.Reader(d))
 
 	bus := usb.New(usb.Options{Attach: listen})
@@ -69,14 +73,11 @@ func Example() {
 	for _, d := range bus.Devices() {
 		fmt.Println(d.Device.Path, d.Device.Speed)
 	}
-	d.Reader(0).Insert(0, card.T1())
-	time.Sleep(50 * time.Millisecond) // for the output below
+	fmt.Println(<-said)
 	if err := bus.Close(); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
-	// listening to Virtual Reader
-	// 50 02
 	// virtual, port 1 full speed
-	// 50 03
+	// Virtual Reader says 50 03
 }
