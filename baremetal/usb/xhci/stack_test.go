@@ -2,6 +2,7 @@ package xhci
 
 import (
 	"context"
+	"math/rand"
 	"testing"
 	"time"
 
@@ -132,4 +133,76 @@ func TestStackTakesTheTimeItMust(t *testing.T) {
 			t.Errorf("%v, the specification's minimum is %v", took, least)
 		}
 	})
+}
+
+// TestStackPlugAndUnplug has readers come and go at any moment, on root ports and behind a hub, with their cards talking all the time. In the
+// end everything still works, and no memory is lost.
+func TestStackPlugAndUnplug(t *testing.T) {
+	for seed := range int64(5) {
+		run(t, xhcitest.Options{Slots: 32, Ports2: 6}, func(r *rig) {
+			rnd := rand.New(rand.NewSource(seed))
+			hub := xhcitest.NewHub(4)
+			r.hw.Attach(6, hub)
+			bus := usb.New(usb.Options{Attach: func(ctx context.Context, i *usb.Interface) {
+				tr, err := i.Claim()
+				if err != nil {
+					return
+				}
+				rd, err := ccid.Open(ctx, tr, ccid.Options{})
+				if err != nil {
+					tr.Close()
+					return
+				}
+				defer rd.Close()
+				i.Ready()
+				s := rd.Slots()[0]
+				for ctx.Err() == nil {
+					if _, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.Leave); err != nil {
+						break
+					}
+					s.Transmit(ctx, []byte{0, 0, 0, 0}, make([]byte, 258))
+					time.Sleep(20 * time.Millisecond)
+				}
+				<-ctx.Done()
+			}})
+			if err := bus.Add(r.c); err != nil {
+				t.Fatal(err)
+			}
+			there := map[int]bool{}
+			for range 200 {
+				n := 1 + rnd.Intn(9) // 1 to 5 are root ports, 6 to 9 the hub's
+				var d xhcitest.Device
+				if there[n] = !there[n]; there[n] {
+					d = helloReader(t, []string{"tpdu", "short", "high-speed"}[rnd.Intn(3)])
+				}
+				if n < 6 {
+					r.hw.Attach(n, d)
+				} else {
+					hub.Attach(n-5, d)
+				}
+				time.Sleep(time.Duration(rnd.Intn(200)) * time.Millisecond)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			time.Sleep(time.Second)
+			if err := bus.Settle(ctx); err != nil {
+				t.Error(err)
+			}
+			want := 1 // the hub
+			for _, on := range there {
+				if on {
+					want++
+				}
+			}
+			if n := len(bus.Devices()); n != want {
+				t.Errorf("%d devices, plugged in are %d", n, want)
+			}
+			if err := r.c.Err(); err != nil {
+				t.Error(err)
+			}
+			if err := bus.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
