@@ -161,11 +161,14 @@ func TestTimerEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.SetTimer(ev, uefi.TimerRelative, 30*time.Millisecond); err != nil {
+	if err := b.SetTimer(ev, uefi.TimerRelative, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if signaled, err := b.CheckEvent(ev); signaled || err != nil {
 		t.Errorf("at once: %v, %v", signaled, err)
+	}
+	if err := b.SetTimer(ev, uefi.TimerRelative, 30*time.Millisecond); err != nil {
+		t.Fatal(err)
 	}
 	if i, err := b.WaitForEvent(ev); i != 0 || err != nil {
 		t.Errorf("%d, %v", i, err)

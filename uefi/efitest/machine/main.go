@@ -90,14 +90,18 @@ func timer() error {
 	return nil
 }
 
+// timers may come late, even all at once where the machine is busy, but not early.
 func timers() error {
-	c := make(chan int, 3)
-	for _, ms := range []int{6, 2, 4} {
-		time.AfterFunc(time.Duration(ms)*time.Millisecond, func() { c <- ms })
+	type tick struct{ due, after time.Duration }
+	c := make(chan tick, 3)
+	start := time.Now()
+	for _, ms := range []time.Duration{6, 2, 4} {
+		due := ms * time.Millisecond
+		time.AfterFunc(due, func() { c <- tick{due, time.Since(start)} })
 	}
-	for _, want := range []int{2, 4, 6} {
-		if got := <-c; got != want {
-			return fmt.Errorf("timer %d came before %d", got, want)
+	for range cap(c) {
+		if t := <-c; t.after < t.due {
+			return fmt.Errorf("the timer of %v came after %v", t.due, t.after)
 		}
 	}
 	return nil
@@ -108,7 +112,8 @@ func wallClock() error {
 	if err != nil {
 		return err
 	}
-	if d := time.Since(now).Abs(); d > 3*time.Second {
+	const apart = time.Minute // policy: less than any mistake about zones or calendars, more than a busy machine stands still
+	if d := time.Since(now).Abs(); d > apart {
 		return fmt.Errorf("off by %v", d)
 	}
 	return nil
