@@ -38,6 +38,10 @@ type firmware struct {
 	handles map[uefi.Handle]map[uefi.GUID]uintptr
 	next    uefi.Handle
 	opened  []opening
+	events  int             // that are there
+	asked   []uefi.Handle   // controllers for which drivers were looked for
+	timers  map[uintptr]int // set timers, by event: their kind
+	stays   bool            // drivers of firmware's do not leave
 	// refuse has a say before a service (install, uninstall, open) does its work.
 	refuse func(service string, h uefi.Handle, guid uefi.GUID) uefi.Status
 	pool   map[uintptr][]uint16
@@ -62,6 +66,7 @@ func newFirmware(t *testing.T) *firmware {
 	table.OpenProtocol = abi.Fake(fw.open)
 	table.CloseProtocol = abi.Fake(fw.close)
 	table.LocateDevicePath = abi.Fake(fw.locate)
+	fw.fakeEvents(table)
 	table.FreePool = abi.Fake(func(a []uintptr) uintptr {
 		if fw.pool[a[0]] == nil {
 			t.Errorf("FreePool(%#x) of what is not allocated", a[0])
@@ -72,7 +77,7 @@ func newFirmware(t *testing.T) *firmware {
 	return fw
 }
 
-func (fw *firmware) asked(service string, h uefi.Handle, guid uefi.GUID) uefi.Status {
+func (fw *firmware) allows(service string, h uefi.Handle, guid uefi.GUID) uefi.Status {
 	if fw.refuse == nil {
 		return uefi.Success
 	}
@@ -81,7 +86,7 @@ func (fw *firmware) asked(service string, h uefi.Handle, guid uefi.GUID) uefi.St
 
 func (fw *firmware) install(a []uintptr) uintptr {
 	h, guid := abi.At[uefi.Handle](a[0]), *abi.At[uefi.GUID](a[1])
-	if st := fw.asked("install", *h, guid); st != uefi.Success {
+	if st := fw.allows("install", *h, guid); st != uefi.Success {
 		return uintptr(st)
 	}
 	if *h == 0 {
@@ -99,7 +104,7 @@ func (fw *firmware) install(a []uintptr) uintptr {
 
 func (fw *firmware) uninstall(a []uintptr) uintptr {
 	h, guid := uefi.Handle(a[0]), *abi.At[uefi.GUID](a[1])
-	if st := fw.asked("uninstall", h, guid); st != uefi.Success {
+	if st := fw.allows("uninstall", h, guid); st != uefi.Success {
 		return uintptr(st)
 	}
 	if fw.handles[h][guid] == 0 || fw.handles[h][guid] != a[2] {
@@ -123,19 +128,19 @@ func (fw *firmware) find(h uefi.Handle, guid uefi.GUID, out *uintptr) uintptr {
 
 func (fw *firmware) open(a []uintptr) uintptr {
 	o := opening{uefi.Handle(a[0]), *abi.At[uefi.GUID](a[1]), uefi.Handle(a[3]), uefi.Handle(a[4]), uefi.OpenAttributes(a[5])}
-	if st := fw.asked("open", o.on, o.guid); st != uefi.Success {
+	if st := fw.allows("open", o.on, o.guid); st != uefi.Success {
 		return uintptr(st)
 	}
 	if st := fw.find(o.on, o.guid, abi.At[uintptr](a[2])); st != 0 {
 		return st
 	}
-	if o.how == uefi.OpenByDriver {
+	if o.how&uefi.OpenByDriver != 0 {
 		for _, other := range fw.opened {
 			switch {
-			case other.on != o.on || other.guid != o.guid || other.how != uefi.OpenByDriver:
-			case other == o:
+			case other.on != o.on || other.guid != o.guid || other.how&uefi.OpenByDriver == 0:
+			case other.agent == o.agent:
 				return uintptr(uefi.AlreadyStarted)
-			default:
+			case o.how&uefi.OpenExclusive == 0 || other.how&uefi.OpenExclusive != 0 || !fw.leaves(other):
 				return uintptr(uefi.AccessDenied)
 			}
 		}
@@ -338,5 +343,5 @@ func (fw *firmware) state() string {
 	for _, on := range fw.handles {
 		protocols += len(on)
 	}
-	return fmt.Sprintf("%d handles, %d protocols, open: %v", len(fw.handles), protocols, fw.opened)
+	return fmt.Sprintf("%d handles, %d protocols, %d events, open: %v", len(fw.handles), protocols, fw.events, fw.opened)
 }

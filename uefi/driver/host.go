@@ -53,7 +53,7 @@ func (d *Driver) supportsHost(h uefi.Handle, remaining uintptr) error {
 	}
 	if d.options.usb == usbDirect {
 		// Start will ask firmware's driver to leave. Supported may change nothing.
-		addr, err := d.boot.OpenProtocol(h, &uefi.PCIIOGUID, d.image, h, uefi.OpenGetProtocol)
+		addr, err := d.boot.HandleProtocol(h, &uefi.PCIIOGUID)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,419 @@
+//go:build !tamago
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"tamaccid/baremetal/usb"
+	"tamaccid/baremetal/usb/usbtest"
+	wire "tamaccid/ccid/usb"
+	"tamaccid/uefi"
+	"tamaccid/uefi/gate"
+	"tamaccid/uefi/smartcard"
+)
+
+// locked calls a function of the binding as firmware does, while goroutines go on.
+//
+//go:uintptrescapes
+func (d *Driver) locked(f func(*gate.Args) uefi.Status, args ...uintptr) uefi.Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return f(gate.NewArgs(args...))
+}
+
+func (d *Driver) stopHost(f *pciFunction) uefi.Status {
+	return d.locked(d.stop, 0, uintptr(f.handle), 0, 0)
+}
+
+// readerHandles are the handles with the protocol, in the order in which they were made.
+func (fw *firmware) readerHandles() (all []uefi.Handle) {
+	for h, on := range fw.handles {
+		if on[smartcard.GUID] != 0 {
+			all = append(all, h)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// later is more than a device needs to come or go.
+func later() {
+	time.Sleep(5 * time.Second)
+	synctest.Wait()
+}
+
+func TestSupportedHosts(t *testing.T) {
+	usbNodeAt := func(n ...byte) func(t *testing.T) uintptr {
+		return func(t *testing.T) uintptr {
+			return uintptr(unsafe.Pointer(&place(t, [16]byte(append(n, make([]byte, 16)...)))[0]))
+		}
+	}
+	for _, c := range []struct {
+		name      string
+		usb       usage
+		change    func(fw *firmware, f *pciFunction)
+		remaining func(t *testing.T) uintptr
+		want      uefi.Status
+	}{
+		{name: "a controller that nobody has", want: uefi.Success},
+		{name: "a controller that firmware's driver has", change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.AccessDenied},
+		{name: "the same, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.Success},
+		{name: "a controller that nobody has, but it is forbidden", usb: usbFirmware, want: uefi.Unsupported},
+		{name: "an EHCI controller", change: func(fw *firmware, f *pciFunction) { f.class = 0x0c032000 }, want: uefi.Unsupported},
+		{name: "an EHCI controller, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.class = 0x0c032000 }, want: uefi.Unsupported},
+		{name: "a path that ends here", remaining: usbNodeAt(0x7f, 0xff, 4, 0), want: uefi.Success},
+		{name: "a USB device", remaining: usbNodeAt(3, 5, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
+		{name: "any USB keyboard", remaining: usbNodeAt(3, 15, 4, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
+		{name: "something else on it", remaining: usbNodeAt(1, 1, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Unsupported},
+		{name: "a path without an end", remaining: usbNodeAt(3, 5, 1, 0), want: uefi.Unsupported},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fw, d := newDriver(t)
+				d.options.usb = c.usb
+				f := fw.plugHost()
+				if c.change != nil {
+					c.change(fw, f)
+				}
+				remaining := uintptr(0)
+				if c.remaining != nil {
+					remaining = c.remaining(t)
+				}
+				before := fw.state()
+				if st := d.locked(d.supported, 0, uintptr(f.handle), remaining); st != c.want {
+					t.Errorf("status %v, want %v", st, c.want)
+				}
+				if after := fw.state(); after != before || f.attributes != 0x100 {
+					t.Errorf("before %s, after %s", before, after)
+				}
+			})
+		})
+	}
+}
+
+func TestAHostIsTakenAndGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
+		hub := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4})
+		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
+		f.virtual.Plug(3, hub)
+		hub.Plug(2, usbtest.Reader(withSlots(1)))
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		synctest.Wait()
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.AlreadyStarted {
+			t.Errorf("a second Start: %v", st)
+		}
+		var paths []string
+		for _, h := range fw.readerHandles() {
+			if err := d.use(t, fw, h); err != nil {
+				t.Error(err)
+			}
+			paths = append(paths, d.boot.DevicePathOf(h).String())
+			want := opening{f.handle, uefi.PCIIOGUID, ourImage, h, uefi.OpenByChildController}
+			if !slices.Contains(fw.opened, want) {
+				t.Errorf("open: %v, want %v among it", fw.opened, want)
+			}
+		}
+		slices.Sort(paths)
+		root := d.boot.DevicePathOf(f.handle).String()
+		if got, want := fmt.Sprint(paths), fmt.Sprint([]string{root + "/USB(0x0,0x0)", root + "/USB(0x0,0x0)/Path(1,5,01000000)", root + "/USB(0x2,0x0)/USB(0x1,0x0)"}); got != want {
+			t.Errorf("device paths %s, want %s", got, want)
+		}
+		if f.attributes != 0x8700 || fw.events != 2 {
+			t.Errorf("attributes %#x, %d events", f.attributes, fw.events)
+		}
+		english := text(t, "en")
+		out := place(t, uintptr(0))
+		if st := call(d.controllerName, 0, uintptr(f.handle), 0, english, addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
+			t.Errorf("name %q, %v", uefi.StringAt(*out, maxText), st)
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Fatal(st)
+		}
+		later()
+		if len(fw.readerHandles()) != 0 || len(fw.opened) != 0 || len(d.bound) != 0 || f.attributes != 0x100 || fw.events != 1 || len(fw.asked) != 0 {
+			t.Errorf("left: %s, attributes %#x, asked for drivers of %v", fw.state(), f.attributes, fw.asked)
+		}
+		if n := f.virtual.Slots(); n != 0 {
+			t.Errorf("%d devices are left on the controller", n)
+		}
+		d.reconnect() // as the timer has it
+		if fmt.Sprint(fw.asked) != fmt.Sprint([]uefi.Handle{f.handle}) {
+			t.Errorf("asked for drivers of %v", fw.asked)
+		}
+		if v := f.virtual.Violations(); len(v) != 0 {
+			t.Error(v)
+		}
+	})
+}
+
+func TestReadersComeAndGoOnAHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		before := fw.state()
+		for range 3 {
+			f.virtual.Plug(2, usbtest.Reader(withSlots(3)))
+			later()
+			handles := fw.readerHandles()
+			if len(handles) != 3 {
+				t.Fatalf("%d slots", len(handles))
+			}
+			this := fw.handles[handles[1]][smartcard.GUID]
+			if err := d.use(t, fw, handles[1]); err != nil {
+				t.Error(err)
+			}
+			f.virtual.Unplug(2)
+			later()
+			if after := fw.state(); after != before {
+				t.Errorf("before %s, after %s", before, after)
+			}
+			if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
+				t.Errorf("a slot of a reader that has gone: %v", st)
+			}
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Error(st)
+		}
+	})
+}
+
+func TestASlotThatSomebodyHoldsOnToOutlivesItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		synctest.Wait()
+		held := fw.readerHandles()[0]
+		this := fw.handles[held][smartcard.GUID]
+		fw.hold(held)
+		f.virtual.Unplug(2)
+		later()
+		if fw.handles[held][smartcard.GUID] != this {
+			t.Fatal("it is gone")
+		}
+		if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
+			t.Errorf("its status: %v", st)
+		}
+		if st := d.stopHost(f); st != uefi.DeviceError {
+			t.Errorf("Stop: %v", st)
+		}
+		// The same place is taken again only when it is free.
+		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
+		later()
+		if got := fw.readerHandles(); len(got) != 1 || got[0] != held {
+			t.Errorf("handles %v", got)
+		}
+		f.virtual.Unplug(2)
+		later()
+		fw.refuse = nil
+		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
+		later()
+		if got := fw.readerHandles(); len(got) != 1 || got[0] == held {
+			t.Fatalf("handles %v", got)
+		}
+		if err := d.use(t, fw, fw.readerHandles()[0]); err != nil {
+			t.Error(err)
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Errorf("Stop: %v", st)
+		}
+	})
+}
+
+func TestStopOfAHostsChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		f.virtual.Plug(1, usbtest.Reader(withSlots(3)))
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		synctest.Wait()
+		handles := fw.readerHandles()
+		if st := d.locked(d.stop, 0, uintptr(f.handle), 2, uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
+			t.Fatal(st)
+		}
+		if left := fw.readerHandles(); len(left) != 1 || left[0] != handles[0] {
+			t.Errorf("left: %v of %v", left, handles)
+		}
+		if err := d.use(t, fw, handles[0]); err != nil {
+			t.Error(err)
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Error(st)
+		}
+	})
+}
+
+func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
+	events := func(nth int) func(fw *firmware, f *pciFunction) {
+		return func(fw *firmware, f *pciFunction) {
+			fw.refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
+				if service == "event" {
+					if nth--; nth < 0 {
+						return uefi.OutOfResources
+					}
+				}
+				return uefi.Success
+			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(fw *firmware, f *pciFunction)
+		want   uefi.Status
+	}{
+		{name: "firmware's driver does not leave", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.stays = true }},
+		{name: "another driver has it exclusively", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.opened[0].how |= uefi.OpenExclusive }},
+		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.class = 0 }},
+		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("induced") }},
+		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.handles[f.handle], uefi.DevicePathGUID) }},
+		{name: "there is no timer", want: uefi.DeviceError, change: events(0)},
+		{name: "there is no event for the end of boot services", want: uefi.DeviceError, change: events(1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fw, d := newDirect(t)
+				f := fw.plugHost()
+				f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
+				c.change(fw, f)
+				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != c.want {
+					t.Errorf("status %v, want %v", st, c.want)
+				}
+				ours := slices.ContainsFunc(fw.opened, func(o opening) bool { return o.agent == ourImage })
+				if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || len(fw.timers) > fw.events || f.attributes != 0x100 {
+					t.Errorf("left: %s, attributes %#x", fw.state(), f.attributes)
+				}
+			})
+		})
+	}
+}
+
+func TestReadersOfFirmwaresStackLeaveBeforeTheirHostIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		on, off := fw.plug(withSlots(2), 0), fw.plug(withSlots(1), 0)
+		path, err := f.path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{0, 0}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		on.path = path
+		fw.handles[on.handle][uefi.DevicePathGUID] = uintptr(unsafe.Pointer(&on.path[0]))
+		for _, u := range []*usbInterface{on, off} {
+			if st := d.locked(d.start, 0, uintptr(u.handle), 0); st != uefi.Success {
+				t.Fatal(st)
+			}
+		}
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		if d.bound[on.handle] != nil || d.bound[off.handle] == nil {
+			t.Error("the wrong readers have left")
+		}
+		if err := d.use(t, fw, off.handle); err != nil {
+			t.Error(err)
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Error(st)
+		}
+	})
+}
+
+func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		d.silence() // without a host
+		f := fw.plugHost()
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		d.mu.Lock() // by a goroutine that will never run again
+		d.silence()
+		d.mu.Unlock()
+		if f.halted != 1 || f.command != 0x0402 {
+			t.Errorf("halted %d times, command %#x", f.halted, f.command)
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Error(st)
+		}
+		d.silence()
+		if f.halted != 1 {
+			t.Error("a controller that was given back is stopped")
+		}
+	})
+}
+
+func TestUnloadGivesHostsBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
+			t.Fatal(st)
+		}
+		if fw.events != 0 || len(fw.opened) != 0 || fw.count(smartcard.GUID) != 0 || fmt.Sprint(fw.asked) != fmt.Sprint([]uefi.Handle{f.handle}) {
+			t.Errorf("left: %s; asked for drivers of %v", fw.state(), fw.asked)
+		}
+	})
+}
+
+func TestInterfacePath(t *testing.T) {
+	root, err := uefi.NewDevicePath(uefi.Node{Type: uefi.HardwareNode, SubType: 1, Data: []byte{0, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at     usb.Location
+		number uint8
+		want   string
+	}{
+		{usb.Location{RootPort: 1}, 0, "USB(0x0,0x0)"},
+		{usb.Location{RootPort: 8}, 2, "USB(0x7,0x2)"},
+		{usb.Location{RootPort: 2, Route: 3, Tier: 1}, 1, "USB(0x1,0x0)/USB(0x2,0x1)"},
+		{usb.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0, "USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
+	} {
+		p, err := interfacePath(root, c.at, c.number)
+		if want := "Pci(0x4,0x0)/" + c.want; err != nil || p.String() != want {
+			t.Errorf("%+v: %v, %v, want %s", c.at, p, err, want)
+		}
+	}
+}
+
+func TestKindsOfDevices(t *testing.T) {
+	for _, c := range []struct {
+		i    wire.Interface
+		want string
+	}{
+		{wire.Interface{Class: 3, SubClass: 1, Protocol: 1}, "keyboard"},
+		{wire.Interface{Class: 3, SubClass: 1, Protocol: 2}, "mouse"},
+		{wire.Interface{Class: 3}, "input device"},
+		{wire.Interface{Class: 8, SubClass: 6, Protocol: 0x50}, "storage device"},
+		{wire.Interface{Class: 0xff, SubClass: 1, Protocol: 1}, "device"},
+	} {
+		if got := kind(c.i); got != c.want {
+			t.Errorf("%+v: %s", c.i, got)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+//go:build linux && !tamago
+
+package efitest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+)
+
+// loader gives a driver load options.
+const loader = "loaddriver.efi"
+
+// directly is the command line that loads the driver for it to take USB host controllers itself.
+const directly = loader + " " + driverImage + " usb=direct"
+
+// Words of the driver's about devices that are no readers.
+const bystander = "cannot be used: its host controller is driven directly"
+
+// direct is a machine with a reader, whose driver runs the host controller itself.
+func direct(t *testing.T, controller qemu.Controller, args ...string) *qemu.Suite {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
+	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+		r, err := sh.Run(ctx, directly)
+		if err != nil {
+			return err
+		}
+		return r.Err()
+	}
+	return s
+}
+
+// firmwareUSB is how many USB interfaces the firmware offers.
+func firmwareUSB(t *testing.T, c *qemu.Case) int {
+	t.Helper()
+	return number(t, c.Must("cabi.efi usb").Output, `(\d+) USB interfaces`)
+}
+
+// firmwareHas waits until firmware offers that many USB interfaces: it looks for devices when its timer ticks.
+func firmwareHas(t *testing.T, c *qemu.Case, want int) {
+	t.Helper()
+	for firmwareUSB(t, c) != want {
+		select {
+		case <-c.Ctx.Done():
+			t.Fatalf("firmware does not offer %d USB interfaces", want)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func TestDirect(t *testing.T) {
+	for _, controller := range []qemu.Controller{qemu.XHCI, qemu.NECXHCI} {
+		t.Run(string(controller), func(t *testing.T) {
+			s := direct(t, controller)
+			s.Run("firmware's USB stack has left the controller", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+				if n := firmwareUSB(t, c); n != 0 {
+					t.Errorf("firmware offers %d USB interfaces", n)
+				}
+			})
+			s.Run("an application in Go reads the card", 30*time.Second, hello)
+			s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+				if r := c.Command("cabi.efi"); r.Status != 0 {
+					t.Errorf("status %#x\n%s", r.Status, r.Output)
+				}
+				hello(t, c)
+			})
+			s.Run("each APDU case at every length, and faults", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+				if r := c.Command("exchange.efi -quick"); r.Status != 0 {
+					t.Errorf("status %#x\n%s", r.Status, r.Output)
+				}
+			})
+			s.Run("controller and reader have names", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+				out := c.Must("devtree").Output
+				if at := strings.Index(out, "xHCI 1."); at < 0 || !strings.Contains(out[at:], "QEMU QEMU USB CCID 0") {
+					t.Errorf("no reader below a controller in\n%s", out)
+				}
+			})
+			s.Run("a card is removed and inserted", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+				for range 3 {
+					must(t, c.Machine.RemoveCard(c.Ctx))
+					refuses(t, c, "no card in the reader")
+					must(t, c.Machine.InsertCard(c.Ctx))
+					hello(t, c)
+				}
+			})
+			s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+				for range 3 {
+					must(t, c.Machine.UnplugReader(c.Ctx))
+					appears(t, c, false)
+					must(t, c.Machine.PlugReader(c.Ctx))
+					appears(t, c, true)
+					hello(t, c)
+				}
+			})
+			s.Run("a reader is unplugged in the middle of APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+				fails(t, c, func() error { return c.Machine.UnplugReader(c.Ctx) })
+				appears(t, c, false)
+				must(t, c.Machine.PlugReader(c.Ctx))
+				appears(t, c, true)
+				hello(t, c)
+			})
+		})
+	}
+}
+
+func TestDirectBesideAKeyboard(t *testing.T) {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", "usb-kbd,bus=" + qemu.USBBus}})
+	s.Run("the keyboard is named once, and firmware has it again after Unload", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+		firmwareHas(t, c, 2)
+		r := c.Must(directly)
+		if n := strings.Count(r.Output, bystander); n != 1 || !strings.Contains(r.Output, `the keyboard "QEMU USB Keyboard"`) {
+			t.Errorf("%d warnings\n%s", n, r.Output)
+		}
+		firmwareHas(t, c, 0)
+		hello(t, c)
+		_, err := c.Shell.Unload(c.Ctx, driverImage)
+		must(t, err)
+		refuses(t, c, "No smart card reader")
+		firmwareHas(t, c, 2)
+	})
+	s.Run("firmware's stack serves the reader afterwards", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		_, err := c.Shell.Load(c.Ctx, driverImage)
+		must(t, err)
+		hello(t, c)
+		firmwareHas(t, c, 2)
+	})
+	s.Run("a second driver takes the controller from the first, with its reader", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		c.Must(directly)
+		firmwareHas(t, c, 0)
+		hello(t, c)
+	})
+	s.Run("unknown options are named", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		r := c.Must(loader + " " + driverImage + " usb=firmware speed=high")
+		if !strings.Contains(r.Output, `["speed=high"]`) {
+			t.Errorf("no warning\n%s", r.Output)
+		}
+		hello(t, c)
+	})
+}
+
+func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
+	s := machine(t, "")
+	s.Run("a controller without a driver is taken unasked", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		c.Must("orphan.efi")
+		_, err := c.Shell.Load(c.Ctx, driverImage)
+		must(t, err)
+		hello(t, c)
+		if n := firmwareUSB(t, c); n != 0 {
+			t.Errorf("firmware offers %d USB interfaces", n)
+		}
+		r, err := c.Shell.Unload(c.Ctx, driverImage)
+		must(t, err)
+		must(t, r.Err())
+	})
+	s.Run("but not when the load options forbid it", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		c.Must(loader + " " + driverImage + " usb=firmware")
+		refuses(t, c, "No smart card reader")
+	})
+}
+
+func TestDirectLoadAndUnload(t *testing.T) {
+	s := machine(t, "")
+	s.Run("100 times without growth", 8*time.Minute, func(t *testing.T, c *qemu.Case) {
+		r := c.Command("cabi.efi reload " + driverImage + " 100 usb=direct")
+		if r.Status != 0 {
+			t.Errorf("status %#x\n%s", r.Status, r.Output)
+		}
+		t.Log(r.Output)
+	})
+}
