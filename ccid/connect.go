@@ -31,7 +31,7 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 	}
 	defer s.leave()
 	if a == Leave {
-		if state, err := s.refresh(ctx); err != nil || state == Absent {
+		if state, err := s.look(ctx, true); err != nil || state == Absent {
 			if err == nil {
 				err = ErrNoCard
 			}

@@ -211,6 +211,24 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 	})
 }
 
+// A card is put back at once: the news of its removal comes first, that of its return when the endpoint is polled again.
+func TestConnectAsksTheReaderBeforeItTurnsACardAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		s := connected(t, f, Options{Notifications: true})
+		for s.Reader().listeners.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		s.Reader().Deliver([]byte{0x50, 0x02})
+		if state, err := s.State(t.Context()); state != Absent || err != nil {
+			t.Fatalf("after the removal: %v, %v", state, err)
+		}
+		if _, err := s.Connect(t.Context(), T0, Leave); err != nil {
+			t.Errorf("connect: %v", err)
+		}
+	})
+}
+
 func TestOpenWaitsForAFirstNotificationOnceTheEndpointWasPolled(t *testing.T) {
 	for _, c := range []struct {
 		name     string

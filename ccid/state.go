@@ -169,12 +169,15 @@ func (s *Slot) State(ctx context.Context) (State, error) {
 }
 
 // refresh is State for a caller that holds the slot.
-func (s *Slot) refresh(ctx context.Context) (State, error) {
+func (s *Slot) refresh(ctx context.Context) (State, error) { return s.look(ctx, false) }
+
+// look is refresh, but that a slot is empty is asked of the reader itself if sure: notifications come late.
+func (s *Slot) look(ctx context.Context, sure bool) (State, error) {
 	if s.r.listeners.Load() > 0 {
 		s.mu.Lock()
 		state, known := s.state, s.state != Unknown && !s.doubtful
 		s.mu.Unlock()
-		if known {
+		if known && !(sure && state == Absent) {
 			return state, s.r.lost()
 		}
 	} else if err := s.r.checkNotifications(ctx); err != nil {
