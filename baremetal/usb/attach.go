@@ -159,8 +159,7 @@ func (p *port) try(ctx context.Context, n int) (d *device, err error) {
 	d.cancel()
 	d.remove()
 	if !whole && !st.USB3 {
-		// It may answer at the default address still.
-		_ = p.branch.up.disable(ctx, p.number)
+		p.quiet(ctx)
 	}
 	if !whole {
 		leave(false)
@@ -251,6 +250,7 @@ func (p *port) enable(ctx context.Context, n int) (st PortStatus, fresh bool, le
 	}
 	st, err = p.reset(ctx, HotReset)
 	if err = checkEnabled(st, err); err != nil {
+		p.quiet(ctx)
 		return st, true, nil, err
 	}
 	if !gate.enter() {
@@ -263,11 +263,18 @@ func (p *port) enable(ctx context.Context, n int) (st PortStatus, fresh bool, le
 		}
 		st, err = p.reset(ctx, HotReset)
 		if err = checkEnabled(st, err); err != nil {
+			p.quiet(ctx)
 			gate.leave(false)
 			return st, true, nil, err
 		}
 	}
 	return st, true, gate.leave, nil
+}
+
+// quiet disables a port that may have a device at the default address, another one even than that which was looked for. Where the
+// hub does not answer nothing can be done about it, nor need it.
+func (p *port) quiet(ctx context.Context) {
+	_ = p.branch.up.disable(ctx, p.number)
 }
 
 func checkEnabled(st PortStatus, err error) error {

@@ -61,7 +61,8 @@ func (d *device) describe() error {
 }
 
 // describeDevice reads the device descriptor. At full speed the size of the default pipe's packets is in it, and until it is known
-// nothing longer than one packet can be read.
+// nothing longer than one packet can be read. At high speed it is known, but for devices that have another one: their first
+// packet is taken for the end.
 func (d *device) describeDevice() error {
 	b := make([]byte, wire.DeviceSize)
 	if d.location.Speed == wire.SpeedFull {
@@ -77,6 +78,12 @@ func (d *device) describeDevice() error {
 		}
 	}
 	n, err := d.read(wire.TypeDevice, 0, 0, b)
+	if err == nil && d.location.Speed == wire.SpeedHigh && n >= packetHead && n < len(b) && b[1] == wire.TypeDevice {
+		if err := d.fitPacketSize(b[7]); err != nil {
+			return err
+		}
+		n, err = d.read(wire.TypeDevice, 0, 0, b)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,10 +91,8 @@ func (d *device) describeDevice() error {
 		return err
 	}
 	d.descriptor = b[:n]
-	if d.location.Speed != wire.SpeedFull {
-		return d.fitPacketSize(d.parsed.MaxPacketSize0)
-	}
-	return nil
+	_, err = packetSize0(d.location.Speed, d.parsed.MaxPacketSize0)
+	return err
 }
 
 // fitPacketSize tells the controller the size of the default pipe's packets.

@@ -95,12 +95,12 @@ func (d *device) bringUp(recover bool, addressed chan<- struct{}) error {
 
 // takeAddress moves the device to the addressed state. One at a time may be on its way there, USB 3 devices too (NewDevice).
 func (d *device) takeAddress() error {
-	ctx, cancel := context.WithTimeout(d.ctx, addressLimit)
-	defer cancel()
 	if err := d.root.addressing.acquire(d.ctx, d.ctx); err != nil {
 		return err
 	}
 	defer d.root.addressing.release()
+	ctx, cancel := context.WithTimeout(d.ctx, addressLimit)
+	defer cancel()
 	hardware, err := d.root.controller.NewDevice(ctx, d.location)
 	if err == nil {
 		d.address, err = hardware.Address(ctx)
@@ -161,7 +161,7 @@ func (d *device) setInterface(ctx context.Context, i *Interface, index int) erro
 	}
 	if err != nil {
 		// Back to where it was. Its endpoints may have begun anew on one side only, which is the best that can be had.
-		_ = d.hardware.Configure(ctx, d.endpoints(nil, 0))
+		_ = d.hardware.Configure(d.ctx, d.endpoints(nil, 0))
 		return err
 	}
 	d.mu.Lock()

@@ -32,6 +32,10 @@ func TestHostileDevices(t *testing.T) {
 		names  string // of the maker and the thing
 	}{
 		{"nothing wrong", func(*usbtest.Gadget) {}, true, "maker thing"},
+		{"packets of 8 bytes", func(g *usbtest.Gadget) { g.Descriptor[7] = 8 }, true, "maker thing"},
+		{"packets of 8 bytes at high speed, which is not allowed", func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = wire.SpeedHigh, 8 }, true, "maker thing"},
+		{"packets of 9 bytes at high speed", func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = wire.SpeedHigh, 9 }, false, ""},
+		{"packets of 16 bytes at low speed", func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = wire.SpeedLow, 16 }, false, ""},
 		{"packets of 7 bytes", func(g *usbtest.Gadget) { g.Descriptor[7] = 7 }, false, ""},
 		{"packets of 255 bytes", func(g *usbtest.Gadget) { g.Descriptor[7] = 255 }, false, ""},
 		{"super speed's packet size", func(g *usbtest.Gadget) { g.Descriptor[7] = 9 }, false, ""},

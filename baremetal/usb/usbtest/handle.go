@@ -96,7 +96,7 @@ func (c *Controller) check(n *node, at usb.Location) {
 	var translator *port
 	if at.Speed < wire.SpeedHigh {
 		for p := n.port; p.hub != nil && p.hub.at != nil; p = p.hub.at {
-			if p.hub.model.Speed == wire.SpeedHigh {
+			if p.hub.at.status.Speed == wire.SpeedHigh {
 				translator = p
 				break
 			}
@@ -261,14 +261,17 @@ func (h *handle) Configure(_ context.Context, endpoints []wire.Endpoint) error {
 	return nil
 }
 
-// Control does a control transfer. One whose answer is longer than one packet fails while the packet size is wrong.
+// Control does a control transfer. One whose answer is longer than one packet fails, or ends, while the packet size is wrong.
 func (h *handle) Control(ctx context.Context, setup wire.Setup, data []byte, timeout time.Duration) (int, error) {
 	return h.run(ctx, Step{Do: "control", Setup: setup}, h.c.model.ControlTime, timeout, func(ctx context.Context) (int, error) {
 		n, err := h.node.device.Control(ctx, setup, data[:setup.Length])
 		world.Lock()
 		defer world.Unlock()
-		if h.mps0 != h.node.packet0 && n > min(h.mps0, h.node.packet0) {
+		switch {
+		case n > h.mps0 && h.node.packet0 > h.mps0:
 			return 0, wire.ErrBabble
+		case h.node.packet0 < h.mps0:
+			n = min(n, h.node.packet0) // a short packet ends the transfer
 		}
 		return n, err
 	})

@@ -189,6 +189,9 @@ func (p *port) startReset(kind usb.Reset) {
 		p.status.Resetting, p.status.Enabled, p.status.Stuck = false, !p.stuck, p.stuck
 		if p.status.Enabled {
 			p.status.Speed = p.node.device.Speed()
+			if p.hub != nil && p.hub.at != nil && !p.super {
+				p.status.Speed = min(p.status.Speed, p.hub.at.status.Speed)
+			}
 			p.node.atDefault, p.node.reset = true, time.Now()
 			p.node.device.BusReset()
 			p.collide()
