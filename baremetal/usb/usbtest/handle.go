@@ -85,12 +85,12 @@ func (c *Controller) NewDevice(ctx context.Context, at usb.Location) (usb.Device
 	return h, nil
 }
 
-// check looks for mistakes in a location.
+// check looks for mistakes in the location of a device that is there.
 func (c *Controller) check(n *node, at usb.Location) {
-	if n == nil {
+	if n == nil || !n.reachable() {
 		return
 	}
-	if at.Speed != n.port.status.Speed && n.port.status.Enabled {
+	if at.Speed != n.port.status.Speed {
 		c.violate("%s is at %s, not %s", n.port.name(), n.port.status.Speed, at.Speed)
 	}
 	var translator *port
