@@ -57,6 +57,9 @@ func steady(tb testing.TB, f func(d usb.Device)) {
 	hw.Lean(true)
 	f(d)
 	hw.Lean(false)
+	if n := hw.Filled(); n != 0 {
+		tb.Errorf("the event ring was full %d times", n)
+	}
 	if err := c.Close(); err != nil {
 		tb.Error(err)
 	}

@@ -313,6 +313,39 @@ func TestEndpointStates(t *testing.T) {
 	}
 }
 
+// TestTransactionErrorsBehindATranslator are not tried again by software (xHCI 1.2, 4.6.8.1): the translator may still hold the first try.
+func TestTransactionErrorsBehindATranslator(t *testing.T) {
+	ctx := context.Background()
+	run(t, xhcitest.Options{}, func(r *rig) {
+		hub, s := xhcitest.NewHub(4), xhcitest.NewScript(wire.SpeedFull)
+		r.hw.Attach(1, hub)
+		h := r.device(1)
+		hub.Attach(2, s)
+		for _, feature := range []uint16{8, 4} { // power, reset
+			if _, err := h.Control(ctx, wire.Setup{RequestType: 0x23, Request: 3, Value: feature, Index: 2}, nil, time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		await()
+		d, err := r.c.NewDevice(ctx, usb.Location{RootPort: 1, Route: 2, Tier: 1, Speed: wire.SpeedFull, TTHub: h, TTPort: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Address(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Configure(ctx, fullSpeed); err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{r, s, d}
+		s.Add(bulkIn, xhcitest.Line{Err: wire.ErrTransfer})
+		if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, wire.ErrTransfer) {
+			t.Error(err)
+		}
+		b.works(bulkIn)
+	})
+}
+
 // TestDataComeThroughChains moves all lengths around the sizes of pieces, both ways and through the default pipe.
 func TestDataComeThroughChains(t *testing.T) {
 	pattern := make([]byte, maxTransfer)

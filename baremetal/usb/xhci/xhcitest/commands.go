@@ -13,6 +13,7 @@ type commandRing struct {
 	running bool // CRR
 	active  bool
 	again   bool
+	halt    bool          // it is to stop
 	aborted chan struct{} // closed by an abort; there while a command is lost
 }
 
@@ -61,10 +62,22 @@ func (c *Controller) writeCRCR(v uint64, high bool) {
 		}
 		return
 	}
-	if v&(1<<2) != 0 && !high && k.aborted != nil {
+	switch {
+	case v&(1<<2) == 0 || high:
+	case k.aborted != nil:
 		close(k.aborted)
 		k.aborted = nil
+	case k.active:
+		k.halt = true // after the command in hand
+	default:
+		c.stopCommands()
 	}
+}
+
+// stopCommands ends the work on the ring (xHCI 1.2, 4.6.1.1).
+func (c *Controller) stopCommands() {
+	c.command.running, c.command.halt = false, false
+	c.post(c.command.dequeue, RingStopped<<24, 33<<10)
 }
 
 func (c *Controller) startCommands() {
@@ -84,6 +97,10 @@ func (c *Controller) workCommands(ctx context.Context) {
 	defer c.mu.Unlock()
 	k := &c.command
 	for ctx.Err() == nil && c.running() {
+		if k.halt {
+			c.stopCommands()
+			break
+		}
 		t, ok := c.fetch(&k.dequeue, &k.cycle, "command ring")
 		if !ok {
 			if !k.again {
@@ -182,11 +199,10 @@ func (c *Controller) lose(ctx context.Context, t request, id int) bool {
 	if ctx.Err() != nil || c.faults.StuckAbort {
 		return false
 	}
-	k.running = false
 	if !c.faults.SilentAbort {
 		c.post(t.at, Aborted<<24, 33<<10|uint32(id)<<24)
 	}
-	c.post(k.dequeue, RingStopped<<24, 33<<10)
+	c.stopCommands()
 	return false
 }
 

@@ -51,6 +51,8 @@ func (c *Controller) readSlot(s *slot, b []byte, last int) bool {
 	switch {
 	case !known:
 		c.fail("slot context: speed %d", w0>>20&0xF)
+	case w0&0xFFFFF == 0 && (w0>>20&0xF >= 5) != c.o.SpeedTable:
+		c.fail("slot context: speed %d on a root port with another table", w0>>20&0xF)
 	case int(w0>>27) != last:
 		c.fail("slot context: %d entries, not %d", w0>>27, last)
 	case port < 1 || port > len(c.ports):

@@ -65,6 +65,7 @@ type Controller struct {
 	active             int // endpoints and command rings at work
 	log                []Done
 	lean               bool
+	filled             int
 }
 
 // Done is a command that was carried out.

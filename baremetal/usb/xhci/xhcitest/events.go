@@ -53,6 +53,7 @@ func (c *Controller) post(parameter uint64, status, control uint32) {
 	case len(e.queue) > 0 || e.free(c.erdp) <= 1:
 		if !e.full {
 			e.full = true
+			c.filled++
 			c.write(0, 21<<24, 37<<10)
 		}
 		e.queue = append(e.queue, [3]uint64{parameter, uint64(status), uint64(control)})
@@ -101,4 +102,11 @@ func (c *Controller) flushEvents() {
 	if len(e.queue) == 0 {
 		e.full = false
 	}
+}
+
+// Filled is how often the event ring became full.
+func (c *Controller) Filled() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.filled
 }
