@@ -49,6 +49,8 @@ func traffic(ctx context.Context, sc *sclib.Context, key string) (string, error)
 				wrong = fmt.Errorf("%s: %w", name, err)
 				mu.Unlock()
 				cancel()
+			case ctx.Err() != nil: // the end of traffic came in its middle
+				return
 			default:
 				bad.Add(1)
 				return // when it is there still, it is found again

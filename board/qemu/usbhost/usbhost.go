@@ -34,6 +34,12 @@ const (
 	rootPorts = 8                // of the controller, for each of USB 2 and USB 3
 )
 
+// second is another controller, secondBus its bus.
+const (
+	second    = "usb2"
+	secondBus = second + ".0"
+)
+
 // Models are the controllers that QEMU has of the kind.
 var Models = []qemu.Controller{qemu.XHCI, qemu.NECXHCI}
 
@@ -112,8 +118,10 @@ func (l *lab) boot(t *testing.T) (err error) {
 		return err
 	}
 	l.machine, l.agent, err = l.board(boot, qemu.Config{
-		Reader:     true,
-		Card:       vscard.NewSlot(own).Serve,
+		Reader: true,
+		Card:   vscard.NewSlot(own).Serve,
+		// Another controller beside it.
+		Args:       []string{"-device", string(l.model) + ",id=" + second},
 		Controller: qemu.Controller(fmt.Sprintf("%s,p2=%d,p3=%d", l.model, rootPorts, rootPorts)),
 		Limit:      labLimit,
 	})
@@ -195,8 +203,20 @@ func (s *stand) model(id string, m reader.Model) *reader.Device {
 // plug plugs a virtual reader in.
 func (s *stand) plug(id, port string, d *reader.Device) {
 	s.Helper()
-	s.must(s.machine.Plug(s.ctx, qemu.Redirected{ID: id, Port: port, Serve: (&usbredir.Server{Device: d}).Serve}))
-	s.in = append(s.in, id)
+	s.add(qemu.Redirected{ID: id, Port: port}, d)
+}
+
+// plugInto plugs a virtual reader into a bus.
+func (s *stand) plugInto(bus, id string, d *reader.Device) {
+	s.Helper()
+	s.add(qemu.Redirected{ID: id, Bus: bus}, d)
+}
+
+func (s *stand) add(r qemu.Redirected, d *reader.Device) {
+	s.Helper()
+	r.Serve = (&usbredir.Server{Device: d}).Serve
+	s.must(s.machine.Plug(s.ctx, r))
+	s.in = append(s.in, r.ID)
 }
 
 // unplug pulls something out.
