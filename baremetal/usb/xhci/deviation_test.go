@@ -41,6 +41,14 @@ func TestDeviations(t *testing.T) {
 				reads(b, 20032, five)
 			}
 		}},
+		{"a context that does not say that its endpoint is running", xhcitest.Faults{LazyState: true}, func(b *bench) {
+			for range 3 {
+				if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, wire.ErrTimeout) {
+					b.t.Error(err)
+				}
+			}
+			b.works(bulkIn)
+		}},
 		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
 			for tries := range 5 {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })

@@ -206,6 +206,9 @@ func TestAnEndpointThatDoesNotStopIsTheEnd(t *testing.T) {
 		if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrDead) {
 			b.t.Error(err)
 		}
+		if synctest.Wait(); b.hw.Running() {
+			b.t.Error("its DMA goes on")
+		}
 	})
 }
 

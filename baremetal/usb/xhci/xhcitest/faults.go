@@ -13,6 +13,7 @@ type Faults struct {
 	SilentAbort   bool // an aborted command has no event
 	ShortSuccess  bool // a short packet's event says success
 	TwiceSuccess  bool // the second event of a short descriptor says success
+	LazyState     bool // a context does not say that a doorbell has started its endpoint
 	LateStop      int  // that often, Stop Endpoint is refused though the endpoint is running
 	// Read overrides registers.
 	Read map[uint32]uint32

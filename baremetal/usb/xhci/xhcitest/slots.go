@@ -144,7 +144,9 @@ func (c *Controller) ring(index, v uint32) {
 		c.fail("doorbell of slot %d, endpoint %d in state %d", index, target, e.state)
 		return
 	case epStopped:
-		e.become(epRunning)
+		if e.state = epRunning; !c.faults.LazyState {
+			e.become(epRunning)
+		}
 	}
 	if e.active {
 		e.again = true
