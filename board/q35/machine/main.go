@@ -115,7 +115,7 @@ func sleep() error {
 	before, naps := q35.Slept()
 	time.Sleep(second)
 	after, now := q35.Slept()
-	if d := after - before; d < second*8/10 {
+	if d := after - before; d < second/2 {
 		return fmt.Errorf("halted for %v of %v", d, second)
 	}
 	if n := now - naps; n > 200 {
