@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tamaccid/board/qemu"
+	"tamaccid/ccid/sim/reader"
 )
 
 // handOver runs handover. When boot services have ended it gives the controller reasons to write: a card that is removed and inserted,
@@ -38,15 +39,19 @@ func handOver(t *testing.T, c *qemu.Case, arguments string) string {
 const stopped = "run 0 halted 1 master 0"
 
 func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
-	s := machine(t, "")
-	directMode := func(c *qemu.Case) { c.Must(directly) }
+	// Two controllers, of which one has nothing on it.
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(qemu.NECXHCI)}})
 	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *qemu.Case) {
-		directMode(c)
+		c.Must(directly)
+		// A device that answers nothing has the driver in the middle of a control transfer.
+		mute, d := virtual(t, "3", "short", 3, "")
+		d.Inject(reader.Fault{At: reader.AtControl, Times: reader.Forever, Do: []reader.Action{reader.Block()}})
+		must(t, c.Machine.Plug(c.Ctx, mute))
 		output := handOver(t, c, "")
 		for _, moment := range []string{"after", "later"} {
 			states := regexp.MustCompile(`(?m)^handover: `+moment+`: .*$`).FindAllString(output, -1)
-			if len(states) != 1 || !strings.HasSuffix(states[0], stopped) {
-				t.Errorf("%s: %q, want %q", moment, states, stopped)
+			if len(states) != 2 || !strings.HasSuffix(states[0], stopped) || !strings.HasSuffix(states[1], stopped) {
+				t.Errorf("%s: %q, want two controllers with %q", moment, states, stopped)
 			}
 		}
 		if !regexp.MustCompile(`memory: unchanged, bytes [0-9a-f]{3,}`).MatchString(output) {
@@ -55,7 +60,7 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 		t.Log(output)
 	})
 	s.Run("direct mode: a controller that was let run on would be seen", time.Minute, func(t *testing.T, c *qemu.Case) {
-		directMode(c)
+		c.Must(directly)
 		if output := handOver(t, c, " restart"); !strings.Contains(output, "memory: changed") {
 			t.Error(output)
 		}
