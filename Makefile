@@ -226,7 +226,8 @@ test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 	@QEMU_REQUIRED=1 $(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY) $(INSIDE)
 
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
-	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/...
+	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/... ./baremetal/usb/...
+	@$(GO) test -count=1 -run '^TestStackTakesTheTimeItMust$$' -v ./baremetal/usb/xhci | grep 'virtual time'
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest | grep SCardTransmit
 	@QEMU_REQUIRED=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./uefi/efitest | grep direct/firmware
 

@@ -121,19 +121,23 @@ func TestStackBehindHubs(t *testing.T) {
 	})
 }
 
-// TestStackTakesTheTimeItMust: from the start of the controller to the first APDU's answer, in virtual time, at most 50 ms are not
-// the specification's: debouncing (100 ms), the reset of a root port (50 ms), its recovery (10 ms), the address's (2 ms).
+// TestStackTakesTheTimeItMust: from the start of the controller, its reset included, to the first APDU's answer, in virtual time, at most
+// 50 ms are not the specification's: debouncing (100 ms), the reset of a root port (50 ms), its recovery (10 ms), the address's (2 ms).
 func TestStackTakesTheTimeItMust(t *testing.T) {
 	run(t, xhcitest.Options{}, func(r *rig) {
-		began := time.Now()
 		hello(r, helloReader(t, "high-speed"), 1, 1)
-		took := time.Since(began)
-		t.Logf("%v", took)
-		if least := 162 * time.Millisecond; took < least || took > least+50*time.Millisecond {
-			t.Errorf("%v, the specification's minimum is %v", took, least)
+		took := time.Since(bubbleBegins)
+		t.Logf("controller start to the first answer: %v of virtual time, the specification's minimum is %v", took, enumerationMinimum)
+		if took < enumerationMinimum || took > enumerationMinimum+50*time.Millisecond {
+			t.Error("it should be that and at most 50 ms")
 		}
 	})
 }
+
+const enumerationMinimum = (100 + 50 + 10 + 2) * time.Millisecond
+
+// bubbleBegins is when each bubble of testing/synctest begins.
+var bubbleBegins = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // TestStackPlugAndUnplug has readers come and go at any moment, on root ports and behind a hub, with their cards talking all the time. In the
 // end everything still works, and no memory is lost.
