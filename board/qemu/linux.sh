@@ -3,44 +3,65 @@
 #
 #	linux.sh FOLDER     FOLDER/vmlinuz.efi and FOLDER/modules/*.ko
 #
-# It is Debian's own package. Nothing is installed: a kernel on this host would want an initial RAM disk and a boot menu.
-# Elsewhere put these files there yourself: a kernel with EFI stub and serial console, and its modules for xHCI, not compressed.
+# It is the distribution's own package, Debian's or Ubuntu's. Nothing is installed: a kernel on this host would want an initial RAM
+# disk and a boot menu. Elsewhere put these files there yourself: a kernel with EFI stub and serial console, and those of its modules
+# that xHCI needs, not compressed.
 set -eu
 
-meta=linux-image-amd64 # the kernel for the cloud has no USB
 folder=${1?usage: linux.sh FOLDER}
-
-if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-	echo "linux.sh: this host has no packages of Debian's; put a kernel and its modules into $folder as the head of $0 says" >&2
+fail() {
+	echo "linux.sh: $1; the head of $0 says which files are to be in $folder" >&2
 	exit 1
-fi
-mkdir -p "$folder"
+}
+command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || fail "this host has no packages of Debian's kind"
+
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 chmod 755 "$tmp" # apt's own user stores there
+mkdir "$tmp/root" "$tmp/modules"
 
-newest() { # the package that the name for the newest one stands for
-	apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*-amd64\)$/\1/p' | head -n 1
+newest() { # the packages that the name for the newest kernel stands for; one for the cloud has no USB
+	for meta in linux-image-amd64 linux-image-generic; do
+		name=$(apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
+		case $name in
+		*-amd64) echo "$name" ;;
+		*-generic) echo "$name linux-modules-${name#linux-image-}" ;; # Ubuntu has two parts
+		*) continue ;;
+		esac
+		return
+	done
 }
 download() {
-	package=$(newest)
-	[ -n "$package" ] && (cd "$tmp" && apt-get -q download "$package") >"$tmp/log" 2>&1
+	packages=$(newest)
+	# shellcheck disable=SC2086 # one word for each package
+	[ -n "$packages" ] && (cd "$tmp" && apt-get -q download $packages) >"$tmp/log" 2>&1
 }
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
 
-echo "fetching a Linux kernel ($meta)"
+echo "fetching a Linux kernel"
 # The lists may be missing, or older than what the mirrors have.
 download || { $as_root apt-get -q update >"$tmp/log" 2>&1 && download; } || {
 	cat "$tmp/log" >&2
-	echo "linux.sh: no $meta" >&2
-	exit 1
+	fail "no package linux-image-amd64 or linux-image-generic"
 }
-mkdir "$tmp/root" "$tmp/modules"
-dpkg-deb --fsys-tarfile "$tmp"/linux-image-*.deb | tar -x -C "$tmp/root" --wildcards \
-	'./boot/vmlinuz-*' '*/kernel/drivers/usb/common/*' '*/kernel/drivers/usb/core/*' '*/kernel/drivers/usb/host/xhci-*'
+for package in "$tmp"/*.deb; do
+	# A part that a package does not have is no mistake: what is missing in the end is.
+	dpkg-deb --fsys-tarfile "$package" | tar -x -C "$tmp/root" --wildcards './boot/vmlinuz-*' '*/kernel/drivers/usb/common/*' \
+		'*/kernel/drivers/usb/core/*' '*/kernel/drivers/usb/host/xhci-*' 2>>"$tmp/log" || :
+done
 find "$tmp/root" -name '*.ko*' -exec mv {} "$tmp/modules" \;
-xz -d "$tmp"/modules/*.xz 2>/dev/null || : # as Debian 13 has them
+for module in "$tmp"/modules/*; do # newer releases compress them
+	case $module in
+	*.xz) xz -q -d "$module" ;;
+	*.zst) zstd -q -d --rm "$module" ;;
+	esac
+done
+[ -f "$tmp/modules/xhci-pci.ko" ] && [ -n "$(find "$tmp/root/boot" -name 'vmlinuz-*')" ] || {
+	cat "$tmp/log" >&2
+	fail "$packages: no kernel, or none with modules for xHCI"
+}
+mkdir -p "$folder"
 rm -rf "$folder/modules"
 mv "$tmp/modules" "$folder/modules"
 mv "$tmp"/root/boot/vmlinuz-* "$folder/vmlinuz.efi"
