@@ -38,6 +38,10 @@ EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count);
 EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times,
 		  const char *options);
 
+/* restart stops and starts the firmware's own drivers for USB host controllers, a number of times, and prints what reload
+ * prints: what they leave behind is none of the driver's. */
+EFI_STATUS restart(system_table *system, UINT64 times);
+
 /* registers checks that a call leaves the caller's registers as they were. */
 EFI_STATUS registers(reader *r);
 

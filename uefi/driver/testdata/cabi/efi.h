@@ -87,7 +87,7 @@ typedef struct {
 	EFI_STATUS(EFIAPI *stall)(UINTN microseconds);
 	void *set_watchdog_timer;
 	EFI_STATUS(EFIAPI *connect_controller)(EFI_HANDLE controller, EFI_HANDLE *driver, void *path, UINT8 recursive);
-	void *disconnect_controller;
+	EFI_STATUS(EFIAPI *disconnect_controller)(EFI_HANDLE controller, EFI_HANDLE driver, EFI_HANDLE child);
 	void *open_protocol, *close_protocol, *open_protocol_information, *protocols_per_handle;
 	EFI_STATUS(EFIAPI *locate_handle_buffer)(UINT32 type, const EFI_GUID *protocol, void *key, UINTN *count,
 						 EFI_HANDLE **handles);

@@ -8,6 +8,7 @@
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
  *	cabi.efi status         print state, name and ATR
  *	cabi.efi reload FILE NUMBER [OPTIONS]   load, use and unload a driver that many times, and look for lost memory
+ *	cabi.efi restart NUMBER   stop and start the firmware's USB host drivers that many times, and count memory
  *	cabi.efi usb            print how many USB interfaces the firmware offers
  *	cabi.efi ticks          print how often ticker.efi's timer has ticked
  *
@@ -86,6 +87,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 		return count_ticks(system);
 	if (equal(mode, "reload"))
 		return reload(system, image, self, words[2], number(words[3]), words[4]);
+	if (equal(mode, "restart"))
+		return restart(system, number(words[2]));
 	if (equal(mode, "usb")) {
 		say("%u USB interfaces\n", (UINT64)count_usb(system->boot));
 		return EFI_SUCCESS;

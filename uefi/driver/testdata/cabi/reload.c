@@ -72,7 +72,29 @@ static UINT64 free_pages(boot_services *boot)
 	return pages;
 }
 
-/* connect lets drivers have all that has a protocol. */
+/* 14.4: what is used of a PCI function. */
+typedef struct pci_io {
+	void *poll[2], *memory[2], *io[2];
+	EFI_STATUS(EFIAPI *config_read)(struct pci_io *this, UINT32 width, UINT32 offset, UINTN count, void *buffer);
+} pci_io;
+
+#define PCI_WIDTH_UINT32 2
+#define PCI_CLASS 8	 /* PCI Local Bus Specification 3.0, 6.1: above the revision */
+#define CLASS_USB 0x0C03 /* xHCI 1.2, 5.2.1, without the programming interface */
+
+/* wanted says whether a handle is a USB interface or a USB host controller: only these are connected, since firmware's
+ * drivers for other functions leave memory behind when they look at them. */
+static int wanted(boot_services *boot, EFI_HANDLE handle)
+{
+	UINT32 class = 0;
+	pci_io *pci;
+
+	if (boot->handle_protocol(handle, &pci_io_guid, (void **)&pci) != EFI_SUCCESS)
+		return 1;
+	return pci->config_read(pci, PCI_WIDTH_UINT32, PCI_CLASS, 1, &class) == EFI_SUCCESS && class >> 16 == CLASS_USB;
+}
+
+/* connect lets drivers have what has a protocol. */
 static void connect(boot_services *boot, const EFI_GUID *protocol)
 {
 	EFI_HANDLE *handles;
@@ -81,7 +103,8 @@ static void connect(boot_services *boot, const EFI_GUID *protocol)
 	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
 		return;
 	for (UINTN i = 0; i < count; i++)
-		boot->connect_controller(handles[i], NULL, NULL, 1);
+		if (wanted(boot, handles[i]))
+			boot->connect_controller(handles[i], NULL, NULL, 1);
 	boot->free_pool(handles);
 }
 
@@ -194,4 +217,40 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 		return EFI_ABORTED;
 	}
 	return EFI_SUCCESS;
+}
+
+/* restart_one ends the use of all USB host controllers and begins it anew. */
+static EFI_STATUS restart_one(boot_services *boot)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0;
+	EFI_STATUS status = boot->locate_handle_buffer(BY_PROTOCOL, &pci_io_guid, NULL, &count, &handles);
+
+	if (status != EFI_SUCCESS)
+		return status;
+	for (UINTN i = 0; i < count && status == EFI_SUCCESS; i++) {
+		if (!wanted(boot, handles[i]))
+			continue;
+		status = boot->disconnect_controller(handles[i], NULL, NULL);
+		if (status == EFI_SUCCESS)
+			status = boot->connect_controller(handles[i], NULL, NULL, 1);
+	}
+	boot->free_pool(handles);
+	return status;
+}
+
+EFI_STATUS restart(system_table *system, UINT64 times)
+{
+	boot_services *boot = system->boot;
+	UINTN interfaces = count_usb(boot);
+	EFI_STATUS status = EFI_SUCCESS;
+
+	for (UINT64 round = 1; round <= times && status == EFI_SUCCESS; round++) {
+		status = restart_one(boot);
+		if (status == EFI_SUCCESS)
+			status = settle(boot, interfaces);
+		if (round == 1 || round % SETTLED == 0 || round == times)
+			say("round %u: %u pages free\n", round, free_pages(boot));
+	}
+	return status;
 }
