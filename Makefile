@@ -40,7 +40,7 @@ CABI     := uefi/driver/testdata/cabi
 # What the tests in QEMU run: the images, programs in C and Go, and a build of
 # the driver that fails on request.
 TESTEFI  := $(BUILD)/test/x64
-EFITESTS := apdus goticker handover machine orphan
+EFITESTS := apdus goticker handover machine orphan swap
 INDUCED  := induce $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
 TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))

@@ -1,5 +1,7 @@
 //go:build !tamago
 
+//go:build !tamago
+
 package uefi
 
 import (

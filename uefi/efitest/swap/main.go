@@ -1,0 +1,50 @@
+//go:build tamago
+
+// swap sends a command to the card in the first reader, waits for a key while somebody changes the card, and sends another one. It
+// prints what the driver answers to that: it must not go to a card that nobody has connected to.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	_ "tamaccid/board/uefi/x64"
+	"tamaccid/uefi"
+	"tamaccid/uefi/smartcard"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Println("swap:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	readers, err := smartcard.Readers()
+	if err != nil {
+		return err
+	}
+	if len(readers) == 0 {
+		return fmt.Errorf("no reader")
+	}
+	r := readers[0]
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+		return err
+	}
+	defer r.Disconnect(smartcard.NoReset)
+	answer := make([]byte, 258)
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+	n, err := r.Transmit(selectHello, answer)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("before: % X\n", answer[:n])
+	if _, err := uefi.ConIn().ReadKey(context.Background()); err != nil {
+		return err
+	}
+	n, err = r.Transmit(selectHello, answer)
+	fmt.Printf("after: % X, %v\n", answer[:n], err)
+	return nil
+}

@@ -1,0 +1,58 @@
+//go:build linux && !tamago
+
+package efitest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/sim/usbredir"
+)
+
+// TestASwapBetweenTwoCommandsIsNoticed changes the card of a reader that powers cards by itself: nothing but its notification tells.
+func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
+	const noticed = 2 * time.Second // by firmware, which polls the interrupt endpoint, and by our timer
+	for _, c := range []struct{ name, load string }{
+		{"through firmware's USB stack", loader + " " + driverImage + " usb=firmware"},
+		{"on a controller of our own", directly},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := reader.New(reader.ShortAPDU)
+			m.Functions[0].CCID.Features |= reader.AutoActivation | reader.AutoVoltage
+			d := reader.NewDevice(m)
+			d.Reader(0).Insert(0, card.T1())
+			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Redirected: []qemu.Redirected{{ID: "auto", Serve: (&usbredir.Server{Device: d}).Serve}}})
+			s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+				r, err := sh.Run(ctx, c.load)
+				if err != nil {
+					return err
+				}
+				return r.Err()
+			}
+			s.Run("swap", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+				for _, change := range []struct {
+					name  string
+					do    func()
+					after string
+				}{
+					{"the card is left alone", func() {}, `after: 90 00, <nil>`},
+					{"another card", func() { d.Reader(0).Remove(0); d.Reader(0).Insert(0, card.T1()) }, `after: , .*EFI_NOT_READY`},
+					{"no card", func() { d.Reader(0).Remove(0) }, `after: , .*EFI_NO_MEDIA`},
+				} {
+					t.Log(change.name)
+					command := c.Background("swap.efi")
+					c.Expect(command, `before: 90 00`)
+					change.do()
+					time.Sleep(noticed)
+					must(t, c.Machine.Console.Send(c.Ctx, "\r"))
+					c.Expect(command, change.after)
+					c.Wait(command)
+				}
+			})
+		})
+	}
+}
