@@ -171,13 +171,14 @@ func (c Config) arguments(f files) []string {
 	for _, port := range c.Hubs {
 		args = append(args, "-device", "usb-hub,id="+HubID(port)+",bus="+USBBus+",port="+port)
 	}
-	for _, r := range c.Redirected {
-		args = append(args, r.arguments(f.dir)...)
-	}
 	if c.DebugLog != "" {
 		args = append(args, "-debugcon", "file:"+c.DebugLog, "-global", "isa-debugcon.iobase=0x402")
 	}
-	return append(args, c.Args...)
+	args = append(args, c.Args...)
+	for _, r := range c.Redirected { // a bus may be among the further arguments
+		args = append(args, r.arguments(f.dir)...)
+	}
+	return args
 }
 
 // program is the part of the command line that says what runs on the machine first.
