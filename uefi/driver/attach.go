@@ -14,12 +14,12 @@ import (
 
 // attach is a reader's life on a host controller of our own, from its coming to its going. Other devices are named.
 func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
-	setting := slices.IndexFunc(i.Settings(), func(s wire.Interface) bool { return isReader(i.Device().Config, s) })
-	if setting < 0 {
+	setting, ok := readerSetting(i)
+	if !ok {
 		h.warn(i)
 		return
 	}
-	r, err := d.openDirect(ctx, i, i.Settings()[setting].AltSetting)
+	r, err := d.openDirect(ctx, i, setting)
 	if err != nil {
 		if ctx.Err() == nil {
 			fmt.Printf("smart card reader: %s: %v\n", i.Device().Path, err)
@@ -39,13 +39,27 @@ func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
 	d.withdrawGone(h, r, slots)
 }
 
-// isReader says whether a class driver for readers can drive an interface in this setting.
-func isReader(config []byte, s wire.Interface) bool {
-	if s.Class != classSmartCard && s.Class != classVendor {
-		return false
+// readerSetting is the first setting in which an interface is a reader.
+func readerSetting(i *usb.Interface) (alt uint8, ok bool) {
+	for _, s := range i.Settings() {
+		if isReader(i.Device().Config, s) {
+			return s.AltSetting, true
+		}
 	}
-	_, err := ccid.Probe(config, s.Number, s.AltSetting)
-	return err == nil
+	return 0, false
+}
+
+// isReader says whether an interface in this setting is a reader: by its class, or by a reader's class descriptor in one of the
+// vendor's own class. Opening tells what is wrong with it, if anything is.
+func isReader(config []byte, s wire.Interface) bool {
+	switch s.Class {
+	case classSmartCard:
+		return true
+	case classVendor:
+		_, err := ccid.Probe(config, s.Number, s.AltSetting)
+		return err == nil
+	}
+	return false
 }
 
 // openDirect brings a reader up.

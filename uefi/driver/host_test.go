@@ -13,6 +13,7 @@ import (
 
 	"tamaccid/baremetal/usb"
 	"tamaccid/baremetal/usb/usbtest"
+	sim "tamaccid/ccid/sim/reader"
 	wire "tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
@@ -415,5 +416,44 @@ func TestKindsOfDevices(t *testing.T) {
 		if got := kind(c.i); got != c.want {
 			t.Errorf("%+v: %s", c.i, got)
 		}
+	}
+}
+
+func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
+	vendor := func(change func(f *sim.Function)) *sim.Device {
+		m := sim.New(sim.ShortAPDU)
+		change(&m.Functions[0])
+		return sim.NewDevice(m)
+	}
+	for _, c := range []struct {
+		name   string
+		device func() *sim.Device
+		want   int // slots
+	}{
+		{"a reader of the vendor's own class", func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = sim.ClassVendor }) }, 1},
+		{"a device of the vendor's own class", func() *sim.Device {
+			return vendor(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil })
+		}, 0},
+		{"a keyboard with a reader's descriptor", func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = 3 }) }, 0},
+		{"a reader without a reader's descriptor", func() *sim.Device { return vendor(func(f *sim.Function) { f.CCID = nil }) }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fw, d := newDirect(t)
+				f := fw.plugHost()
+				f.virtual.Plug(1, usbtest.Reader(c.device()))
+				f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
+				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+					t.Fatal(st)
+				}
+				synctest.Wait()
+				if n := len(fw.readerHandles()); n != c.want+1 {
+					t.Errorf("%d slots are offered", n)
+				}
+				if st := d.stopHost(f); st != uefi.Success {
+					t.Error(st)
+				}
+			})
+		})
 	}
 }
