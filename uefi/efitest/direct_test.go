@@ -175,7 +175,7 @@ func TestDirectLoadAndUnload(t *testing.T) {
 		})
 	})
 	t.Run("firmware with a driver", func(t *testing.T) {
-		const rounds = 40
+		const rounds = 30
 		lost := func(output string) int {
 			return number(t, output, `round 10: (\d+) pages`) - number(t, output, fmt.Sprintf(`round %d: (\d+) pages`, rounds))
 		}
