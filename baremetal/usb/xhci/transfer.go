@@ -256,9 +256,6 @@ func (e *endpoint) again() bool {
 		return false
 	}
 	defer c.unlockCommands()
-	if e.hardware() != hwHalted {
-		return false
-	}
 	t := trb{control: cmdResetEndpoint.bits() | trbPreserve | endpointBits(e.index) | slotBits(e.d.slot)}
 	if _, err := c.issue(nil, t); err != nil {
 		return false
