@@ -44,6 +44,7 @@ EFITESTS := apdus goticker handover machine orphan swap
 INDUCED  := induce $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
 TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))
+KERNELS  := $(addprefix $(Q35)/,$(SAMPLES_Q35) agent machine)
 LINUX    := $(BUILD)/linux
 IMAGES   := $(EFI)/$(DRIVER).efi $(SAMPLES:%=$(EFI)/%.efi)
 
@@ -217,7 +218,7 @@ i386:
 	@echo "== tests with 32-bit integers"
 	@CGO_ENABLED=0 GOARCH=386 $(GO) test $(NARROW)
 
-machines: $(TESTS) $(LINUX)/vmlinuz.efi $(LINUX)/init
+machines: $(TESTS) $(KERNELS) $(LINUX)/vmlinuz.efi $(LINUX)/init
 	@echo "== tests in QEMU"
 	@QEMU_REQUIRED=1 $(GO) test -p $(MACHINES) -timeout 15m $$($(call TESTED,$$m))
 
