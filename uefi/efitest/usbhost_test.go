@@ -5,7 +5,9 @@ package efitest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"tamaccid/board/qemu"
 	"tamaccid/board/qemu/usbhost"
@@ -38,3 +40,26 @@ func agentDirectly(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Age
 }
 
 func TestUSBHost(t *testing.T) { usbhost.Test(t, agentDirectly, usbhost.Models...) }
+
+// TestFleetDirectly has the readers of the fleet that are on xHCI controllers through the exchange test, at the lengths that matter,
+// in direct mode.
+func TestFleetDirectly(t *testing.T) {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: launch(t)})
+	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+		r, err := sh.Run(ctx, directly)
+		if err != nil {
+			return err
+		}
+		return r.Err()
+	}
+	for i, v := range fleet {
+		if v.bus != "" {
+			continue
+		}
+		s.Run(v.name, time.Minute, func(t *testing.T, c *qemu.Case) {
+			if r := c.Command("exchange.efi -quick " + v.product(i)); r.Status != 0 || !strings.Contains(r.Output, " 0 failed, 0 without") {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+		})
+	}
+}
