@@ -27,7 +27,7 @@ NARROW   := ./baremetal/usb/... ./ccid/... ./sclib/... ./uefi/image/...
 INSIDE   := ./baremetal/usb/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb sim/card sim/ifd sim/reader) ./sclib/... ./uefi/... \
 	$(SAMPLES:%=./samples/%)
 
-# At most this many packages that start machines are tested at a time.
+# At most this many machines run at a time.
 MACHINES ?= 2
 FUZZTIME ?= 30s
 
@@ -220,7 +220,7 @@ i386:
 
 machines: $(TESTS) $(KERNELS) $(LINUX)/vmlinuz.efi $(LINUX)/init
 	@echo "== tests in QEMU"
-	@QEMU_REQUIRED=1 $(GO) test -p $(MACHINES) -timeout 15m $$($(call TESTED,$$m))
+	@QEMU_REQUIRED=1 $(GO) test -p 1 -parallel $(MACHINES) -timeout 25m $$($(call TESTED,$$m))
 
 test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 	@echo "== tests inside firmware"

@@ -14,6 +14,7 @@ import (
 // TestDriverVariable has firmware load the driver by itself: a Driver#### variable (UEFI 2.11, 3.1.3), made as the README says, outlives
 // a reset, and after it a program finds its reader without anybody's load.
 func TestDriverVariable(t *testing.T) {
+	t.Parallel()
 	const limit = 3 * time.Minute // of two boots
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

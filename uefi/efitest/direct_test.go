@@ -53,6 +53,7 @@ func firmwareHas(t *testing.T, c *qemu.Case, want int) {
 }
 
 func TestDirect(t *testing.T) {
+	t.Parallel()
 	for _, controller := range []qemu.Controller{qemu.XHCI, qemu.NECXHCI} {
 		t.Run(string(controller), func(t *testing.T) {
 			s := direct(t, controller)
@@ -108,6 +109,7 @@ func TestDirect(t *testing.T) {
 }
 
 func TestDirectBesideAKeyboard(t *testing.T) {
+	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", "usb-kbd,bus=" + qemu.USBBus}})
 	s.Run("the keyboard is named once, and firmware has it again after Unload", 90*time.Second, func(t *testing.T, c *qemu.Case) {
 		firmwareHas(t, c, 2)
@@ -143,6 +145,7 @@ func TestDirectBesideAKeyboard(t *testing.T) {
 }
 
 func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
+	t.Parallel()
 	s := machine(t, "")
 	s.Run("a controller without a driver is taken unasked", 60*time.Second, func(t *testing.T, c *qemu.Case) {
 		c.Must("orphan.efi")
@@ -165,6 +168,7 @@ func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 // TestDirectLoadAndUnload looks for lost memory. Where firmware has a driver for the controller, each round stops and starts that one
 // too, and it leaves memory behind when it starts: its own share is what a machine without our driver loses.
 func TestDirectLoadAndUnload(t *testing.T) {
+	t.Parallel()
 	t.Run("firmware without a driver", func(t *testing.T) {
 		s := machine(t, "")
 		s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *qemu.Case) {

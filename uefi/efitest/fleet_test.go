@@ -160,6 +160,7 @@ func report(level reader.Level, protocol string) []string {
 // TestFleet has all readers of the fleet on one machine at once, and runs the exchange test over each of them: all four cases of
 // APDUs at all lengths from 0 to 256, and extended ones up to 64 KB where the level allows.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: launch(t)})
 	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
 		_, err := sh.Load(ctx, driverImage)

@@ -39,6 +39,7 @@ func handOver(t *testing.T, c *qemu.Case, arguments string) string {
 const stopped = "run 0 halted 1 master 0"
 
 func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
+	t.Parallel()
 	// Two controllers, of which one has nothing on it.
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(qemu.NECXHCI)}})
 	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *qemu.Case) {

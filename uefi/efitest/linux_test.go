@@ -89,6 +89,7 @@ func virtual(t *testing.T, port, kind string, product uint16, cardName string) (
 }
 
 func TestLinuxFindsTheDevicesAfterDirectMode(t *testing.T) {
+	t.Parallel()
 	high, _ := virtual(t, "2", "high-speed", 2, "t1")
 	super, _ := virtual(t, "3", "super-speed", 3, "t1")
 	hubbed, _ := virtual(t, "4.1", "short", 4, "t1")

@@ -92,6 +92,7 @@ func number(t *testing.T, output, pattern string) int {
 }
 
 func TestTheRuntimeOnTheBoard(t *testing.T) {
+	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume})
 	for i := range 2 {
 		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second, func(t *testing.T, c *qemu.Case) {
@@ -113,6 +114,7 @@ func TestTheRuntimeOnTheBoard(t *testing.T) {
 }
 
 func TestWithoutEntropyNothingIsMadeUp(t *testing.T) {
+	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: []string{"-cpu", "max,-rdrand,-rdseed"}})
 	s.Run("crypto/rand ends the program", 60*time.Second, func(t *testing.T, c *qemu.Case) {
 		r := c.Command("machine.efi")
@@ -124,6 +126,7 @@ func TestWithoutEntropyNothingIsMadeUp(t *testing.T) {
 }
 
 func TestDriver(t *testing.T) {
+	t.Parallel()
 	s := machine(t, driverImage)
 	s.Run("an application in Go reads the card", 30*time.Second, hello)
 	s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *qemu.Case) {
@@ -245,6 +248,7 @@ func appears(t *testing.T, c *qemu.Case, want bool) {
 }
 
 func TestLoadAndUnload(t *testing.T) {
+	t.Parallel()
 	s := machine(t, "")
 	s.Run("the driver works at two addresses", 60*time.Second, func(t *testing.T, c *qemu.Case) {
 		first, err := c.Shell.Load(c.Ctx, driverImage)
@@ -278,6 +282,7 @@ func TestLoadAndUnload(t *testing.T) {
 }
 
 func TestResidentMemory(t *testing.T) {
+	t.Parallel()
 	const limit = 16 << 20
 	s := machine(t, "")
 	s.Run("after HelloWorld", 60*time.Second, func(t *testing.T, c *qemu.Case) {
@@ -296,6 +301,7 @@ func TestResidentMemory(t *testing.T) {
 
 // TestCost reports, and asserts nothing: make bench prints it.
 func TestCost(t *testing.T) {
+	t.Parallel()
 	s := machine(t, inducedImage)
 	s.Run("1,000 APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
 		r := c.Must("apdus.efi 1000")
@@ -306,6 +312,7 @@ func TestCost(t *testing.T) {
 }
 
 func TestInducedFailures(t *testing.T) {
+	t.Parallel()
 	s := machine(t, inducedImage)
 	for _, f := range []struct {
 		name     string

@@ -15,6 +15,7 @@ import (
 
 // TestASwapBetweenTwoCommandsIsNoticed changes the card of a reader that powers cards by itself: nothing but its notification tells.
 func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
+	t.Parallel()
 	const noticed = 2 * time.Second // by firmware, which polls the interrupt endpoint, and by our timer
 	for _, c := range []struct{ name, load string }{
 		{"through firmware's USB stack", loader + " " + driverImage + " usb=firmware"},

@@ -39,11 +39,15 @@ func agentDirectly(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Age
 	return m, a, err
 }
 
-func TestUSBHost(t *testing.T) { usbhost.Test(t, agentDirectly, usbhost.Models...) }
+func TestUSBHost(t *testing.T) {
+	t.Parallel()
+	usbhost.Test(t, agentDirectly, usbhost.Models...)
+}
 
 // TestFleetDirectly has the readers of the fleet that are on xHCI controllers through the exchange test, at the lengths that matter,
 // in direct mode.
 func TestFleetDirectly(t *testing.T) {
+	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: launch(t)})
 	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
 		r, err := sh.Run(ctx, directly)

@@ -67,11 +67,13 @@ func end(t *testing.T, m *qemu.Machine, status int, words ...string) (output str
 }
 
 func TestTheMachineFromInside(t *testing.T) {
+	t.Parallel()
 	end(t, start(t, "machine", "checks", qemu.Config{}), 0, "\n0 of ", "ok   the processor sleeps")
 }
 
 // How a program ends, and what the machine says then.
 func TestEnds(t *testing.T) {
+	t.Parallel()
 	const fatal = 2
 	for _, c := range []struct {
 		name   string
@@ -108,6 +110,7 @@ var hello = []string{"ATR:    3B 08 74 61 6D 61 63 63 69 64\n", "C-APDU: 00 A4 0
 	"C-APDU: 00 00 00 00\n", "Text:   Hello world!\n"}
 
 func TestHelloWorld(t *testing.T) {
+	t.Parallel()
 	behind := func(controller string) []string {
 		return []string{
 			"-device", "pcie-root-port,id=way,chassis=1,slot=1,addr=5.0",
@@ -138,6 +141,7 @@ func TestHelloWorld(t *testing.T) {
 }
 
 func TestTheConversationIsTheOneUnderUEFI(t *testing.T) {
+	t.Parallel()
 	config := qemu.Config{Reader: true, Card: insert("t0")}
 	bare := end(t, start(t, "helloworld", "", config), 0)
 	config.Volume = volume
@@ -154,6 +158,7 @@ func TestTheConversationIsTheOneUnderUEFI(t *testing.T) {
 }
 
 func TestExchange(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"t0", "t1"} {
 		t.Run(name, func(t *testing.T) {
 			m := start(t, "exchange", "-quick QEMU", qemu.Config{Reader: true, Card: insert(name)})

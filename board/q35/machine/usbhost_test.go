@@ -23,4 +23,7 @@ func agent(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Agent, erro
 	return m, a, err
 }
 
-func TestUSBHost(t *testing.T) { usbhost.Test(t, agent, usbhost.Models...) }
+func TestUSBHost(t *testing.T) {
+	t.Parallel()
+	usbhost.Test(t, agent, usbhost.Models...)
+}
