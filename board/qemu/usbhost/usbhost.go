@@ -69,6 +69,7 @@ func Test(t *testing.T, board Board, models ...qemu.Controller) {
 	qemu.Require(t)
 	for _, model := range models {
 		t.Run(string(model), func(t *testing.T) {
+			t.Parallel()
 			l := &lab{board: board, model: model}
 			defer l.end()
 			for _, group := range [][]trial{topologies, removals, faults, lies, storms} {
