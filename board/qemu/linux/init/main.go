@@ -18,7 +18,9 @@ import (
 )
 
 const (
-	finitModule = 313 // SYS_finit_module of x86-64
+	finitModule = 313    // SYS_finit_module of x86-64
+	tcsbrk      = 0x5409 // ioctl of a terminal
+	tcdrain     = 1      // its argument that waits for output and sends no break
 	devices     = "/sys/bus/usb/devices"
 
 	patience = 60 * time.Second       // until all devices must be there, policy
@@ -29,7 +31,8 @@ func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Println("init:", err)
 	}
-	syscall.Sync()
+	// The last line is on its way through the serial port.
+	syscall.Syscall(syscall.SYS_IOCTL, uintptr(syscall.Stdout), tcsbrk, tcdrain)
 	syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
