@@ -239,11 +239,11 @@ readers: ## exchange with a virtual reader for each descriptor in DIR (../shared
 	@exit $$(cat $(BUILD)/readers.status)
 
 # The go command sometimes takes the end of the time for a failure, without an input that fails: that is none.
-fuzz: ## fuzz each target for FUZZTIME (30s), two at a time
+fuzz: ## fuzz each target for FUZZTIME (30s), four at a time
 	@echo "== fuzzing, $(FUZZTIME) each"
 	@for p in $$($(GO) list $(PACKAGES)); do \
 		$(GO) test -list '^Fuzz' $$p | sed -n "s|^Fuzz.*|$$p &|p"; \
-	done | xargs -P 2 -n 2 sh -c '$(GO) test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x -parallel 1 $$0 >$(BUILD)/$$1.log 2>&1 || \
+	done | xargs -P 4 -n 2 sh -c '$(GO) test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x -parallel 1 $$0 >$(BUILD)/$$1.log 2>&1 || \
 		{ grep -q "^ *context deadline exceeded" $(BUILD)/$$1.log && ! grep -q "Failing input" $(BUILD)/$$1.log; } || \
 		{ cat $(BUILD)/$$1.log; exit 255; }'
 
