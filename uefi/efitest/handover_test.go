@@ -35,13 +35,29 @@ func handOver(t *testing.T, c *qemu.Case, arguments string) string {
 	return output
 }
 
-// stopped is what handover says of a controller that neither runs nor reaches memory.
-const stopped = "run 0 halted 1 master 0"
+// What handover says of a controller that is at work, and of one that neither runs nor reaches memory.
+const (
+	running = "run 1 halted 0 master 1"
+	stopped = "run 0 halted 1 master 0"
+)
+
+// twoControllers is a machine with a reader on one of two controllers, and nothing on the other.
+func twoControllers(t *testing.T) *qemu.Suite {
+	return qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(qemu.NECXHCI)}})
+}
+
+// wantBoth looks for the state of both controllers at a moment in what handover has printed.
+func wantBoth(t *testing.T, output, moment, state string) {
+	t.Helper()
+	states := regexp.MustCompile(`(?m)^handover: `+moment+`: .*$`).FindAllString(output, -1)
+	if len(states) != 2 || !strings.HasSuffix(states[0], state) || !strings.HasSuffix(states[1], state) {
+		t.Errorf("%s: %q, want two controllers with %q", moment, states, state)
+	}
+}
 
 func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 	t.Parallel()
-	// Two controllers, of which one has nothing on it.
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(qemu.NECXHCI)}})
+	s := twoControllers(t)
 	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *qemu.Case) {
 		c.Must(directly)
 		// A device that answers nothing has the driver in the middle of a control transfer.
@@ -49,12 +65,9 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 		d.Inject(reader.Fault{At: reader.AtControl, Times: reader.Forever, Do: []reader.Action{reader.Block()}})
 		must(t, c.Machine.Plug(c.Ctx, mute))
 		output := handOver(t, c, "")
-		for _, moment := range []string{"after", "later"} {
-			states := regexp.MustCompile(`(?m)^handover: `+moment+`: .*$`).FindAllString(output, -1)
-			if len(states) != 2 || !strings.HasSuffix(states[0], stopped) || !strings.HasSuffix(states[1], stopped) {
-				t.Errorf("%s: %q, want two controllers with %q", moment, states, stopped)
-			}
-		}
+		wantBoth(t, output, "before", running)
+		wantBoth(t, output, "after", stopped)
+		wantBoth(t, output, "later", stopped)
 		if !regexp.MustCompile(`memory: unchanged, bytes [0-9a-f]{3,}`).MatchString(output) {
 			t.Error(output)
 		}
@@ -66,4 +79,22 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 			t.Error(output)
 		}
 	})
+}
+
+// TestNothingRunsOnAfterTheDriverHasDied has the driver die in each way that ends Go for good, while boot services go on: what it gave
+// the controllers to write into is memory that nobody looks after any more.
+func TestNothingRunsOnAfterTheDriverHasDied(t *testing.T) {
+	t.Parallel()
+	s := twoControllers(t)
+	for _, death := range []string{"fatal", "wild", "wedge"} {
+		s.Run(death, time.Minute, func(t *testing.T, c *qemu.Case) {
+			c.Must(loader + " " + inducedImage + " usb=direct")
+			hello(t, c)
+			wantBoth(t, c.Must("handover.efi look").Output, "now", running)
+			c.Must("induce.efi " + death)
+			wantBoth(t, c.Must("handover.efi look").Output, "now", stopped)
+			must(t, c.Machine.Quit(c.Ctx)) // such a driver stays as it is
+			c.Machine.Wait(c.Ctx)
+		})
+	}
 }

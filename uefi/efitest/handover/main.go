@@ -3,7 +3,7 @@
 // handover ends boot services itself, as the loader of an operating system does, and then looks at each xHCI controller of the machine
 // with its own eyes: what state it is in, and whether it still writes into memory.
 //
-//	handover [restart]
+//	handover [restart|look]
 //
 // It powers the card of the first reader before, so that a driver has work under way. Then, on the first serial port and without
 // firmware:
@@ -16,6 +16,10 @@
 //
 // With "restart" it lets the controllers run again after the end of boot services: what a driver would do that left them running. The
 // test makes sure by it that a controller that writes is seen.
+//
+// With "look" it ends nothing, asks no driver for anything and prints one line for each controller:
+//
+//	handover: now: ...
 //
 // Specifications: UEFI 2.11; xHCI 1.2; PCI Local Bus Specification 3.0.
 package main
@@ -38,9 +42,18 @@ const (
 )
 
 func main() {
-	restart := len(os.Args) > 1 && os.Args[1] == "restart"
-	if len(os.Args) > 1 && !restart {
-		fmt.Println("usage: handover [restart]")
+	mode := ""
+	if len(os.Args) > 1 {
+		mode = os.Args[1]
+	}
+	switch mode {
+	case "", "restart":
+	case "look":
+		findControllers()
+		report("now")
+		return
+	default:
+		fmt.Println("usage: handover [restart|look]")
 		os.Exit(1)
 	}
 	if err := prepare(); err != nil {
@@ -55,7 +68,7 @@ func main() {
 	if st := exitBootServices(); st != uintptr(uefi.Success) {
 		say("handover: ExitBootServices: ", st)
 	} else {
-		after(restart)
+		after(mode == "restart")
 	}
 	resetArgs[0] = uintptr(uefi.ResetShutdown)
 	gate.Raw(uefi.Runtime().Table().ResetSystem, resetArgs[:])
