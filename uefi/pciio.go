@@ -90,7 +90,7 @@ const pciAccessArgs = 6
 // mem does one access to the memory space behind a base address register.
 func (p *PCIIO) mem(fn uintptr, w *PCIWord, width pciWidth, bar uint8, offset uint64) Status {
 	w.args = [...]uintptr{p.addr, uintptr(width), uintptr(bar), uintptr(offset), 1, uintptr(unsafe.Pointer(&w.value))}
-	return Status(abi.Call(fn, w.args[:]...))
+	return Status(abi.Brief(fn, w.args[:]))
 }
 
 // MemRead32 reads a word of memory space behind a base address register (UEFI 2.11, 14.4).

@@ -18,6 +18,8 @@
 #define TPL_CALLBACK 8
 #define TPL_HIGH_LEVEL 31
 
+#define FLAG_IF 0x200
+
 // The frame that enter leaves on firmware's stack.
 #define F_MXCSR 160
 #define F_FCW 164
@@ -161,25 +163,31 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	ADDQ	$F_SIZE, SP
 	RET
 
+// PASS goes to firmware's stack, with n arguments at args for the function in
+// R10, and leaves Go's stack pointer in R12. LOAD loads the registers for it.
+#define PASS \
+	MOVQ	fn+0(FP), R10; \
+	MOVQ	args+8(FP), SI; \
+	MOVQ	n+16(FP), CX; \
+	MOVQ	SP, R12; \
+	MOVQ	·fwsp(SB), SP; \
+	ANDQ	$~15, SP; \
+	SUBQ	$(8*const_MaxArgs+32), SP; \	// a multiple of 16
+	MOVQ	SP, DI; \
+	REP; MOVSQ
+#define LOAD \
+	MOVQ	0(SP), CX; \
+	MOVQ	8(SP), DX; \
+	MOVQ	16(SP), R8; \
+	MOVQ	24(SP), R9
+
 // func raw(fn uintptr, args *uintptr, n uintptr) uintptr
 TEXT ·raw(SB),NOSPLIT,$0-32
-	MOVQ	fn+0(FP), R10
-	MOVQ	args+8(FP), SI
-	MOVQ	n+16(FP), DI
-	MOVQ	SP, R12
-	MOVQ	·fwsp(SB), SP
-	ANDQ	$~15, SP
-	SUBQ	$(8*const_MaxArgs+32), SP	// a multiple of 16
-	MOVQ	DI, CX
-	MOVQ	SP, DI
-	REP; MOVSQ
+	PASS
 	CALL	fwmachine<>(SB)
-	MOVQ	0(SP), CX
-	MOVQ	8(SP), DX
-	MOVQ	16(SP), R8
-	MOVQ	24(SP), R9
+	LOAD
 	MOVQ	·fwflags(SB), AX
-	TESTQ	$0x200, AX		// IF: interrupts as firmware had them
+	TESTQ	$FLAG_IF, AX		// interrupts as firmware had them
 	JZ	masked
 	STI
 masked:
@@ -190,6 +198,27 @@ masked:
 	CALL	gomachine<>(SB)
 	MOVQ	R12, SP
 	MOVQ	R13, ret+24(FP)
+	RET
+
+// func brief(fn uintptr, args *uintptr, n uintptr) uintptr
+TEXT ·brief(SB),NOSPLIT,$0-32
+	PASS
+	LEAQ	·fwidt(SB), AX
+	LIDT	(AX)
+	LOAD
+	CALL	R10
+	PUSHFQ
+	CLI
+	CLD
+	POPQ	CX
+	TESTQ	$FLAG_IF, CX
+	JZ	kept
+	MOVL	$1, ·loud(SB)
+kept:
+	LEAQ	·goidt(SB), CX
+	LIDT	(CX)
+	MOVQ	R12, SP
+	MOVQ	AX, ret+24(FP)
 	RET
 
 // relax(tsc) waits until the time stamp counter has reached tsc. It is called

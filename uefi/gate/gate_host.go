@@ -12,6 +12,9 @@ func Call(fn uintptr, args ...uintptr) uintptr { return statusUnsupported }
 // Raw answers EFI_UNSUPPORTED on a host.
 func Raw(fn uintptr, args []uintptr) uintptr { return statusUnsupported }
 
+// Remap does nothing on a host.
+func Remap() {}
+
 // ImageHandle is 0 on a host.
 func ImageHandle() uintptr { return 0 }
 

@@ -55,6 +55,8 @@ var (
 
 	clonedcr3 uintptr // firmware's CR3 when gocr3 was made of its tables
 
+	loud uint32 // 1: a function that brief called turned interrupts on
+
 	reqWord  uint32 // changes with each request
 	reqIndex uintptr
 	reqArgs  uintptr
@@ -69,6 +71,9 @@ func leave(status uintptr)
 
 //go:noescape
 func raw(fn uintptr, args *uintptr, n uintptr) uintptr
+
+//go:noescape
+func brief(fn uintptr, args *uintptr, n uintptr) uintptr
 
 func relaxPC() uintptr
 func thunksPC() uintptr
@@ -106,6 +111,20 @@ func Call(fn uintptr, args ...uintptr) uintptr {
 // allocate: args, at least one and at most MaxArgs, are plain numbers or
 // addresses of memory that never moves, and so is the slice itself.
 func Raw(fn uintptr, args []uintptr) uintptr { return raw(fn, &args[0], uintptr(len(args))) }
+
+// Brief is Call for a function that does next to nothing, as one access to a
+// device's register, and does not allocate: interrupts stay off, and the page
+// tables Go's, since changing them to and fro costs more than such a function.
+// One that restores a task priority turns interrupts on all the same. Then
+// other code of firmware's may run, which must find its own page tables: from
+// the first time that is seen, Brief is Call. What the function accesses must
+// have been mapped when Remap was called last. For args the words at Raw hold.
+func Brief(fn uintptr, args []uintptr) uintptr {
+	if loud != 0 || gocr3 == 0 || fwcr3 != clonedcr3 {
+		return raw(fn, &args[0], uintptr(len(args)))
+	}
+	return brief(fn, &args[0], uintptr(len(args)))
+}
 
 // Word reads a table member at an address of firmware's.
 func Word(table, offset uintptr) uintptr {

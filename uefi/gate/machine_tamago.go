@@ -67,6 +67,10 @@ func hidePageZero(root uintptr) (cr3, source uintptr) {
 // physical reads a page table of firmware's, which maps memory one to one.
 func physical(addr uintptr) *table { return (*table)(pointer(addr)) }
 
+// Remap takes over what firmware has changed in its page tables since the image
+// was started, as it may for a device that appeared later.
+func Remap() { refresh(^uintptr(0)) }
+
 // refresh copies firmware's page tables anew when they have changed since, as
 // they may when it protects or frees memory, and says whether they had.
 func refresh(addr uintptr) bool {

@@ -12,6 +12,7 @@ import (
 
 	"tamaccid/baremetal/usb/dmamem"
 	"tamaccid/uefi"
+	"tamaccid/uefi/gate"
 )
 
 // Registers of configuration space (PCI, 6.1).
@@ -62,6 +63,7 @@ func Open(io *uefi.PCIIO) (*Function, error) {
 	if err := io.EnableAttributes(can & (uefi.PCIMemory | uefi.PCIBusMaster)); err != nil {
 		return nil, fmt.Errorf("pciusb: memory space and bus master: %w", err)
 	}
+	gate.Remap() // register accesses are made in Go's page tables
 	if params := f.regs.Read32(hccParams1); params != gone && params&hccAC64 != 0 {
 		_ = io.EnableAttributes(uefi.PCIDualAddressCycle) // without it buffers lie below 4 GiB
 	}

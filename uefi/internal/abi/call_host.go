@@ -42,3 +42,6 @@ func Call(fn uintptr, args ...uintptr) uintptr {
 	}
 	return gate.Call(fn, args...)
 }
+
+// Brief is Call.
+func Brief(fn uintptr, args []uintptr) uintptr { return Call(fn, args...) }

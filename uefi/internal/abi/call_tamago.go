@@ -14,3 +14,12 @@ func Call(fn uintptr, args ...uintptr) uintptr {
 	}
 	return gate.Call(fn, args...)
 }
+
+// Brief is Call for a function that does next to nothing, such as one access to a register (see gate.Brief). What the
+// arguments point at lies on the heap and is kept alive by the caller.
+func Brief(fn uintptr, args []uintptr) uintptr {
+	if fn == 0 {
+		return unsupported
+	}
+	return gate.Brief(fn, args)
+}
