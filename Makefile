@@ -9,6 +9,7 @@ OVERLAY  := $(BUILD)/overlay/overlay.json
 MKEFI    := $(BUILD)/bin/mkefi
 Q35      := $(BUILD)/q35
 MKKERNEL := $(BUILD)/bin/mkkernel
+RUN      := $(BUILD)/bin/run
 
 # The driver is ./uefi/driver/NAME, a sample is ./samples/NAME; either becomes NAME.efi.
 DRIVER   := SmartCardReader
@@ -176,13 +177,24 @@ $(Q35)/%: $(ELF)/%-q35.elf $(MKKERNEL)
 
 # ---- use ----
 
-ifeq ($(BOARD),q35)
-run: deps q35
-	@$(GO) run ./board/qemu/cmd/run -board q35 -kernels $(Q35) $(ARGS)
+# What "make run" does not know it refuses before anything is built.
+BOARD ?= uefi
+ifneq ($(filter-out uefi q35,$(BOARD)),)
+run: ; $(error there is no BOARD=$(BOARD): it is uefi or q35)
+else ifneq ($(filter-out auto direct firmware,$(USB)),)
+run: ; $(error there is no USB=$(USB): it is auto, direct or firmware)
+else ifneq ($(and $(filter q35,$(BOARD)),$(USB)),)
+run: ; $(error BOARD=q35 has no firmware to share USB with: leave USB=$(USB) out)
+else ifeq ($(BOARD),q35)
+run: deps q35 $(RUN)
+	@$(RUN) -board q35 -kernels $(Q35) $(ARGS)
 else
-run: deps efi ## a machine with our driver, a reader and a card: helloworld asks the card
-	@$(GO) run ./board/qemu/cmd/run -efi $(EFI) $(if $(USB),-usb $(USB)) $(ARGS)
+run: deps efi $(RUN) ## helloworld asks a card in QEMU (BOARD=uefi|q35, USB=auto|direct|firmware, ARGS=-h: more)
+	@$(RUN) -efi $(EFI) $(if $(USB),-usb '$(USB)') $(ARGS)
 endif
+
+$(RUN): $(GOFILES)
+	@$(GO) build -o $@ ./board/qemu/cmd/run
 
 size: deps-test efi $(TESTS) ## sizes of the images, and what the driver takes from firmware
 	@$(MKEFI) -sizes $(IMAGES)

@@ -12,10 +12,8 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"tamaccid/board/qemu/cmd/internal/program"
@@ -36,21 +34,12 @@ type settings struct {
 
 var errFailed = errors.New("tests failed inside firmware")
 
-func main() {
-	program.Main("efitest", func(ctx context.Context, args []string) error {
-		s, err := parse(args, os.Stderr)
-		if err != nil {
-			return err
-		}
-		return run(ctx, s, os.Stdout)
-	})
-}
+func main() { program.Main("efitest", parse, run) }
 
-// parse reads the command line. The flag package reports errors to stderr itself.
+// parse reads the command line.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
-	flags := flag.NewFlagSet("efitest", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := program.Flags("efitest", "PACKAGE...", stderr)
 	flags.StringVar(&s.overlay, "overlay", "build/overlay/overlay.json", "`file` that baremetal/overlay has written")
 	flags.StringVar(&s.out, "out", "build/efitest", "`folder` for the images")
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long one package's tests may take")

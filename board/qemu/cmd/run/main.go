@@ -15,11 +15,11 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +31,12 @@ import (
 
 // defaultLimit ends a run that does not end by itself. A run takes about ten seconds. It is policy.
 const defaultLimit = 3 * time.Minute
+
+// ways are what the driver's load option usb has (package driver).
+var ways = []string{"auto", "direct", "firmware"}
+
+// controllers are the models that QEMU's reader can be plugged into: it is a full-speed device.
+var controllers = []string{string(qemu.XHCI), string(qemu.NECXHCI), string(qemu.UHCI)}
 
 // settings are what the command line says.
 type settings struct {
@@ -47,36 +53,36 @@ type settings struct {
 	limit      time.Duration
 }
 
-func main() {
-	program.Main("run", func(ctx context.Context, args []string) error {
-		s, err := parse(args, os.Stderr)
-		if err != nil {
-			return err
-		}
-		return run(ctx, s, os.Stdout)
-	})
-}
+func main() { program.Main("run", parse, run) }
 
-// parse reads the command line. The flag package reports errors to stderr itself.
+// parse reads the command line.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
-	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.StringVar(&s.board, "board", boardUEFI, "what the program runs on: uefi or q35")
-	flags.StringVar(&s.kernels, "kernels", "build/q35", "`folder` with the kernel images of board q35")
-	flags.StringVar(&s.folder, "efi", "build/efi/x64", "`folder` with the images")
+	flags := program.Flags("run", "[PROGRAM [ARGUMENT...]]", stderr)
+	flags.StringVar(&s.board, "board", boardUEFI, "`board` that the program runs on: uefi or q35")
+	flags.StringVar(&s.kernels, "kernels", "build/q35", "`folder` with the images of board q35")
+	flags.StringVar(&s.folder, "efi", "build/efi/x64", "`folder` with the images of board uefi")
 	flags.StringVar(&s.driver, "driver", "SmartCardReader.efi", "driver `image` to load")
 	flags.StringVar(&s.card, "card", "t0", "`card` in the reader: none, or one of "+strings.Join(card.Names(), ", "))
-	flags.StringVar(&s.controller, "controller", string(qemu.XHCI), "USB host controller `model`: qemu-xhci or piix3-usb-uhci")
-	flags.StringVar(&s.usb, "usb", "", "how the driver gets at USB: direct, firmware or auto, its load option; nothing is none")
+	flags.StringVar(&s.controller, "controller", string(qemu.XHCI), "USB host controller `model`: "+strings.Join(controllers, ", "))
+	flags.StringVar(&s.usb, "usb", "", "`word` for the driver's load option usb: "+strings.Join(ways, ", ")+"; without one it is loaded as it is")
 	flags.StringVar(&s.capture, "capture", "", "`file` for the reader's USB packets (pcap)")
 	flags.StringVar(&s.log, "log", "build/run.log", "`file` for the whole console")
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long it all may take")
 	if err := program.Parse(flags, args); err != nil {
 		return s, err
 	}
-	if s.board != boardUEFI && s.board != boardQ35 {
-		return s, program.Misused(flags, "there is no board %q", s.board)
+	switch {
+	case s.board != boardUEFI && s.board != boardQ35:
+		return s, program.Misused(flags, "there is no -board %q: it is %s or %s", s.board, boardUEFI, boardQ35)
+	case s.board == boardQ35 && s.usb != "":
+		return s, program.Misused(flags, "board %s has no firmware to share USB with: leave -usb out", boardQ35)
+	case s.usb != "" && !slices.Contains(ways, s.usb):
+		return s, program.Misused(flags, "there is no -usb %q: it is one of %s", s.usb, strings.Join(ways, ", "))
+	case !slices.Contains(controllers, model(s.controller)):
+		return s, program.Misused(flags, "there is no -controller %q: it is one of %s", s.controller, strings.Join(controllers, ", "))
+	case s.limit <= 0:
+		return s, program.Misused(flags, "-limit must be positive")
 	}
 	s.program = "helloworld.efi"
 	if s.board == boardQ35 {
@@ -85,10 +91,13 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		s.program = strings.Join(flags.Args(), " ")
 	}
-	if s.limit <= 0 {
-		return s, program.Misused(flags, "-limit must be positive")
-	}
 	return s, nil
+}
+
+// model is a controller's name without its options.
+func model(controller string) string {
+	name, _, _ := strings.Cut(controller, ",")
+	return name
 }
 
 // insert returns the card of that name, or nothing for "none".
@@ -111,7 +120,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	for _, name := range s.files() {
 		if _, err := os.Stat(name); err != nil {
-			return fmt.Errorf("%w (make %s builds it)", err, s.target())
+			return fmt.Errorf("%w; the samples come from make %s", err, s.target())
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(s.log), 0o755); err != nil {
@@ -123,7 +132,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	defer log.Close()
 
-	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("no end after %v, which -limit sets", s.limit))
 	defer cancel()
 	began := time.Now()
 	fmt.Fprintf(out, "Starting a machine with %s, a USB smart card reader and %s.\n", s.underneath(), describe(s.card))
@@ -140,6 +149,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		config.Output = io.MultiWriter(log, out)
 		config.Kernel, config.CommandLine = s.kernel()
 		talk = await
+		fmt.Fprintln(out)
 	} else {
 		config.Volume = s.folder
 	}
@@ -149,7 +159,11 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	defer machine.Close()
 	err = talk(ctx, machine, s, out)
+	fmt.Fprintln(out)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // not what was waited for when the time was over
+		}
 		return fmt.Errorf("%w\nThe whole console is in %s", err, s.log)
 	}
 	fmt.Fprintf(out, "Done in %v.\n", time.Since(began).Round(time.Second/10))
@@ -212,7 +226,6 @@ func follow(ctx context.Context, shell *qemu.Shell, line string, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out)
 	if result.Status != 0 {
 		return fmt.Errorf("%s ended with status %#x", line, result.Status)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,11 +21,14 @@ const (
 // ErrUsage is a command line that was not understood. The user has been told what is wrong with it.
 var ErrUsage = errors.New("wrong arguments")
 
-// Main runs a program until it ends or the user or system ends it, and exits with 0 if it went well or was asked for help, 2 for
-// ErrUsage, and 1 for any other error, which is shown.
-func Main(name string, run func(ctx context.Context, args []string) error) {
+// Main reads the command line into settings and runs a program with them until it ends or the user or system ends it. It exits
+// with 0 if that went well or help was asked for, 2 for ErrUsage, and 1 for any other error, which is shown.
+func Main[S any](name string, parse func(args []string, stderr io.Writer) (S, error), run func(ctx context.Context, s S, out io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	s, err := parse(os.Args[1:], os.Stderr)
+	if err == nil {
+		err = run(ctx, s, os.Stdout)
+	}
 	stop()
 	code := exitCode(err)
 	if code == exitFailed {
@@ -43,13 +47,32 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// Parse reads the flags of a command line. The error is flag.ErrHelp or ErrUsage; the set has said what is wrong.
+// Flags is a set for a program's flags. Operands, such as "[FILE...]", are what its command line has behind them.
+func Flags(name, operands string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "usage: %s [FLAG...] %s\n", name, operands)
+		flags.PrintDefaults()
+	}
+	return flags
+}
+
+// Parse reads the flags of a command line. The error is flag.ErrHelp or ErrUsage, and the user has been told: all flags if they
+// were asked for, otherwise what is wrong and nothing else.
 func Parse(flags *flag.FlagSet, args []string) error {
+	out := flags.Output()
+	flags.SetOutput(io.Discard) // a set shows all flags on each mistake
 	err := flags.Parse(args)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
+	flags.SetOutput(out)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, flag.ErrHelp):
+		flags.Usage()
 		return err
 	}
-	return ErrUsage
+	return Misused(flags, "%v; -h lists the flags", err)
 }
 
 // Misused says in words what is wrong with a command line, on the set's output, and is ErrUsage.
