@@ -136,7 +136,8 @@ func (c *Controller) abort(kind trbType) error {
 	}
 	c.report(kind.String() + " command aborted")
 	c.alignCommands()
-	// All 64 bits: some controllers act only on the upper half. Should the ring have stopped by now, this is where it goes on.
+	// All 64 bits: some controllers act only when the upper half is written (Linux, xhci_abort_cmd_ring). Should the ring have stopped by
+	// now, this is where it goes on.
 	c.writeOp64(opCRCR, c.command.ring.dequeue()|crcrAbort)
 	c.mu.Unlock()
 	read := func() uint32 {

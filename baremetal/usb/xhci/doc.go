@@ -11,13 +11,18 @@
 //
 // What is known of controllers that deviate is met for all of them, without a table of names:
 //
-//   - a success is told for a transfer that was short, or once more after it was (Fresco Logic, Intel Panther Point, Etron; Linux:
-//     XHCI_TRUST_TX_LENGTH, XHCI_SPURIOUS_SUCCESS): the residue counts, whatever the code, and late events are dropped;
-//   - the context of a halted endpoint has a stale cycle bit (VIA VL805; Linux: XHCI_EP_CTX_BROKEN_DCS): the driver's own is used;
-//   - no register may be read in the millisecond after a reset (Intel; Linux: XHCI_INTEL_HOST): none is;
-//   - an aborted command has no event, or is aborted by the upper half of CRCR only (Linux, xhci_abort_cmd_ring): see abort;
-//   - Stop Endpoint is refused while the doorbell before it is still being worked on (Linux, xhci_handle_cmd_stop_ep): see settle;
-//   - 64-bit addresses do not work though AC64 says so (several; Linux: XHCI_NO_64BIT_SUPPORT): a board should give memory below 4 GiB.
+//   - a success is told for a transfer that was short (Fresco Logic, AMD, Etron EJ168, Renesas uPD720201, ASMedia ASM1042A; Linux had
+//     XHCI_TRUST_TX_LENGTH): the residue counts, whatever the code;
+//   - a success is told once more after a short transfer (those after version 0.96, ASMedia ASM1042, MediaTek; Linux:
+//     XHCI_SPURIOUS_SUCCESS): late events are dropped;
+//   - the context of a halted endpoint has a stale cycle bit (VIA VL805; Linux had XHCI_EP_CTX_BROKEN_DCS): the driver's own is used;
+//   - the machine may hang when a register is accessed in the millisecond after a reset (Intel; Linux: XHCI_INTEL_HOST): none is;
+//   - an aborted command has no event, or is aborted only when the upper half of CRCR is written too (Linux, xhci_abort_cmd_ring): see
+//     abort;
+//   - Stop Endpoint is refused while the doorbell before it is still being worked on (NEC uPD720200 and others; Linux,
+//     xhci_handle_cmd_stop_ep): see settle;
+//   - 64-bit addresses do not work though AC64 says so (several of ASMedia's; Linux: XHCI_NO_64BIT_SUPPORT): a board should give
+//     memory below 4 GiB.
 //
 // Specification: eXtensible Host Controller Interface for Universal Serial Bus, revision 1.2 (xHCI 1.2).
 package xhci

@@ -100,7 +100,7 @@ func (c *Controller) reset() error {
 		return err
 	}
 	c.writeOp(opUSBCmd, cmdReset)
-	// Some controllers of Intel's hang when a register is read in the first millisecond (Linux, quirk XHCI_INTEL_HOST).
+	// With Intel's controllers an access in the first millisecond may, rarely, hang the machine (Linux, quirk XHCI_INTEL_HOST).
 	time.Sleep(waitStep)
 	command := func() uint32 { return c.readOp(opUSBCmd) }
 	if err := c.wait(command, cmdReset, 0, resetWait, errNoReset); err != nil {
