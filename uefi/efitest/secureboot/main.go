@@ -1,0 +1,61 @@
+//go:build tamago
+
+// secureboot is what a machine starts that has Secure Boot and no Shell: it shows that firmware refuses an image without a signature,
+// loads the driver and runs helloworld.
+package main
+
+import (
+	"bytes"
+	"fmt"
+
+	_ "tamaccid/board/uefi/x64"
+	"tamaccid/uefi"
+)
+
+func main() {
+	err := run(uefi.Boot())
+	if err != nil {
+		fmt.Println("secureboot:", err)
+	}
+	fmt.Println("secureboot: end") // the harness reads this line
+}
+
+func run(b *uefi.BootServices) error {
+	on, _, err := uefi.Runtime().GetVariable("SecureBoot", &uefi.GlobalVariable)
+	if err != nil || !bytes.Equal(on, []byte{1}) {
+		return fmt.Errorf("Secure Boot is not on: variable %v, %v", on, err)
+	}
+	err = start(b, "unsigned.efi")
+	fmt.Println("secureboot: unsigned.efi:", err)
+	for _, name := range []string{"SmartCardReader.efi", "helloworld.efi"} {
+		if err := start(b, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, h := range all {
+			_ = b.ConnectController(h, nil, true) // firmware that goes to a boot option at once has not, and most handles have no driver
+		}
+	}
+	return nil
+}
+
+// start starts an image from the volume that this program came from.
+func start(b *uefi.BootServices, name string) error {
+	own, err := b.LoadedImage(uefi.ImageHandle())
+	if err != nil {
+		return err
+	}
+	path, err := b.DevicePathOf(own.DeviceHandle).Append(uefi.FilePath(`\` + name))
+	if err != nil {
+		return err
+	}
+	image, err := b.LoadImage(false, uefi.ImageHandle(), path, nil)
+	if err != nil {
+		return err
+	}
+	_, err = b.StartImage(image)
+	return err
+}
