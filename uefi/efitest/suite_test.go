@@ -94,9 +94,11 @@ func number(t *testing.T, output, pattern string) int {
 func TestTheRuntimeOnTheBoard(t *testing.T) {
 	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume})
-	// The Shell keeps a page now and then. A leak of ours is one in each run.
-	const runs = 4
-	kept := 0
+	// The Shell takes a page for itself now and then: one during these runs, in ten repetitions of ten. Another one is granted, since
+	// other firmware may begin a page elsewhere. A leak of ours is a page in each run; one in every second run is too much as well,
+	// beside the Shell's one.
+	const runs, shells = 4, 2
+	lost := 0
 	for i := range runs {
 		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second, func(t *testing.T, c *qemu.Case) {
 			before := c.FreePages()
@@ -104,14 +106,11 @@ func TestTheRuntimeOnTheBoard(t *testing.T) {
 			if r.Status != 0 {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)
 			}
-			if after := c.FreePages(); after < before {
-				kept++
-				t.Logf("%d free pages before, %d after", before, after)
-			}
+			lost += before - c.FreePages()
 		})
 	}
-	if kept == runs {
-		t.Error("each run kept memory")
+	if lost > shells {
+		t.Errorf("%d pages lost in %d runs, of which %d may be the Shell's", lost, runs, shells)
 	}
 	s.Run("an unknown command line ends with an error", 30*time.Second, func(t *testing.T, c *qemu.Case) {
 		if r := c.Command("apdus.efi many"); r.Status == 0 || !strings.Contains(r.Output, "usage:") {
