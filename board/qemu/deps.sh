@@ -2,7 +2,8 @@
 # Installs what building and testing needs and this host lacks, on Debian and Ubuntu. Elsewhere it names the packages.
 #
 #	deps.sh run    QEMU and UEFI firmware for it
-#	deps.sh test   these, the compiler for C programs in firmware, and a C compiler for Go's race detector
+#	deps.sh test   these, the compiler for C programs in firmware, a C compiler for Go's race detector, what checks our signed images
+#	               and our captures of USB packets, and what unpacks the modules of a Linux kernel (linux.sh)
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -32,6 +33,10 @@ test)
 	need gcc-mingw-w64-x86-64 has x86_64-w64-mingw32-gcc
 	need gcc has gcc
 	need libc6-dev libc
+	need osslsigncode has osslsigncode
+	need tcpdump has tcpdump
+	need xz-utils has xz
+	need zstd has zstd
 	;;
 *)
 	echo "usage: deps.sh run|test" >&2

@@ -5,9 +5,11 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +53,52 @@ func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
 	}
 }
 
+// TestLibpcapReadsIt has the file's blocks and usbmon's headers read by somebody else, with every byte of the data.
+func TestLibpcapReadsIt(t *testing.T) {
+	const program = "tcpdump"
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu
+			t.Fatal(err)
+		}
+		t.Skip("no " + program + " on this machine")
+	}
+	cmd := exec.Command(program, "-nn", "-t", "-x", "-r", "-")
+	cmd.Stdin = bytes.NewReader(conversation(t)) // a file would have to be one that its own user may read
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, &complaints)
+	}
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		if fields := strings.Fields(line); line[0] == '\t' && len(got) > 0 { // "0x0010:  6d61 6363"
+			got[len(got)-1] += strings.Join(fields[1:], "")
+		} else {
+			got = append(got, strings.TrimSpace(line)+" ")
+		}
+	}
+	m := reader.New(reader.TPDU)
+	want := []string{
+		"USB CONTROL SUBMIT to 1:2:0 ",
+		"USB CONTROL COMPLETE from 1:2:0 " + hex.EncodeToString(m.DeviceDescriptor()),
+		"USB CONTROL SUBMIT to 1:2:0 ",
+		"USB CONTROL COMPLETE from 1:2:0 " + hex.EncodeToString(m.ConfigDescriptor()),
+		"USB INTERRUPT SUBMIT from 1:2:2 ",
+		"USB INTERRUPT COMPLETE to 1:2:2 5003",
+		"USB BULK SUBMIT to 1:2:1 62000000000001000000",
+		"USB BULK COMPLETE from 1:2:1 ",
+		"USB BULK SUBMIT to 1:2:1 ",
+		"USB BULK COMPLETE from 1:2:1 800a00000000010000003b0874616d6163636964",
+		"USB BULK SUBMIT to 1:2:1 ",
+		"USB BULK COMPLETE from 1:2:1 ",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s reads\n%s\nnot\n%s", program, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestWiresharkDecodesIt runs where Wireshark is installed: it is too large to be wanted for this. TestLibpcapReadsIt runs everywhere.
 func TestWiresharkDecodesIt(t *testing.T) {
 	if _, err := exec.LookPath("tshark"); err != nil {
 		t.Skip("no tshark on this machine")
