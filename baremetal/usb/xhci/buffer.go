@@ -1,5 +1,12 @@
 package xhci
 
+// Sizes of transfers; policy. Data are copied through pieces of memory that the controller can reach, a page each: a board finds
+// pages long after it has no 64 KiB in one piece any more, and no page crosses a 64 KiB boundary (xHCI 1.2, table 6-1).
+const (
+	pieceSize   = 4096
+	maxTransfer = 64 << 10
+)
+
 // grow sees to it that n bytes have room. Pieces are never fewer again until the endpoint goes.
 func (e *endpoint) grow(n int) error {
 	for len(e.pieces)*pieceSize < n {

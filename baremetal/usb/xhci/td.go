@@ -1,0 +1,99 @@
+package xhci
+
+import wire "tamaccid/ccid/usb"
+
+// maxTD is how many blocks a transfer has at most, with setup and status stages.
+const maxTD = maxTransfer/pieceSize + 2
+
+// transfer is what is in flight on an endpoint: blocks of its ring from first on.
+type transfer struct {
+	pending bool
+	control bool
+	first   int
+	count   int
+	end     [maxTD]uint32 // data bytes up to the end of each block
+	n       int           // moved
+	short   bool          // the data stage ended early, with n
+	code    code
+}
+
+// queueControl puts the stages of a control transfer into the ring, a descriptor each (xHCI 1.2, 4.11.2.2).
+func (e *endpoint) queueControl(setup wire.Setup, n int, in bool) {
+	e.td = transfer{control: true}
+	e.ring.begin()
+	packet := setup.Bytes()
+	kind, status := uint32(0), uint32(trbDirIn)
+	if n > 0 {
+		kind = trbSetupOut
+		if in {
+			kind, status = trbSetupIn, 0
+		}
+	}
+	e.queue(trb{parameter: get64(packet[:], 0), status: wire.SetupSize, control: trbSetupStage.bits() | trbImmediate | kind<<trbSetupShift}, 0)
+	if n > 0 {
+		first := trbDataStage.bits()
+		if in {
+			first |= trbDirIn
+		}
+		e.queueData(first, n, in, false)
+	}
+	e.queue(trb{control: trbStatusStage.bits() | trbIOC | status}, 0)
+}
+
+// queueData puts the blocks of one transfer descriptor into the ring: the first is of the kind given, the others are normal ones. A short packet in
+// any of them is told; the end of the last if it ends the transfer.
+func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
+	for at := 0; ; {
+		size := min(n-at, pieceSize)
+		t := trb{control: kind}
+		if n > 0 {
+			t.parameter = e.pieces[at/pieceSize].Bus
+		} else {
+			t.parameter = e.ring.buf.Bus // of no bytes: anywhere
+		}
+		at += size
+		t.status = uint32(size) | e.packetsAfter(at, n)<<trbSizeShift
+		if in {
+			t.control |= trbShort
+		}
+		if at < n {
+			t.control |= trbChain
+		} else if last {
+			t.control |= trbIOC
+		}
+		e.queue(t, size)
+		if at >= n {
+			return
+		}
+		kind = trbNormal.bits()
+	}
+}
+
+// oldSize is the last version in which a block's TD size counts kilobytes (xHCI 0.96, 4.11.2.4), and not packets.
+const oldSize = 0x0096
+
+// packetsAfter is the TD size of a block that ends at byte at of n (xHCI 1.2, 4.11.2.4): the packets that are left then.
+func (e *endpoint) packetsAfter(at, n int) uint32 {
+	left := (n+e.packet-1)/e.packet - at/e.packet
+	if e.d.c.caps.version <= oldSize {
+		left = (n - at) >> 10
+	}
+	if at >= n {
+		left = 0
+	}
+	return uint32(min(left, trbSizeMax))
+}
+
+// queue puts one block into the ring that moves size bytes.
+func (e *endpoint) queue(t trb, size int) {
+	at := e.ring.put(t)
+	td := &e.td
+	before := uint32(0)
+	if td.count == 0 {
+		td.first = at
+	} else {
+		before = td.end[td.count-1]
+	}
+	td.end[td.count] = before + uint32(size)
+	td.count++
+}
