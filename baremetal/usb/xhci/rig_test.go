@@ -95,3 +95,66 @@ func (r *rig) device(port int) usb.Device {
 	}
 	return d
 }
+
+// Endpoints of the scripted device.
+const (
+	bulkIn, bulkOut, intIn = 0x81, 0x02, 0x83
+)
+
+// fullSpeed are its endpoints at full speed.
+var fullSpeed = []wire.Endpoint{
+	{Address: bulkIn, Type: wire.BulkTransfer, MaxPacketSize: 64},
+	{Address: bulkOut, Type: wire.BulkTransfer, MaxPacketSize: 64},
+	{Address: intIn, Type: wire.InterruptTransfer, MaxPacketSize: 8, Interval: 10},
+}
+
+// bench is a rig with one configured full-speed device that follows a script.
+type bench struct {
+	*rig
+	s *xhcitest.Script
+	d usb.Device
+}
+
+func (r *rig) bench() *bench {
+	r.t.Helper()
+	s := xhcitest.NewScript(wire.SpeedFull)
+	r.hw.Attach(1, s)
+	d := r.device(1)
+	if err := d.Configure(context.Background(), fullSpeed); err != nil {
+		r.t.Fatal(err)
+	}
+	return &bench{r, s, d}
+}
+
+func onBench(t *testing.T, f func(b *bench)) {
+	t.Helper()
+	run(t, xhcitest.Options{}, func(r *rig) { f(r.bench()) })
+}
+
+// in reads n bytes.
+func (b *bench) in(endpoint uint8, n int, timeout time.Duration) ([]byte, error) {
+	buf := make([]byte, n)
+	got, err := b.d.Transfer(context.Background(), endpoint, buf, timeout)
+	return buf[:got], err
+}
+
+// works has the endpoint do a transfer.
+func (b *bench) works(endpoint uint8) {
+	b.t.Helper()
+	if endpoint == 0 {
+		b.s.Add(0, xhcitest.Line{Data: []byte("fine")})
+		buf := make([]byte, 4)
+		n, err := b.d.Control(context.Background(), wire.Setup{RequestType: 0x80, Request: 6, Length: 4}, buf, time.Second)
+		if n != 4 || err != nil || string(buf) != "fine" {
+			b.t.Errorf("then the default pipe: %d bytes, %v", n, err)
+		}
+		return
+	}
+	b.s.Add(endpoint, xhcitest.Line{Data: []byte("fine")})
+	if got, err := b.in(endpoint, 64, time.Second); string(got) != "fine" || err != nil {
+		b.t.Errorf("then endpoint %02X: %q, %v", endpoint, got, err)
+	}
+}
+
+// await is waiting for the transfer of another goroutine to be in flight.
+func await() { time.Sleep(20 * time.Millisecond) }
