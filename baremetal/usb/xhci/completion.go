@@ -45,7 +45,7 @@ func (e *endpoint) event(t trb) bool {
 		}
 	case td.control:
 		e.complete(codeSuccess, td.moved(n))
-	case last || code == codeShort:
+	case last || code == codeShort || left > 0: // short, whatever it is called
 		e.complete(code, n)
 	}
 	return true

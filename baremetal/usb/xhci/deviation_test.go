@@ -35,6 +35,8 @@ func TestDeviations(t *testing.T) {
 		{"a success for a short transfer", xhcitest.Faults{ShortSuccess: true}, func(b *bench) {
 			reads(b, 64, five[:5])
 			reads(b, 64, nil)
+			reads(b, 20032, five[:5]) // in the first of several blocks
+			reads(b, 20032, five)
 		}},
 		{"a success after a short transfer", xhcitest.Faults{TwiceSuccess: true}, func(b *bench) {
 			for range 50 {
