@@ -51,8 +51,8 @@ func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 		} else {
 			t.parameter = e.ring.buf.Bus // of no bytes: anywhere
 		}
+		t.status = uint32(size) | e.tdSize(at, at+size, n)<<trbSizeShift
 		at += size
-		t.status = uint32(size) | e.packetsAfter(at, n)<<trbSizeShift
 		if in {
 			t.control |= trbShort
 		}
@@ -69,17 +69,18 @@ func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 	}
 }
 
-// oldSize is the last version in which a block's TD size counts kilobytes (xHCI 0.96, 4.11.2.4), and not packets.
-const oldSize = 0x0096
+// sizeInPackets is the first version whose TD sizes count packets; before it was kilobytes.
+const sizeInPackets = 0x0100
 
-// packetsAfter is the TD size of a block that ends at byte at of n (xHCI 1.2, 4.11.2.4): the packets that are left then.
-func (e *endpoint) packetsAfter(at, n int) uint32 {
-	left := (n+e.packet-1)/e.packet - at/e.packet
-	if e.d.c.caps.version <= oldSize {
+// tdSize is the TD size of a block that holds the bytes from at to end of n: the packets that are left after it, none after the last
+// (xHCI 1.2, 4.11.2.4), or the kilobytes that are left with it (before version 1.0; Linux, xhci_td_remainder).
+func (e *endpoint) tdSize(at, end, n int) uint32 {
+	left := 0
+	switch {
+	case e.d.c.caps.version < sizeInPackets:
 		left = (n - at) >> 10
-	}
-	if at >= n {
-		left = 0
+	case end < n:
+		left = (n+e.packet-1)/e.packet - end/e.packet
 	}
 	return uint32(min(left, trbSizeMax))
 }

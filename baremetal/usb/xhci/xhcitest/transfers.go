@@ -80,22 +80,21 @@ func (e *endpoint) check(r request, kindOK bool) {
 	}
 }
 
-// checkSizes compares TD sizes with the packets that are left (xHCI 1.2, 4.11.2.4).
+// checkSizes compares TD sizes with the packets that are left after a block (xHCI 1.2, 4.11.2.4). Before version 1.0 they are kilobytes,
+// the block's own included (Linux, xhci_td_remainder).
 func (e *endpoint) checkSizes(td []request) {
-	total, at := 0, 0
-	for _, r := range td {
-		total += r.length()
-	}
+	all, at := total(td), 0
 	for i, r := range td {
+		before := at
 		at += r.length()
-		want := (total+e.packet-1)/e.packet - at/e.packet
-		if e.slot.c.o.Version < 0x100 {
-			want = (total - at) >> 10
-		}
-		if want = min(want, 31); i == len(td)-1 {
+		want := (all+e.packet-1)/e.packet - at/e.packet
+		if i == len(td)-1 {
 			want = 0
 		}
-		if got := int(r.status >> 17 & 0x1F); got != want {
+		if e.slot.c.o.Version < 0x100 {
+			want = (all - before) >> 10
+		}
+		if got := int(r.status >> 17 & 0x1F); got != min(want, 31) {
 			e.slot.c.fail("TD size %d of block %d, not %d", got, i, want)
 		}
 	}
