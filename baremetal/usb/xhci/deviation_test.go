@@ -51,6 +51,11 @@ func TestDeviations(t *testing.T) {
 			}
 			b.works(bulkIn)
 		}},
+		{"blocks are read from beyond the end of a ring", xhcitest.Faults{Overfetch: true}, func(b *bench) {
+			for range 50 {
+				reads(b, 64, five[:5])
+			}
+		}},
 		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
 			for tries := range 5 {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })

@@ -16,6 +16,7 @@
 //   - a success is told once more after a short transfer (those after version 0.96, ASMedia ASM1042, MediaTek; Linux:
 //     XHCI_SPURIOUS_SUCCESS): late events are dropped;
 //   - the context of a halted endpoint has a stale cycle bit (VIA VL805; Linux had XHCI_EP_CTX_BROKEN_DCS): the driver's own is used;
+//   - blocks are read from beyond the end of a ring (VIA VL805, Zhaoxin; Linux: XHCI_TRB_OVERFETCH): there are spare ones;
 //   - the machine may hang when a register is accessed in the millisecond after a reset (Intel; Linux: XHCI_INTEL_HOST): none is;
 //   - an aborted command has no event, or is aborted only when the upper half of CRCR is written too (Linux, xhci_abort_cmd_ring): see
 //     abort;

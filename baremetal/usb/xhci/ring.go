@@ -3,11 +3,13 @@ package xhci
 import "tamaccid/baremetal/usb"
 
 // Sizes of rings, in transfer request blocks; policy. One transfer is in flight on an endpoint, and one command on a controller,
-// so that both have room for a whole one: maxTD blocks, and the link.
+// so that both have room for a whole one: maxTD blocks, and the link. The blocks after the link are spare: VIA's VL805 reads as many from
+// beyond it, and may later use what it read there, were it another ring, though that has changed (Linux: XHCI_TRB_OVERFETCH).
 const (
-	ringSize      = 64
+	ringSize      = 60
+	ringSpare     = 4
 	eventRingSize = 256
-	ringBytes     = ringSize * trbSize
+	ringBytes     = (ringSize + ringSpare) * trbSize
 	ringAlign     = 64 // of the command ring (xHCI 1.2, table 6-1); a transfer ring asks for 16
 )
 

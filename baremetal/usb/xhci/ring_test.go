@@ -23,12 +23,12 @@ func (r *ring) block(i int) (parameter uint64, status, control uint32) {
 
 func TestRingWraps(t *testing.T) {
 	r := testRing(t)
-	for i := range 63 {
+	for i := range 59 {
 		if at := r.put(trb{parameter: uint64(i), control: 1 << 10}); at != i {
 			t.Fatalf("block %d at %d", i, at)
 		}
 	}
-	if p, _, c := r.block(63); p != busBase || c != 6<<10|2|1 {
+	if p, _, c := r.block(59); p != busBase || c != 6<<10|2|1 {
 		t.Errorf("link %#x %#x", p, c)
 	}
 	if d := r.dequeue(); d != busBase {
@@ -38,28 +38,28 @@ func TestRingWraps(t *testing.T) {
 	if _, _, c := r.block(0); c != 1<<10 {
 		t.Errorf("first block of the second round: %#x", c)
 	}
-	for range 62 {
+	for range 58 {
 		r.put(trb{control: 1 << 10})
 	}
-	if _, _, c := r.block(63); c != 6<<10|2 || r.dequeue() != busBase|1 {
+	if _, _, c := r.block(59); c != 6<<10|2 || r.dequeue() != busBase|1 {
 		t.Errorf("link of the second round: %#x, dequeue %#x", c, r.dequeue())
 	}
 }
 
 func TestLinkWithinADescriptorIsChained(t *testing.T) {
 	r := testRing(t)
-	r.next = 62
+	r.next = 58
 	r.begin()
 	r.put(trb{control: 1<<10 | 1<<4})
 	r.put(trb{control: 1 << 10})
-	if _, _, c := r.block(63); c != 6<<10|1<<4|2|1 {
+	if _, _, c := r.block(59); c != 6<<10|1<<4|2|1 {
 		t.Errorf("link %#x", c)
 	}
-	if _, _, c := r.block(62); c&1 != 0 {
+	if _, _, c := r.block(58); c&1 != 0 {
 		t.Error("the first block is the controller's before the last is written")
 	}
 	r.commit()
-	if _, _, c := r.block(62); c != 1<<10|1<<4|1 {
+	if _, _, c := r.block(58); c != 1<<10|1<<4|1 {
 		t.Errorf("first block %#x", c)
 	}
 	if _, _, c := r.block(0); c != 1<<10 {
@@ -74,7 +74,7 @@ func TestPointersOfEventsAreLookedUp(t *testing.T) {
 		index   int
 		ok      bool
 	}{
-		{busBase, 0, true}, {busBase + 16, 1, true}, {busBase + 62*16, 62, true}, {busBase + 63*16, 0, false}, {busBase + 64*16, 0, false},
+		{busBase, 0, true}, {busBase + 16, 1, true}, {busBase + 58*16, 58, true}, {busBase + 59*16, 0, false}, {busBase + 60*16, 0, false},
 		{busBase + 8, 0, false}, {busBase - 16, 0, false}, {0, 0, false}, {^uint64(0), 0, false}, {^uint64(15), 0, false}, {1<<63 + busBase, 0, false},
 	} {
 		if i, ok := r.index(k.pointer); i != k.index || ok != k.ok {

@@ -34,6 +34,9 @@ func (c *Controller) fetch(dequeue *uint64, cycle *uint32, what string) (r reque
 		if r.parameter&0xF != 0 || r.status&0x3FFFFF != 0 || control&^(1|2|1<<4|1<<5|0x3F<<10) != 0 {
 			c.fail("%s: link %#x %#x %#x", what, r.parameter, r.status, control)
 		}
+		if c.faults.Overfetch {
+			c.mem.dma(*dequeue+16, 4*16, what+", beyond the link")
+		}
 		*dequeue = r.parameter
 		if control&2 != 0 {
 			*cycle ^= 1
