@@ -22,7 +22,7 @@ type Waiter interface {
 // Errors wrap an [Error] where one says what happened. All methods end, in bounded time, also when the device is gone; they
 // then give ErrReaderUnavailable, and are not called again. No slice is kept after the call.
 type Reader interface {
-	// Name is what users see. It never changes. It need not be unique.
+	// Name is what users see. It never changes. It need not be unique, nor printable.
 	Name() string
 
 	// Status says what the slot holds. It works without a connection.

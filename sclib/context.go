@@ -49,7 +49,8 @@ func (c *Context) enter(ctx context.Context) error {
 
 func (c *Context) leave() { c.calls.Done() }
 
-// ListReaders gives the names of the readers that are attached. Names are unique. ErrNoReaders says that there is none.
+// ListReaders gives the names of the readers that are attached. Names are unique, and [Printable].
+// ErrNoReaders says that there is none.
 func (c *Context) ListReaders(ctx context.Context) ([]string, error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
@@ -162,7 +163,7 @@ func (c *Context) list(ctx context.Context) ([]*slot, error) {
 	}
 	for i, reader := range readers {
 		if slots[i] == nil {
-			slots[i] = &slot{context: c, reader: reader, name: unique(reader.Name(), taken), cards: make(map[*Card]struct{})}
+			slots[i] = &slot{context: c, reader: reader, name: unique(Printable(reader.Name()), taken), cards: make(map[*Card]struct{})}
 			taken[slots[i].name] = true
 		}
 	}

@@ -63,6 +63,8 @@ func TestListReaders(t *testing.T) {
 		{name: "the name that became free is given again", do: func() { b.Attach(sclibtest.NewReader("Reader")) }, want: []string{"Reader (2)", "Reader"}},
 		{name: "another name needs no number", do: func() { b.Attach(other) }, want: []string{"Reader (2)", "Reader", "Other"}},
 		{name: "a reader without a name gets a number too", do: func() { b.Attach(nameless) }, want: []string{"Reader (2)", "Reader", "Other", "Reader (3)"}},
+		{name: "a name cannot control a terminal", do: func() { b.Attach(sclibtest.NewReader("\x1b[2JL\u00e9ser\xff\u202e")) },
+			want: []string{"Reader (2)", "Reader", "Other", "Reader (3)", ".[2JL\u00e9ser.."}},
 		{name: "a failing backend is an error with a code", do: func() { b.Fail(errors.New("bus on fire")) }, error: sclib.ErrUnknown},
 	}
 	for _, step := range steps {

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"tamaccid/sclib"
 )
@@ -33,7 +31,7 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context, o options) error {
 	}
 	var passed, failed, empty int
 	for _, name := range chosen {
-		fmt.Fprintf(w, "Reader:   %s\n", printable(name))
+		fmt.Fprintf(w, "Reader:   %s\n", name)
 		switch err := test(ctx, w, sc, name, o); {
 		case err == nil:
 			passed++
@@ -42,7 +40,7 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context, o options) error {
 			fmt.Fprintln(w, "No card.")
 		default:
 			failed++
-			fmt.Fprintf(w, "Failed: %s\n", printable(err.Error()))
+			fmt.Fprintf(w, "Failed: %v\n", err)
 		}
 		fmt.Fprintln(w)
 		if err := ctx.Err(); err != nil {
@@ -137,16 +135,6 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return strconv.Itoa(n) + " " + what + "s"
-}
-
-// printable shows what a reader says without letting it control the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !strconv.IsPrint(r) {
-			return '.'
-		}
-		return r
-	}, text)
 }
 
 // advice says what went wrong and what to do next.

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"tamaccid/sclib"
 	"tamaccid/sclib/iso7816"
@@ -34,7 +31,7 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "Reader: %s\n", printable(status.Reader))
+	fmt.Fprintf(w, "Reader: %s\n", status.Reader)
 	fmt.Fprintf(w, "ATR:    % X\n", status.ATR)
 
 	talk := shown{card, w}
@@ -48,7 +45,7 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context) (err error) {
 	if len(text) == 0 {
 		return errNoText
 	}
-	fmt.Fprintf(w, "Text:   %s\n", printable(string(text)))
+	fmt.Fprintf(w, "Text:   %s\n", sclib.Printable(string(text)))
 	return nil
 }
 
@@ -86,16 +83,6 @@ func (s shown) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 		fmt.Fprintf(s.w, "R-APDU: % X\n", answer)
 	}
 	return answer, err
-}
-
-// printable shows what a card or reader says without letting it control the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !strconv.IsPrint(r) {
-			return '.'
-		}
-		return r
-	}, text)
 }
 
 // advice says what went wrong and what to do next.
