@@ -56,6 +56,17 @@ func TestDeviations(t *testing.T) {
 				reads(b, 64, five[:5])
 			}
 		}},
+		{"a control transfer fails with a link after its setup stage", xhcitest.Faults{SplitControl: true}, func(b *bench) {
+			for n := range 200 {
+				reads(b, 64, five[:n%64])
+				if n%7 == 0 { // without data there are two blocks, not three
+					b.s.Add(0, xhcitest.Line{})
+					if _, err := b.d.Control(context.Background(), wire.Setup{}, nil, time.Second); err != nil {
+						b.t.Errorf("no data: %v", err)
+					}
+				}
+			}
+		}},
 		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
 			for tries := range 5 {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })

@@ -47,13 +47,25 @@ func (r *ring) put(t trb) int {
 	}
 	storeWord(b, trbControl, control)
 	if r.next++; r.next == ringSize-1 {
-		l := r.buf.Bytes[r.next*trbSize:]
-		put64(l, 0, r.buf.Bus)
-		put32(l, trbStatus, 0)
-		storeWord(l, trbControl, trbLink.bits()|trbToggle|t.control&trbChain|r.cycle)
-		r.next, r.cycle = 0, r.cycle^trbCycle
+		r.wrap(t.control & trbChain)
 	}
 	return at
+}
+
+// wrap writes a link to the start and goes on there.
+func (r *ring) wrap(chain uint32) {
+	l := r.buf.Bytes[r.next*trbSize:]
+	put64(l, 0, r.buf.Bus)
+	put32(l, trbStatus, 0)
+	storeWord(l, trbControl, trbLink.bits()|trbToggle|chain|r.cycle)
+	r.next, r.cycle = 0, r.cycle^trbCycle
+}
+
+// together sees to it that no link parts the next n blocks.
+func (r *ring) together(n int) {
+	if r.next+n > ringSize-1 {
+		r.wrap(0)
+	}
 }
 
 // commit gives the open blocks away.

@@ -67,6 +67,20 @@ func TestLinkWithinADescriptorIsChained(t *testing.T) {
 	}
 }
 
+func TestBlocksAreKeptTogether(t *testing.T) {
+	r := testRing(t)
+	r.next = 57
+	if r.together(2); r.next != 57 {
+		t.Errorf("a link though there is room: next %d", r.next)
+	}
+	if r.together(3); r.dequeue() != busBase {
+		t.Errorf("dequeue %#x: the ring does not go on at its start", r.dequeue())
+	}
+	if p, _, c := r.block(57); p != busBase || c != 6<<10|2|1 {
+		t.Errorf("link %#x %#x", p, c)
+	}
+}
+
 func TestPointersOfEventsAreLookedUp(t *testing.T) {
 	r := testRing(t)
 	for _, k := range []struct {

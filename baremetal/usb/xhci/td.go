@@ -20,6 +20,7 @@ type transfer struct {
 // queueControl puts the stages of a control transfer into the ring, a descriptor each (xHCI 1.2, 4.11.2.2).
 func (e *endpoint) queueControl(setup wire.Setup, n int, in bool) {
 	e.td = transfer{control: true}
+	e.ring.together(2) // Etron's controllers fail when a link follows the setup stage (Linux: XHCI_ETRON_HOST)
 	e.ring.begin()
 	packet := setup.Bytes()
 	kind, status := uint32(0), uint32(trbDirIn)

@@ -22,6 +22,11 @@ func (e *endpoint) controlTransfer(ctx context.Context, setup []request, next ui
 	if packet.RequestType == 0 && packet.Request == wire.RequestSetAddress {
 		c.fail("SET_ADDRESS sent by software")
 	}
+	if c.faults.SplitControl && c.linked(next, cycle) {
+		e.event(s, Transaction, 0)
+		e.become(epHalted)
+		return true
+	}
 	var data []request
 	status, ok := e.descriptor(&next, &cycle)
 	if ok && status[0].kind() == 3 {

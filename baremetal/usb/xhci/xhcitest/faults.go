@@ -16,6 +16,7 @@ type Faults struct {
 	LazyState     bool // a context does not say that a doorbell has started its endpoint
 	LateStop      int  // that often, Stop Endpoint is refused though the endpoint is running
 	Overfetch     bool // four blocks are read from beyond a link
+	SplitControl  bool // a control transfer fails that has a link after its setup stage
 	// Read overrides registers.
 	Read map[uint32]uint32
 	// Command, if set, is asked about each command. It may be called at any time and must not call the controller.

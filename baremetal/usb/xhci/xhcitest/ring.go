@@ -45,3 +45,9 @@ func (c *Controller) fetch(dequeue *uint64, cycle *uint32, what string) (r reque
 	c.fail("%s: links to links", what)
 	return r, false
 }
+
+// linked says whether the next block of a ring is a link.
+func (c *Controller) linked(dequeue uint64, cycle uint32) bool {
+	b := c.mem.dma(dequeue, 16, "transfer ring")
+	return b != nil && load(b, 12)&1 == cycle && load(b, 12)>>10&0x3F == 6
+}
