@@ -148,7 +148,7 @@ func advice(err error) string {
 	case errors.Is(err, sclib.ErrNoCard):
 		return "There is no card in any reader.\nInsert a test card" + again
 	case errors.Is(err, sclib.ErrNoService):
-		return "There is no smart card service: " + err.Error() + ".\nStart it" + again
+		return "It failed: " + err.Error() + ".\nStart the service" + again
 	}
 	return "It failed: " + err.Error() + "."
 }

@@ -93,7 +93,7 @@ func advice(err error) string {
 	case errors.Is(err, sclib.ErrNoReaders):
 		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," + again
 	case errors.Is(err, sclib.ErrNoService):
-		return "There is no smart card service: " + err.Error() + ".\nStart it" + again
+		return "It failed: " + err.Error() + ".\nStart the service" + again
 	case errors.Is(err, sclib.ErrRemovedCard):
 		return "The card was removed.\nInsert it, leave it in the reader" + again
 	case errors.Is(err, sclib.ErrNoCard):
