@@ -11,14 +11,16 @@ package xhci
 //	state   transfer      short, done    stall            fault            timeout, cancel   ResetEndpoint    close, Release
 //	ready   busy                                                                             DATA0, ready     closed
 //	busy    (waits)       ready          halted; the      reset, SEQ kept, stop, ready;      (waits)          stop, closed;
-//	                                     default pipe:    ready; or tried  what came counts                   ErrGone
-//	                                     reset, ready     again
+//	                                     default pipe:    ready            what came counts                   ErrGone
+//	                                     reset, ready
 //	halted  ErrStall                                                                         reset, ready     closed
 //	broken  reset, busy                                                                      reset, ready     closed
 //	closed  ErrGone                                                                          ErrGone
 //
 // A fault is a transaction error, babble, or what else ends a transfer. The device has not stalled then, and goes on with the
-// sequence number that it has: the controller must too (Reset Endpoint with TSP, xHCI 1.2, 4.6.8).
+// sequence number that it has: the controller must too (Reset Endpoint with TSP, xHCI 1.2, 4.6.8). It is not told to go on with the
+// same transfer (soft retry, xHCI 1.2, 4.6.8.1): it has tried three times, most often the device was unplugged, and then some controllers
+// hang (Linux: XHCI_NO_SOFT_RETRY).
 //
 // When the controller is no more every state is as closed, with its error. The caller of a transfer brings the endpoint into order before
 // it returns; that is why nothing is in flight then.

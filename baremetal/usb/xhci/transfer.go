@@ -8,10 +8,6 @@ import (
 	wire "tamaccid/ccid/usb"
 )
 
-// softRetries is how often a bulk or interrupt transfer goes on after a transaction error (xHCI 1.2, 4.6.8.1), each time with three
-// tries of the controller's; policy.
-const softRetries = 3
-
 // MaxTransfer is usb.Device's.
 func (d *device) MaxTransfer() int { return maxTransfer }
 
@@ -127,45 +123,20 @@ func (e *endpoint) await(ctx context.Context, timeout time.Duration) error {
 	if timeout > 0 {
 		due = e.timer.C
 	}
-	for retries := 0; ; retries++ {
-		select {
-		case <-e.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-due:
-			return wire.ErrTimeout
-		case <-e.cancel:
-			return context.Canceled
-		case <-e.gone:
-			return wire.ErrGone
-		case <-e.d.c.gone:
-			return e.d.c.Err()
-		}
-		if retries == softRetries || !e.again() {
-			return nil
-		}
+	select {
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-due:
+		return wire.ErrTimeout
+	case <-e.cancel:
+		return context.Canceled
+	case <-e.gone:
+		return wire.ErrGone
+	case <-e.d.c.gone:
+		return e.d.c.Err()
 	}
-}
-
-// again goes on with a transfer that ended with a transaction error: the controller keeps the place where it was (soft retry, xHCI 1.2,
-// 4.6.8.1: not for control, nor behind a transaction translator).
-func (e *endpoint) again() bool {
-	c := e.d.c
-	if e.td.code != codeTransaction || e.td.control || e.d.ttSlot != 0 || c.lockCommands(nil) != nil {
-		return false
-	}
-	defer c.unlockCommands()
-	t := trb{control: cmdResetEndpoint.bits() | trbPreserve | endpointBits(e.index) | slotBits(e.d.slot)}
-	if _, err := c.issue(nil, t); err != nil {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil || e.closed {
-		return false
-	}
-	e.ringDoorbell()
-	return true
 }
 
 // finish brings the endpoint into order and says how the transfer went: late is why it was not waited for, nil if it was.

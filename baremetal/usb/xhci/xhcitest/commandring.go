@@ -90,7 +90,7 @@ func (c *Controller) runCommand(ctx context.Context, t request) bool {
 		v = c.faults.Command(kind, id)
 	}
 	switch {
-	case v.Lose:
+	case v.Lose, c.hangs(t, id):
 		return c.lose(ctx, t, id)
 	case v.Code == 0:
 		v.Code, id = c.do(ctx, t, id)
@@ -104,6 +104,15 @@ func (c *Controller) runCommand(ctx context.Context, t request) bool {
 	c.log = append(c.log, Done{kind, id, v.Code})
 	c.post(t.at, uint32(v.Code)<<24, 33<<10|uint32(id)<<24)
 	return true
+}
+
+// hangs says whether a command is for an endpoint that hangs.
+func (c *Controller) hangs(t request, id int) bool {
+	if t.kind() != StopEndpoint || id >= len(c.slots) || c.slots[id] == nil {
+		return false
+	}
+	e := c.slots[id].endpoints[t.endpoint()]
+	return e != nil && e.stuck
 }
 
 // lose waits with a command until it is aborted.

@@ -88,9 +88,9 @@ func (c *Controller) do(ctx context.Context, t request, id int) (code, slotID in
 	case EvaluateContext:
 		return c.evaluate(s, t.parameter), id
 	}
-	e := s.endpoints[t.control>>16&0x1F]
+	e := s.endpoints[t.endpoint()]
 	if e == nil {
-		c.fail("command %d for endpoint %d of slot %d, which is disabled", t.kind(), t.control>>16&0x1F, id)
+		c.fail("command %d for endpoint %d of slot %d, which is disabled", t.kind(), t.endpoint(), id)
 		return EPDisabled, id
 	}
 	return c.endpointCommand(e, t), id
@@ -105,6 +105,7 @@ func (c *Controller) endpointCommand(e *endpoint, t request) int {
 		if t.control&(1<<9) == 0 {
 			e.fresh++
 		}
+		e.kept = true
 		e.become(epStopped)
 	case StopEndpoint:
 		if e.state != epRunning || e.slot.c.faults.LateStop > 0 {
@@ -124,7 +125,7 @@ func (c *Controller) endpointCommand(e *endpoint, t request) int {
 			c.fail("dequeue pointer %#x", t.parameter)
 		}
 		c.mem.dma(t.parameter&^0xF, 16, "dequeue pointer")
-		e.dequeue, e.cycle = t.parameter&^0xF, uint32(t.parameter&1)
+		e.dequeue, e.cycle, e.kept = t.parameter&^0xF, uint32(t.parameter&1), false
 		e.become(epStopped)
 	}
 	return Success

@@ -16,6 +16,7 @@ type Faults struct {
 	LazyState     bool // a context does not say that a doorbell has started its endpoint
 	LateStop      int  // that often, Stop Endpoint is refused though the endpoint is running
 	Overfetch     bool // four blocks are read from beyond a link
+	NoSoftRetry   bool // an endpoint hangs that goes on where it was after an error, and so does the command that is to stop it
 	SplitControl  bool // a control transfer fails that has a link after its setup stage
 	// Read overrides registers.
 	Read map[uint32]uint32

@@ -10,6 +10,8 @@ type request struct {
 
 func (r request) kind() int { return int(r.control >> 10 & 0x3F) }
 
+func (r request) endpoint() int { return int(r.control >> 16 & 0x1F) }
+
 func (r request) length() int { return int(r.status & 0x1FFFF) }
 
 // maxLinks bounds links that lead to links.

@@ -48,6 +48,8 @@ type endpoint struct {
 
 	active bool            // a goroutine works on its ring
 	again  bool            // the doorbell was rung meanwhile
+	kept   bool            // it was reset, but not told where to go on
+	stuck  bool            // it hangs
 	run    context.Context // of the controller when the doorbell was rung
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -147,6 +149,10 @@ func (c *Controller) ring(index, v uint32) {
 		if e.state = epRunning; !c.faults.LazyState {
 			e.become(epRunning)
 		}
+	}
+	if e.kept && c.faults.NoSoftRetry {
+		e.stuck = true
+		return
 	}
 	if e.active {
 		e.again = true
