@@ -150,6 +150,12 @@ func (fw *firmware) open(a []uintptr) uintptr {
 }
 
 func (fw *firmware) close(a []uintptr) uintptr {
+	for _, h := range []uefi.Handle{uefi.Handle(a[0]), uefi.Handle(a[3])} {
+		if fw.handles[h] == nil {
+			fw.t.Errorf("close: there is no handle %#x", h)
+			return uintptr(uefi.InvalidParameter)
+		}
+	}
 	for i, o := range fw.opened {
 		if o.on == uefi.Handle(a[0]) && o.guid == *abi.At[uefi.GUID](a[1]) && o.agent == uefi.Handle(a[2]) && o.controller == uefi.Handle(a[3]) {
 			fw.opened = append(fw.opened[:i], fw.opened[i+1:]...)

@@ -70,11 +70,16 @@ func (d *Driver) offer(c *controller, path uefi.DevicePath, s *ccid.Slot, hear f
 
 // withdraw removes a slot. After an error it is still there and works.
 func (d *Driver) withdraw(c *controller, o *offered) error {
-	if err := d.boot.UninstallProtocols(o.handle, o.protocols()...); err != nil {
-		return err
-	}
+	// The handle goes with its last protocol, and its use of the controller could not be closed then any more (UEFI 2.11, 7.3.10).
 	if o.opened {
 		d.boot.CloseProtocol(c.handle, c.guid, d.image, o.handle)
+	}
+	if err := d.boot.UninstallProtocols(o.handle, o.protocols()...); err != nil {
+		if o.opened {
+			_, again := d.boot.OpenProtocol(c.handle, c.guid, d.image, o.handle, uefi.OpenByChildController)
+			o.opened = again == nil
+		}
+		return err
 	}
 	d.readers.retire(o.reader)
 	for i := range c.slots {

@@ -53,6 +53,14 @@ typedef struct {
 /* 7.3: ways to look handles up. */
 #define BY_PROTOCOL 2
 
+/* 7.3.11: who has a protocol open. */
+#define OPEN_BY_CHILD_CONTROLLER 8
+
+typedef struct {
+	EFI_HANDLE agent, controller;
+	UINT32 attributes, count;
+} opening;
+
 typedef struct text_output {
 	void *reset;
 	EFI_STATUS(EFIAPI *output_string)(struct text_output *this, const CHAR16 *string);
@@ -88,7 +96,9 @@ typedef struct {
 	void *set_watchdog_timer;
 	EFI_STATUS(EFIAPI *connect_controller)(EFI_HANDLE controller, EFI_HANDLE *driver, void *path, UINT8 recursive);
 	EFI_STATUS(EFIAPI *disconnect_controller)(EFI_HANDLE controller, EFI_HANDLE driver, EFI_HANDLE child);
-	void *open_protocol, *close_protocol, *open_protocol_information, *protocols_per_handle;
+	void *open_protocol, *close_protocol;
+	EFI_STATUS(EFIAPI *open_protocol_information)(EFI_HANDLE handle, const EFI_GUID *protocol, opening **entries, UINTN *count);
+	void *protocols_per_handle;
 	EFI_STATUS(EFIAPI *locate_handle_buffer)(UINT32 type, const EFI_GUID *protocol, void *key, UINTN *count,
 						 EFI_HANDLE **handles);
 	EFI_STATUS(EFIAPI *locate_protocol)(const EFI_GUID *protocol, void *registration, void **interface);
@@ -160,6 +170,7 @@ _Static_assert(offsetof(boot_services, set_timer) == 88, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, install_protocol) == 128, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, handle_protocol) == 152, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, stall) == 248, "UEFI 2.11, 4.4.1");
+_Static_assert(offsetof(boot_services, open_protocol_information) == 296, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, locate_handle_buffer) == 312, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, locate_protocol) == 320, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(system_table, console_out) == 64, "UEFI 2.11, 4.3.1");

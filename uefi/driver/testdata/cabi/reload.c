@@ -108,6 +108,26 @@ static void connect(boot_services *boot, const EFI_GUID *protocol)
 	boot->free_pool(handles);
 }
 
+/* children is how many handles are noted as made of what has a protocol. */
+static UINTN children(boot_services *boot, const EFI_GUID *protocol)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0, found = 0, n;
+	opening *all;
+
+	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
+		return 0;
+	for (UINTN i = 0; i < count; i++) {
+		if (boot->open_protocol_information(handles[i], protocol, &all, &n) != EFI_SUCCESS)
+			continue;
+		for (UINTN k = 0; k < n; k++)
+			found += all[k].attributes == OPEN_BY_CHILD_CONTROLLER;
+		boot->free_pool(all);
+	}
+	boot->free_pool(handles);
+	return found;
+}
+
 UINTN count_usb(boot_services *boot)
 {
 	EFI_HANDLE *handles;
@@ -186,6 +206,7 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 	EFI_STATUS status;
 	void *source;
 	UINTN size, interfaces = count_usb(boot);
+	UINTN of_pci = children(boot, &pci_io_guid), of_usb = children(boot, &usb_io_guid);
 	reader *r;
 
 	status = read_file(boot, self->device, name, &source, &size);
@@ -210,6 +231,10 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 	}
 	if (find(boot, &r) == EFI_SUCCESS) {
 		say("a reader is left behind\n");
+		return EFI_ABORTED;
+	}
+	if (children(boot, &pci_io_guid) != of_pci || children(boot, &usb_io_guid) != of_usb) {
+		say("handles that are gone are still noted as children\n");
 		return EFI_ABORTED;
 	}
 	if (times > SETTLED && last != settled) {
