@@ -27,6 +27,32 @@ func TestDeviations(t *testing.T) {
 			b.t.Errorf("%d of %d bytes through the default pipe: %v", n, len(want), err)
 		}
 	}
+	unplugged := func(b *bench) {
+		b.t.Helper()
+		began := time.Now()
+		ends := make(chan error)
+		for _, e := range []uint8{bulkIn, intIn} {
+			go func() {
+				_, err := b.in(e, 64, time.Second)
+				ends <- err
+			}()
+		}
+		await()
+		b.hw.Attach(1, nil)
+		for range 2 {
+			if err := <-ends; !errors.Is(err, wire.ErrTransfer) {
+				b.t.Errorf("unplugged: %v", err)
+			}
+		}
+		if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, wire.ErrTransfer) {
+			b.t.Errorf("the next transfer: %v", err)
+		}
+		b.d.Release()
+		if d := time.Since(began); d > 100*time.Millisecond {
+			b.t.Errorf("gone after %v", d)
+		}
+		b.bench().works(bulkIn)
+	}
 	for _, k := range []struct {
 		name   string
 		faults xhcitest.Faults
@@ -67,28 +93,8 @@ func TestDeviations(t *testing.T) {
 				}
 			}
 		}},
-		{"an endpoint hangs that goes on after a transaction error", xhcitest.Faults{NoSoftRetry: true}, func(b *bench) {
-			began := time.Now()
-			ends := make(chan error)
-			for _, e := range []uint8{bulkIn, intIn} {
-				go func() {
-					_, err := b.in(e, 64, time.Second)
-					ends <- err
-				}()
-			}
-			await()
-			b.hw.Attach(1, nil)
-			for range 2 {
-				if err := <-ends; !errors.Is(err, wire.ErrTransfer) {
-					b.t.Errorf("unplugged: %v", err)
-				}
-			}
-			b.d.Release()
-			if d := time.Since(began); d > 100*time.Millisecond {
-				b.t.Errorf("gone after %v", d)
-			}
-			b.bench().works(bulkIn)
-		}},
+		{"an endpoint hangs that goes on after a transaction error", xhcitest.Faults{NoSoftRetry: true}, unplugged},
+		{"Reset Endpoint stops the controller when there is no link", xhcitest.Faults{NoLinkNoReset: true}, unplugged},
 		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
 			for tries := range 5 {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })

@@ -19,6 +19,8 @@
 //   - blocks are read from beyond the end of a ring (VIA VL805, Zhaoxin; Linux: XHCI_TRB_OVERFETCH): there are spare ones;
 //   - an endpoint hangs, and the command that is to stop it, when it goes on with its transfer after a transaction error (AMD Promontory,
 //     Etron EJ168 and EJ188; Linux: XHCI_NO_SOFT_RETRY; told of Renesas uPD720201 too): it never does;
+//   - the controller stops, rarely, when endpoints are reset whose root port has lost its link (Linux, xhci_handle_halted_endpoint): see
+//     linked;
 //   - a control transfer fails when a link follows its setup stage (Etron EJ168, EJ188; Linux: XHCI_ETRON_HOST): none does;
 //   - the machine may hang when a register is accessed in the millisecond after a reset (Intel; Linux: XHCI_INTEL_HOST): none is;
 //   - an aborted command has no event, or is aborted only when the upper half of CRCR is written too (Linux, xhci_abort_cmd_ring): see

@@ -5,7 +5,7 @@ package xhci
 //	ready   nothing is in flight; the controller's state is running or stopped, its dequeue pointer where the next block goes
 //	busy    one transfer is in flight
 //	halted  the device has stalled it; transfers are refused until ResetEndpoint
-//	broken  it could not be brought into order after a failure; the next transfer tries again
+//	broken  it could not be brought into order after a failure, or its link is lost; the next transfer tries again
 //	closed  the device was released or has another configuration
 //
 //	state   transfer      short, done    stall            fault            timeout, cancel   ResetEndpoint    close, Release

@@ -23,9 +23,22 @@ const (
 	settlePause = time.Millisecond
 )
 
+// errNoLink is a halted endpoint that stays halted.
+var errNoLink = fmt.Errorf("%w: the root port has no link", wire.ErrTransfer)
+
+// linked is an error when the device's root port has lost its link: there is nothing to go on with then, and resets of endpoints may stop
+// the whole controller (Linux, xhci_handle_halted_endpoint).
+func (d *device) linked() error {
+	s, err := d.c.Port(int(d.at.RootPort))
+	if err == nil && (!s.Enabled || s.Stuck) {
+		err = errNoLink
+	}
+	return err
+}
+
 // settle brings the endpoint's hardware to a stop, whatever its state, with its dequeue pointer where the next block goes
-// (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a halted one. c.commands is held. Afterwards nothing is in flight,
-// or the controller is no more.
+// (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a halted one; that is left alone when its root port has no link.
+// c.commands is held. Afterwards nothing is in flight, or the controller is no more.
 func (e *endpoint) settle(preserve bool) error {
 	c := e.d.c
 	target := endpointBits(e.index) | slotBits(e.d.slot)
@@ -37,6 +50,10 @@ func (e *endpoint) settle(preserve bool) error {
 		}
 		switch state {
 		case hwHalted:
+			if err := e.d.linked(); err != nil {
+				e.withdrawn()
+				return err
+			}
 			t := trb{control: cmdResetEndpoint.bits() | target}
 			if preserve {
 				t.control |= trbPreserve

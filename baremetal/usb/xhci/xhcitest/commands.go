@@ -99,6 +99,9 @@ func (c *Controller) do(ctx context.Context, t request, id int) (code, slotID in
 func (c *Controller) endpointCommand(e *endpoint, t request) int {
 	switch t.kind() {
 	case ResetEndpoint:
+		if c.faults.NoLinkNoReset && !c.ports[e.slot.port-1].enabled {
+			c.stopByItself()
+		}
 		if e.state != epHalted {
 			return ContextState
 		}

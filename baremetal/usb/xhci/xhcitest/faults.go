@@ -17,6 +17,7 @@ type Faults struct {
 	LateStop      int  // that often, Stop Endpoint is refused though the endpoint is running
 	Overfetch     bool // four blocks are read from beyond a link
 	NoSoftRetry   bool // an endpoint hangs that goes on where it was after an error, and so does the command that is to stop it
+	NoLinkNoReset bool // Reset Endpoint stops the controller when the root port is not enabled
 	SplitControl  bool // a control transfer fails that has a link after its setup stage
 	// Read overrides registers.
 	Read map[uint32]uint32
@@ -67,6 +68,10 @@ func (c *Controller) Break(bit uint32) {
 func (c *Controller) StopByItself() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stopByItself()
+}
+
+func (c *Controller) stopByItself() {
 	c.usbcmd &^= 1
 	c.stop()
 }
