@@ -171,15 +171,15 @@ func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Tim
 		default:
 		}
 		frame, err := b.read(ctx, s.in, len(s.in), deadline)
-		b.in.leave()
-		if err != nil {
-			return nil, err
-		}
 		h, _ := parseHeader(frame)
-		if h.slot == s.index || int(h.slot) >= len(b.r.slots) {
-			return frame, nil
+		others := err == nil && h.slot != s.index && int(h.slot) < len(b.r.slots)
+		if others { // before the turn ends: who has the next one looks into its mailbox first, and only once
+			b.r.slots[h.slot].deliver(h.seq, frame)
 		}
-		b.r.slots[h.slot].deliver(h.seq, frame)
+		b.in.leave()
+		if !others {
+			return frame, err
+		}
 	}
 	return nil, fmt.Errorf("%w: no end of other slots' answers", ErrProtocol)
 }
