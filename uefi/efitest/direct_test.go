@@ -21,16 +21,21 @@ const directly = loader + " " + driverImage + " usb=direct"
 // Words of the driver's about devices that are no readers.
 const bystander = "cannot be used: its host controller is driven directly"
 
-// direct is a machine with a reader, whose driver runs the host controller itself.
-func direct(t *testing.T, controller qemu.Controller, args ...string) *qemu.Suite {
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
-	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
-		r, err := sh.Run(ctx, directly)
+// booting is a Suite's Boot that runs a command line.
+func booting(line string) func(ctx context.Context, sh *qemu.Shell) error {
+	return func(ctx context.Context, sh *qemu.Shell) error {
+		r, err := sh.Run(ctx, line)
 		if err != nil {
 			return err
 		}
 		return r.Err()
 	}
+}
+
+// direct is a machine with a reader, whose driver runs the host controller itself.
+func direct(t *testing.T, controller qemu.Controller, args ...string) *qemu.Suite {
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
+	s.Boot = booting(directly)
 	return s
 }
 
@@ -62,13 +67,6 @@ func TestDirect(t *testing.T) {
 					t.Errorf("firmware offers %d USB interfaces", n)
 				}
 			})
-			s.Run("an application in Go reads the card", 30*time.Second, hello)
-			s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *qemu.Case) {
-				if r := c.Command("cabi.efi"); r.Status != 0 {
-					t.Errorf("status %#x\n%s", r.Status, r.Output)
-				}
-				hello(t, c)
-			})
 			s.Run("each APDU case", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
 				if r := c.Command("exchange.efi -quick"); r.Status != 0 {
 					t.Errorf("status %#x\n%s", r.Status, r.Output)
@@ -80,30 +78,7 @@ func TestDirect(t *testing.T) {
 					t.Errorf("no reader below a controller in\n%s", out)
 				}
 			})
-			s.Run("a card is removed and inserted", 60*time.Second, func(t *testing.T, c *qemu.Case) {
-				for range 3 {
-					must(t, c.Machine.RemoveCard(c.Ctx))
-					refuses(t, c, "no card in the reader")
-					must(t, c.Machine.InsertCard(c.Ctx))
-					hello(t, c)
-				}
-			})
-			s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *qemu.Case) {
-				for range 3 {
-					must(t, c.Machine.UnplugReader(c.Ctx))
-					appears(t, c, false)
-					must(t, c.Machine.PlugReader(c.Ctx))
-					appears(t, c, true)
-					hello(t, c)
-				}
-			})
-			s.Run("a reader is unplugged in the middle of APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
-				fails(t, c, func() error { return c.Machine.UnplugReader(c.Ctx) })
-				appears(t, c, false)
-				must(t, c.Machine.PlugReader(c.Ctx))
-				appears(t, c, true)
-				hello(t, c)
-			})
+			inEachMode(s)
 		})
 	}
 }

@@ -3,7 +3,6 @@
 package efitest
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -27,13 +26,7 @@ func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
 			d := reader.NewDevice(m)
 			d.Reader(0).Insert(0, card.T1())
 			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Redirected: []qemu.Redirected{{ID: "auto", Serve: (&usbredir.Server{Device: d}).Serve}}})
-			s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
-				r, err := sh.Run(ctx, c.load)
-				if err != nil {
-					return err
-				}
-				return r.Err()
-			}
+			s.Boot = booting(c.load)
 			s.Run("swap", 60*time.Second, func(t *testing.T, c *qemu.Case) {
 				for _, change := range []struct {
 					name  string

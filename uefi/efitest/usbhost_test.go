@@ -25,11 +25,7 @@ func agentDirectly(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Age
 	if err != nil {
 		return m, nil, err
 	}
-	r, err := sh.Run(ctx, directly)
-	if err == nil {
-		err = r.Err()
-	}
-	if err != nil {
+	if err := booting(directly)(ctx, sh); err != nil {
 		return m, nil, fmt.Errorf("%s: %w", directly, err)
 	}
 	if _, err := sh.Start(ctx, "agent.efi"); err != nil {
@@ -49,13 +45,7 @@ func TestUSBHost(t *testing.T) {
 func TestFleetDirectly(t *testing.T) {
 	t.Parallel()
 	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: launch(t)})
-	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
-		r, err := sh.Run(ctx, directly)
-		if err != nil {
-			return err
-		}
-		return r.Err()
-	}
+	s.Boot = booting(directly)
 	for i, v := range fleet {
 		if v.bus != "" {
 			continue
