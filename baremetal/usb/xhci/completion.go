@@ -85,3 +85,10 @@ func (e *endpoint) withdrawn() {
 	default:
 	}
 }
+
+// inFlight says whether a transfer was begun that no event has ended.
+func (e *endpoint) inFlight() bool {
+	e.d.c.mu.Lock()
+	defer e.d.c.mu.Unlock()
+	return e.td.pending
+}

@@ -95,6 +95,21 @@ func TestDeviations(t *testing.T) {
 		}},
 		{"an endpoint hangs that goes on after a transaction error", xhcitest.Faults{NoSoftRetry: true}, unplugged},
 		{"Reset Endpoint stops the controller when there is no link", xhcitest.Faults{NoLinkNoReset: true}, unplugged},
+		{"an endpoint that is starting looks stopped, and cannot be stopped", xhcitest.Faults{SlowStart: 30 * time.Millisecond}, func(b *bench) {
+			for range 3 {
+				if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, wire.ErrTimeout) {
+					b.t.Error(err)
+				}
+			}
+			b.works(bulkIn)
+			b.in(bulkIn, 64, 5*time.Millisecond)
+			b.s.Add(bulkIn, xhcitest.Line{Err: wire.ErrBabble}) // it halts as soon as it has started
+			began := time.Now()
+			if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, wire.ErrBabble) || time.Since(began) > 50*time.Millisecond {
+				b.t.Errorf("%v after %v", err, time.Since(began))
+			}
+			b.works(bulkIn)
+		}},
 		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
 			for tries := range 5 {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })

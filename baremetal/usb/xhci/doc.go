@@ -25,8 +25,8 @@
 //   - the machine may hang when a register is accessed in the millisecond after a reset (Intel; Linux: XHCI_INTEL_HOST): none is;
 //   - an aborted command has no event, or is aborted only when the upper half of CRCR is written too (Linux, xhci_abort_cmd_ring): see
 //     abort;
-//   - Stop Endpoint is refused while the doorbell before it is still being worked on (NEC uPD720200 and others; Linux,
-//     xhci_handle_cmd_stop_ep): see settle;
+//   - an endpoint whose doorbell was rung looks stopped for up to 30 ms, refuses to be stopped meanwhile, and starts all the same (NEC
+//     uPD720200 and others; Linux, xhci_handle_cmd_stop_ep): see settle;
 //   - 64-bit addresses do not work though AC64 says so (several of ASMedia's; Linux: XHCI_NO_64BIT_SUPPORT): a board should give
 //     memory below 4 GiB.
 //

@@ -17,9 +17,9 @@ func (e *endpoint) hardware() hardwareState {
 }
 
 // How often an endpoint is asked to stop before the controller is given up, and the time between; policy. A controller may still be
-// starting an endpoint that it is told to stop, and refuse.
+// starting an endpoint that it is told to stop, and refuse; that has taken 30 ms.
 const (
-	settleTries = 10
+	settleTries = 100
 	settlePause = time.Millisecond
 )
 
@@ -42,11 +42,12 @@ func (d *device) linked() error {
 func (e *endpoint) settle(preserve bool) error {
 	c := e.d.c
 	target := endpointBits(e.index) | slotBits(e.d.slot)
+	starting := e.inFlight()
 	var err error
 	for try := range settleTries {
 		state := e.hardware()
-		if try == 0 && state == hwStopped {
-			state = hwRunning // a doorbell that was just rung may not show yet
+		if state == hwStopped && starting && try < settleTries-1 {
+			state = hwRunning // its doorbell was rung, and it will work on what is in the ring, whatever its pointer is set to now
 		}
 		switch state {
 		case hwHalted:
@@ -59,8 +60,10 @@ func (e *endpoint) settle(preserve bool) error {
 				t.control |= trbPreserve
 			}
 			_, err = c.issue(nil, t)
+			starting = starting && err != nil
 		case hwRunning:
 			_, err = c.issue(nil, trb{control: cmdStopEndpoint.bits() | target})
+			starting = starting && err != nil
 		case hwStopped, hwError:
 			if _, err = c.issue(nil, trb{parameter: e.ring.dequeue(), control: cmdSetDequeue.bits() | target}); err == nil {
 				e.withdrawn()

@@ -1,24 +1,27 @@
 package xhcitest
 
+import "time"
+
 // Faults is how a controller misbehaves.
 type Faults struct {
-	NeverReady    bool // CNR stays
-	NeverReset    bool // HCRST stays
-	NeverHalts    bool // HCH never comes
-	NeverRuns     bool // HCH stays
-	KeepsFirmware bool // firmware does not let go
-	DropPorts     bool // port changes have no events
-	DropTransfers bool // transfers have no events
-	StuckAbort    bool // CRR stays after an abort
-	SilentAbort   bool // an aborted command has no event
-	ShortSuccess  bool // a short packet's event says success
-	TwiceSuccess  bool // the second event of a short descriptor says success
-	LazyState     bool // a context does not say that a doorbell has started its endpoint
-	LateStop      int  // that often, Stop Endpoint is refused though the endpoint is running
-	Overfetch     bool // four blocks are read from beyond a link
-	NoSoftRetry   bool // an endpoint hangs that goes on where it was after an error, and so does the command that is to stop it
-	NoLinkNoReset bool // Reset Endpoint stops the controller when the root port is not enabled
-	SplitControl  bool // a control transfer fails that has a link after its setup stage
+	NeverReady    bool          // CNR stays
+	NeverReset    bool          // HCRST stays
+	NeverHalts    bool          // HCH never comes
+	NeverRuns     bool          // HCH stays
+	KeepsFirmware bool          // firmware does not let go
+	DropPorts     bool          // port changes have no events
+	DropTransfers bool          // transfers have no events
+	StuckAbort    bool          // CRR stays after an abort
+	SilentAbort   bool          // an aborted command has no event
+	ShortSuccess  bool          // a short packet's event says success
+	TwiceSuccess  bool          // the second event of a short descriptor says success
+	LazyState     bool          // a context does not say that a doorbell has started its endpoint
+	LateStop      int           // that often, Stop Endpoint is refused though the endpoint is running
+	SlowStart     time.Duration // so long an endpoint looks as if it were stopped after its doorbell, and cannot be kept from starting
+	Overfetch     bool          // four blocks are read from beyond a link
+	NoSoftRetry   bool          // an endpoint hangs that goes on where it was after an error, and so does the command that is to stop it
+	NoLinkNoReset bool          // Reset Endpoint stops the controller when the root port is not enabled
+	SplitControl  bool          // a control transfer fails that has a link after its setup stage
 	// Read overrides registers.
 	Read map[uint32]uint32
 	// Command, if set, is asked about each command. It may be called at any time and must not call the controller.

@@ -50,6 +50,7 @@ type endpoint struct {
 	again  bool            // the doorbell was rung meanwhile
 	kept   bool            // it was reset, but not told where to go on
 	stuck  bool            // it hangs
+	begins bool            // its doorbell was rung, it is not running yet
 	run    context.Context // of the controller when the doorbell was rung
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -146,6 +147,10 @@ func (c *Controller) ring(index, v uint32) {
 		c.fail("doorbell of slot %d, endpoint %d in state %d", index, target, e.state)
 		return
 	case epStopped:
+		if c.faults.SlowStart > 0 {
+			e.begins = true
+			break
+		}
 		if e.state = epRunning; !c.faults.LazyState {
 			e.become(epRunning)
 		}

@@ -3,6 +3,7 @@ package xhcitest
 import (
 	"context"
 	"errors"
+	"time"
 
 	wire "tamaccid/ccid/usb"
 )
@@ -12,6 +13,7 @@ func (e *endpoint) work(ctx context.Context) {
 	c := e.slot.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	e.begin(ctx)
 	for ctx.Err() == nil && c.running() && e.state == epRunning {
 		if e.once(ctx) {
 			continue
@@ -24,6 +26,25 @@ func (e *endpoint) work(ctx context.Context) {
 	e.active, e.again = false, false
 	c.active--
 	c.moved.Broadcast()
+}
+
+// begin is a slow start. What is in the ring is known to the controller before, whatever it is told meanwhile.
+func (e *endpoint) begin(ctx context.Context) {
+	if !e.begins {
+		return
+	}
+	c := e.slot.c
+	dequeue, cycle, takes := e.dequeue, e.cycle, c.faults.SlowStart
+	c.mu.Unlock()
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	if e.begins = false; ctx.Err() == nil {
+		e.dequeue, e.cycle = dequeue, cycle
+		e.become(epRunning)
+	}
 }
 
 // once carries out one transfer; false when there is none.
