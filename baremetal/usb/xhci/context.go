@@ -157,12 +157,15 @@ func (e *endpoint) fill(b []byte, speed wire.Speed) {
 	put32(b, endpointLengths, average|esit<<esitLowShift)
 }
 
-// Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12).
+// Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12). At high speed and SuperSpeed it may be 15, but TI's TUSB73x0 has
+// trouble with more than 6 (Linux: XHCI_LIMIT_ENDPOINT_INTERVAL_7), and a device may be asked more often than it wants (USB 2.0, 5.7.4).
 const (
 	fastestFrame = 3  // 1 ms
 	slowestFrame = 10 // 128 ms
-	slowest      = 15
-	microframes  = 8 // in a frame
+	slowest      = 6  // 8 ms
+	microframes  = 8  // in a frame
+
+	mostNAKs = 15 // exponent of the number that a bulk OUT endpoint sends
 )
 
 // interval is the exponent of the time between two transactions, from bInterval (xHCI 1.2, 6.2.3.6, table 6-12).
@@ -175,7 +178,7 @@ func interval(d wire.Endpoint, speed wire.Speed) uint32 {
 	case d.Type == wire.InterruptTransfer:
 		return min(max(log2(b*microframes), fastestFrame), slowestFrame)
 	case speed == wire.SpeedHigh && !d.In() && d.Interval > 0:
-		return min(log2(b), slowest) // the most NAKs a bulk OUT endpoint sends
+		return min(log2(b), mostNAKs)
 	}
 	return 0
 }

@@ -27,6 +27,8 @@
 //     abort;
 //   - an endpoint whose doorbell was rung looks stopped for up to 30 ms, refuses to be stopped meanwhile, and starts all the same (NEC
 //     uPD720200 and others; Linux, xhci_handle_cmd_stop_ep): see settle;
+//   - long intervals make trouble (TI TUSB73x0; Linux: XHCI_LIMIT_ENDPOINT_INTERVAL_7): high-speed and SuperSpeed endpoints have 8 ms at
+//     most;
 //   - 64-bit addresses do not work though AC64 says so (several of ASMedia's; Linux: XHCI_NO_64BIT_SUPPORT): a board should give
 //     memory below 4 GiB.
 //

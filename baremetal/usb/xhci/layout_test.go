@@ -155,8 +155,9 @@ func TestInterval(t *testing.T) {
 		// xHCI 1.2, table 6-12: low and full speed count frames, down to a power of two
 		{wire.SpeedFull, 0, 3}, {wire.SpeedFull, 1, 3}, {wire.SpeedFull, 2, 4}, {wire.SpeedFull, 3, 4}, {wire.SpeedLow, 16, 7}, {wire.SpeedLow, 31, 7},
 		{wire.SpeedLow, 32, 8}, {wire.SpeedFull, 128, 10}, {wire.SpeedFull, 255, 10},
-		// high speed and SuperSpeed give the exponent, plus one
-		{wire.SpeedHigh, 0, 0}, {wire.SpeedHigh, 1, 0}, {wire.SpeedHigh, 4, 3}, {wire.SpeedHigh, 16, 15}, {wire.SpeedSuper, 17, 15}, {wire.SpeedSuper, 255, 15},
+		// high speed and SuperSpeed give the exponent, plus one; 8 ms is as slow as it gets
+		{wire.SpeedHigh, 0, 0}, {wire.SpeedHigh, 1, 0}, {wire.SpeedHigh, 4, 3}, {wire.SpeedHigh, 7, 6}, {wire.SpeedHigh, 8, 6}, {wire.SpeedHigh, 16, 6},
+		{wire.SpeedSuper, 17, 6}, {wire.SpeedSuper, 255, 6},
 	} {
 		d := wire.Endpoint{Address: 0x81, Type: wire.InterruptTransfer, Interval: k.bInterval}
 		if got := interval(d, k.speed); got != k.want {
