@@ -1,0 +1,75 @@
+//go:build tamago
+
+// Package inside is what the programs that check a board from inside have in common.
+package inside
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/usbarmory/tamago/soc/intel/pci"
+)
+
+// A Check is one line of the program's output.
+type Check struct {
+	Name string
+	Run  func() error
+}
+
+// everywhere is what holds on each machine of QEMU's.
+var everywhere = []Check{
+	{"a timer of 2 ms takes no less", timer},
+	{"random bytes differ", random},
+	{"TamaGo's PCI driver finds the host bridge", hostBridge},
+}
+
+// Run makes the checks that hold on each board and the board's own. It ends the program with status 1 unless all hold.
+func Run(own []Check) {
+	checks := append(everywhere, own...)
+	failed := 0
+	for _, c := range checks {
+		if err := c.Run(); err != nil {
+			failed++
+			fmt.Printf("FAIL %s: %v\n", c.Name, err)
+			continue
+		}
+		fmt.Printf("ok   %s\n", c.Name)
+	}
+	fmt.Printf("%d of %d checks failed, %d KiB of memory in use\n", failed, len(checks), runtime.BareMemory().Now>>10)
+	if failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func timer() error {
+	start := time.Now()
+	time.Sleep(2 * time.Millisecond)
+	if d := time.Since(start); d < 2*time.Millisecond {
+		return fmt.Errorf("took %v", d)
+	}
+	return nil
+}
+
+func random() error {
+	var a, b [32]byte
+	rand.Read(a[:])
+	rand.Read(b[:])
+	if a == b || a == [32]byte{} {
+		return errors.New("they do not")
+	}
+	return nil
+}
+
+func hostBridge() error {
+	const intel = 0x8086 // QEMU's q35 has Intel's
+	for _, d := range pci.Devices(0) {
+		if d.Slot == 0 && d.Vendor == intel {
+			return nil
+		}
+	}
+	return errors.New("it does not")
+}
