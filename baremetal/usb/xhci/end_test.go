@@ -3,7 +3,9 @@ package xhci
 import (
 	"context"
 	"errors"
+	"math/rand"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,4 +122,72 @@ func TestHalt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCloseAtAnyMoment closes a controller while devices are made, configured, used, reset and released on it.
+func TestCloseAtAnyMoment(t *testing.T) {
+	for seed := range int64(40) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewSource(seed))
+			mem := xhcitest.NewMemory(busBase, t.Errorf)
+			hw := xhcitest.New(mem, xhcitest.Options{Fail: t.Errorf, Ports2: 3})
+			lost, random := rnd.Intn(20), rand.New(rand.NewSource(seed))
+			hw.Set(func(f *xhcitest.Faults) {
+				f.Command = func(kind, _ int) xhcitest.Verdict {
+					return xhcitest.Verdict{Lose: kind != xhcitest.DisableSlot && random.Intn(20) == lost}
+				}
+			})
+			c, err := New(hw, mem, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &rig{t, c, hw, mem}
+			var all sync.WaitGroup
+			for port := range 3 {
+				hw.Attach(port+1, xhcitest.NewScript(wire.SpeedFull))
+				at := usb.Location{RootPort: uint8(port + 1), Speed: r.enable(port + 1)}
+				all.Go(func() {
+					for c.Err() == nil {
+						useOnce(c, at)
+					}
+				})
+			}
+			time.Sleep(time.Duration(rnd.Int63n(int64(8 * time.Second))))
+			began := time.Now()
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			all.Wait()
+			if d := time.Since(began); d > 100*time.Millisecond {
+				t.Errorf("seed %d: after %v", seed, d)
+			}
+			hw.Close()
+			if mem.Check(); mem.InUse() != 0 {
+				t.Errorf("seed %d: %d bytes of memory not given back", seed, mem.InUse())
+			}
+		})
+	}
+}
+
+// useOnce makes a device, does a little of all with it at once, and releases it.
+func useOnce(c *Controller, at usb.Location) {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	d, err := c.NewDevice(ctx, at)
+	if err != nil {
+		return
+	}
+	defer d.Release()
+	if _, err := d.Address(ctx); err != nil {
+		return
+	}
+	if d.Configure(ctx, fullSpeed) != nil {
+		return
+	}
+	var all sync.WaitGroup
+	all.Go(func() { d.Transfer(ctx, bulkIn, make([]byte, 64), 0) })
+	all.Go(func() { d.Transfer(ctx, bulkOut, make([]byte, 64), 50*time.Millisecond) })
+	all.Go(func() { d.ResetEndpoint(ctx, intIn) })
+	all.Go(func() { d.Configure(ctx, fullSpeed[:2]) })
+	all.Wait()
 }
