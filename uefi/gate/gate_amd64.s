@@ -163,12 +163,9 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	ADDQ	$F_SIZE, SP
 	RET
 
-// PASS goes to firmware's stack, with n arguments at args for the function in
-// R10, and leaves Go's stack pointer in R12. LOAD loads the registers for it.
+// PASS goes to firmware's stack with CX arguments at SI, and leaves Go's stack
+// pointer in R12. LOAD puts those into registers that belong there.
 #define PASS \
-	MOVQ	fn+0(FP), R10; \
-	MOVQ	args+8(FP), SI; \
-	MOVQ	n+16(FP), CX; \
 	MOVQ	SP, R12; \
 	MOVQ	·fwsp(SB), SP; \
 	ANDQ	$~15, SP; \
@@ -183,6 +180,9 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 
 // func raw(fn uintptr, args *uintptr, n uintptr) uintptr
 TEXT ·raw(SB),NOSPLIT,$0-32
+	MOVQ	fn+0(FP), R10
+	MOVQ	args+8(FP), SI
+	MOVQ	n+16(FP), CX
 	PASS
 	CALL	fwmachine<>(SB)
 	LOAD
@@ -202,6 +202,9 @@ masked:
 
 // func brief(fn uintptr, args *uintptr, n uintptr) uintptr
 TEXT ·brief(SB),NOSPLIT,$0-32
+	MOVQ	fn+0(FP), R10
+	MOVQ	args+8(FP), SI
+	MOVQ	n+16(FP), CX
 	PASS
 	LEAQ	·fwidt(SB), AX
 	LIDT	(AX)
