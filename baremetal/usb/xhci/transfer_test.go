@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand"
 	"testing"
 	"time"
 
@@ -101,4 +102,43 @@ func TestUnplugDuringTransfers(t *testing.T) {
 		b.d.Release()
 		b.bench().works(bulkIn) // another one, in its place
 	})
+}
+
+// TestNothingIsLost reads a stream of numbers in transfers that end at any moment, from controllers that start and stop endpoints in their own
+// way: all arrive, in order, once.
+func TestNothingIsLost(t *testing.T) {
+	for seed := range int64(10) {
+		rnd := rand.New(rand.NewSource(seed))
+		faults := xhcitest.Faults{LazyState: rnd.Intn(2) == 0, TwiceSuccess: rnd.Intn(2) == 0, ShortSuccess: rnd.Intn(4) == 0,
+			SlowStart: time.Duration(rnd.Intn(3)*rnd.Intn(30)) * time.Millisecond}
+		run(t, xhcitest.Options{Faults: faults}, func(r *rig) {
+			b := r.bench()
+			const count = 100
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				for i := range count {
+					b.s.Add(bulkIn, xhcitest.Line{Data: []byte{byte(i)}})
+					time.Sleep(time.Duration(rnd.Intn(20)) * time.Millisecond)
+				}
+			}()
+			defer func() { <-sent }()
+			next := 0
+			for began := time.Now(); next < count && time.Since(began) < 10*time.Second; {
+				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = int(time.Now().UnixNano()) % 5 })
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+next*7%13)*time.Millisecond)
+				buf := make([]byte, 64<<(next%8))
+				n, err := b.d.Transfer(ctx, bulkIn, buf, 0)
+				cancel()
+				if n > 1 || n == 1 && int(buf[0]) != next || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("seed %d, %+v: %d bytes, %d in place of %d, %v", seed, faults, n, buf[0], next, err)
+					return
+				}
+				next += n
+			}
+			if next != count || b.s.Left() != 0 {
+				t.Errorf("seed %d, %+v: %d numbers came, %d are left", seed, faults, next, b.s.Left())
+			}
+		})
+	}
 }
