@@ -29,8 +29,8 @@
 //     uPD720200 and others; Linux, xhci_handle_cmd_stop_ep): see settle;
 //   - long intervals make trouble (TI TUSB73x0; Linux: XHCI_LIMIT_ENDPOINT_INTERVAL_7): high-speed and SuperSpeed endpoints have 8 ms at
 //     most;
-//   - 64-bit addresses do not work though AC64 says so (several of ASMedia's; Linux: XHCI_NO_64BIT_SUPPORT): a board should give
-//     memory below 4 GiB.
+//   - 64-bit addresses do not work though AC64 says so, or ERSTBA wants its upper half first (several of ASMedia's; some of Synopsys's
+//     design; Linux: XHCI_NO_64BIT_SUPPORT, XHCI_WRITE_64_HI_LO): a board should give memory below 4 GiB.
 //
 // Specification: eXtensible Host Controller Interface for Universal Serial Bus, revision 1.2 (xHCI 1.2).
 package xhci
