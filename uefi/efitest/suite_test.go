@@ -208,6 +208,12 @@ func inEachMode(s *qemu.Suite) {
 			hello(t, c)
 		}
 	})
+	s.Run("all drivers leave their devices and come back", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+		for range 4 {
+			c.Must("reconnect -r")
+			hello(t, c)
+		}
+	})
 	s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *qemu.Case) {
 		for range 3 {
 			must(t, c.Machine.UnplugReader(c.Ctx))
