@@ -21,7 +21,6 @@ import (
 )
 
 var checks = []inside.Check{
-	{Name: "timers fire in order", Run: timers},
 	{Name: "the processor sleeps while nothing is to be done", Run: sleep},
 	{Name: "the wall clock tells a date of today", Run: wallClock},
 	{Name: "a nil dereference is a panic", Run: nilDereference},
@@ -61,19 +60,6 @@ func main() {
 	}
 	fmt.Println("machine: what to do?")
 	os.Exit(1)
-}
-
-func timers() error {
-	order := make(chan int, 3)
-	for _, i := range []int{3, 1, 2} {
-		time.AfterFunc(time.Duration(i)*20*time.Millisecond, func() { order <- i })
-	}
-	for want := 1; want <= 3; want++ {
-		if got := <-order; got != want {
-			return fmt.Errorf("timer %d came as number %d", got, want)
-		}
-	}
-	return nil
 }
 
 // sleep looks at what the processor did during a second: it is halted most of the time, and not waked more often than goroutines
