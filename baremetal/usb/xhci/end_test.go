@@ -191,3 +191,49 @@ func useOnce(c *Controller, at usb.Location) {
 	all.Go(func() { d.Configure(ctx, fullSpeed[:2]) })
 	all.Wait()
 }
+
+// trap is a controller to whose driver something happens while it tells how far it has read the event ring; c.mu is held then.
+type trap struct {
+	*xhcitest.Controller
+	spring func()
+}
+
+func (r *trap) Write32(at, v uint32) {
+	r.Controller.Write32(at, v)
+	if at != 0x103C || r.spring == nil {
+		return
+	}
+	f := r.spring
+	r.spring = nil
+	f()
+}
+
+// TestTheEndComesWithATransfer: what has arrived is lost, but it is not called a packet of no bytes.
+func TestTheEndComesWithATransfer(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			mem := xhcitest.NewMemory(busBase, t.Errorf)
+			hw := xhcitest.New(mem, xhcitest.Options{Fail: t.Errorf})
+			regs := &trap{Controller: hw}
+			c, err := New(regs, mem, Options{Interrupt: hw.Interrupt})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := (&rig{t, c, hw, mem}).bench()
+			c.mu.Lock()
+			regs.spring = func() { c.end("removed") }
+			c.mu.Unlock()
+			b.s.Add(bulkIn, xhcitest.Line{Data: []byte("too late")})
+			if got, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrDead) {
+				t.Errorf("%q, %v", got, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			hw.Close()
+			if mem.Check(); mem.InUse() != 0 {
+				t.Errorf("%d bytes of memory not given back", mem.InUse())
+			}
+		})
+	}
+}

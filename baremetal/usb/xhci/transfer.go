@@ -68,12 +68,12 @@ func (e *endpoint) transfer(ctx context.Context, setup wire.Setup, buf []byte, i
 	}
 	err := e.finish(e.await(ctx, timeout))
 	e.timer.Stop()
+	if dead := e.d.c.Err(); dead != nil { // the memory is the controller's until it is closed
+		return 0, dead
+	}
 	n := min(e.td.n, len(buf))
 	used := len(buf)
-	switch {
-	case e.d.c.Err() != nil: // the memory is the controller's until it is closed
-		return 0, err
-	case in:
+	if in {
 		e.copyIn(buf[:n])
 		if err == nil {
 			used = n
