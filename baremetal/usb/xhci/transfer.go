@@ -141,11 +141,8 @@ func (e *endpoint) await(ctx context.Context, timeout time.Duration) error {
 
 // finish brings the endpoint into order and says how the transfer went: late is why it was not waited for, nil if it was.
 func (e *endpoint) finish(late error) error {
-	c := e.d.c
 	if late != nil {
-		if err := e.recover(true); err != nil && c.Err() != nil {
-			return err
-		}
+		e.recover(true)
 	}
 	switch code := e.td.code; code {
 	case codeSuccess, codeShort:
