@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"regexp"
 	"testing"
 	"time"
@@ -49,12 +50,17 @@ func NewSuite(t *testing.T, config Config) *Suite {
 	return s
 }
 
-// Require skips the test where QEMU or its firmware is not installed, or fails it when RequiredVariable says so.
-func Require(t testing.TB) {
+// Require skips the test where QEMU, its firmware or one of the programs is not installed, or fails it when RequiredVariable says so.
+func Require(t testing.TB, programs ...string) {
 	t.Helper()
 	_, err := FindFirmware()
 	if _, missing := FindEmulator(); missing != nil {
 		err = missing
+	}
+	for _, name := range programs {
+		if _, missing := exec.LookPath(name); missing != nil {
+			err = missing
+		}
 	}
 	switch {
 	case err == nil:

@@ -23,6 +23,9 @@ const (
 	snakeoilPassword    = "snakeoil"
 )
 
+// signer is a tool for Authenticode signatures.
+const signer = "osslsigncode"
+
 // secureBoot is what such firmware boots: its Shell is not signed.
 const secureBoot = "secureboot.efi"
 
@@ -31,7 +34,7 @@ func signed(t *testing.T, images ...string) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
 	for _, name := range images {
-		cmd := exec.Command("osslsigncode", "sign", "-h", "sha256", "-certs", snakeoilCertificate, "-key", snakeoilKey, "-pass", snakeoilPassword,
+		cmd := exec.Command(signer, "sign", "-h", "sha256", "-certs", snakeoilCertificate, "-key", snakeoilKey, "-pass", snakeoilPassword,
 			"-in", filepath.Join(volume, name), "-out", filepath.Join(folder, name))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("signing %s: %v\n%s", name, err, out)
@@ -43,15 +46,14 @@ func signed(t *testing.T, images ...string) (folder string) {
 // TestSecureBoot starts signed images on firmware that starts no others (UEFI 2.11, 32).
 func TestSecureBoot(t *testing.T) {
 	t.Parallel()
+	qemu.Require(t, signer)
 	for _, path := range []string{snakeoilVars, snakeoilKey, snakeoilCertificate} {
 		if _, err := os.Stat(path); err != nil {
 			t.Skipf("%v: it comes with Debian's ovmf only", err)
 		}
 	}
 	firmware, err := qemu.FindFirmware()
-	if err != nil {
-		t.Skip(err)
-	}
+	must(t, err)
 	firmware.Vars = snakeoilVars
 	folder := signed(t, driverImage, "helloworld.efi", secureBoot)
 	must(t, os.MkdirAll(filepath.Join(folder, "EFI", "BOOT"), 0o700))
