@@ -113,10 +113,12 @@ type Location struct {
 // A Device is a place for one device on a controller: its address, its endpoints. Calls for different endpoints may run
 // concurrently; calls for one endpoint are serialised by the caller.
 //
-// The errors are those of wire.Transport; a transfer that has returned is no longer in flight, whatever the error.
+// The errors are those of wire.Transport; a transfer that has returned is no longer in flight, whatever the error. What it may have left
+// behind in a transaction translator the bus clears before it asks for another on the endpoint, so an endpoint without transfers must send
+// nothing through one (USB 2.0, 11.17.5).
 type Device interface {
-	// Address moves the device to the addressed state (USB 2.0, 9.1.1.4) and returns its address on the bus. It does not wait
-	// for the device's recovery (USB 2.0, 9.2.6.3).
+	// Address moves the device to the addressed state (USB 2.0, 9.1.1.4) and returns its address on the bus, by which a hub's
+	// transaction translator knows it too. It does not wait for the device's recovery (USB 2.0, 9.2.6.3).
 	Address(ctx context.Context) (uint8, error)
 	// SetMaxPacketSize0 corrects the packet size of the default pipe, which begins with the smallest that the speed allows for
 	// all devices (USB 2.0, 5.5.3; 8 for full speed).

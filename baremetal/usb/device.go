@@ -28,7 +28,7 @@ import (
 //	current, bus ends | wait           | hardware released  | remove                  |
 //
 // remove ends ctx, and with it class drivers' contexts; then the branch of a hub, with all that is behind it; then gives the
-// hardware's place free, which ends all transfers.
+// hardware's place free, which ends all transfers, and waits for what they leave behind in a translator.
 type device struct {
 	bus      *Bus
 	root     *root
@@ -40,7 +40,8 @@ type device struct {
 	cancel context.CancelFunc
 	away   atomic.Bool
 
-	hardware   Device // nil before NewDevice
+	translator *device // the hub through whose transaction translator it is reached; nil if there is none
+	hardware   Device  // nil before NewDevice
 	address    uint8
 	descriptor []byte // of the device
 	parsed     wire.DeviceDescriptor
@@ -52,8 +53,9 @@ type device struct {
 	pipe0    lock // held during a control transfer
 	changing lock // held while a setting is changed
 
-	mu    sync.Mutex
-	owner *transport // whose control transfer is under way
+	mu        sync.Mutex
+	owner     *transport     // whose control transfer is under way
+	transfers sync.WaitGroup // through a translator
 }
 
 // Waits of enumeration.
@@ -67,7 +69,8 @@ const (
 )
 
 func newDevice(p *port, at Location) *device {
-	d := &device{bus: p.branch.bus, root: p.branch.root, port: p, location: at, path: p.path(), pipe0: newLock(), changing: newLock()}
+	d := &device{bus: p.branch.bus, root: p.branch.root, port: p, location: at, path: p.path(), translator: translatorOf(p.branch, at),
+		pipe0: newLock(), changing: newLock()}
 	d.ctx, d.cancel = context.WithCancel(p.branch.ctx)
 	return d
 }
@@ -106,6 +109,7 @@ func (d *device) takeAddress() error {
 		d.address, err = hardware.Address(ctx)
 		if err != nil {
 			hardware.Release()
+			d.clearPipe0(0, err) // it was at the default address
 		} else {
 			d.hardware = hardware
 		}
@@ -186,7 +190,9 @@ func (d *device) offer() {
 
 // remove ends the device and everything behind it.
 func (d *device) remove() {
-	d.away.Store(true)
+	d.mu.Lock()
+	d.away.Store(true) // no transfer begins any more
+	d.mu.Unlock()
 	d.cancel()
 	if d.hub != nil {
 		d.hub.branch.close()
@@ -194,6 +200,7 @@ func (d *device) remove() {
 	if d.hardware != nil {
 		d.hardware.Release()
 	}
+	d.transfers.Wait() // until a translator is clear: the next device may have the same address
 }
 
 // own notes whose control transfer is under way.

@@ -157,7 +157,7 @@ func (h *hub) listen(ctx context.Context) error {
 	packet := int(h.pipe.MaxPacketSize)
 	buf := make([]byte, (len(h.branch.ports)/8+packet)/packet*packet)
 	for failures := 0; ; {
-		n, err := h.device.hardware.Transfer(ctx, h.pipe.Address, buf, 0)
+		n, err := h.device.transfer(ctx, &h.pipe, buf, 0)
 		if err == nil {
 			failures = 0
 			if err := h.changes(ctx, buf[:min(n, len(buf))]); err != nil {

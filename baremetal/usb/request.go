@@ -27,7 +27,7 @@ func (d *device) request(ctx context.Context, setup wire.Setup, data []byte) (n 
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		n, err = d.hardware.Control(ctx, setup, data, requestLimit)
+		n, err = d.control(ctx, setup, data, requestLimit)
 		if !errors.Is(err, wire.ErrTransfer) && !errors.Is(err, wire.ErrBabble) {
 			break
 		}

@@ -104,7 +104,7 @@ func (echo) Transfer(_ context.Context, _ uint8, buf []byte, _ time.Duration) (i
 func TestTransfersDoNotAllocate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d := &device{hardware: echo{}, pipe0: newLock(), ctx: ctx}
+	d := &device{hardware: echo{}, pipe0: newLock(), ctx: ctx, translator: &device{ctx: ctx}}
 	s := &wire.Interface{Endpoints: []wire.Endpoint{{Address: 0x81, Type: wire.BulkTransfer, MaxPacketSize: 64}, {Address: 0x02, Type: wire.BulkTransfer, MaxPacketSize: 64}}}
 	tr := newTransport(&Interface{device: d}, s, &wire.Device{})
 	buf := make([]byte, 256)
@@ -146,6 +146,22 @@ func TestLocations(t *testing.T) {
 	} {
 		if got := c.b.locate(c.port, c.speed); got != c.want {
 			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
+// USB 2.0, table 11-18.
+func TestBufferOf(t *testing.T) {
+	for _, c := range []struct {
+		address, endpoint uint8
+		kind              wire.TransferType
+		want              uint16
+	}{
+		{0, 0x00, wire.ControlTransfer, 0}, {1, 0x80, wire.ControlTransfer, 0x8010}, {127, 0x8F, wire.BulkTransfer, 0x97FF},
+		{127, 0x01, wire.BulkTransfer, 0x17F1}, {0x55, 0x0A, wire.BulkTransfer, 0x155A},
+	} {
+		if got := bufferOf(c.address, c.endpoint, c.kind); got != c.want {
+			t.Errorf("address %d, endpoint %#02x, type %d: %#04x, not %#04x", c.address, c.endpoint, c.kind, got, c.want)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (t *transport) control(ctx context.Context, setup wire.Setup, data []byte, 
 		}
 	}
 	d.own(t)
-	n, err = d.hardware.Control(ctx, setup, data, timeout)
+	n, err = d.control(ctx, setup, data, timeout)
 	d.own(nil)
 	d.pipe0.release()
 	return n, err
@@ -157,7 +157,7 @@ func (t *transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 	if err := t.enter(ctx); err != nil {
 		return 0, err
 	}
-	n, err = t.device.hardware.Transfer(ctx, endpoint, buf, timeout)
+	n, err = t.device.transfer(ctx, e, buf, timeout)
 	return n, t.leave(ctx, err)
 }
 
@@ -178,7 +178,7 @@ func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 func (t *transport) out(ctx context.Context, e *wire.Endpoint, buf []byte, timeout time.Duration) (n int, err error) {
 	most := t.MaxIn() / int(e.MaxPacketSize) * int(e.MaxPacketSize)
 	if len(buf) <= most {
-		return t.device.hardware.Transfer(ctx, e.Address, buf, timeout)
+		return t.device.transfer(ctx, e, buf, timeout)
 	}
 	if most == 0 {
 		return 0, fmt.Errorf("%w: packets of %d bytes", ErrUsage, e.MaxPacketSize)
@@ -192,7 +192,7 @@ func (t *transport) out(ctx context.Context, e *wire.Endpoint, buf []byte, timeo
 			}
 		}
 		piece := buf[n:min(len(buf), n+most)]
-		k, err := t.device.hardware.Transfer(ctx, e.Address, piece, left)
+		k, err := t.device.transfer(ctx, e, piece, left)
 		n += k
 		if err != nil {
 			return n, err

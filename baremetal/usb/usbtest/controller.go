@@ -54,6 +54,7 @@ type Controller struct {
 	log        []Step
 	violations []string
 	collisions int
+	blocked    int
 	inAddress  int
 	dead       error
 	closed     bool
@@ -116,6 +117,13 @@ func (c *Controller) Collisions() int {
 	world.Lock()
 	defer world.Unlock()
 	return c.collisions
+}
+
+// Blocked is how many transfers failed since the buffer of their transaction translator was busy.
+func (c *Controller) Blocked() int {
+	world.Lock()
+	defer world.Unlock()
+	return c.blocked
 }
 
 // Log is what was done.

@@ -17,6 +17,7 @@ type handle struct {
 	location usb.Location
 
 	// world protects these.
+	address   uint8 // 0 until it has one
 	mps0      int
 	hub       usb.HubInfo
 	endpoints []wire.Endpoint
@@ -125,6 +126,29 @@ const (
 	addressRecovery = 2 * time.Millisecond
 )
 
+// freeAddress is the lowest address that no device has: one that was given back is given again at once. It is called with world locked.
+func (c *Controller) freeAddress() (a uint8) {
+	for a = 1; ; a++ {
+		taken := false
+		for h := range c.handles {
+			taken = taken || h.address == a
+		}
+		if !taken {
+			return a
+		}
+	}
+}
+
+// kind is that of an endpoint. It is called with world locked.
+func (h *handle) kind(endpoint uint8) wire.TransferType {
+	for _, e := range h.endpoints {
+		if e.Address == endpoint {
+			return e.Type
+		}
+	}
+	return wire.ControlTransfer
+}
+
 // run does something on an endpoint, with all that can come between.
 func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, f func(ctx context.Context) (int, error)) (n int, err error) {
 	c := h.c
@@ -153,10 +177,20 @@ func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, 
 			cancel(wire.ErrTransfer)
 		}
 	}
+	buffer := h.buffer(s)
+	busy := err == nil && buffer.busy()
+	if busy {
+		c.blocked++
+	}
 	world.Unlock()
 	if err != nil {
 		return 0, err
 	}
+	defer func() {
+		world.Lock()
+		defer world.Unlock()
+		buffer.end(err)
+	}()
 	if timeout > 0 {
 		timer := time.AfterFunc(timeout, func() { cancel(wire.ErrTimeout) })
 		defer timer.Stop()
@@ -164,6 +198,9 @@ func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, 
 	err = c.step(s)
 	if err == nil {
 		err = sleep(inner, takes)
+	}
+	if err == nil && busy {
+		err = wire.ErrTransfer
 	}
 	if err == nil {
 		n, err = f(inner)
@@ -206,6 +243,7 @@ func (h *handle) Address(ctx context.Context) (uint8, error) {
 		case !h.node.port.super && h.c.atDefault(h.node):
 			h.c.violate("two devices at the default address when %s was given its own", h.node.port.name())
 		}
+		h.address = h.c.freeAddress()
 		h.node.addressed = time.Now()
 		time.AfterFunc(addressRecovery, func() {
 			world.Lock()
@@ -216,7 +254,9 @@ func (h *handle) Address(ctx context.Context) (uint8, error) {
 		})
 		return 0, nil
 	})
-	return uint8(len(h.c.handles)), err
+	world.Lock()
+	defer world.Unlock()
+	return h.address, err
 }
 
 // SetMaxPacketSize0 notes the size.

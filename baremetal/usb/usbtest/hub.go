@@ -36,6 +36,7 @@ type Hub struct {
 	change     byte
 	status     byte
 	halted     bool
+	busy       map[bufferKey]bool // buffers of the transaction translators
 	wake       chan struct{}
 }
 
@@ -47,7 +48,7 @@ func NewHub(m HubModel) *Hub {
 	if m.Interval == 0 {
 		m.Interval = 12 * time.Millisecond
 	}
-	h := &Hub{model: m, depth: -1, wake: make(chan struct{}, 1)}
+	h := &Hub{model: m, depth: -1, busy: map[bufferKey]bool{}, wake: make(chan struct{}, 1)}
 	for n := 1; n <= m.Ports; n++ {
 		h.ports = append(h.ports, &port{number: n, super: m.Speed == wire.SpeedSuper, hub: h, controller: h.controller, changedIt: h.signal,
 			resetTime: m.ResetTime, trainTime: trainTime, status: usb.PortStatus{USB3: m.Speed == wire.SpeedSuper}})
@@ -138,6 +139,7 @@ func (h *Hub) BusReset() { h.lose() }
 // lose is the state without power, address and configuration: all ports are off. It is called with world locked.
 func (h *Hub) lose() {
 	h.configured, h.setting, h.depth, h.halted, h.change = false, 0, -1, false, 0
+	clear(h.busy)
 	for _, p := range h.ports {
 		p.power(false)
 		p.status.Change = 0
@@ -219,6 +221,9 @@ func (h *Hub) reply(s wire.Setup) ([]byte, error) {
 			return nil, nil
 		}
 	case toPort:
+		if s.Request == requestClearTTBuffer {
+			return nil, h.clearBuffer(s)
+		}
 		if n := int(uint8(s.Index)); h.configured && n >= 1 && n <= len(h.ports) {
 			return h.portRequest(h.ports[n-1], s)
 		}

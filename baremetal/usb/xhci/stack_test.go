@@ -2,7 +2,9 @@ package xhci
 
 import (
 	"context"
+	"errors"
 	"math/rand"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"tamaccid/ccid"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
+	wire "tamaccid/ccid/usb"
 )
 
 // helloReader is a reader of a kind with a card that says hello.
@@ -118,6 +121,46 @@ func TestStackBehindHubs(t *testing.T) {
 		last.Attach(1, helloReader(t, "high-speed"))
 		last.Attach(2, helloReader(t, "tpdu"))
 		hello(r, first, 1, 4)
+	})
+}
+
+// TestStackClearsTheTranslator: a transfer that is given up leaves a buffer of the hub's translator busy, which the hub is told by the address
+// that the controller gave the device, whatever its slot.
+func TestStackClearsTheTranslator(t *testing.T) {
+	run(t, xhcitest.Options{}, func(r *rig) {
+		hub := xhcitest.NewHub(4)
+		hub.Attach(3, helloReader(t, "tpdu"))
+		r.hw.Attach(1, hub)
+		found := make(chan *usb.Interface, 1)
+		bus := usb.New(usb.Options{Attach: func(ctx context.Context, i *usb.Interface) { found <- i }})
+		if err := bus.Add(r.c); err != nil {
+			t.Fatal(err)
+		}
+		i := <-found
+		tr, err := i.Claim()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(hub.Cleared()); n != 0 {
+			t.Errorf("%d requests before anything has failed", n)
+		}
+		var want []wire.Setup
+		for _, e := range i.Descriptor().Endpoints {
+			if !e.In() || e.Type != wire.BulkTransfer {
+				continue
+			}
+			if _, err := tr.In(context.Background(), e.Address, make([]byte, 64), 50*time.Millisecond); !errors.Is(err, wire.ErrTimeout) {
+				t.Error(err)
+			}
+			// The hub has slot 1, the reader slot 2, and the model gives that address 65.
+			want = append(want, wire.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 | uint16(e.Address&0xF), Index: 1})
+		}
+		if got := hub.Cleared(); len(want) != 1 || !slices.Equal(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		if err := bus.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

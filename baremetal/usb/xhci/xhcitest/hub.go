@@ -13,6 +13,7 @@ type HighSpeedHub struct {
 	mu    sync.Mutex
 	ports []hubPort // the first is port 1
 	wake  chan struct{}
+	asked []wire.Setup
 }
 
 type hubPort struct {
@@ -37,6 +38,8 @@ const (
 	featureEnable = 1
 	featureChange = 16 // the first of the changes
 
+	requestClearTTBuffer = 8 // USB 2.0, table 11-16
+
 	hubResetTime = 10 * time.Millisecond
 )
 
@@ -60,6 +63,13 @@ func (h *HighSpeedHub) changed(p *hubPort, bit uint16) {
 		close(h.wake)
 		h.wake = make(chan struct{})
 	}
+}
+
+// Cleared are the requests to clear a buffer of the translator.
+func (h *HighSpeedHub) Cleared() []wire.Setup {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]wire.Setup(nil), h.asked...)
 }
 
 // Child is Hub's.
@@ -124,6 +134,8 @@ func (h *HighSpeedHub) Control(_ context.Context, s wire.Setup, data []byte) (in
 		b = []byte{9, 0x29, byte(len(h.ports)), 0x29, 0, 10, 0, 0, 0xFF} // think time 1, per port, 20 ms to power good
 	case s.In() && s.Request == wire.RequestGetStatus && s.RequestType&0x1F != 3:
 		b = make([]byte, s.Length)
+	case s.RequestType == toPort && s.Request == requestClearTTBuffer:
+		h.asked = append(h.asked, s)
 	case s.RequestType&^wire.DirIn == toPort && int(s.Index&0xFF) >= 1 && int(s.Index&0xFF) <= len(h.ports):
 		b = h.portRequest(&h.ports[s.Index&0xFF-1], s)
 	case s.RequestType == 0:

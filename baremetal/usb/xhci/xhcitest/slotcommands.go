@@ -6,6 +6,9 @@ import (
 	wire "tamaccid/ccid/usb"
 )
 
+// address is the one that a device gets: not the slot's number, from 1 to 127.
+func (s *slot) address() uint8 { return uint8(1 + (s.id+62)%127) }
+
 // address is Address Device (xHCI 1.2, 4.6.5), with the SET_ADDRESS that goes with it.
 func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 	in := c.input(input)
@@ -42,7 +45,7 @@ func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 		return Transaction
 	}
 	c.mu.Unlock()
-	_, err := d.Control(ctx, wire.Setup{Request: wire.RequestSetAddress, Value: uint16(s.id)}, nil)
+	_, err := d.Control(ctx, wire.Setup{Request: wire.RequestSetAddress, Value: uint16(s.address())}, nil)
 	c.mu.Lock()
 	if err != nil {
 		s.state = slotDefault
@@ -54,7 +57,7 @@ func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 		return TRBError
 	}
 	copy(out, in.context(0))
-	set32(out, 12, slotAddressed<<27|uint32(s.id))
+	set32(out, 12, slotAddressed<<27|uint32(s.address()))
 	if out = s.context(1); out != nil {
 		copy(out, in.context(1))
 	}

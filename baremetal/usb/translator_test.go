@@ -1,0 +1,524 @@
+package usb_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tamaccid/baremetal/usb/usbtest"
+	wire "tamaccid/ccid/usb"
+)
+
+// willing is a gadget whose transfers all succeed, with two bulk endpoints and an interrupt endpoint.
+type willing struct{ *usbtest.Gadget }
+
+func aWillingOne(speed wire.Speed) willing {
+	g := gadget()
+	packet := byte(64)
+	if speed == wire.SpeedLow {
+		packet, g.Descriptor[7] = 8, 8
+	}
+	g.At = speed
+	g.Configs = [][]byte{configuration(1, []byte{9, 4, 0, 0, 3, 0xFF, 0, 0, 0, 7, 5, 0x81, 2, packet, 0, 0, 7, 5, 0x02, 2, packet, 0, 0, 7, 5, 0x83, 3, 8, 0, 10})}
+	g.Answer = func(s wire.Setup) ([]byte, error, bool) { return nil, nil, s.RequestType == wire.TypeVendor }
+	return willing{g}
+}
+
+func (willing) In(_ context.Context, _ uint8, buf []byte) (int, error) { return len(buf), nil }
+func (willing) Out(context.Context, uint8, []byte) error               { return nil }
+
+// move does a transfer on an endpoint.
+func move(ctx context.Context, tr wire.Transport, endpoint uint8, timeout time.Duration) (err error) {
+	switch buf := make([]byte, 64); {
+	case endpoint == 0:
+		_, err = tr.Control(ctx, wire.Setup{RequestType: wire.TypeVendor}, nil, timeout)
+	case endpoint&wire.DirIn != 0:
+		_, err = tr.In(ctx, endpoint, buf, timeout)
+	default:
+		_, err = tr.Out(ctx, endpoint, buf, timeout)
+	}
+	return err
+}
+
+// faults has transfers of the device at a place fail, on one endpoint, as often as it says.
+type faults struct {
+	port     string
+	endpoint uint8
+	err      error
+	times    int
+}
+
+func (f *faults) step(s *usbtest.Step) {
+	mine := s.Do == "transfer" && s.Endpoint == f.endpoint || f.endpoint == 0 && s.Do == "control" && s.Setup.RequestType == wire.TypeVendor
+	if mine && s.Port == f.port && f.times > 0 {
+		f.times--
+		s.Err = f.err
+	}
+}
+
+// clearings are wValue and wIndex of the requests CLEAR_TT_BUFFER, to the hub at a place.
+func (r *rig) clearings(hub string) (all [][2]uint16) {
+	r.t.Helper()
+	for _, s := range r.c.Log() {
+		if s.Do != "control" || s.Setup.RequestType&0x7F != 0x23 || s.Setup.Request != 8 {
+			continue
+		}
+		if s.Setup.RequestType != 0x23 || s.Setup.Length != 0 || s.Port != hub {
+			r.t.Errorf("%+v to %s", s.Setup, s.Port)
+		}
+		all = append(all, [2]uint16{s.Setup.Value, s.Setup.Index})
+	}
+	slices.SortFunc(all, func(a, b [2]uint16) int { return int(a[0]) - int(b[0]) })
+	return all
+}
+
+// wantClearings compares them, and says whether a transfer met a busy buffer.
+func (r *rig) wantClearings(hub string, want ...[2]uint16) {
+	r.t.Helper()
+	if got := r.clearings(hub); !slices.Equal(got, want) {
+		r.t.Errorf("cleared %#x, not %#x", got, want)
+	}
+	if n := r.c.Blocked(); n != 0 {
+		r.t.Errorf("%d transfers met a busy buffer", n)
+	}
+}
+
+// Each way in which a transfer fails, on each kind of pipe, and what the hub is asked for. The device is on port 3 and has address 2.
+func TestTheBufferOfATranslatorIsCleared(t *testing.T) {
+	const place, address = "1.3", 2
+	for _, hub := range []struct {
+		name       string
+		multi      bool
+		translator uint16
+	}{{"one translator", false, 1}, {"a translator for each port", true, 3}} {
+		for _, pipe := range []struct {
+			name     string
+			endpoint uint8
+			want     []uint16 // USB 2.0, table 11-18
+		}{
+			{"bulk in", 0x81, []uint16{0x9021}},
+			{"bulk out", 0x02, []uint16{0x1022}},
+			{"control", 0x00, []uint16{0x0020, 0x8020}},
+			{"interrupt", 0x83, nil},
+		} {
+			for _, end := range []struct {
+				name  string
+				fault error
+				by    func(tr wire.Transport, cancel context.CancelFunc) // nil: by itself
+				want  error
+			}{
+				{"its timeout", usbtest.ErrBlocked, nil, wire.ErrTimeout},
+				{"its context", usbtest.ErrBlocked, func(_ wire.Transport, cancel context.CancelFunc) { cancel() }, context.Canceled},
+				{"Close", usbtest.ErrBlocked, func(tr wire.Transport, _ context.CancelFunc) { _ = tr.Close() }, wire.ErrGone},
+				{"a stall", wire.ErrStall, nil, wire.ErrStall},
+				{"a transaction error", wire.ErrTransfer, nil, wire.ErrTransfer},
+				{"babble", wire.ErrBabble, nil, wire.ErrBabble},
+			} {
+				t.Run(hub.name+", "+pipe.name+", "+end.name, func(t *testing.T) {
+					f := &faults{port: place, endpoint: pipe.endpoint, err: end.fault, times: 1}
+					inBubble(t, usbtest.Model{USB2: 1, Step: f.step}, func(t *testing.T, r *rig) {
+						h := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4, MultiTT: hub.multi})
+						h.Plug(3, aWillingOne(wire.SpeedFull))
+						r.c.Plug(1, h)
+						r.add()
+						r.settle()
+						tr := r.claim(0, 0)
+						if a := tr.Device().Address; a != address {
+							t.Fatalf("address %d", a)
+						}
+						r.wantClearings("1") // none during enumeration, though it has requests that stall
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						result := make(chan error, 1)
+						go func() { result <- move(ctx, tr, pipe.endpoint, time.Second) }()
+						if end.by != nil {
+							time.Sleep(10 * time.Millisecond)
+							end.by(tr, cancel)
+						}
+						if err := <-result; !errors.Is(err, end.want) {
+							t.Errorf("%v", err)
+						}
+						// The hub was asked before the transfer returned: no other can come before.
+						var want [][2]uint16
+						for _, v := range pipe.want {
+							if end.fault != wire.ErrStall || pipe.endpoint != 0 {
+								want = append(want, [2]uint16{v, hub.translator})
+							}
+						}
+						r.wantClearings("1", want...)
+						if tr.Close() != nil {
+							t.Error("not closed")
+						}
+						tr = r.claim(0, 0)
+						for _, e := range []uint8{0x81, 0x02, 0x83, 0x00} {
+							if err := move(t.Context(), tr, e, time.Second); err != nil {
+								t.Errorf("then endpoint %#02x: %v", e, err)
+							}
+						}
+						r.wantClearings("1", want...)
+					})
+				})
+			}
+		}
+	}
+}
+
+// Where devices have no translator none is cleared; where one is further up it is that one's hub that is asked.
+func TestWhichHubIsAsked(t *testing.T) {
+	high := usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4, MultiTT: true}
+	full := usbtest.HubModel{Speed: wire.SpeedFull, Ports: 4}
+	for _, c := range []struct {
+		name  string
+		hubs  []usbtest.HubModel // a device on port 2 of the last, a hub on port 1 of the one before
+		speed wire.Speed
+		place string
+		asked string
+		want  [][2]uint16
+	}{
+		{"a full-speed device on a root port", nil, wire.SpeedFull, "1", "", nil},
+		{"a high-speed device behind a hub", []usbtest.HubModel{high}, wire.SpeedHigh, "1.2", "", nil},
+		{"a low-speed device behind full-speed hubs", []usbtest.HubModel{full, full}, wire.SpeedLow, "1.1.2", "", nil},
+		{"a low-speed device behind a high-speed hub", []usbtest.HubModel{high}, wire.SpeedLow, "1.2", "1", [][2]uint16{{0x9021, 2}}},
+		{"the nearest high-speed hub", []usbtest.HubModel{high, high}, wire.SpeedFull, "1.1.2", "1.1", [][2]uint16{{0x9031, 2}}},
+		{"a full-speed hub in between", []usbtest.HubModel{high, high, full, full}, wire.SpeedLow, "1.1.1.1.2", "1.1", [][2]uint16{{0x9051, 1}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := &faults{port: c.place, endpoint: 0x81, err: wire.ErrTransfer, times: 1}
+			inBubble(t, usbtest.Model{USB2: 1, Step: f.step}, func(t *testing.T, r *rig) {
+				plug := r.c.Plug
+				port := 1
+				for _, m := range c.hubs {
+					h := usbtest.NewHub(m)
+					plug(1, h)
+					plug, port = h.Plug, 2
+				}
+				plug(port, aWillingOne(c.speed))
+				r.add()
+				r.settle()
+				tr := r.claim(0, 0)
+				if err := move(t.Context(), tr, 0x81, time.Second); !errors.Is(err, wire.ErrTransfer) {
+					t.Error(err)
+				}
+				r.wantClearings(c.asked, c.want...)
+				if err := move(t.Context(), tr, 0x81, time.Second); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A full-speed hub is a device like any other to the translator that it is behind.
+func TestTheRequestsOfAFullSpeedHubPassATranslator(t *testing.T) {
+	failing := 0
+	model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+		if failing > 0 && s.Do == "control" && s.Port == "1.1" && s.Setup.RequestType == 0xA3 {
+			failing--
+			s.Err = wire.ErrTransfer
+		}
+	}}
+	inBubble(t, model, func(t *testing.T, r *rig) {
+		outer, inner := aHub(wire.SpeedHigh, 2), aHub(wire.SpeedFull, 2)
+		outer.Plug(1, inner)
+		r.c.Plug(1, outer)
+		r.add()
+		r.settle()
+		failing = 1
+		inner.Plug(1, aWillingOne(wire.SpeedFull))
+		time.Sleep(time.Second)
+		r.settle()
+		r.wantPlaces("1 1.1 1.1.1")
+		r.wantClearings("1", [2]uint16{0x0020, 1}, [2]uint16{0x8020, 1})
+		if r.happened("removed") != 0 || failing != 0 {
+			t.Errorf("%q", r.log())
+		}
+	})
+}
+
+func TestTheBufferIsClearedDuringEnumeration(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		first func(s *usbtest.Step) bool
+		err   error
+		want  [][2]uint16
+	}{
+		{"the address", func(s *usbtest.Step) bool { return s.Do == "address" }, wire.ErrTransfer, [][2]uint16{{0x0000, 1}, {0x8000, 1}}},
+		{"the address, which is never answered", func(s *usbtest.Step) bool { return s.Do == "address" }, usbtest.ErrBlocked, [][2]uint16{{0x0000, 1}, {0x8000, 1}}},
+		{"the address, which is stalled", func(s *usbtest.Step) bool { return s.Do == "address" }, wire.ErrStall, nil},
+		{"a descriptor", func(s *usbtest.Step) bool { return s.Do == "control" }, wire.ErrTransfer, [][2]uint16{{0x0020, 1}, {0x8020, 1}}},
+		{"a descriptor, which is never answered", func(s *usbtest.Step) bool { return s.Do == "control" }, usbtest.ErrBlocked, [][2]uint16{{0x0020, 1}, {0x8020, 1}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			times := 1
+			model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+				if times > 0 && s.Port == "1.1" && c.first(s) {
+					times--
+					s.Err = c.err
+				}
+			}}
+			inBubble(t, model, func(t *testing.T, r *rig) {
+				h := aHub(wire.SpeedHigh, 1)
+				h.Plug(1, aReader(wire.SpeedFull))
+				r.c.Plug(1, h)
+				r.add()
+				r.settle()
+				r.wantPlaces("1 1.1")
+				r.wantClearings("1", c.want...)
+				if times != 0 {
+					t.Error("nothing failed")
+				}
+			})
+		})
+	}
+}
+
+// What a device has left behind that was unplugged in the middle of its transfers is no concern of the next one, which has its address.
+func TestTheNextDeviceFindsTheBuffersClear(t *testing.T) {
+	f := &faults{port: "1.1", endpoint: 0x81, err: usbtest.ErrBlocked, times: 1}
+	inBubble(t, usbtest.Model{USB2: 1, Step: f.step}, func(t *testing.T, r *rig) {
+		h := aHub(wire.SpeedHigh, 2)
+		h.Plug(1, aWillingOne(wire.SpeedFull))
+		r.c.Plug(1, h)
+		r.add()
+		r.settle()
+		first := r.claim(0, 0)
+		ended := make(chan error, 1)
+		go func() { ended <- move(t.Context(), first, 0x81, 0) }()
+		time.Sleep(10 * time.Millisecond)
+		h.Unplug(1)
+		if err := <-ended; err == nil {
+			t.Error("no error")
+		}
+		h.Plug(1, aWillingOne(wire.SpeedFull))
+		r.settle()
+		next := r.claim(0, 0)
+		if next.Device().Address != first.Device().Address {
+			t.Fatalf("addresses %d and %d", first.Device().Address, next.Device().Address)
+		}
+		if err := move(t.Context(), next, 0x81, time.Second); err != nil {
+			t.Error(err)
+		}
+		r.wantClearings("1", [2]uint16{0x9021, 1})
+	})
+}
+
+// A device that is removed, here with the full-speed hub that it is behind, is only gone when its buffers are clear: then another may have
+// its address.
+func TestADeviceIsRemovedWhenItsBuffersAreClear(t *testing.T) {
+	const slow = 200 * time.Millisecond
+	var failing atomic.Bool
+	model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+		switch {
+		case s.Do == "transfer" && s.Port == "1.1.1" && failing.Load():
+			s.Err = usbtest.ErrBlocked
+		case s.Do == "control" && s.Port == "1.1" && s.Setup.RequestType == 0xA3 && failing.Load():
+			s.Err = wire.ErrTimeout
+		}
+	}}
+	inBubble(t, model, func(t *testing.T, r *rig) {
+		var cleared atomic.Int64
+		outer := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 2, Answer: func(s wire.Setup) ([]byte, error, bool) {
+			if s.Request == 8 && s.Value == 0x9031 {
+				time.Sleep(slow)
+				cleared.Store(int64(time.Since(r.start)))
+			}
+			return nil, nil, false
+		}})
+		inner := aHub(wire.SpeedFull, 2)
+		inner.Plug(1, aWillingOne(wire.SpeedFull))
+		outer.Plug(1, inner)
+		r.c.Plug(1, outer)
+		r.add()
+		r.settle()
+		tr := r.claim(0, 0)
+		failing.Store(true)
+		go func() { _ = move(t.Context(), tr, 0x81, 0) }()
+		time.Sleep(10 * time.Millisecond)
+		inner.Plug(2, aWillingOne(wire.SpeedFull)) // the hub is asked why, and does not answer
+		for r.happened("1.1.1: removed") == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if now, then := time.Since(r.start), time.Duration(cleared.Load()); then == 0 || now < then {
+			t.Errorf("removed after %v, cleared after %v", now, then)
+		}
+		failing.Store(false)
+		time.Sleep(time.Second)
+		r.settle()
+		r.wantPlaces("1 1.1 1.1.1 1.1.2")
+	})
+}
+
+// A hub that does not do what it is asked costs the transfer nothing but a bounded time, and nobody the hub.
+func TestAHubThatDoesNotClear(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		most time.Duration // after the failure
+	}{
+		{"since it does not know the request", wire.ErrStall, 10 * time.Millisecond},
+		{"since the request fails", wire.ErrTransfer, 20 * time.Millisecond},
+		{"since it does not answer", usbtest.ErrBlocked, 510 * time.Millisecond},
+	} {
+		for _, endpoint := range []uint8{0x81, 0x00} {
+			t.Run(c.name, func(t *testing.T) {
+				f := &faults{port: "1.1", endpoint: endpoint, err: usbtest.ErrBlocked, times: 1}
+				model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+					f.step(s)
+					if s.Setup.RequestType == 0x23 && s.Setup.Request == 8 {
+						s.Err = c.err
+					}
+				}}
+				inBubble(t, model, func(t *testing.T, r *rig) {
+					h := aHub(wire.SpeedHigh, 2)
+					h.Plug(1, aWillingOne(wire.SpeedFull))
+					r.c.Plug(1, h)
+					r.add()
+					r.settle()
+					tr := r.claim(0, 0)
+					began := time.Now()
+					if err := move(t.Context(), tr, endpoint, time.Second); !errors.Is(err, wire.ErrTimeout) {
+						t.Error(err)
+					}
+					if took := time.Since(began); took > time.Second+c.most {
+						t.Errorf("%v", took)
+					}
+					if err := move(t.Context(), tr, endpoint, time.Second); !errors.Is(err, wire.ErrTransfer) || r.c.Blocked() != 1 {
+						t.Errorf("with a buffer that is busy: %v", err)
+					}
+					time.Sleep(time.Second)
+					r.wantPlaces("1 1.1")
+					if r.happened("removed") != 0 {
+						t.Errorf("%q", r.log())
+					}
+				})
+			})
+		}
+	}
+}
+
+// Many transfers of several devices fail at once, at a moment when something else happens.
+func TestManyTransfersFailAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		event func(r *rig, h *usbtest.Hub)
+		most  time.Duration // until all have ended; 0: by their timeout
+		works bool
+	}{
+		{"and nothing else", func(*rig, *usbtest.Hub) {}, 0, true},
+		{"when the devices are unplugged", func(_ *rig, h *usbtest.Hub) {
+			for n := range 4 {
+				h.Unplug(n + 1)
+			}
+		}, 100 * time.Millisecond, false},
+		{"when the hub is unplugged", func(r *rig, _ *usbtest.Hub) { r.c.Unplug(1) }, 100 * time.Millisecond, false},
+		{"when the hub is reset", func(r *rig, _ *usbtest.Hub) { r.c.Fault(1) }, 100 * time.Millisecond, false},
+		{"when the bus is closed", func(r *rig, _ *usbtest.Hub) { _ = r.b.Close() }, 100 * time.Millisecond, false},
+		{"when the controller dies", func(r *rig, _ *usbtest.Hub) { r.c.Kill(errors.New("x")) }, 100 * time.Millisecond, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var blocked atomic.Bool
+			model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+				if blocked.Load() && (s.Do == "transfer" && s.Endpoint != 0x83 && len(s.Port) > 1 || s.Setup.RequestType == wire.TypeVendor) {
+					s.Err = usbtest.ErrBlocked
+				}
+			}}
+			inBubble(t, model, func(t *testing.T, r *rig) {
+				h := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4, MultiTT: true})
+				for n := range 4 {
+					h.Plug(n+1, aWillingOne(wire.SpeedFull))
+				}
+				r.c.Plug(1, h)
+				r.add()
+				r.settle()
+				var transports []wire.Transport
+				for _, o := range r.offers() {
+					tr, err := o.i.Claim()
+					if err != nil {
+						t.Fatal(err)
+					}
+					transports = append(transports, tr)
+				}
+				blocked.Store(true)
+				var all sync.WaitGroup
+				for _, tr := range transports {
+					for _, e := range []uint8{0x81, 0x02, 0x00} {
+						all.Go(func() {
+							if move(t.Context(), tr, e, time.Second) == nil {
+								t.Error("no error")
+							}
+						})
+					}
+				}
+				time.Sleep(time.Millisecond)
+				began := time.Now()
+				c.event(r, h)
+				all.Wait()
+				blocked.Store(false)
+				if took := time.Since(began); c.most > 0 && took > c.most {
+					t.Errorf("%v", took)
+				}
+				if !c.works {
+					return
+				}
+				if n := len(r.clearings("1")); n != len(transports)*4 {
+					t.Errorf("%d buffers were cleared", n)
+				}
+				for _, tr := range transports {
+					for _, e := range []uint8{0x81, 0x02, 0x00} {
+						if err := move(t.Context(), tr, e, time.Second); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				if r.c.Blocked() != 0 {
+					t.Error("a buffer was busy")
+				}
+			})
+		})
+	}
+}
+
+// The bus ends while a hub is asked that does not answer.
+func TestTheBusEndsWhileABufferIsCleared(t *testing.T) {
+	f := &faults{port: "1.1", endpoint: 0x81, err: wire.ErrTransfer, times: 1}
+	for name, end := range map[string]func(r *rig){
+		"by Close":            func(r *rig) { _ = r.b.Close() },
+		"for the hub":         func(r *rig) { r.c.Unplug(1) },
+		"with the controller": func(r *rig) { r.c.Kill(errors.New("x")) },
+		"for this controller": func(r *rig) { _ = r.b.Remove(r.c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.times = 1
+			asked := false
+			model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+				f.step(s)
+				if s.Setup.RequestType == 0x23 && s.Setup.Request == 8 {
+					s.Err, asked = usbtest.ErrBlocked, true
+				}
+			}}
+			inBubble(t, model, func(t *testing.T, r *rig) {
+				h := aHub(wire.SpeedHigh, 2)
+				h.Plug(1, aWillingOne(wire.SpeedFull))
+				r.c.Plug(1, h)
+				r.add()
+				r.settle()
+				tr := r.claim(0, 0)
+				ended := make(chan error, 1)
+				go func() { ended <- move(t.Context(), tr, 0x81, 0) }()
+				time.Sleep(100 * time.Millisecond)
+				began := time.Now()
+				end(r)
+				if err := <-ended; err == nil || !asked {
+					t.Errorf("%v", err)
+				}
+				if took := time.Since(began); took > 50*time.Millisecond {
+					t.Errorf("%v", took)
+				}
+			})
+		})
+	}
+}
