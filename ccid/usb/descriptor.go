@@ -104,6 +104,9 @@ type Endpoint struct {
 	// MaxBurst is how many packets more than one may be moved at a time: bMaxBurst of SuperSpeed (USB 3.2, 9.6.7), or the
 	// additional transactions of a high-speed periodic endpoint (USB 2.0, table 9-13, wMaxPacketSize bits 12:11).
 	MaxBurst uint8
+	// BytesPerInterval is how much a periodic SuperSpeed endpoint moves in an interval, wBytesPerInterval (USB 3.2, 9.6.7), as the device
+	// says; 0 where it says nothing.
+	BytesPerInterval uint16
 }
 
 // In says whether the endpoint sends to the host.
@@ -127,7 +130,8 @@ func Interfaces(config []byte) ([]Interface, error) {
 		case d[1] == TypeEndpointCompanion:
 			// It follows its endpoint (USB 3.2, 9.6.7).
 			if n := len(all[last].Endpoints); n > 0 && len(d) >= CompanionSize {
-				all[last].Endpoints[n-1].MaxBurst = min(d[2], maxBurst)
+				e := &all[last].Endpoints[n-1]
+				e.MaxBurst, e.BytesPerInterval = min(d[2], maxBurst), le16(d, 4)
 			}
 		case d[1] == TypeEndpoint && len(d) >= EndpointSize:
 			all[last].Endpoints = append(all[last].Endpoints, parseEndpoint(d))

@@ -142,6 +142,30 @@ func TestMaxBurst(t *testing.T) {
 	}
 }
 
+func TestBytesPerInterval(t *testing.T) {
+	const interrupt = byte(InterruptTransfer)
+	for _, c := range []struct {
+		name string
+		tail []byte
+		want uint16
+	}{
+		{"an endpoint without a companion", []byte{7, 5, 0x81, interrupt, 64, 0, 4}, 0},
+		{"a companion", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 6, 48, 2, 0, 0x34, 0x12}, 0x1234},
+		{"as much as a word holds", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 6, 48, 2, 0, 0xFF, 0xFF}, 0xFFFF},
+		{"a companion that is too short", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 5, 48, 2, 0, 0x34}, 0},
+	} {
+		config := append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0x0B, 0, 0, 0}, c.tail...)
+		config[2] = byte(len(config))
+		all, err := Interfaces(config)
+		if err != nil || len(all) != 1 || len(all[0].Endpoints) != 1 {
+			t.Fatalf("%s: %+v, %v", c.name, all, err)
+		}
+		if got := all[0].Endpoints[0].BytesPerInterval; got != c.want {
+			t.Errorf("%s: %#x, not %#x", c.name, got, c.want)
+		}
+	}
+}
+
 // FuzzInterfaces walks any bytes; what comes out lies within them.
 func FuzzInterfaces(f *testing.F) {
 	f.Add([]byte{9, 2, 27, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 3, 1, 1, 4, 9, 0x21, 1, 1, 0, 1, 0x22, 40, 0})

@@ -148,13 +148,24 @@ func (e *endpoint) fill(b []byte, speed wire.Speed) {
 	}
 	average, esit := uint32(averageBulk), uint32(0)
 	if d.Type == wire.InterruptTransfer {
-		esit = uint32(e.packet) * (burst + 1)
+		esit = e.payload(burst, speed)
 		average = min(averageInterrupt, esit)
 	}
 	put32(b, endpointState, interval(*d, speed)<<intervalShift|esit>>16<<esitHighShift)
 	put32(b, endpointType, errorCount<<errorCountShift|kind<<endpointTypeShift|burst<<burstShift|uint32(e.packet)<<packetShift)
 	put64(b, endpointDequeue, e.ring.dequeue())
 	put32(b, endpointLengths, average|esit<<esitLowShift)
+}
+
+// payload is how much an interrupt endpoint moves in an interval at most, for which the controller sets bandwidth aside (xHCI 1.2, 4.14.2,
+// 6.2.3.8): what its packets have room for, or less where a SuperSpeed endpoint says so (USB 3.2, 9.6.7). None at all is not believed: such
+// an endpoint could move nothing.
+func (e *endpoint) payload(burst uint32, speed wire.Speed) uint32 {
+	most := uint32(e.packet) * (burst + 1)
+	if says := uint32(e.descriptor.BytesPerInterval); speed == wire.SpeedSuper && says > 0 {
+		return min(says, most)
+	}
+	return most
 }
 
 // Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12). At high speed and SuperSpeed it may be 15, but TI's TUSB73x0 has

@@ -110,6 +110,9 @@ func TestSlotContext(t *testing.T) {
 func TestEndpointContext(t *testing.T) {
 	r := &ring{buf: usb.Buffer{Bus: 0x1_2345_6000}, next: 3, cycle: 1}
 	bulk, interrupt := wire.BulkTransfer, wire.InterruptTransfer
+	super := func(bytes uint16) wire.Endpoint {
+		return wire.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 1024, Interval: 4, MaxBurst: 2, BytesPerInterval: bytes}
+	}
 	for _, k := range []struct {
 		name  string
 		d     wire.Endpoint
@@ -126,6 +129,18 @@ func TestEndpointContext(t *testing.T) {
 			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
 		{"bulk IN at SuperSpeed with bursts", wire.Endpoint{Address: 0x81, Type: bulk, MaxPacketSize: 1024, MaxBurst: 15}, wire.SpeedSuper,
 			[5]uint32{0, 1024<<16 | 15<<8 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
+		{"interrupt IN at SuperSpeed that says how much it moves in an interval", super(100), wire.SpeedSuper,
+			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 100<<16 | 100}},
+		{"interrupt IN at SuperSpeed that moves as much as it can", super(3072), wire.SpeedSuper,
+			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
+		{"interrupt IN at SuperSpeed that says it moves more than it can", super(3073), wire.SpeedSuper,
+			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
+		{"interrupt IN at SuperSpeed that says it moves nothing", super(0), wire.SpeedSuper,
+			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
+		{"what SuperSpeed's companion says is nothing for high speed", super(100), wire.SpeedHigh,
+			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
+		{"bulk IN at SuperSpeed, where it is reserved", wire.Endpoint{Address: 0x81, Type: bulk, MaxPacketSize: 1024, BytesPerInterval: 100}, wire.SpeedSuper,
+			[5]uint32{0, 1024<<16 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
 		{"bursts are nothing for full speed", wire.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 8, Interval: 1, MaxBurst: 2}, wire.SpeedFull,
 			[5]uint32{3 << 16, 8<<16 | 7<<3 | 3<<1, 0x23456031, 1, 8<<16 | 8}},
 	} {

@@ -103,7 +103,7 @@ func (c *Controller) readEndpoint(s *slot, index int, b []byte) *endpoint {
 		return bad("direction", kind)
 	case average == 0:
 		return bad("average TRB length", average)
-	case (esit != 0) != interrupt || interrupt && esit != uint32(packet)*(burst+1):
+	case (esit != 0) != interrupt || esit > uint32(packet)*(burst+1) || interrupt && s.speed != wire.SpeedSuper && esit != uint32(packet)*(burst+1):
 		return bad("max ESIT payload", esit)
 	case burst > 15 || burst > 0 && s.speed != wire.SpeedSuper && !(s.speed == wire.SpeedHigh && interrupt && burst <= 2):
 		return bad("burst", burst)
