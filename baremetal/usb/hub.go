@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	wire "tamaccid/ccid/usb"
@@ -84,25 +85,25 @@ func (d *device) configureHub() error {
 	return nil
 }
 
-// selectSetting finds the status change pipe, and takes the setting with a translator for each port if there is one.
+// selectSetting finds the status change pipe, and takes the setting with a translator for each port if there is one. A hub that refuses
+// it is in the setting that it was in, and has one translator; of one that does not answer nobody knows.
 func (h *hub) selectSetting() error {
 	d := h.device
 	i, index, err := d.findSetting(func(s wire.Interface) bool { return s.Class == classHub })
 	if err != nil {
 		return err
 	}
-	if d.location.Speed == wire.SpeedHigh {
-		for k, s := range i.settings {
-			if s.Class == classHub && s.Protocol == protocolMultiTT {
-				index, h.multi = k, true
-				break
-			}
-		}
-	}
-	if index != 0 {
-		if err := d.setInterface(d.ctx, i, index); err != nil {
+	multi := slices.IndexFunc(i.settings, func(s wire.Interface) bool { return s.Class == classHub && s.Protocol == protocolMultiTT })
+	if multi >= 0 && d.location.Speed == wire.SpeedHigh {
+		switch err := h.take(i, multi); {
+		case err == nil:
+			index, h.multi = multi, true
+		case !errors.Is(err, wire.ErrStall):
 			return err
 		}
+	}
+	if err := h.take(i, index); err != nil {
+		return err
 	}
 	for _, e := range i.settings[index].Endpoints {
 		if e.Type == wire.InterruptTransfer && e.In() {
@@ -111,6 +112,14 @@ func (h *hub) selectSetting() error {
 		}
 	}
 	return fmt.Errorf("%w: no status change endpoint", wire.ErrDescriptor)
+}
+
+// take puts the hub's interface into a setting, unless it is in it.
+func (h *hub) take(i *Interface, index int) error {
+	if index == i.current { // nobody else changes it before the hub runs
+		return nil
+	}
+	return h.device.setInterface(h.device.ctx, i, index)
 }
 
 func (h *hub) describe() (hubDescriptor, error) {

@@ -78,6 +78,46 @@ func TestHubsMayBeNested(t *testing.T) {
 	}
 }
 
+// A hub that refuses the setting with a translator for each port has one for all of them, and everybody is told so.
+func TestAHubThatRefusesItsTranslators(t *testing.T) {
+	f := &faults{port: "1.3", endpoint: 0x81, err: wire.ErrTransfer, times: 1}
+	model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
+		f.step(s)
+		if s.Setup.RequestType == wire.ToInterface && s.Setup.Request == wire.RequestSetInterface && s.Port == "1" {
+			s.Err = wire.ErrStall
+		}
+	}}
+	inBubble(t, model, func(t *testing.T, r *rig) {
+		h := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4, MultiTT: true, ThinkTime: 3})
+		h.Plug(3, aWillingOne(wire.SpeedFull))
+		r.c.Plug(1, h)
+		r.add()
+		r.settle()
+		r.wantPlaces("1 1.3")
+		if at := r.last().Location(); at.MultiTT || at.TTPort != 3 {
+			t.Errorf("%+v", at)
+		}
+		for _, s := range r.c.Log() {
+			if s.Do == "hub" && s.Hub != (usb.HubInfo{Ports: 4, ThinkTime: 3}) {
+				t.Errorf("%+v", s.Hub)
+			}
+		}
+		if err := move(t.Context(), r.claim(0, 0), 0x81, time.Second); !errors.Is(err, wire.ErrTransfer) {
+			t.Error(err)
+		}
+		r.wantClearings("1", [2]uint16{0x9021, 1})
+		h.Unplug(3)
+		time.Sleep(time.Second)
+		h.Plug(3, aWillingOne(wire.SpeedFull)) // the status change pipe works
+		time.Sleep(time.Second)
+		r.settle()
+		r.wantPlaces("1 1.3")
+		if r.happened("1.3: found") != 2 || r.happened("1: found") != 1 {
+			t.Errorf("%q", r.log())
+		}
+	})
+}
+
 func TestAReaderBehindAHubIsOfferedAfterTheSpecificationsMinimum(t *testing.T) {
 	const good = 20
 	inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {

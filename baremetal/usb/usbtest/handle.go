@@ -108,7 +108,7 @@ func (c *Controller) check(n *node, at usb.Location) {
 	case translator == nil && at.TTHub != nil:
 		c.violate("%s has no transaction translator", n.port.name())
 	case translator != nil && (tt == nil || tt.node.device != Device(translator.hub) || int(at.TTPort) != translator.number ||
-		at.MultiTT != translator.hub.model.MultiTT):
+		at.MultiTT != (translator.hub.setting == 1)):
 		c.violate("the transaction translator of %s is wrong", n.port.name())
 	}
 }

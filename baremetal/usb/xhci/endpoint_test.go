@@ -259,6 +259,11 @@ func TestTransactionErrorsBehindATranslator(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		for _, err := range []error{h.SetHub(ctx, usb.HubInfo{Ports: 4}), h.Configure(ctx, nil)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 		await()
 		d, err := r.c.NewDevice(ctx, usb.Location{RootPort: 1, Route: 2, Tier: 1, Speed: wire.SpeedFull, TTHub: h, TTPort: 2})
 		if err != nil {

@@ -125,43 +125,56 @@ func TestStackBehindHubs(t *testing.T) {
 }
 
 // TestStackClearsTheTranslator: a transfer that is given up leaves a buffer of the hub's translator busy, which the hub is told by the address
-// that the controller gave the device, whatever its slot.
+// that the controller gave the device, whatever its slot. The model sees to it that the slot contexts of both agree on the translators.
 func TestStackClearsTheTranslator(t *testing.T) {
-	run(t, xhcitest.Options{}, func(r *rig) {
-		hub := xhcitest.NewHub(4)
-		hub.Attach(3, helloReader(t, "tpdu"))
-		r.hw.Attach(1, hub)
-		found := make(chan *usb.Interface, 1)
-		bus := usb.New(usb.Options{Attach: func(ctx context.Context, i *usb.Interface) { found <- i }})
-		if err := bus.Add(r.c); err != nil {
-			t.Fatal(err)
+	for _, k := range []struct {
+		name       string
+		hub        func() *xhcitest.HighSpeedHub
+		translator uint16
+	}{
+		{"one for all ports", func() *xhcitest.HighSpeedHub { return xhcitest.NewHub(4) }, 1},
+		{"one for each port", func() *xhcitest.HighSpeedHub { return xhcitest.NewHub(4).Multi() }, 3},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			run(t, xhcitest.Options{}, func(r *rig) { clearsTheTranslator(r, k.hub(), k.translator) })
+		})
+	}
+}
+
+func clearsTheTranslator(r *rig, hub *xhcitest.HighSpeedHub, translator uint16) {
+	t := r.t
+	hub.Attach(3, helloReader(t, "tpdu"))
+	r.hw.Attach(1, hub)
+	found := make(chan *usb.Interface, 1)
+	bus := usb.New(usb.Options{Attach: func(_ context.Context, i *usb.Interface) { found <- i }})
+	if err := bus.Add(r.c); err != nil {
+		t.Fatal(err)
+	}
+	i := <-found
+	tr, err := i.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(hub.Cleared()); n != 0 {
+		t.Errorf("%d requests before anything has failed", n)
+	}
+	var want []wire.Setup
+	for _, e := range i.Descriptor().Endpoints {
+		if !e.In() || e.Type != wire.BulkTransfer {
+			continue
 		}
-		i := <-found
-		tr, err := i.Claim()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := len(hub.Cleared()); n != 0 {
-			t.Errorf("%d requests before anything has failed", n)
-		}
-		var want []wire.Setup
-		for _, e := range i.Descriptor().Endpoints {
-			if !e.In() || e.Type != wire.BulkTransfer {
-				continue
-			}
-			if _, err := tr.In(context.Background(), e.Address, make([]byte, 64), 50*time.Millisecond); !errors.Is(err, wire.ErrTimeout) {
-				t.Error(err)
-			}
-			// The hub has slot 1, the reader slot 2, and the model gives that address 65.
-			want = append(want, wire.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 | uint16(e.Address&0xF), Index: 1})
-		}
-		if got := hub.Cleared(); len(want) != 1 || !slices.Equal(got, want) {
-			t.Errorf("%+v, want %+v", got, want)
-		}
-		if err := bus.Close(); err != nil {
+		if _, err := tr.In(context.Background(), e.Address, make([]byte, 64), 50*time.Millisecond); !errors.Is(err, wire.ErrTimeout) {
 			t.Error(err)
 		}
-	})
+		// The hub has slot 1, the reader slot 2, and the model gives that address 65.
+		want = append(want, wire.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 | uint16(e.Address&0xF), Index: translator})
+	}
+	if got := hub.Cleared(); len(want) != 1 || !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if err := bus.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestStackTakesTheTimeItMust: from the start of the controller, its reset included, to the first APDU's answer, in virtual time, at most

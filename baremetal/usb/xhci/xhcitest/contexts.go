@@ -66,6 +66,8 @@ func (c *Controller) readSlot(s *slot, b []byte, last int) bool {
 			hub := c.slots[min(int(tt), len(c.slots)-1)]
 			if hub == nil || hub.speed != wire.SpeedHigh || speed != wire.SpeedLow && speed != wire.SpeedFull || w2>>8&0xFF == 0 {
 				c.fail("slot context: transaction translator %#x of a device at %v", w2, speed)
+			} else if out := hub.context(0); out != nil && (u32(out, 0)>>26&1 == 0 || (u32(out, 0)^w0)>>25&1 != 0) {
+				c.fail("slot context: %#x does not agree with that of its translator's hub, %#x", w0, u32(out, 0))
 			}
 		}
 		s.port, s.route, s.speed = port, w0&0xFFFFF, speed

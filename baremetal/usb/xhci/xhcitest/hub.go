@@ -8,12 +8,13 @@ import (
 	wire "tamaccid/ccid/usb"
 )
 
-// HighSpeedHub is a hub of USB 2.0 with one transaction translator, and nothing that goes wrong.
+// HighSpeedHub is a hub of USB 2.0 with one transaction translator, or one for each port, and nothing that goes wrong.
 type HighSpeedHub struct {
 	mu    sync.Mutex
 	ports []hubPort // the first is port 1
 	wake  chan struct{}
 	asked []wire.Setup
+	multi bool
 }
 
 type hubPort struct {
@@ -46,6 +47,12 @@ const (
 // NewHub makes a hub with a number of ports.
 func NewHub(ports int) *HighSpeedHub {
 	return &HighSpeedHub{ports: make([]hubPort, ports), wake: make(chan struct{})}
+}
+
+// Multi gives the hub a second setting, with a translator for each port (USB 2.0, 11.23.1), and returns it.
+func (h *HighSpeedHub) Multi() *HighSpeedHub {
+	h.multi = true
+	return h
 }
 
 // Attach plugs a device in.
@@ -138,7 +145,7 @@ func (h *HighSpeedHub) Control(_ context.Context, s wire.Setup, data []byte) (in
 		h.asked = append(h.asked, s)
 	case s.RequestType&^wire.DirIn == toPort && int(s.Index&0xFF) >= 1 && int(s.Index&0xFF) <= len(h.ports):
 		b = h.portRequest(&h.ports[s.Index&0xFF-1], s)
-	case s.RequestType == 0:
+	case s.RequestType == 0, h.multi && s.RequestType == wire.ToInterface && s.Request == wire.RequestSetInterface && s.Value <= 1:
 	default:
 		return 0, wire.ErrStall
 	}
@@ -149,10 +156,15 @@ func (h *HighSpeedHub) Control(_ context.Context, s wire.Setup, data []byte) (in
 }
 
 func (h *HighSpeedHub) descriptor(kind uint8) []byte {
-	switch kind {
-	case wire.TypeDevice:
+	switch {
+	case kind == wire.TypeDevice && h.multi:
+		return []byte{18, 1, 0, 2, 9, 0, 2, 64, 0x24, 4, 4, 0x25, 0, 1, 0, 0, 0, 1}
+	case kind == wire.TypeDevice:
 		return []byte{18, 1, 0, 2, 9, 0, 1, 64, 0x24, 4, 4, 0x25, 0, 1, 0, 0, 0, 1}
-	case wire.TypeConfiguration:
+	case kind == wire.TypeConfiguration && h.multi:
+		return []byte{9, 2, 41, 0, 1, 1, 0, 0xE0, 0, 9, 4, 0, 0, 1, 9, 0, 1, 0, 7, 5, 0x81, 3, 1, 0, 12,
+			9, 4, 0, 1, 1, 9, 0, 2, 0, 7, 5, 0x81, 3, 1, 0, 12}
+	case kind == wire.TypeConfiguration:
 		return []byte{9, 2, 25, 0, 1, 1, 0, 0xE0, 0, 9, 4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 1, 0, 12}
 	}
 	return nil
