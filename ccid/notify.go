@@ -118,8 +118,8 @@ const (
 	maxFirstNotes = 500 * time.Millisecond
 )
 
-// firstNotification is how long Open waits for that (USB 2.0, table 9-13: bInterval in frames of 1 ms, or the exponent of a
-// number of microframes of 125 us).
+// firstNotification is how long that takes (USB 2.0, table 9-13: bInterval in frames of 1 ms, or the exponent of a number of
+// microframes of 125 us).
 func firstNotification(e usb.Endpoint, speed usb.Speed) time.Duration {
 	b := max(int(e.Interval), 1)
 	period := time.Duration(b) * time.Millisecond
@@ -129,22 +129,23 @@ func firstNotification(e usb.Endpoint, speed usb.Speed) time.Duration {
 	return min(period+noticed, maxFirstNotes)
 }
 
-// drain takes the notification of the time before Open, so that it is not held against the card that Connect finds.
-func (r *Reader) drain(ctx context.Context) error {
-	buf := r.notifyBuffer()
-	if len(buf) == 0 {
+// awaitAnnouncement waits until the reader has told of the card that was in it before Open, or has none to tell of. Where the
+// reader powers cards by itself, this could not be told from news of another card once the card is in use; where it does not,
+// the slot's answers tell (notified), and nobody waits.
+func (s *Slot) awaitAnnouncement(ctx context.Context) error {
+	left := time.Until(s.r.announcing)
+	if left <= 0 || !s.r.class.Features.Has(FeatureAutoActivation) {
 		return nil
 	}
-	n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, firstNotification(r.iface.Interrupt, r.dev.Speed))
-	switch {
-	case errors.Is(err, usb.ErrGone):
-		return r.note(err)
-	case ctx.Err() != nil:
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-s.announced:
+	case <-timer.C:
+	case <-s.r.done:
+		return s.r.lost()
+	case <-ctx.Done():
 		return ctx.Err()
-	case broken(err):
-		_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
-	case err == nil:
-		r.Deliver(buf[:min(max(0, n), len(buf))])
 	}
 	return nil
 }

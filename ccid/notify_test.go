@@ -176,39 +176,144 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 }
 
 // A reader announces the card that was in it all the time, late; or another card was put in. Where cards are powered by the host
-// only, the next answer tells which.
+// only, the next answer tells which. Right after Open the first one is expected, and nobody is told unless there is another card.
 func TestAnAnnouncementThatComesLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, swapped := range []bool{false, true} {
-			other := false
-			healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
-			f.answer = func(f *fake, m []byte) [][]byte {
-				if other && messageType(m[0]) == msgGetSlotStatus {
-					return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+	for _, c := range []struct {
+		name    string
+		at      time.Duration // after Open
+		before  []byte        // another notification
+		swapped bool
+		told    uint32 // by the notification
+	}{
+		{"the first, right after Open", 0, nil, false, 0},
+		{"the first, right after Open, and another card", 0, nil, true, 0},
+		{"the first, later", time.Second, nil, false, 1},
+		{"the first, later, and another card", time.Second, nil, true, 1},
+		{"the second, right after Open", 0, []byte{0x50, 0x01}, false, 1},
+		{"the second, right after Open, and another card", 0, []byte{0x50, 0x01}, true, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				other := false
+				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+				f.answer = func(f *fake, m []byte) [][]byte {
+					if other && messageType(m[0]) == msgGetSlotStatus {
+						return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+					}
+					return healthy(f, m)
 				}
-				return healthy(f, m)
-			}
-			s := connected(t, f, Options{Notifications: true})
-			other = swapped
-			before := s.Changes()
-			s.Reader().Deliver([]byte{0x50, 0x03})
-			if s.Changes() == before {
-				t.Error("nobody is told")
-			}
-			want, wantErr := Active, error(nil)
-			if swapped {
-				want, wantErr = Inactive, ErrCardChanged
-			}
-			if state, err := s.State(context.Background()); state != want || err != nil {
-				t.Errorf("swapped %v: %v, %v", swapped, state, err)
-			}
-			var r [4]byte
-			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
-				t.Errorf("swapped %v: %v", swapped, err)
-			}
-		}
-	})
+				s := connected(t, f, Options{Notifications: true})
+				s.Reader().Deliver(c.before)
+				time.Sleep(c.at)
+				other = c.swapped
+				before := s.Changes()
+				s.Reader().Deliver([]byte{0x50, 0x03})
+				if told := s.Changes() - before; told != c.told {
+					t.Errorf("%d changes are told", told)
+				}
+				want, changes, wantErr := Active, c.told, error(nil)
+				if c.swapped {
+					want, changes, wantErr = Inactive, c.told+1, ErrCardChanged
+				}
+				if state, err := s.State(t.Context()); state != want || err != nil || s.Changes()-before != changes {
+					t.Errorf("%v, %v, %d changes", state, err, s.Changes()-before)
+				}
+				var r [4]byte
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// What a reader tells first is no insertion, unless the slot was empty.
+func TestTheFirstNotification(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		status  byte // what the slot's status was at Open
+		b       []byte
+		state   State
+		changes uint32
+	}{
+		{"of the card that is there", iccInactive, []byte{0x50, 0x03}, Inactive, 0},
+		{"of a card that came since", iccAbsent, []byte{0x50, 0x03}, Inactive, 1},
+		{"of a card that went", iccInactive, []byte{0x50, 0x02}, Absent, 1},
+		{"of no card", iccAbsent, []byte{0x50, 0x00}, Absent, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
+					return [][]byte{respond(m, msgSlotStatus, c.status, 0, 0)}
+				})
+				s := open(t, f, Options{Notifications: true})
+				s.Reader().Deliver(c.b)
+				if s.LastState() != c.state || s.Changes() != c.changes {
+					t.Errorf("%v, %d changes", s.LastState(), s.Changes())
+				}
+			})
+		})
+	}
+}
+
+// Where a reader powers cards by itself, the first use of a card waits for the reader's first notification, and for no other. Open
+// waits for none: an empty reader has nothing to tell.
+func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
+	const auto = FeatureShortAPDU | FeatureAutoParameters | FeatureAutoActivation
+	for _, c := range []struct {
+		name     string
+		features Features
+		told     time.Duration // after Open, 0 never
+		cancel   time.Duration // the same
+		closed   time.Duration // the same
+		want     time.Duration
+		err      error
+	}{
+		{"the host powers cards", FeatureShortAPDU | FeatureAutoParameters, 0, 0, 0, 0, nil},
+		{"the reader powers cards, and tells of one", auto, 20 * time.Millisecond, 0, 0, 20 * time.Millisecond, nil},
+		{"the reader powers cards, and tells of none", auto, 0, 0, 0, 46 * time.Millisecond, nil},
+		{"the reader powers cards, and the caller has no time", auto, 0, 10 * time.Millisecond, 0, 10 * time.Millisecond, context.DeadlineExceeded},
+		{"the reader powers cards, and is closed", auto, 0, 0, 10 * time.Millisecond, 10 * time.Millisecond, ErrClosed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(class(c.features), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+				began := time.Now()
+				s := open(t, f, Options{Notifications: true})
+				if took := time.Since(began); took != 0 {
+					t.Errorf("Open took %v", took)
+				}
+				if c.told > 0 {
+					time.AfterFunc(c.told, func() { f.notes <- []byte{0x50, 0x03} })
+				}
+				if c.closed > 0 {
+					time.AfterFunc(c.closed, func() { s.Reader().Close() })
+				}
+				ctx := t.Context()
+				if c.cancel > 0 {
+					var stop context.CancelFunc
+					ctx, stop = context.WithTimeout(ctx, c.cancel)
+					defer stop()
+				}
+				_, err := s.Connect(ctx, T0, ColdReset)
+				if took := time.Since(began); took != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Fatalf("connected after %v: %v", took, err)
+				}
+				if err != nil {
+					return
+				}
+				began = time.Now()
+				var r [4]byte
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); err != nil {
+					t.Errorf("what the reader told is held against the card: %v", err)
+				}
+				if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil || time.Since(began) != 0 {
+					t.Errorf("connected again after %v: %v", time.Since(began), err)
+				}
+			})
+		})
+	}
 }
 
 // A card is put back at once: the news of its removal comes first, that of its return when the endpoint is polled again.
@@ -229,7 +334,7 @@ func TestConnectAsksTheReaderBeforeItTurnsACardAway(t *testing.T) {
 	})
 }
 
-func TestOpenWaitsForAFirstNotificationOnceTheEndpointWasPolled(t *testing.T) {
+func TestFirstNotificationComesOnceTheEndpointWasPolled(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		interval uint8

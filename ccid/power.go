@@ -86,6 +86,9 @@ func (r *Reader) supplies(v Voltage) bool {
 
 // activate resets the card and takes its answer. The caller holds the slot.
 func (s *Slot) activate(ctx context.Context, cold bool) error {
+	if err := s.awaitAnnouncement(ctx); err != nil {
+		return err
+	}
 	if err := s.r.checkNotifications(ctx); err != nil {
 		return err
 	}

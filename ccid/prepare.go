@@ -31,9 +31,7 @@ func (r *Reader) prepare(ctx context.Context) error {
 		return err
 	}
 	if r.o.Notifications && r.iface.Interrupt.Address != 0 {
-		if err := r.drain(ctx); err != nil {
-			return err
-		}
+		r.announcing = time.Now().Add(firstNotification(r.iface.Interrupt, r.dev.Speed))
 	}
 	return r.readTables(ctx)
 }

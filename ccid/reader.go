@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tamaccid/ccid/usb"
 )
@@ -39,8 +40,10 @@ type Reader struct {
 	stopped   chan struct{}
 	notifying gate
 	notes     []byte
-	asking    gate // firmware is being read
-	firmware  vendorFeatures
+	// announcing is when the reader has told, at the latest, what card was in it before Open; zero if nobody listens.
+	announcing time.Time
+	asking     gate // firmware is being read
+	firmware   vendorFeatures
 }
 
 // maxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its header (CCID 1.1, 5.1).

@@ -112,13 +112,15 @@ type Slot struct {
 	swapped bool
 	// doubtful: a notification left open whether it is still the same card.
 	doubtful bool
-	hardware bool // an overcurrent or other fault was notified
-	protocol Protocol
-	atr      atr.ATR
+	// announced is closed when a notification has come.
+	announced chan struct{}
+	hardware  bool // an overcurrent or other fault was notified
+	protocol  Protocol
+	atr       atr.ATR
 }
 
 func newSlot(r *Reader, index uint8) *Slot {
-	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), name: r.name}
+	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), announced: make(chan struct{}), name: r.name}
 	if index > 0 {
 		s.name = fmt.Sprintf("%s, %d", r.name, index)
 	}

@@ -16,6 +16,7 @@ import (
 //	notification: present, changed         Inactive   answer to reset, protocol, T=1        yes
 //	  the same while powered, where only     -          nothing yet: the next answer tells    yes
 //	  the host powers cards
+//	  the first one, right after Open        -          the same                              if it was absent
 //	notification: present, not changed     -          -                                     if it was absent
 //	notification: hardware error           -          answer to reset, protocol, T=1        yes
 //	IccPowerOn succeeds                    Active     the card before                       no
@@ -79,6 +80,13 @@ func (s *Slot) notified(present, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hardware = false
+	first := false // what the reader has to tell of the time before Open
+	select {
+	case <-s.announced:
+	default:
+		first = time.Now().Before(s.r.announcing)
+		close(s.announced)
+	}
 	switch {
 	case !present:
 		was := s.state
@@ -87,8 +95,8 @@ func (s *Slot) notified(present, changed bool) {
 	case changed && s.powered && !s.r.class.Features.Has(FeatureAutoActivation):
 		// The announcement of this very card may come late. Another card would not be powered, and so not be mistaken for it.
 		s.doubtful = true
-		s.become(s.state, true)
-	case changed:
+		s.become(s.state, !first)
+	case changed && !first:
 		s.forget()
 		s.become(Inactive, true)
 	case s.state == Absent || s.state == Unknown:
