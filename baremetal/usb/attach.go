@@ -118,9 +118,13 @@ func (p *port) debounce(ctx context.Context) bool {
 			p.again()
 			return false
 		case now.Sub(since) >= debounceTime:
+			p.unstable = false
 			return connected
 		case now.Sub(began) >= debounceLimit:
-			p.report(Unstable, errUnstable)
+			if !p.unstable { // once, however long it lasts
+				p.report(Unstable, errUnstable)
+			}
+			p.unstable = true
 			p.retry = unstablePause
 			return false
 		}

@@ -15,7 +15,7 @@ const (
 	Removed                          // a configured device has gone
 	Refused                          // what is on a port could not be made to work, and is left alone until it is unplugged
 	OverCurrent                      // a port or hub has switched off because it was asked for too much current
-	Unstable                         // a connection does not come to rest
+	Unstable                         // a connection does not come to rest; told once
 	ControllerDied                   // a host controller does not work any more
 	ControllerAdded                  // a host controller is on the bus
 )

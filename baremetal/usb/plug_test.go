@@ -246,12 +246,21 @@ func TestBounces(t *testing.T) {
 				time.Sleep(70 * time.Millisecond)
 				r.c.Bounce(1)
 			}
-			if r.happened("unstable") == 0 || r.steps("reset") != 0 {
+			if r.happened("unstable") != 1 || r.steps("reset") != 0 {
 				t.Errorf("%d resets, %q", r.steps("reset"), r.log())
 			}
 			time.Sleep(5 * time.Second)
 			r.settle()
 			r.wantPlaces("1")
+			r.c.Unplug(1)
+			r.c.Plug(1, aReader(wire.SpeedFull))
+			for range 100 {
+				time.Sleep(70 * time.Millisecond)
+				r.c.Bounce(1)
+			}
+			if r.happened("unstable") != 2 {
+				t.Errorf("another time: %q", r.log())
+			}
 		})
 	})
 }

@@ -41,6 +41,7 @@ type port struct {
 	since    time.Time  // when it came to run
 	trips    int        // over-current, one after the other
 	retry    time.Duration
+	unstable bool // and everybody knows
 
 	wake chan struct{}
 
