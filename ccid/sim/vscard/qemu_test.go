@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -19,6 +20,9 @@ func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 	t.Helper()
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu
+			t.Fatal(err)
+		}
 		t.Skip("no " + program + " on this machine")
 	}
 	cmd := exec.CommandContext(ctx, program, "-machine", "q35,accel=tcg", "-m", "32", "-nodefaults", "-display", "none",

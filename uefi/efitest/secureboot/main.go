@@ -27,17 +27,18 @@ func run(b *uefi.BootServices) error {
 	}
 	err = start(b, "unsigned.efi")
 	fmt.Println("secureboot: unsigned.efi:", err)
-	for _, name := range []string{"SmartCardReader.efi", "helloworld.efi"} {
-		if err := start(b, name); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
-		if err != nil {
-			return err
-		}
-		for _, h := range all {
-			_ = b.ConnectController(h, nil, true) // firmware that goes to a boot option at once has not, and most handles have no driver
-		}
+	if err := start(b, "SmartCardReader.efi"); err != nil {
+		return fmt.Errorf("the driver: %w", err)
+	}
+	all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		_ = b.ConnectController(h, nil, true) // most handles have no driver, and need none
+	}
+	if err := start(b, "helloworld.efi"); err != nil {
+		return fmt.Errorf("helloworld: %w", err)
 	}
 	return nil
 }
