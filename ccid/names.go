@@ -2,8 +2,6 @@ package ccid
 
 import (
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"tamaccid/ccid/usb"
 )
@@ -25,17 +23,5 @@ func readerName(dev *usb.Device, override string, unit int) string {
 	return fmt.Sprintf("%s %d", base, unit)
 }
 
-// clean makes a device's string fit to print: no control characters, no broken UTF-8, single spaces, bounded.
-func clean(s string) string {
-	s = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7F || c == utf8.RuneError {
-			return ' '
-		}
-		return c
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxName {
-		s = strings.ToValidUTF8(s[:maxName], "")
-	}
-	return strings.TrimSpace(s)
-}
+// clean is what can be shown of a device's string.
+func clean(s string) string { return usb.Text(s, maxName) }

@@ -143,6 +143,9 @@ func TestNames(t *testing.T) {
 	for _, c := range []struct{ name, maker, product, override, want string }{
 		{"both strings", "Maker", "Reader", "", "Maker Reader 2"},
 		{"control characters and spaces", " Ma\x00ker\n", "\tRea  der ", "", "Ma ker Rea der 2"},
+		{"characters that steer a terminal", "Ma\u009bker\ufeff", "R\u202eeader\u2028", "", "Ma ker R eader 2"},
+		{"nothing but such characters", "\u009b\u202e", "\ufeff\ue000", "", "1234:5678 2"},
+		{"another name of such characters", "Maker", "Reader", "\u202e", "Maker Reader 2"},
 		{"broken UTF-8", "M\xff\xfeker", "R", "", "M ker R 2"},
 		{"no strings", "", "", "", "1234:5678 2"},
 		{"another name", "Maker", "Reader", "Mine", "Mine 2"},

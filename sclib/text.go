@@ -1,15 +1,15 @@
 package sclib
 
 import (
-	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"tamaccid/ccid/usb"
 )
 
-// Printable gives what a card or a device says as it may be shown: what would control a terminal, and what is no UTF-8, is a dot.
+// Printable gives what a card or a device says as it may be shown: each character that is not [usb.Printable] is a dot.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !strconv.IsPrint(r) {
+		if !usb.Printable(r) {
 			return '.'
 		}
 		return r
