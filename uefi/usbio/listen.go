@@ -3,6 +3,7 @@ package usbio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -22,7 +23,11 @@ import (
 //	on         Notifications                           hands out the messages
 //	on         Notifications, a transfer failed        ends the polling, clears a halt,
 //	                                                   polls anew, maxFailures in a row  -> on or off
-//	on         Close                                   ends the polling                  -> off
+//	on         Unlisten, Close                         asks firmware to end the polling
+//	           firmware ends it                                                          -> off
+//	           firmware refuses                        the box stays where it is         -> on
+//
+// Firmware may call the function and write to the box for as long as the state is on: until then neither may be freed.
 
 // A box is what the callback knows of. record_amd64.s has its layout.
 type box struct {
@@ -59,11 +64,14 @@ type listener struct {
 	on       bool
 }
 
-// Listen makes firmware poll the interrupt endpoint, for messages of that many bytes at most, until Close. In is good for that endpoint
-// no longer. An error says that there is no such endpoint, or that firmware cannot poll.
+// Listen makes firmware poll the interrupt endpoint, for messages of that many bytes at most, until Unlisten or Close. In is
+// not available for that endpoint meanwhile. An error says that there is no such endpoint, or that firmware cannot poll.
 func (t *Transport) Listen(size int) error {
 	if t.gone.Load() || t.closed.Load() {
 		return usb.ErrGone
+	}
+	if t.listener != nil && t.listener.on {
+		return nil
 	}
 	for address, p := range t.pipes {
 		if p.kind == usb.InterruptTransfer && address&usb.DirIn != 0 {
@@ -85,12 +93,28 @@ func (t *Transport) poll(l *listener) error {
 	return err
 }
 
-// unlisten ends the polling.
-func (t *Transport) unlisten(l *listener) {
-	if l.on {
-		l.on = false
-		_ = t.io.AsyncInterrupt(l.endpoint, false, 0, 0, 0, 0) // that the device has gone is no concern here
+// Unlisten ends what Listen began. After an error firmware may go on polling: the image, the Transport and the opening of
+// EFI_USB_IO_PROTOCOL must stay. Unlisten can then be tried again, except after usb.ErrGone: the device has gone, and
+// firmware still did not end the polling.
+//
+// edk2 (edk2-stable202605, XhciDxe, EhciDxe, UhciDxe: AsyncInterruptTransfer) ends the polling of a removed device too, and
+// answers EFI_NOT_FOUND where no transfer is registered. XhciDxe answers EFI_INVALID_PARAMETER for a device address that it
+// does not know, without having looked for the transfer: that one may still be registered.
+func (t *Transport) Unlisten() error {
+	l := t.listener
+	if l == nil || !l.on {
+		return nil
 	}
+	err := t.io.AsyncInterrupt(l.endpoint, false, 0, 0, 0, 0)
+	switch {
+	case err == nil, err == error(uefi.NotFound):
+		l.on = false
+		return nil
+	case t.gone.Load() || t.present() == away:
+		t.gone.Store(true)
+		return fmt.Errorf("%w: end of polling: %w", usb.ErrGone, err)
+	}
+	return fmt.Errorf("usbio: end of polling: %w", err)
 }
 
 // Notifications hands to f each message that has come over the interrupt endpoint since the last time. It waits for nothing but,
@@ -113,7 +137,9 @@ func (t *Transport) Notifications(f func(b []byte)) {
 
 // recover goes on after a failed transfer.
 func (t *Transport) recover(l *listener, result uefi.USBResult) {
-	t.unlisten(l)
+	if t.Unlisten() != nil {
+		return // firmware polls on: a second request would be one too many
+	}
 	if l.failures++; l.failures > maxFailures || t.gone.Load() || t.closed.Load() {
 		return
 	}

@@ -112,13 +112,11 @@ func (t *Transport) Device() *usb.Device { return &t.device }
 // MaxIn is the largest buffer for In.
 func (t *Transport) MaxIn() int { return maxTransfer }
 
-// Close makes every later call, and a waiting one at its next pause, end with usb.ErrGone. The device is left as it is.
+// Close makes every later call, and a waiting one at its next pause, end with usb.ErrGone. The device is left as it is. The
+// error is that of Unlisten.
 func (t *Transport) Close() error {
 	t.closed.Store(true)
-	if t.listener != nil {
-		t.unlisten(t.listener)
-	}
-	return nil
+	return t.Unlisten()
 }
 
 // ready says why nothing can be transferred.
