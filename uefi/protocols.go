@@ -30,16 +30,18 @@ func (b *BootServices) InstallProtocol(h Handle, guid *GUID, iface uintptr) (Han
 
 // InstallProtocols installs several interfaces on one handle, all or none, and returns the handle. With h 0 the handle is
 // made. A device path that exists already elsewhere is AlreadyStarted, as with InstallMultipleProtocolInterfaces
-// (UEFI 2.11, 7.3.17).
+// (UEFI 2.11, 7.3.17). A handle beside an error is one from which not all of the interfaces could be removed again:
+// they must go on working until UninstallProtocols succeeds.
 func (b *BootServices) InstallProtocols(h Handle, protocols ...Protocol) (Handle, error) {
 	for i, p := range protocols {
-		if p.GUID != nil && *p.GUID == DevicePathGUID && b.devicePathExists(DevicePathAt(p.Interface)) {
-			b.uninstallReverse(h, protocols[:i])
-			return 0, AlreadyStarted
+		on, err := Handle(0), error(AlreadyStarted)
+		if p.GUID == nil || *p.GUID != DevicePathGUID || !b.devicePathExists(DevicePathAt(p.Interface)) {
+			on, err = b.InstallProtocol(h, p.GUID, p.Interface)
 		}
-		on, err := b.InstallProtocol(h, p.GUID, p.Interface)
 		if err != nil {
-			b.uninstallReverse(h, protocols[:i])
+			if i > 0 && b.UninstallProtocols(h, protocols[:i]...) != nil {
+				return h, err
+			}
 			return 0, err
 		}
 		h = on
@@ -56,12 +58,6 @@ func (b *BootServices) devicePathExists(path DevicePath) bool {
 	return err == nil && rest.IsEnd()
 }
 
-func (b *BootServices) uninstallReverse(h Handle, protocols []Protocol) {
-	for i := len(protocols) - 1; i >= 0; i-- {
-		b.UninstallProtocol(h, protocols[i].GUID, protocols[i].Interface)
-	}
-}
-
 // ReinstallProtocol replaces an interface and tells those who asked for notification (UEFI 2.11, 7.3.4).
 func (b *BootServices) ReinstallProtocol(h Handle, guid *GUID, from, to uintptr) error {
 	return check(abi.Call(b.table.ReinstallProtocolInterface, uintptr(h), uintptr(unsafe.Pointer(guid)), from, to))
@@ -73,10 +69,11 @@ func (b *BootServices) UninstallProtocol(h Handle, guid *GUID, iface uintptr) er
 	return check(abi.Call(b.table.UninstallProtocolInterface, uintptr(h), uintptr(unsafe.Pointer(guid)), iface))
 }
 
-// UninstallProtocols removes several interfaces from one handle, all or none, the last first.
+// UninstallProtocols removes several interfaces from one handle, all or none, the last first. One that is not installed counts
+// as removed: an earlier attempt may have removed it and have been unable to put it back.
 func (b *BootServices) UninstallProtocols(h Handle, protocols ...Protocol) error {
 	for i := len(protocols) - 1; i >= 0; i-- {
-		if err := b.UninstallProtocol(h, protocols[i].GUID, protocols[i].Interface); err != nil {
+		if err := b.UninstallProtocol(h, protocols[i].GUID, protocols[i].Interface); err != nil && err != error(NotFound) {
 			for _, p := range protocols[i+1:] {
 				b.InstallProtocol(h, p.GUID, p.Interface)
 			}
