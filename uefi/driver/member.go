@@ -110,9 +110,10 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 	if r.held != 0 {
 		return uefi.AccessDenied
 	}
+	// The reader is taken when the caller has its answer: a panic before leaves it free.
 	if mode == smartcard.AccessReader {
-		r.held = mode
 		*active = smartcard.Undefined
+		r.held = mode
 		return uefi.Success
 	}
 	if protocols&(smartcard.T0|smartcard.T1) == 0 {
@@ -124,8 +125,8 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 	if err != nil {
 		return connectStatus(err)
 	}
-	r.held = mode
 	*active = smartcard.Protocol(p)
+	r.held = mode
 	return uefi.Success
 }
 
@@ -144,11 +145,13 @@ func (d *Driver) disconnect(a *gate.Args) uefi.Status {
 	}
 	ctx, cancel := limited(connectLimit)
 	defer cancel()
+	held := r.held
+	r.held = 0 // after a panic too
 	st = status(r.slot.Disconnect(ctx, ccid.Action(action)))
 	if st == uefi.Unsupported && action == smartcard.Eject {
+		r.held = held
 		return st // not performed
 	}
-	r.held = 0
 	if st == uefi.Success || st == uefi.NoMedia {
 		return uefi.Success
 	}
