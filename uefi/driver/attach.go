@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"tamaccid/baremetal/usb"
@@ -19,24 +18,28 @@ func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
 		h.warn(i)
 		return
 	}
+	defer func() { // a panic costs this reader, and not the driver
+		if v := recover(); v != nil {
+			say("%s: %v", i.Device().Path, v)
+		}
+	}()
 	r, err := d.openDirect(ctx, i, setting)
 	if err != nil {
 		if ctx.Err() == nil {
-			fmt.Printf("smart card reader: %s: %v\n", i.Device().Path, err)
+			say("%s: %v", i.Device().Path, err)
 		}
 		return
 	}
 	defer r.Close()
-	slots, err := d.offerAll(h, i, r)
-	if err != nil {
+	defer d.withdrawGone(h, r)
+	if err := d.offerAll(h, i, r); err != nil {
 		if !errors.Is(err, errClosing) {
-			fmt.Printf("smart card reader: %s: %v\n", r.Name(), err)
+			say("%s: %v", r.Name(), err)
 		}
 		return
 	}
 	i.Ready()
 	<-ctx.Done()
-	d.withdrawGone(h, r, slots)
 }
 
 // readerSetting is the first setting in which an interface is a reader.
@@ -63,7 +66,7 @@ func isReader(config []byte, s wire.Interface) bool {
 }
 
 // openDirect brings a reader up.
-func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (*ccid.Reader, error) {
+func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (r *ccid.Reader, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	t, err := i.ClaimSetting(ctx, alt)
@@ -74,24 +77,24 @@ func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (*
 	unit := d.unit
 	d.unit++
 	d.mu.Unlock()
-	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: unit, Notifications: true})
-	if err != nil {
-		t.Close()
-		return nil, err
-	}
-	return r, nil
+	defer func() {
+		if r == nil {
+			t.Close()
+		}
+	}()
+	return ccid.Open(ctx, tap(t), ccid.Options{Unit: unit, Notifications: true})
 }
 
 // errClosing says that the driver is about to let go of the host controller.
 var errClosing = errors.New("driver: host controller is being closed")
 
-// offerAll installs the protocol for each slot of a reader, or for none.
-func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) (slots []*offered, err error) {
+// offerAll installs the protocol for each slot of a reader. What it has begun when it fails, withdrawGone ends.
+func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := h.controller
 	if h.closing {
-		return nil, errClosing
+		return errClosing
 	}
 	for _, o := range slices.Clone(c.slots) {
 		if o.reader.gone {
@@ -99,39 +102,33 @@ func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) (slots []*o
 		}
 	}
 	base, err := interfacePath(h.path, i.Location(), i.Descriptor().Number)
-	for n, s := range r.Slots() {
-		path := base
-		if n > 0 && err == nil {
-			path, err = base.Append(controllerNode(uint32(n)))
-		}
-		if err != nil {
-			break
-		}
-		var o *offered
-		if o, err = d.offer(c, path, s, nil); o != nil {
-			slots = append(slots, o)
-		}
-	}
 	if err != nil {
-		d.withdrawEach(c, slots)
-		return nil, err
+		return err
+	}
+	all, err := slotPaths(r, base, base)
+	if err != nil {
+		return err
 	}
 	h.open = append(h.open, r)
-	return slots, nil
+	c.paths = append(c.paths, all...)
+	for _, p := range all {
+		if _, err := d.offer(c, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// withdrawGone removes the slots of a reader that has gone, those that are left.
-func (d *Driver) withdrawGone(h *host, r *ccid.Reader, slots []*offered) {
+// withdrawGone removes the slots of a reader that has gone for good: one that somebody holds on to answers that its reader has
+// gone.
+func (d *Driver) withdrawGone(h *host, r *ccid.Reader) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	c := h.controller
 	h.open = slices.DeleteFunc(h.open, func(o *ccid.Reader) bool { return o == r })
-	d.withdrawEach(h.controller, slots)
-}
-
-// withdrawEach removes slots, as far as they are there, for good: one that somebody holds on to answers that its reader has gone.
-func (d *Driver) withdrawEach(c *controller, slots []*offered) {
-	for _, o := range slices.Backward(slots) {
-		if slices.Contains(c.slots, o) && d.withdraw(c, o) != nil {
+	c.paths = slices.DeleteFunc(c.paths, func(p slotPath) bool { return p.slot.Reader() == r })
+	for _, o := range slices.Backward(slices.Clone(c.slots)) {
+		if s, ok := o.reader.slot.(*ccid.Slot); ok && s.Reader() == r && d.withdraw(c, o) != nil {
 			o.reader.leave()
 		}
 	}

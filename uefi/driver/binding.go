@@ -2,10 +2,10 @@ package driver
 
 import (
 	"errors"
-	"fmt"
 	"time"
 	"unsafe"
 
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 )
@@ -16,20 +16,24 @@ import (
 //	event                     USB interface                            host controller
 //	Supported                 opens EFI_USB_IO_PROTOCOL, reads         opens EFI_PCI_IO_PROTOCOL, reads the class
 //	                          descriptors, closes it                   code, closes it
+//	Supported, managed        EFI_SUCCESS if a child is missing        the same
 //	Start                     opens it BY_DRIVER, opens the reader,    opens it BY_DRIVER, on request EXCLUSIVE: that ends
 //	                          installs the protocol: slot 0 on the     firmware's use of it; starts the bus, waits
 //	                          controller, each other slot on a child   for what is plugged in
+//	Start, managed            makes the missing children that          the same
+//	                          RemainingDevicePath names, or all
 //	reader comes              -                                        opens it, installs the protocol: each slot on a child
 //	reader goes               firmware calls Stop                      removes its slots' handles
 //	Stop with children        removes these slots' handles             the same
 //	Stop, no children left    removes slot 0, closes reader and        stops bus and controller, closes
-//	                          EFI_USB_IO_PROTOCOL                      EFI_PCI_IO_PROTOCOL; firmware's driver is asked to take
-//	                                                                   the controller back when Stop has returned
-//	Unload                    the same for all controllers, then the driver's own protocols
+//	                          EFI_USB_IO_PROTOCOL                      EFI_PCI_IO_PROTOCOL; nobody manages the controller then
+//	Unload                    the same for all controllers, then       the same; then firmware's driver is asked to
+//	                          the driver's own protocols               take the controller back
 //	end of boot services      -                                        the controller is stopped
 //
 // A slot whose protocol cannot be uninstalled goes on working, and Stop fails. When its reader has gone it answers so, and is
-// removed when that is tried again.
+// removed when that is tried again. Stop fails too while firmware does not end the polling of an interrupt endpoint. Unload
+// fails while firmware has a pointer into the image: a protocol, an event, an interrupt endpoint that it polls.
 
 // version is the driver binding's: at least 0x10, which is where drivers that
 // are not the platform's begin (UEFI 2.11, 11.1).
@@ -52,6 +56,12 @@ func (d *Driver) close(h uefi.Handle, guid *uefi.GUID) {
 // supported is EFI_DRIVER_BINDING_PROTOCOL.Supported (UEFI 2.11, 11.1.2).
 func (d *Driver) supported(a *gate.Args) uefi.Status {
 	h := uefi.Handle(a.At(1))
+	if c := d.bound[h]; c != nil {
+		if len(d.missing(c, a.At(2))) == 0 {
+			return uefi.AlreadyStarted
+		}
+		return uefi.Success
+	}
 	err := d.supportsInterface(h)
 	if err == error(uefi.Unsupported) {
 		err = d.supportsHost(h, a.At(2))
@@ -62,12 +72,18 @@ func (d *Driver) supported(a *gate.Args) uefi.Status {
 // start is EFI_DRIVER_BINDING_PROTOCOL.Start (UEFI 2.11, 11.1.3).
 func (d *Driver) start(a *gate.Args) uefi.Status {
 	h := uefi.Handle(a.At(1))
-	if d.bound[h] != nil {
-		return uefi.AlreadyStarted
-	}
-	err := d.startInterface(h)
-	if err == error(uefi.Unsupported) {
+	var err error
+	if c := d.bound[h]; c != nil {
+		err = d.restore(c, a.At(2))
+	} else if err = d.startInterface(h); err == error(uefi.Unsupported) {
 		err = d.startHost(h)
+	}
+	var failed *startError
+	switch {
+	case err == nil:
+		d.settled(h)
+	case errors.As(err, &failed):
+		d.complain(h, failed.error)
 	}
 	return driverStatus(err)
 }
@@ -75,8 +91,7 @@ func (d *Driver) start(a *gate.Args) uefi.Status {
 // startError is why something that was there could not be made to work.
 type startError struct{ error }
 
-// driverStatus passes on what OpenProtocol said, as Supported and Start must
-// (UEFI 2.11, 11.1.2, 11.1.3). What else keeps Start from its work is told in words.
+// driverStatus passes on the status of OpenProtocol, as Supported and Start must (UEFI 2.11, 11.1.2, 11.1.3).
 func driverStatus(err error) uefi.Status {
 	var failed *startError
 	var st uefi.Status
@@ -84,7 +99,6 @@ func driverStatus(err error) uefi.Status {
 	case err == nil:
 		return uefi.Success
 	case errors.As(err, &failed):
-		fmt.Printf("smart card reader: %v\n", failed.error)
 		return uefi.DeviceError
 	case errors.As(err, &st):
 		return st
@@ -107,6 +121,7 @@ func (d *Driver) stop(a *gate.Args) uefi.Status {
 	if d.shut(c) != nil {
 		return uefi.DeviceError
 	}
+	d.settled(c.handle)
 	return uefi.Success
 }
 
@@ -128,9 +143,13 @@ func (d *Driver) stopChildren(c *controller, n, buffer uintptr) uefi.Status {
 	return uefi.Success
 }
 
-// shut withdraws what is left of c and lets go of it.
+// shut withdraws what is left of c and lets go of it. After an error c goes on working, and shut can be tried again.
 func (d *Driver) shut(c *controller) error {
+	if err := d.unlisten(c); err != nil {
+		return err
+	}
 	if err := d.withdrawAll(c); err != nil {
+		c.listen()
 		return err
 	}
 	delete(d.bound, c.handle)
@@ -141,8 +160,31 @@ func (d *Driver) shut(c *controller) error {
 		c.reader.Close()
 	}
 	d.close(c.handle, c.guid)
-	if c.host != nil {
-		d.giveBack(c.handle)
-	}
 	return nil
+}
+
+// listen makes firmware poll the interrupt endpoint of a USB interface, where firmware can. Elsewhere the reader is asked for
+// its state.
+func (c *controller) listen() {
+	if c.transport != nil {
+		_ = c.transport.Listen(notificationSize(len(c.reader.Slots())))
+	}
+}
+
+// unlisten ends that. After an error firmware may go on polling: it calls into the image and writes to memory of the driver.
+// Where that is so although the device has gone, trying again is of no use: the controller goes, the memory and the image stay.
+func (d *Driver) unlisten(c *controller) error {
+	if c.transport == nil {
+		return nil
+	}
+	err := c.transport.Unlisten()
+	if err == nil {
+		return nil
+	}
+	d.complain(c.handle, err)
+	if errors.Is(err, usb.ErrGone) {
+		d.polled = append(d.polled, c.transport)
+		return nil
+	}
+	return err
 }

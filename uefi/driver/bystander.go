@@ -43,17 +43,18 @@ func (h *host) warn(i *usb.Interface) {
 			return
 		}
 	}
-	fmt.Printf("smart card reader: the %s %q (%s) cannot be used: its host controller is driven directly\n",
-		kind(i.Descriptor()), title(dev), dev.Path)
+	say("the %s %q (%s) cannot be used: its host controller is driven directly", kind(i.Descriptor()), title(dev), dev.Path)
 }
 
-// title is what a device calls itself.
+// maxTitle bounds the name of a device in a message (policy).
+const maxTitle = 64
+
+// title is the name that a device gives itself.
 func title(dev *wire.Device) string {
-	switch {
-	case dev.Product != "":
-		return dev.Product
-	case dev.Manufacturer != "":
-		return dev.Manufacturer
+	for _, s := range []string{dev.Product, dev.Manufacturer} {
+		if s = wire.Text(s, maxTitle); s != "" {
+			return s
+		}
 	}
 	vendor, product, _ := dev.ID()
 	return fmt.Sprintf("%04x:%04x", vendor, product)
@@ -64,6 +65,6 @@ func (h *host) report(e usb.Event) {
 	switch e.Kind {
 	case usb.Found, usb.Removed, usb.ControllerAdded:
 	default:
-		fmt.Printf("smart card reader: %v\n", e)
+		say("%v", e)
 	}
 }

@@ -1,13 +1,13 @@
 package driver
 
 import (
-	"fmt"
 	"sync"
 	"unsafe"
 
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/usbio"
 )
 
 // Driver is the resident driver.
@@ -29,6 +29,11 @@ type Driver struct {
 	unit    int // of the next reader, ends its name
 	texts   texts
 	direct  direct
+
+	complaints map[uefi.Handle]string // see complain
+	// polled are transports of readers that have gone and that firmware may poll all the same: they keep the memory in place
+	// that firmware then writes to.
+	polled []*usbio.Transport
 }
 
 // Run installs the driver and serves until it is unloaded. It returns only
@@ -45,7 +50,7 @@ func Run() error {
 	}
 	var unknown []string
 	if d.options, unknown = parseOptions(loaded.OptionText()); len(unknown) > 0 {
-		fmt.Printf("smart card reader driver: unknown load options %q\n", unknown)
+		say("unknown load options: %s", quoted(unknown))
 	}
 	d.members = d.newMembers()
 	d.binding = uefi.DriverBinding{
@@ -58,9 +63,9 @@ func Run() error {
 	}
 	d.name = d.newNames()
 	d.newNotifications()
-	if _, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil {
+	if left, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil && left == 0 {
 		return err
-	}
+	} // else firmware has kept a protocol of an image that must therefore stay
 	loaded.Unload = d.newFunc("Unload", uefi.AccessDenied, d.unload)
 	gate.Serve()
 	return nil
@@ -95,21 +100,36 @@ func (d *Driver) newMembers() smartcard.Table {
 	}
 }
 
-// unload is EFI_IMAGE_UNLOAD (UEFI 2.11, 9.2.3).
+// unload is EFI_IMAGE_UNLOAD (UEFI 2.11, 9.2.3). It is refused while firmware has a pointer into the image. What has been
+// ended until then stays so, and the rest goes on working. Firmware's drivers have the host controllers that were stopped.
 func (d *Driver) unload(a *gate.Args) uefi.Status {
 	if uefi.Handle(a.At(0)) != d.image {
 		return uefi.InvalidParameter
 	}
-	for _, c := range d.bound {
-		if err := d.shut(c); err != nil {
+	var stopped []uefi.Handle
+	defer func() { d.reconnectFirmware(stopped) }()
+	for h, c := range d.bound {
+		if d.shut(c) != nil {
 			return uefi.AccessDenied
 		}
+		if c.host != nil {
+			stopped = append(stopped, h)
+		}
+	}
+	if len(d.polled) > 0 || d.closeEvents() != nil {
+		return uefi.AccessDenied
 	}
 	if err := d.boot.UninstallProtocols(d.image, d.protocols()...); err != nil {
 		return uefi.AccessDenied
 	}
-	d.reconnect()
-	d.closeEvents()
 	gate.Exit(uintptr(uefi.Success))
 	return uefi.Success
+}
+
+// reconnectFirmware asks firmware for drivers for host controllers. This driver is not among them: it refuses calls while it
+// serves one.
+func (d *Driver) reconnectFirmware(hosts []uefi.Handle) {
+	for _, h := range hosts {
+		_ = d.boot.ConnectController(h, nil, true) // firmware need not have a driver
+	}
 }

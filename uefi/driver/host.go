@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"tamaccid/baremetal/usb"
@@ -38,7 +37,7 @@ type hostController interface {
 // newHostController makes the driver for a host controller's registers. Tests have another one.
 var newHostController = func(f *pciusb.Function, m usb.Memory) (hostController, error) {
 	return xhci.New(f.Registers(), m, xhci.Options{Name: f.String(), Report: func(message string) {
-		fmt.Printf("smart card reader: %s\n", message)
+		say("%s", message)
 	}})
 }
 
@@ -47,9 +46,6 @@ var newHostController = func(f *pciusb.Function, m usb.Memory) (hostController, 
 func (d *Driver) supportsHost(h uefi.Handle, remaining uintptr) error {
 	if d.options.usb == usbFirmware || !onUSB(remaining) {
 		return uefi.Unsupported
-	}
-	if d.bound[h] != nil {
-		return uefi.AlreadyStarted
 	}
 	if d.options.usb == usbDirect {
 		// Start will ask firmware's driver to leave. Supported may change nothing.
@@ -113,23 +109,26 @@ func (d *Driver) startHost(h uefi.Handle) error {
 		return err
 	}
 	c := &controller{handle: h, guid: &uefi.PCIIOGUID}
-	if err := d.openHost(c, addr); err != nil {
-		d.close(h, &uefi.PCIIOGUID)
-		if err == error(uefi.Unsupported) {
-			return err
+	defer func() { // after a panic too
+		if c.host == nil {
+			d.close(h, &uefi.PCIIOGUID)
 		}
-		d.giveBack(h)
+	}()
+	switch err := d.openHost(c, addr); {
+	case err == error(uefi.Unsupported):
+		return err
+	case err != nil:
 		return &startError{err}
 	}
 	d.bound[h] = c
 	ctx, cancel := limited(settleLimit)
 	defer cancel()
-	d.meanwhile(func() { _ = c.host.bus.Settle(ctx) }) // what is late comes later
+	d.withoutLock(func() { _ = c.host.bus.Settle(ctx) }) // what is late comes later
 	return nil
 }
 
-// meanwhile lets goroutines change what firmware sees during f.
-func (d *Driver) meanwhile(f func()) {
+// withoutLock lets goroutines change what firmware sees during f.
+func (d *Driver) withoutLock(f func()) {
 	d.mu.Unlock()
 	defer d.mu.Lock()
 	f()
@@ -164,14 +163,18 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 		return err
 	}
 	h := &host{controller: c, function: f, memory: f.Memory(), path: path, halt: func() {}}
+	running := false
+	defer func() { // after a panic too
+		if c.host == nil {
+			d.unwatch(h)
+			h.release(running)
+		}
+	}()
 	if err := d.watch(h); err != nil {
-		f.Close()
 		return err
 	}
 	hc, err := newHostController(f, h.memory)
 	if err != nil {
-		d.unwatch(h)
-		h.release()
 		return err
 	}
 	h.halt, h.name = hc.Halt, uefi.UTF16(hc.Name())
@@ -179,13 +182,12 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 		Attach: func(ctx context.Context, i *usb.Interface) { d.attach(ctx, h, i) },
 		Report: func(e usb.Event) { h.report(e) },
 	})
-	c.host = h
+	running = true
 	if err := h.bus.Add(hc); err != nil {
-		hc.Close()
-		d.unwatch(h)
-		h.release()
+		running = hc.Close() != nil
 		return err
 	}
+	c.host = h
 	return nil
 }
 
@@ -197,20 +199,26 @@ func (d *Driver) closeHost(c *controller) {
 		powerOff(r)
 	}
 	// Goroutines for readers end now, and find that their slots have gone.
-	d.meanwhile(func() {
+	running := false
+	d.withoutLock(func() {
 		if err := h.bus.Close(); err != nil {
-			fmt.Printf("smart card reader: %v\n", err)
+			running = true
+			say("%v", err)
 		}
 	})
 	d.unwatch(h)
-	h.release()
+	h.release(running)
 }
 
-// release gives memory and function back.
-func (h *host) release() {
+// release gives memory and function back. A controller that may be running keeps both: it must not write to memory that is
+// somebody else's, and is no bus master any more.
+func (h *host) release(running bool) {
 	err := h.function.Quiet()
-	h.memory.Close()
-	if err := errors.Join(err, h.function.Close()); err != nil {
-		fmt.Printf("smart card reader: %v: %v\n", h.function, err)
+	if !running {
+		h.memory.Close()
+		err = errors.Join(err, h.function.Close())
+	}
+	if err != nil {
+		say("%v: %v", h.function, err)
 	}
 }

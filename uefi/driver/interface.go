@@ -49,35 +49,54 @@ func (d *Driver) startInterface(h uefi.Handle) error {
 	if err != nil {
 		return err
 	}
-	r, hear, err := d.openReader(h, addr)
-	if err != nil {
-		d.close(h, &uefi.USBIOGUID)
+	c := &controller{handle: h, guid: &uefi.USBIOGUID}
+	started := false
+	defer func() { // after a panic too
+		if !started {
+			d.abandon(c)
+		}
+	}()
+	if err := d.openReader(c, addr); err != nil {
 		return &startError{err}
 	}
-	if err := d.bind(&controller{handle: h, guid: &uefi.USBIOGUID, reader: r}, hear); err != nil {
+	if err := d.bind(c); err != nil {
 		return &startError{err}
 	}
+	started = true
 	return nil
 }
 
-// openReader brings a reader up. Firmware polls its interrupt endpoint from then on; hear takes what it has to tell.
-func (d *Driver) openReader(h uefi.Handle, addr uintptr) (r *ccid.Reader, hear func(), err error) {
+// abandon ends what an unsuccessful Start has begun. A slot that somebody uses already goes on working until Stop or Unload.
+func (d *Driver) abandon(c *controller) {
+	if c.reader == nil {
+		d.close(c.handle, c.guid)
+		return
+	}
+	d.bound[c.handle] = c
+	_ = d.shut(c)
+}
+
+// openReader brings c's reader up. Firmware polls its interrupt endpoint from then on, where firmware can.
+func (d *Driver) openReader(c *controller, addr uintptr) error {
 	ctx, cancel := limited(startLimit)
 	defer cancel()
-	t, err := usbio.New(h, addr)
+	t, err := usbio.New(c.handle, addr)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	r, err = ccid.Open(ctx, tap(t), ccid.Options{Unit: d.unit, CheckNotifications: notificationLook})
+	defer func() {
+		if c.reader == nil {
+			t.Close()
+		}
+	}()
+	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: d.unit, CheckNotifications: notificationLook})
 	if err != nil {
-		t.Close()
-		return nil, nil, err
+		return err
 	}
 	d.unit++
-	if t.Listen(notificationSize(len(r.Slots()))) == nil {
-		hear = func() { t.Notifications(r.Deliver) }
-	}
-	return r, hear, nil
+	c.reader, c.transport = r, t
+	c.listen()
+	return nil
 }
 
 // notificationSize is the length of a slot change notification (CCID 1.1, 6.3.1: two bits a slot), or of a hardware error's (6.3.2).
@@ -87,21 +106,14 @@ func notificationSize(slots int) int { return max(1+(slots+3)/4, 4) }
 // puts something there.
 var tap = func(t usb.Transport) usb.Transport { return t }
 
-// bind installs the protocol for each slot, or lets go of the reader. After an
-// error a slot that somebody uses already goes on working until Stop or Unload.
-func (d *Driver) bind(c *controller, hear func()) error {
+// bind installs the protocol for each slot.
+func (d *Driver) bind(c *controller) (err error) {
+	if c.paths, err = slotPaths(c.reader, nil, d.boot.DevicePathOf(c.handle)); err != nil {
+		return err
+	}
 	d.bound[c.handle] = c
-	for i, s := range c.reader.Slots() {
-		var path uefi.DevicePath
-		var err error
-		if i > 0 {
-			path, err = d.boot.DevicePathOf(c.handle).Append(controllerNode(uint32(i)))
-		}
-		if err == nil {
-			_, err = d.offer(c, path, s, hear)
-		}
-		if err != nil {
-			d.shut(c)
+	for _, p := range c.paths {
+		if _, err := d.offer(c, p); err != nil {
 			return err
 		}
 	}

@@ -1,21 +1,113 @@
 package driver
 
 import (
+	"bytes"
+	"slices"
 	"unsafe"
 
 	"tamaccid/ccid"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/usbio"
 )
 
 // A controller is what the driver manages, in the words of UEFI 2.11, 11.1: a USB interface of firmware's, or a host controller.
 type controller struct {
 	handle uefi.Handle
 	guid   *uefi.GUID // of the protocol that is open by driver
-	slots  []*offered
+	paths  []slotPath // of the slots of all its readers
+	slots  []*offered // those that have their protocol installed
 
-	reader *ccid.Reader // of a USB interface
-	host   *host        // of a host controller
+	reader    *ccid.Reader     // of a USB interface
+	transport *usbio.Transport // the same; nil where the reader has another one
+	host      *host            // of a host controller
+}
+
+// takeNotifications delivers what the interrupt endpoint of a USB interface has sent. On a host controller the reader reads
+// its endpoint itself.
+func (c *controller) takeNotifications() {
+	if c.transport != nil {
+		c.transport.Notifications(c.reader.Deliver)
+	}
+}
+
+// slotPath is where the protocol of a slot belongs: on a child handle with that device path, without one on the controller itself.
+type slotPath struct {
+	slot *ccid.Slot
+	path uefi.DevicePath
+}
+
+// slotPaths are those of a reader's slots: the first has the path first, each other one a node behind base.
+func slotPaths(r *ccid.Reader, first, base uefi.DevicePath) (all []slotPath, err error) {
+	for i, s := range r.Slots() {
+		p := slotPath{s, first}
+		if i > 0 {
+			if p.path, err = base.Append(controllerNode(uint32(i))); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// missing are the slots without the protocol, after Stop for a child, that remaining names: 0 is for all of them, the end of
+// a device path for none (UEFI 2.11, 11.1.3: RemainingDevicePath).
+func (d *Driver) missing(c *controller, remaining uintptr) (all []slotPath) {
+	parent, wanted := d.boot.DevicePathOf(c.handle), uefi.DevicePathAt(remaining)
+	for _, p := range c.paths {
+		is := func(o *offered) bool { return o.reader.slot == slot(p.slot) }
+		if !slices.ContainsFunc(c.slots, is) && (remaining == 0 || names(wanted, behind(parent, p.path))) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// behind is what follows the nodes of parent in a child's path, nil for a slot without a path of its own.
+func behind(parent, child uefi.DevicePath) uefi.DevicePath {
+	for child.Complete() && parent.Complete() && !parent.IsEnd() {
+		_, parent, _ = parent.Next()
+		_, child, _ = child.Next()
+	}
+	return child
+}
+
+// names reports whether a device path leads to, through or behind child. USB Class and USB WWID nodes name devices by what
+// they are (UEFI 2.11, 10.3.4.7, 10.3.4.8): any child may be one of them.
+func names(wanted, child uefi.DevicePath) bool {
+	for first := true; ; first = false {
+		w, restWanted, err := wanted.Next()
+		c, restChild, errChild := child.Next()
+		switch {
+		case err != nil || errChild != nil:
+			return false
+		case w.Type == uefi.EndNode || c.Type == uefi.EndNode:
+			return !first
+		case w.Type == uefi.MessagingNode && (w.SubType == usbClassNode || w.SubType == usbWWIDNode):
+			return true
+		case w.Type != c.Type || w.SubType != c.SubType || !bytes.Equal(w.Data, c.Data):
+			return false
+		}
+		wanted, child = restWanted, restChild
+	}
+}
+
+// restore makes the missing children of a controller that is managed already.
+func (d *Driver) restore(c *controller, remaining uintptr) error {
+	missing := d.missing(c, remaining)
+	if len(missing) == 0 {
+		return uefi.AlreadyStarted
+	}
+	for _, p := range missing {
+		if o, err := d.offer(c, p); err != nil {
+			if o != nil {
+				_ = d.withdraw(c, o) // one that stays works
+			}
+			return &startError{err}
+		}
+	}
+	return nil
 }
 
 // offered is a slot with its protocol installed, on the controller itself or on a child handle.
@@ -44,22 +136,24 @@ func (c *controller) children() (n int) {
 	return n
 }
 
-// offer installs the protocol for a slot: on a child handle with that device path, without one on c itself. After an error the
-// slot is there all the same when it is among c's.
-func (d *Driver) offer(c *controller, path uefi.DevicePath, s *ccid.Slot, hear func()) (*offered, error) {
-	o := &offered{handle: c.handle, reader: d.readers.new(s, d.members), path: path}
-	o.reader.hear = hear
-	if path != nil {
+// offer installs the protocol for a slot. With an error the slot that it returns is there all the same.
+func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
+	o := &offered{handle: c.handle, reader: d.readers.new(p.slot, d.members), path: p.path}
+	o.reader.hear = c.takeNotifications
+	if p.path != nil {
 		o.handle = 0
 	}
 	h, err := d.boot.InstallProtocols(o.handle, o.protocols()...)
-	if err != nil {
+	if err != nil && h == 0 {
 		d.readers.retire(o.reader)
 		return nil, err
 	}
 	o.handle = h
 	c.slots = append(c.slots, o)
-	if path != nil {
+	if err != nil {
+		return o, err // firmware has kept a protocol
+	}
+	if p.path != nil {
 		if _, err := d.boot.OpenProtocol(c.handle, c.guid, d.image, h, uefi.OpenByChildController); err != nil {
 			return o, err
 		}

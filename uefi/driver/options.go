@@ -1,9 +1,12 @@
 package driver
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/shlex"
+
+	"tamaccid/ccid/usb"
 )
 
 // usage says which host controllers the driver takes for itself.
@@ -24,6 +27,19 @@ const (
 // The last one of several counts.
 type options struct {
 	usb usage
+}
+
+// maxQuoted is how much of the unknown load options a message shows, in bytes (policy).
+const maxQuoted = 64
+
+// quoted shows words in a message.
+func quoted(words []string) string {
+	text := strings.Join(words, " ")
+	text = usb.Text(text, len(text))
+	if short := usb.Text(text, maxQuoted); short != text {
+		return fmt.Sprintf("%q...", short)
+	}
+	return fmt.Sprintf("%q", text)
 }
 
 // parseOptions reads the load options, and returns the words that mean nothing. The image's own name may come first, as in a

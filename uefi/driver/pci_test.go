@@ -35,6 +35,9 @@ func (fw *firmware) fakeEvents(table *uefi.BootServicesTable) {
 		return uintptr(fw.allows("timer", 0, uefi.GUID{}))
 	})
 	table.CloseEvent = abi.Fake(func(a []uintptr) uintptr {
+		if st := fw.allows("close event", 0, uefi.GUID{}); st != uefi.Success {
+			return uintptr(st)
+		}
 		fw.events--
 		delete(fw.timers, a[0])
 		return 0
@@ -43,6 +46,16 @@ func (fw *firmware) fakeEvents(table *uefi.BootServicesTable) {
 		fw.asked = append(fw.asked, uefi.Handle(a[0]))
 		return 0
 	})
+}
+
+// armed is how many timers are set.
+func (fw *firmware) armed() (n int) {
+	for _, kind := range fw.timers {
+		if uefi.TimerDelay(kind) != uefi.TimerCancel {
+			n++
+		}
+	}
+	return n
 }
 
 // leaves ends an opening of another driver's, as DisconnectController does.

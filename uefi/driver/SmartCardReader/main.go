@@ -21,7 +21,7 @@ const memoryLimit = 32 << 20
 func main() {
 	goos.RamSize = memoryLimit
 	err := driver.Run()
-	fmt.Println("smart card reader driver:", err)
+	fmt.Println("smart card reader:", err)
 	st := uefi.DeviceError
 	errors.As(err, &st)
 	gate.Exit(uintptr(st))

@@ -1,0 +1,42 @@
+package driver
+
+import (
+	"fmt"
+
+	"tamaccid/ccid/usb"
+	"tamaccid/uefi"
+)
+
+// maxMessage is the longest message, in bytes (policy: a few lines of a console with 80 columns).
+const maxMessage = 300
+
+// say prints a message: one line of printable characters. The console begins it on a line of its own.
+func say(format string, args ...any) { output(message(format, args...)) }
+
+// message is the line that say prints.
+func message(format string, args ...any) string {
+	return "smart card reader: " + usb.Text(fmt.Sprintf(format, args...), maxMessage) + "\n"
+}
+
+// output is where messages go. Tests have another place.
+var output = func(line string) { fmt.Print(line) }
+
+// maxComplaints bounds how many handles have a complaint (policy).
+const maxComplaints = 64
+
+// complain says what is wrong with a controller. Firmware calls Start and Stop again and again, so the same is said once, until
+// settled ends it.
+func (d *Driver) complain(h uefi.Handle, err error) {
+	line := message("%v: %v", d.boot.DevicePathOf(h), err)
+	if d.complaints[h] == line {
+		return
+	}
+	if d.complaints == nil || len(d.complaints) >= maxComplaints {
+		d.complaints = map[uefi.Handle]string{}
+	}
+	d.complaints[h] = line
+	output(line)
+}
+
+// settled forgets the complaint about a controller: Start or Stop has succeeded.
+func (d *Driver) settled(h uefi.Handle) { delete(d.complaints, h) }
