@@ -328,6 +328,12 @@ func TestCost(t *testing.T) {
 func TestInducedFailures(t *testing.T) {
 	t.Parallel()
 	s := machine(t, inducedImage)
+	s.Run("a message begins on a line of its own, and ends it", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		r := c.Must("cabi.efi typed")
+		if !regexp.MustCompile(`(?m)^one\s*\n.*induced\s*\n.*induced\s*\ntwo\s*\n.*induced\s*\nthree\s*$`).MatchString(r.Output) {
+			t.Errorf("%q", r.Output)
+		}
+	})
 	for _, f := range []struct {
 		name     string
 		survives bool

@@ -16,6 +16,9 @@ var (
 	more    int    // and bytes to come
 
 	consoleMember uintptr = stConOut
+
+	inLine  bool // a line has begun
+	lineEnd = [3]uint16{'\r', '\n', 0}
 )
 
 // initConsole sends a driver's output to the error device: the console is the
@@ -33,12 +36,31 @@ func initConsole() {
 	}
 }
 
+// beginLine gives a driver's message a line of its own: the console may be in the middle of a command line that is being typed.
+// The line is ended through ConOut, whose mode then has the cursor in column 0 until something else is printed there. Where
+// StdErr is the same device, output through it need not change that mode (edk2-stable202605, ConSplitterDxe).
+func beginLine() {
+	con := gate.Word(gate.SystemTable(), stConOut)
+	if consoleMember != stStdErr || con == 0 {
+		return
+	}
+	mode := gate.Word(con, textOutputMode)
+	if mode != 0 && uint32(gate.Word(mode, modeCursorColumn)) != 0 {
+		call(gate.Word(con, textOutputString), con, address(&lineEnd), 0, 0)
+	}
+}
+
 //go:linkname printk runtime/goos.Printk
 func printk(c byte) {
+	if !inLine {
+		inLine = true
+		beginLine()
+	}
 	switch {
 	case c < 0x80:
 		more = 0
 		if c == '\n' {
+			inLine = false
 			put('\r')
 		}
 		put(uint16(c))

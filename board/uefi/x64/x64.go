@@ -32,6 +32,8 @@ const (
 	rtGetTime = 24
 
 	textOutputString = 8
+	textOutputMode   = 72
+	modeCursorColumn = 12 // SIMPLE_TEXT_OUTPUT_MODE, INT32 (UEFI 2.11, 12.4.1)
 
 	bootServicesCode    = 3
 	loadedImageCodeType = 80 // EFI_LOADED_IMAGE_PROTOCOL, 9.1

@@ -48,6 +48,10 @@ EFI_STATUS registers(reader *r);
 /* report prints what the reader says of itself and its card. */
 EFI_STATUS report(reader *r);
 
+/* interrupt_line prints a word without a line end, and makes a member of the driver's test build panic, about which the driver
+ * prints a message: twice, with nothing and with another word in between. */
+EFI_STATUS interrupt_line(reader *r);
+
 /* count_ticks prints how often the timer of ticker.efi has ticked. */
 EFI_STATUS count_ticks(system_table *system);
 

@@ -117,3 +117,18 @@ EFI_STATUS report(reader *r)
 	say("\n");
 	return EFI_SUCCESS;
 }
+
+EFI_STATUS interrupt_line(reader *r)
+{
+	static const char *words[] = {"one", "", "two"};
+
+	for (UINTN i = 0; i < sizeof words / sizeof words[0]; i++) {
+		say(words[i]);
+		if (r->control(r, INDUCE_PANIC, NULL, 0, NULL, NULL) != EFI_DEVICE_ERROR) {
+			say("\nno panic: this is not the driver's test build\n");
+			return EFI_ABORTED;
+		}
+	}
+	say("three\n");
+	return EFI_SUCCESS;
+}

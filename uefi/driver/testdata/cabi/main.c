@@ -7,6 +7,7 @@
  *	cabi.efi nested NUMBER  exchange that many commands, and see that calls from an event meanwhile are refused
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
  *	cabi.efi status         print state, name and ATR
+ *	cabi.efi typed          print a word without a line end, and make the driver's test build print a message
  *	cabi.efi reload FILE NUMBER [OPTIONS]   load, use and unload a driver that many times, and look for lost memory
  *	cabi.efi restart NUMBER   stop and start the firmware's USB host drivers that many times, and count memory
  *	cabi.efi usb            print how many USB interfaces the firmware offers
@@ -110,6 +111,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 		return registers(r);
 	if (equal(mode, "status"))
 		return report(r);
+	if (equal(mode, "typed"))
+		return interrupt_line(r);
 	say("no mode %s\n", mode);
 	return EFI_INVALID_PARAMETER;
 }

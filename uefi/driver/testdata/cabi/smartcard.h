@@ -27,6 +27,9 @@ static const EFI_GUID smart_card_reader_guid = {
 /* 37.6.6: the one standard control code, SCARD_CTL_CODE(3400). */
 #define GET_FEATURE_REQUEST (0x42000000U + 3400)
 
+/* The driver's test build (uefi/driver/induced.go): a panic. */
+#define INDUCE_PANIC 0x7F000000U
+
 /* PC/SC part 3: attribute ATR_STRING. */
 #define ATTRIBUTE_ATR 0x00090303U
 
