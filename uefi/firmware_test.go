@@ -185,6 +185,48 @@ func TestUninstallProtocolsAllOrNone(t *testing.T) {
 	}
 }
 
+func TestProtocolsThatCannotBeRemovedAgainAreNotForgotten(t *testing.T) {
+	guids := []GUID{{A: 1}, {A: 2}, {A: 3}}
+	protocols := []Protocol{{&guids[0], 1}, {&guids[1], 2}, {&guids[2], 3}}
+	refused := map[uint32]bool{3: true}
+	there := map[uint32]bool{}
+	b := fakeBoot(t, func(table *BootServicesTable, _ *pool) {
+		table.InstallProtocolInterface = abi.Fake(func(a []uintptr) uintptr {
+			g := At[GUID](a[1]).A
+			if refused[g] {
+				return uintptr(OutOfResources)
+			}
+			there[g], *At[Handle](a[0]) = true, 99
+			return 0
+		})
+		table.UninstallProtocolInterface = abi.Fake(func(a []uintptr) uintptr {
+			g := At[GUID](a[1]).A
+			switch {
+			case a[0] != 99:
+				t.Errorf("handle %#x", a[0])
+			case g == 1 && len(refused) > 0:
+				refused[2] = true // what was removed cannot be put back
+				return uintptr(AccessDenied)
+			case !there[g]:
+				return uintptr(NotFound)
+			}
+			delete(there, g)
+			return 0
+		})
+	})
+	h, err := b.InstallProtocols(0, protocols...)
+	if h != 99 || err != error(OutOfResources) || len(there) != 1 || !there[1] {
+		t.Fatalf("handle %#x, %v, installed: %v", h, err, there)
+	}
+	if err := b.UninstallProtocols(h, protocols...); err != error(AccessDenied) {
+		t.Error(err)
+	}
+	clear(refused)
+	if err := b.UninstallProtocols(h, protocols...); err != nil || len(there) != 0 {
+		t.Errorf("%v, installed: %v", err, there)
+	}
+}
+
 func TestOpenProtocol(t *testing.T) {
 	for _, c := range []struct {
 		status Status

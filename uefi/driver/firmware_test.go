@@ -41,6 +41,7 @@ type firmware struct {
 	events  int             // that are there
 	asked   []uefi.Handle   // controllers for which drivers were looked for
 	timers  map[uintptr]int // set timers, by event: their kind
+	partial bool            // not all that the driver uninstalls was installed
 	stays   bool            // drivers of firmware's do not leave
 	// refuse has a say before a service (install, uninstall, open) does its work.
 	refuse func(service string, h uefi.Handle, guid uefi.GUID) uefi.Status
@@ -106,6 +107,9 @@ func (fw *firmware) uninstall(a []uintptr) uintptr {
 	h, guid := uefi.Handle(a[0]), *abi.At[uefi.GUID](a[1])
 	if st := fw.allows("uninstall", h, guid); st != uefi.Success {
 		return uintptr(st)
+	}
+	if fw.handles[h][guid] == 0 && fw.partial {
+		return uintptr(uefi.NotFound)
 	}
 	if fw.handles[h][guid] == 0 || fw.handles[h][guid] != a[2] {
 		fw.t.Errorf("uninstalled from %#x what is not there: %v", h, guid)
@@ -204,7 +208,9 @@ type usbInterface struct {
 	transport usb.Transport
 	table     uefi.USBIOTable
 	path      uefi.DevicePath
-	requests  int // control transfers
+	requests  int         // control transfers
+	polled    uintptr     // context of the interrupt transfer that firmware repeats, 0 without
+	endless   uefi.Status // of the end of that
 }
 
 // plug makes the handle of interface n of a device.
@@ -236,6 +242,7 @@ func (fw *firmware) plug(d *sim.Device, n int) *usbInterface {
 		ControlTransfer:        abi.Fake(u.control),
 		BulkTransfer:           stream,
 		SyncInterruptTransfer:  stream,
+		AsyncInterruptTransfer: abi.Fake(u.poll),
 		GetDeviceDescriptor:    give(info.Descriptor),
 		GetConfigDescriptor:    give(info.Config[:uefi.USBConfigDescriptorSize]),
 		GetInterfaceDescriptor: give(iface),
@@ -320,6 +327,20 @@ func (u *usbInterface) stream(a []uintptr) uintptr {
 	n, err := transfer(context.Background(), endpoint, data, limit)
 	*length = uintptr(n)
 	return answer(err, abi.At[uefi.USBResult](a[5]))
+}
+
+// poll begins or ends the polling of the interrupt endpoint.
+func (u *usbInterface) poll(a []uintptr) uintptr {
+	switch on := a[2] != 0; {
+	case on && u.polled != 0:
+		u.fw.t.Error("polled twice")
+	case !on && u.endless != uefi.Success:
+		return uintptr(u.endless)
+	case !on && u.polled == 0:
+		return uintptr(uefi.NotFound)
+	}
+	u.polled = a[6]
+	return 0
 }
 
 func (u *usbInterface) text(a []uintptr) uintptr {

@@ -27,7 +27,10 @@ const maxComplaints = 64
 // complain says what is wrong with a controller. Firmware calls Start and Stop again and again, so the same is said once, until
 // settled ends it.
 func (d *Driver) complain(h uefi.Handle, err error) {
-	line := message("%v: %v", d.boot.DevicePathOf(h), err)
+	line := message("%v", err)
+	if path := d.boot.DevicePathOf(h); path != nil {
+		line = message("%v: %v", path, err)
+	}
 	if d.complaints[h] == line {
 		return
 	}

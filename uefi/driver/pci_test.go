@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"unsafe"
@@ -77,7 +78,9 @@ type pciFunction struct {
 	attributes uefi.PCIAttributes
 	virtual    *usbtest.Controller // behind its registers
 	halted     int
-	broken     error // the controller does not start
+	broken     error              // the controller does not start
+	stuck      error              // it does not stop
+	pages      map[uintptr][]byte // of AllocateBuffer, by address
 }
 
 // hostController is the virtual controller with what its kind must have.
@@ -88,11 +91,18 @@ type virtualHost struct {
 
 func (v virtualHost) Halt() { v.f.halted++ }
 
+func (v virtualHost) Close() error { return errors.Join(v.Controller.Close(), v.f.stuck) }
+
+// newVirtual is a controller that has not been started yet.
+func newVirtual() *usbtest.Controller {
+	return usbtest.New(usbtest.Model{Name: "virtual xHCI", USB2: 4, USB3: 4})
+}
+
 // plugHost makes the handle of a host controller with four ports, USB 2 and 3.
 func (fw *firmware) plugHost() *pciFunction {
 	fw.t.Helper()
 	f := &pciFunction{handle: fw.next, class: 0x0c033000, command: 0x0406, attributes: 0x100,
-		virtual: usbtest.New(usbtest.Model{Name: "virtual xHCI", USB2: 4, USB3: 4})}
+		pages: map[uintptr][]byte{}, virtual: newVirtual()}
 	fw.next++
 	var err error
 	if f.path, err = uefi.NewDevicePath(uefi.Node{Type: uefi.ACPINode, SubType: 1, Data: []byte{0xd0, 0x41, 3, 10, 0, 0, 0, 0}},
@@ -112,6 +122,18 @@ func (fw *firmware) plugHost() *pciFunction {
 			Write: abi.Fake(func(a []uintptr) uintptr { f.command = *abi.At[uint16](a[4]); return 0 }),
 		},
 		Mem: uefi.PCIIOAccess{Read: abi.Fake(func(a []uintptr) uintptr { *abi.At[uint32](a[5]) = 1; return 0 })},
+		AllocateBuffer: abi.Fake(func(a []uintptr) uintptr {
+			b := make([]byte, (a[3]+1)*uefi.PageSize)
+			at := (uintptr(unsafe.Pointer(&b[0])) + uefi.PageSize - 1) &^ (uefi.PageSize - 1)
+			f.pages[at], *abi.At[uintptr](a[4]) = b, at
+			return 0
+		}),
+		FreeBuffer: abi.Fake(func(a []uintptr) uintptr { delete(f.pages, a[2]); return 0 }),
+		Map: abi.Fake(func(a []uintptr) uintptr {
+			*abi.At[uint64](a[4]), *abi.At[uintptr](a[5]) = uint64(a[2]), 1
+			return 0
+		}),
+		Unmap: abi.Fake(func([]uintptr) uintptr { return 0 }),
 		Attributes: abi.Fake(func(a []uintptr) uintptr {
 			switch v := uefi.PCIAttributes(a[2]); a[1] {
 			case 0:
@@ -138,7 +160,8 @@ func (fw *firmware) plugHost() *pciFunction {
 		if f.broken != nil {
 			return nil, f.broken
 		}
-		return virtualHost{f.virtual, f}, nil
+		_, err := m.Alloc(1, 1)
+		return virtualHost{f.virtual, f}, err
 	}
 	return f
 }

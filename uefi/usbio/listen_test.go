@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tamaccid/ccid/usb"
@@ -152,6 +153,79 @@ func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
 	}
 	if tr.all() != nil {
 		t.Error("news of an endpoint that is left alone")
+	}
+	tr.Close()
+}
+
+func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status uefi.Status
+		device answer // to GET_STATUS
+		want   error  // nil: the polling has ended
+	}{
+		{name: "no transfer is registered", status: uefi.NotFound},
+		{name: "firmware refuses", status: uefi.DeviceError, device: answer{data: []byte{0, 0}}, want: uefi.DeviceError},
+		{name: "firmware does not know the device's address", status: uefi.InvalidParameter, device: answer{data: []byte{0, 0}}, want: uefi.InvalidParameter},
+		{name: "firmware refuses, the device does not answer yet", status: uefi.DeviceError, device: silent, want: uefi.DeviceError},
+		{name: "firmware refuses, the device has gone", status: uefi.DeviceError,
+			device: answer{status: uefi.DeviceError, result: uefi.USBTimeout}, want: usb.ErrGone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := reader(t)
+				p := f.poller()
+				f.control = func(uefi.USBRequest, []byte) answer { return c.device }
+				tr := f.open()
+				if err := tr.Listen(2); err != nil {
+					t.Fatal(err)
+				}
+				p.status = c.status
+				for range 2 {
+					if err := tr.Unlisten(); !errors.Is(err, c.want) {
+						t.Fatalf("error %v, want %v", err, c.want)
+					}
+				}
+				if c.want == nil {
+					return
+				}
+				if tr.listener.box != p.box || !tr.listener.on {
+					t.Error("the memory that firmware writes to is kept by nobody")
+				}
+				p.send(0x50, 3)
+				if got := fmt.Sprintf("% x", tr.all()); got != "[50 03]" {
+					t.Errorf("a message that came afterwards: %s", got)
+				}
+				p.status = uefi.Success
+				if err := tr.Close(); err != nil || p.box != nil {
+					t.Errorf("another try: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestPollingThatFirmwareDoesNotEndIsNotBegunTwice(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	f.control = func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} }
+	tr := f.open()
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	p.status = uefi.DeviceError
+	for range 2 * maxFailures {
+		p.box.failed = uint32(uefi.USBSystem)
+		tr.all()
+	}
+	if p.started != 1 {
+		t.Errorf("polling was started %d times", p.started)
+	}
+	p.status = uefi.Success
+	p.box.failed = uint32(uefi.USBSystem)
+	tr.all()
+	if p.started != 2 || p.box == nil {
+		t.Errorf("polling was started %d times", p.started)
 	}
 	tr.Close()
 }
