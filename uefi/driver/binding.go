@@ -79,10 +79,7 @@ func (d *Driver) start(a *gate.Args) uefi.Status {
 		err = d.startHost(h)
 	}
 	var failed *startError
-	switch {
-	case err == nil:
-		d.settled(h)
-	case errors.As(err, &failed):
+	if errors.As(err, &failed) {
 		d.complain(h, failed.error)
 	}
 	return driverStatus(err)
@@ -121,7 +118,7 @@ func (d *Driver) stop(a *gate.Args) uefi.Status {
 	if d.shut(c) != nil {
 		return uefi.DeviceError
 	}
-	d.settled(c.handle)
+	delete(d.complaints, c.handle)
 	return uefi.Success
 }
 

@@ -25,7 +25,7 @@ var output = func(line string) { fmt.Print(line) }
 const maxComplaints = 64
 
 // complain says what is wrong with a controller. Firmware calls Start and Stop again and again, so the same is said once, until
-// settled ends it.
+// Stop succeeds.
 func (d *Driver) complain(h uefi.Handle, err error) {
 	line := message("%v", err)
 	if path := d.boot.DevicePathOf(h); path != nil {
@@ -40,6 +40,3 @@ func (d *Driver) complain(h uefi.Handle, err error) {
 	d.complaints[h] = line
 	output(line)
 }
-
-// settled forgets the complaint about a controller: Start or Stop has succeeded.
-func (d *Driver) settled(h uefi.Handle) { delete(d.complaints, h) }

@@ -32,7 +32,7 @@ func shown(t *testing.T, line string) {
 	}
 	for _, r := range text {
 		if !wire.Printable(r) {
-			t.Errorf("%U in %q", r, line)
+			t.Fatalf("%U in %q", r, line)
 		}
 	}
 }
