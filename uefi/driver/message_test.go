@@ -119,21 +119,28 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 	if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
 		t.Fatal(st)
 	}
-	u.endless = uefi.DeviceError
-	for range 3 {
-		if st := d.stopOn(u.handle); st != uefi.DeviceError {
-			t.Errorf("Stop: %v", st)
+	for round := range 2 {
+		u.endless = uefi.DeviceError
+		for range 3 {
+			if st := d.stopOn(u.handle); st != uefi.DeviceError {
+				t.Errorf("Stop: %v", st)
+			}
+		}
+		if len(*lines) != 3+round { // Stop has succeeded in between
+			t.Errorf("round %d: %d messages: %q", round, len(*lines), *lines)
+		}
+		u.endless = uefi.Success
+		if st := d.stopOn(u.handle); st != uefi.Success {
+			t.Error(st)
+		}
+		start(uefi.Success, 3+round)
+		if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
+			t.Error(st)
 		}
 	}
-	if len(*lines) != 3 {
-		t.Errorf("%d messages after Stop: %q", len(*lines), *lines)
-	}
-	u.endless = uefi.Success
 	if st := d.stopOn(u.handle); st != uefi.Success {
 		t.Error(st)
 	}
-	refuse(uefi.InvalidParameter)
-	start(uefi.DeviceError, 4) // it has worked in between
 	u.device.Unplug()
 	start(uefi.DeviceError, 5)
 	for _, line := range *lines {

@@ -119,6 +119,53 @@ func TestDirectBesideAKeyboard(t *testing.T) {
 	})
 }
 
+// readers waits until there are that many readers: one that is connected is enumerated first.
+func readers(t *testing.T, c *qemu.Case, want int) {
+	t.Helper()
+	for {
+		n := number(t, c.Must("cabi.efi readers").Output, `(\d+) readers`)
+		if n == want {
+			return
+		}
+		select {
+		case <-c.Ctx.Done():
+			t.Fatalf("%d readers, want %d", n, want)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func TestDirectDisconnectAndConnect(t *testing.T) {
+	t.Parallel()
+	s := direct(t, qemu.XHCI, "-device", "usb-ccid,bus="+qemu.USBBus)
+	s.Run("a child that is disconnected is made again by connect", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		readers(t, c, 2)
+		c.Must("cabi.efi disconnect child")
+		readers(t, c, 1)
+		c.Must("connect -r")
+		readers(t, c, 2)
+		hello(t, c)
+	})
+	s.Run("a controller that is disconnected stays so until connect", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+		c.Must("cabi.efi disconnect controller")
+		// Firmware's driver would have the controller by then, if it were asked.
+		c.Must("stall 2000000")
+		readers(t, c, 0)
+		if n := firmwareUSB(t, c); n != 0 {
+			t.Errorf("firmware offers %d USB interfaces", n)
+		}
+		c.Must("connect -r")
+		readers(t, c, 2)
+		hello(t, c)
+	})
+	s.Run("Unload gives the controller to firmware", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		r, err := c.Shell.Unload(c.Ctx, driverImage)
+		must(t, err)
+		must(t, r.Err())
+		firmwareHas(t, c, 2)
+	})
+}
+
 func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")

@@ -38,6 +38,12 @@ EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count);
 EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, UINT64 times,
 		  const char *options);
 
+/* count_readers is how many handles have the reader protocol. */
+UINTN count_readers(boot_services *boot);
+
+/* disconnect ends the use of the first reader that is a child of a USB host controller, or of that controller. */
+EFI_STATUS disconnect(system_table *system, int child);
+
 /* restart stops and starts the firmware's own drivers for USB host controllers, a number of times, and prints what reload
  * prints: what they leave behind is none of the driver's. */
 EFI_STATUS restart(system_table *system, UINT64 times);

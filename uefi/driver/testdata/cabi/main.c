@@ -10,6 +10,8 @@
  *	cabi.efi typed          print a word without a line end, and make the driver's test build print a message
  *	cabi.efi reload FILE NUMBER [OPTIONS]   load, use and unload a driver that many times, and look for lost memory
  *	cabi.efi restart NUMBER   stop and start the firmware's USB host drivers that many times, and count memory
+ *	cabi.efi readers        print how many readers there are
+ *	cabi.efi disconnect child|controller   disconnect the first child handle with a reader, or the host controller of it
  *	cabi.efi usb            print how many USB interfaces the firmware offers
  *	cabi.efi ticks          print how often ticker.efi's timer has ticked
  *
@@ -90,6 +92,12 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 		return reload(system, image, self, words[2], number(words[3]), words[4]);
 	if (equal(mode, "restart"))
 		return restart(system, number(words[2]));
+	if (equal(mode, "readers")) {
+		say("%u readers\n", (UINT64)count_readers(system->boot));
+		return EFI_SUCCESS;
+	}
+	if (equal(mode, "disconnect"))
+		return disconnect(system, equal(words[2], "child"));
 	if (equal(mode, "usb")) {
 		say("%u USB interfaces\n", (UINT64)count_usb(system->boot));
 		return EFI_SUCCESS;

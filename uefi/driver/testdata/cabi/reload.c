@@ -132,15 +132,26 @@ static UINTN children(boot_services *boot, const EFI_GUID *protocol)
 	return found;
 }
 
-UINTN count_usb(boot_services *boot)
+/* having is how many handles have a protocol. */
+static UINTN having(boot_services *boot, const EFI_GUID *protocol)
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0;
 
-	if (boot->locate_handle_buffer(BY_PROTOCOL, &usb_io_guid, NULL, &count, &handles) != EFI_SUCCESS)
+	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
 		return 0;
 	boot->free_pool(handles);
 	return count;
+}
+
+UINTN count_usb(boot_services *boot)
+{
+	return having(boot, &usb_io_guid);
+}
+
+UINTN count_readers(boot_services *boot)
+{
+	return having(boot, &smart_card_reader_guid);
 }
 
 /* settle waits until the firmware has its USB interfaces again: it looks for them when its timer ticks. */
@@ -272,5 +283,46 @@ EFI_STATUS restart(system_table *system, UINT64 times)
 			status = settle(boot, interfaces);
 		remains(boot, round, times);
 	}
+	return status;
+}
+
+/* reader_on finds a child of a PCI function that has the reader protocol. */
+static EFI_STATUS reader_on(boot_services *boot, EFI_HANDLE function, EFI_HANDLE *child)
+{
+	EFI_STATUS status;
+	opening *all;
+	UINTN n;
+	reader *r;
+
+	status = boot->open_protocol_information(function, &pci_io_guid, &all, &n);
+	if (status != EFI_SUCCESS)
+		return status;
+	status = EFI_NOT_FOUND;
+	for (UINTN i = 0; i < n && status != EFI_SUCCESS; i++) {
+		if (all[i].attributes != OPEN_BY_CHILD_CONTROLLER)
+			continue;
+		*child = all[i].controller;
+		status = boot->handle_protocol(*child, &smart_card_reader_guid, (void **)&r);
+	}
+	boot->free_pool(all);
+	return status;
+}
+
+EFI_STATUS disconnect(system_table *system, int child)
+{
+	boot_services *boot = system->boot;
+	EFI_HANDLE *handles, found = NULL;
+	UINTN count = 0;
+	EFI_STATUS status = boot->locate_handle_buffer(BY_PROTOCOL, &pci_io_guid, NULL, &count, &handles);
+
+	if (status != EFI_SUCCESS)
+		return status;
+	status = EFI_NOT_FOUND;
+	for (UINTN i = 0; i < count && status == EFI_NOT_FOUND; i++) {
+		status = reader_on(boot, handles[i], &found);
+		if (status == EFI_SUCCESS)
+			status = boot->disconnect_controller(handles[i], NULL, child ? found : NULL);
+	}
+	boot->free_pool(handles);
 	return status;
 }
