@@ -22,6 +22,7 @@ type bulk struct {
 	epOut   uint8
 	packet  int // wMaxPacketSize of epIn
 	maxIn   int // largest read, a multiple of packet
+	largest int // Reader.largest
 	control gate
 	out, in gate
 	shared  bool // more than one command at a time
@@ -46,7 +47,8 @@ const (
 func newBulk(r *Reader) (*bulk, error) {
 	packet := int(r.iface.BulkIn.MaxPacketSize)
 	b := &bulk{
-		r: r, t: r.t, epIn: r.iface.BulkIn.Address, epOut: r.iface.BulkOut.Address, packet: packet,
+		largest: r.largest(),
+		r:       r, t: r.t, epIn: r.iface.BulkIn.Address, epOut: r.iface.BulkOut.Address, packet: packet,
 		maxIn: r.t.MaxIn() / packet * packet, control: r.control, out: newGate(1), in: newGate(1), shared: cap(r.busy) > 1,
 	}
 	if b.maxIn == 0 {
@@ -151,7 +153,7 @@ func (b *bulk) send(ctx context.Context, message []byte) error {
 // receive returns the next whole message for the slot, or one that is for nobody. Its length has been checked.
 func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Time) ([]byte, error) {
 	if !b.shared {
-		return b.read(ctx, s.in, want, deadline)
+		return b.read(ctx, s, want, deadline)
 	}
 	for routed := 0; routed <= maxStale*len(b.r.slots); routed++ {
 		select {
@@ -170,7 +172,7 @@ func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Tim
 			return s.collect(), nil
 		default:
 		}
-		frame, err := b.read(ctx, s.in, len(s.in), deadline)
+		frame, err := b.read(ctx, s, max(want, len(s.in)-headerSize), deadline) // it may be another slot's, and longer
 		h, _ := parseHeader(frame)
 		others := err == nil && h.slot != s.index && int(h.slot) < len(b.r.slots)
 		if others { // before the turn ends: who has the next one looks into its mailbox first, and only once
@@ -190,20 +192,22 @@ func whole(b []byte) bool {
 	return ok && uint64(len(b)-headerSize) >= uint64(h.length)
 }
 
-// read reads one message into buf: as many transfers as its header asks for. The caller owns the endpoint.
-func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Time) ([]byte, error) {
+// read reads one message into the slot's in buffer: as many transfers as its header asks for. The caller owns the endpoint.
+func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) ([]byte, error) {
 	n, empty := 0, 0
 	full := b.full
 	b.full = false
 	ask := b.round(headerSize)
 	if b.ending.Load() == endingEnded {
-		ask = min(b.round(headerSize+want), len(buf))
+		ask = min(b.round(headerSize+want), b.largest)
 	}
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
 			return nil, usb.ErrTimeout
 		}
+		s.in = grown(s.in, n+ask)
+		buf := s.in
 		got, err := b.t.In(ctx, b.epIn, buf[n:n+ask], left)
 		if errors.Is(err, usb.ErrTimeout) && got > 0 && got < ask && whole(buf[:n+got]) {
 			b.ending.Store(endingUnended)
@@ -234,7 +238,7 @@ func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Tim
 			return nil, fmt.Errorf("%w: message of %d bytes", ErrProtocol, n)
 		}
 		length := binary.LittleEndian.Uint32(buf[1:])
-		if length > uint32(len(buf)-headerSize) {
+		if length > uint32(b.largest-headerSize) {
 			return nil, fmt.Errorf("%w: message claims %d bytes", ErrProtocol, length)
 		}
 		total := headerSize + int(length)
@@ -245,7 +249,7 @@ func (b *bulk) read(ctx context.Context, buf []byte, want int, deadline time.Tim
 		if got < ask {
 			return nil, fmt.Errorf("%w: message claims %d bytes, has %d", ErrProtocol, length, n-headerSize)
 		}
-		ask = min(b.round(total-n), (len(buf)-n)/b.packet*b.packet)
+		ask = min(b.round(total-n), (b.largest-n)/b.packet*b.packet)
 		if ask == 0 {
 			return nil, fmt.Errorf("%w: message claims %d bytes", ErrProtocol, length)
 		}

@@ -159,7 +159,7 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 
 // characters sends some characters and returns those that were expected, or fewer: a view into the in buffer.
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
-	n := copy(s.out[headerSize:], send)
+	n := s.load(send)
 	expect = s.expectable(expect)
 	a, err := s.xfr(ctx, n, 0, uint16(expect), expect, s.tpduWait(n+expect))
 	if err != nil {

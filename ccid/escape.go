@@ -20,7 +20,7 @@ func (s *Slot) escape(ctx context.Context, in []byte) ([]byte, error) {
 	if len(in) > s.r.maxPayload {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, len(in))
 	}
-	n := copy(s.out[headerSize:], in)
+	n := s.load(in)
 	a, err := s.exec(ctx, command{typ: msgEscape, n: n, want: s.r.maxPayload, wait: s.r.timing.Escape})
 	if err != nil {
 		return nil, err

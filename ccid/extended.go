@@ -110,7 +110,7 @@ func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRo
 		case begun:
 			level = levelEnds
 		}
-		n := copy(s.out[headerSize:], part)
+		n := s.load(part)
 		wait := s.apduWait(p, n+room)
 		if asksUser(part) {
 			wait = max(wait, s.r.timing.Long)

@@ -15,6 +15,7 @@ type mailbox struct {
 	open  bool
 	seq   uint8
 	buf   []byte
+	kept  []byte // what stays of buf between calls
 	n     int
 	ready chan struct{} // one token when buf holds an answer
 	timer *time.Timer
@@ -50,12 +51,13 @@ func (s *Slot) deliver(seq uint8, frame []byte) {
 	b := &s.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.open || seq != b.seq || len(frame) > len(b.buf) {
+	if !b.open || seq != b.seq || len(frame) > s.r.largest() {
 		return
 	}
 	if h, ok := parseHeader(b.buf[:b.n]); ok && h.cmd() != cmdStatusTimeExt {
 		return // already answered: one answer a command
 	}
+	b.buf = grown(b.buf, len(frame))
 	b.n = copy(b.buf, frame)
 	select {
 	case b.ready <- struct{}{}:
@@ -67,10 +69,18 @@ func (s *Slot) deliver(seq uint8, frame []byte) {
 func (s *Slot) collect() []byte {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
+	s.in = grown(s.in, s.r.packets(s.box.n))
 	n := copy(s.in, s.box.buf[:s.box.n])
 	clear(s.box.buf[:s.box.n])
 	s.box.n = 0
 	return s.in[:n]
+}
+
+// shrink drops what the call has added to the buffer.
+func (b *mailbox) shrink() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf = shrunk(b.buf, b.kept)
 }
 
 // await waits for an answer in the mailbox (mine) or for the turn to read.

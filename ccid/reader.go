@@ -46,12 +46,6 @@ type Reader struct {
 	firmware   vendorFeatures
 }
 
-// maxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its header (CCID 1.1, 5.1).
-const maxMessage = headerSize + 65544
-
-// minMessage is the shortest buffer: a short APDU's answer fits even where the descriptor says otherwise.
-const minMessage = 512
-
 // Open makes a Reader of a claimed interface. On success the Reader owns t and Close closes it; on an error t stays the
 // caller's. No card is powered.
 func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
@@ -71,7 +65,7 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	r.quirk.apply(&r.class)
 	r.level = r.class.Features.Level()
 	r.maxPayload = int(min(r.class.MaxMessageLength, maxMessage)) - headerSize
-	slots := int(r.class.MaxSlotIndex) + 1
+	slots := min(int(r.class.MaxSlotIndex)+1, maxSlots)
 	r.busy = newGate(min(max(1, int(r.class.MaxBusySlots)), slots))
 	if iface.Kind == KindBulk {
 		r.pipe, err = newBulk(r)
@@ -94,7 +88,8 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// Slots are the reader's slots, at least one, in the order of their numbers.
+// Slots are the reader's slots, at least one and at most 16, in the order of their numbers. A reader that declares more (bMaxSlotIndex
+// of Class) is used with the first 16.
 func (r *Reader) Slots() []*Slot { return r.slots }
 
 // Name is "<Manufacturer> <Product> <Unit>".

@@ -87,19 +87,21 @@ type Slot struct {
 	name  string
 
 	// lock is held for a whole call, and covers what follows up to mu.
-	lock    gate
-	seq     uint8
-	stale   bool // the reader may still owe an answer to an earlier command
-	out, in []byte
-	scratch [headerSize]byte
-	cmd     command // the one that is under way
-	box     mailbox
-	info    atr.Info
-	line    atr.Line
-	power   Voltage // the one that the card was powered with
-	params  parameters
-	t1      *t1.Engine
-	t0      *t0.Machine
+	lock  gate
+	seq   uint8
+	stale bool // the reader may still owe an answer to an earlier command
+	// out holds the command and in the answer; keptOut and keptIn are what stays of them between calls.
+	out, in         []byte
+	keptOut, keptIn []byte
+	scratch         [headerSize]byte
+	cmd             command // the one that is under way
+	box             mailbox
+	info            atr.Info
+	line            atr.Line
+	power           Voltage // the one that the card was powered with
+	params          parameters
+	t1              *t1.Engine
+	t0              *t0.Machine
 
 	// mu covers the card's state, which notifications change at any time.
 	mu      sync.Mutex
@@ -136,7 +138,7 @@ func (s *Slot) Index() int { return int(s.index) }
 // Reader is the reader that the slot belongs to.
 func (s *Slot) Reader() *Reader { return s.r }
 
-// enter begins a call: the slot is the caller's until leave. Buffers come into being with the first call.
+// enter begins a call: the slot is the caller's until leave.
 func (s *Slot) enter(ctx context.Context) error {
 	if err := s.r.lost(); err != nil {
 		return err
@@ -145,31 +147,13 @@ func (s *Slot) enter(ctx context.Context) error {
 		return err
 	}
 	if s.out == nil {
-		size := max(minMessage, headerSize+s.r.maxPayload)
-		s.out = make([]byte, size)
-		size = s.r.inSize(size)
-		s.in = make([]byte, size)
-		if cap(s.r.busy) > 1 {
-			s.box.buf = make([]byte, size)
-			s.box.ready = make(chan struct{}, 1)
-		}
+		s.takeBuffers()
 	}
 	return nil
 }
 
 // leave ends a call.
-func (s *Slot) leave() { s.lock.leave() }
-
-// inSize is the size of an inbound buffer: whole packets.
-func (r *Reader) inSize(size int) int {
-	if packet := int(r.iface.BulkIn.MaxPacketSize); packet > 0 {
-		return (size + packet - 1) / packet * packet
-	}
-	return size
-}
-
-// wipe clears what of a command and its answer is left in the buffers: both may be secrets.
-func (s *Slot) wipe(command, answer int) {
-	clear(s.out[:min(len(s.out), headerSize+command)])
-	clear(s.in[:min(len(s.in), headerSize+answer)])
+func (s *Slot) leave() {
+	s.releaseBuffers()
+	s.lock.leave()
 }

@@ -61,7 +61,7 @@ func near(a, b uint32) bool {
 func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	var request, response [atr.MaxPPS]byte
 	b := atr.AppendPPS(request[:0], p.number(), fidi)
-	n := copy(s.out[headerSize:], b)
+	n := s.load(b)
 	got := 0
 	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow
 		a, err := s.xfr(ctx, n, 0, ppsStart, ppsStart, s.r.timing.Answer)

@@ -24,7 +24,7 @@ func (l linkT0) Exchange(ctx context.Context, tpdu, buf []byte) (int, error) {
 	if len(tpdu) > s.r.maxPayload {
 		return 0, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, len(tpdu), s.r.maxPayload)
 	}
-	n := copy(s.out[headerSize:], tpdu)
+	n := s.load(tpdu)
 	a, err := s.xfr(ctx, n, 0, 0, t0.MaxResponse, s.tpduWait(n+t0.MaxResponse))
 	if err != nil {
 		return 0, err
@@ -38,7 +38,7 @@ func (l linkT0) Exchange(ctx context.Context, tpdu, buf []byte) (int, error) {
 // Exchange sends a T=1 block.
 func (l linkT1) Exchange(ctx context.Context, block, buf []byte, extension uint8) (int, error) {
 	s := l.s
-	n := copy(s.out[headerSize:], block)
+	n := s.load(block)
 	if s.r.level == LevelCharacter {
 		return s.characterT1(ctx, n, buf, extension)
 	}
