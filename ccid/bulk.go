@@ -70,7 +70,7 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c *command) (answer, erro
 	message := s.out[:headerSize+c.n]
 	putHeader(message, c.typ, c.n, s.index, s.seq, c.p)
 	if err := b.send(ctx, message); err != nil {
-		return answer{}, b.fell(s, err)
+		return answer{}, b.fell(ctx, s, err)
 	}
 	start := time.Now()
 	deadline := start.Add(c.wait)
@@ -80,7 +80,7 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c *command) (answer, erro
 		frame, err := b.receive(ctx, s, c.want, deadline)
 		if err != nil {
 			if cleared || !broken(err) {
-				return answer{}, b.fell(s, err)
+				return answer{}, b.fell(ctx, s, err)
 			}
 			// the halt was cleared where it was seen; the answer may still be there
 			cleared = true
@@ -90,21 +90,21 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c *command) (answer, erro
 		h, ok := parseHeader(frame)
 		if !ok || h.slot != s.index || h.seq != s.seq {
 			if stale++; stale > maxStale {
-				return answer{}, b.fell(s, fmt.Errorf("%w: no end of stale answers", ErrProtocol))
+				return answer{}, b.fell(ctx, s, fmt.Errorf("%w: no end of stale answers", ErrProtocol))
 			}
 			continue
 		}
 		if h.typ != c.typ.reply() && (h.typ != msgSlotStatus || h.cmd() != cmdStatusFailed) {
-			return answer{}, b.fell(s, fmt.Errorf("%w: %v answered with message %#02x", ErrProtocol, c.typ, uint8(h.typ)))
+			return answer{}, b.fell(ctx, s, fmt.Errorf("%w: %v answered with message %#02x", ErrProtocol, c.typ, uint8(h.typ)))
 		}
 		switch h.cmd() {
 		case cmdStatusReserved:
-			return answer{}, b.fell(s, fmt.Errorf("%w: reserved command status", ErrProtocol))
+			return answer{}, b.fell(ctx, s, fmt.Errorf("%w: reserved command status", ErrProtocol))
 		case cmdStatusTimeExt:
 			// CCID 1.1, 6.2.6: bError multiplies the waiting time, counted from now.
 			now := time.Now()
 			if extensions++; extensions > maxExtensions || now.After(limit) {
-				return answer{}, b.fell(s, usb.ErrTimeout)
+				return answer{}, b.fell(ctx, s, usb.ErrTimeout)
 			}
 			deadline = earlier(limit, now.Add(c.wait*time.Duration(max(1, h.error))))
 			continue

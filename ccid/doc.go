@@ -3,12 +3,13 @@
 // operating systems, of UEFI or of host controllers.
 //
 // A Reader has Slots; a Slot is what a program uses: State, Connect, Transmit, Disconnect, Control, GetAttrib. All methods
-// may be called concurrently. Every call takes a context and is bounded without one too (see Timing); a cancelled call leaves
-// the reader usable. Slices passed in belong to the caller and are not kept; slices returned are the caller's to keep.
+// may be called concurrently. Every call takes a context, ends with it (Timing.Cancel later at most), and is bounded without one
+// too (see Timing); a cancelled call leaves the reader usable. Slices passed in belong to the caller and are not kept; slices returned are the caller's to keep.
 //
 // Layers, from the wire up:
 //
 //	message.go          the ten-byte headers
+//	buffer.go           what a reader takes of memory
 //	bulk.go, resync.go  one command and its answer over the bulk pipes; what follows when they fall out of step
 //	iccd.go             the same for devices on the control pipe
 //	exec.go             time extensions, slot busy, the state of the card in every answer

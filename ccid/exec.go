@@ -26,7 +26,7 @@ import (
 //	OUT stalls                                    halt cleared, sent once more           answer, or stale, ErrTransport
 //	answer malformed, of the wrong type           stale, resync                          ErrProtocol
 //	no answer in time                             stale, resync                          ErrTimeout
-//	context ends                                  stale, resync                          ctx.Err()
+//	context ends                                  stale, resync within Cancel            ctx.Err()
 //	reader unplugged or closed                    nothing                                ErrGone
 const (
 	// maxStale bounds the answers of older commands before the one that is waited for (policy: no reader queues more).
@@ -60,8 +60,8 @@ type pipe interface {
 	// roundTrip sends the command and waits for its answer, time extensions included. Failed commands are answers.
 	// When it returns an error the reader may still be busy with the command, unless the slot was brought back in step.
 	roundTrip(ctx context.Context, s *Slot, c *command) (answer, error)
-	// resync brings a stale slot back in step before a command of type next, within a bound of its own.
-	resync(s *Slot, next messageType) error
+	// resync brings a stale slot back in step before a command of type next. It ends with ctx, and has bounds of its own.
+	resync(ctx context.Context, s *Slot, next messageType) error
 }
 
 // errLost says that the answer to a command was lost on its way.
@@ -84,7 +84,7 @@ func (s *Slot) exec(ctx context.Context, c command) (answer, error) {
 	var deadline time.Time
 	for again := false; ; {
 		if s.stale {
-			if err := r.pipe.resync(s, c.typ); err != nil {
+			if err := r.pipe.resync(ctx, s, c.typ); err != nil {
 				return answer{}, r.note(err)
 			}
 		}
@@ -92,7 +92,7 @@ func (s *Slot) exec(ctx context.Context, c command) (answer, error) {
 		switch {
 		case err != nil:
 			err = r.note(err)
-			if c.repeat && !again && errors.Is(err, errLost) && r.lost() == nil {
+			if c.repeat && !again && errors.Is(err, errLost) && r.lost() == nil && !over(ctx, err) {
 				again = true
 				continue
 			}

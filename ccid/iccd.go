@@ -265,7 +265,7 @@ func (d *iccd) dataBlock(ctx context.Context, t messageType, deadline, limit tim
 // resync waits until the device has done with a command that was given up, and throws its answer away: there is no abort on the
 // control pipe, but every transfer is a matter of its own (USB 2.0, 8.5.3). A reset ends the command too, and the state of the slot
 // can be asked for all the time.
-func (d *iccd) resync(s *Slot, next messageType) error {
+func (d *iccd) resync(ctx context.Context, s *Slot, next messageType) error {
 	switch next {
 	case msgIccPowerOff, msgIccPowerOn:
 		s.stale = false
@@ -273,7 +273,7 @@ func (d *iccd) resync(s *Slot, next messageType) error {
 	case msgGetSlotStatus:
 		return nil
 	}
-	ctx, deadline := context.Background(), time.Now().Add(d.r.timing.Answer)
+	deadline := time.Now().Add(d.r.timing.Answer)
 	var err error
 	if d.r.iface.Kind == KindICCDA {
 		_, err = d.ready(ctx, deadline)
@@ -281,7 +281,7 @@ func (d *iccd) resync(s *Slot, next messageType) error {
 		_, err = d.dataBlock(ctx, msgXfrBlock, deadline, deadline)
 	}
 	switch {
-	case errors.Is(err, usb.ErrGone):
+	case errors.Is(err, usb.ErrGone), cancelled(err):
 		return err
 	case errors.Is(err, usb.ErrTimeout):
 		return fmt.Errorf("%w: device stays busy: %w", ErrTimeout, err)

@@ -71,9 +71,15 @@ type Timing struct {
 	PIN time.Duration
 	// Abort is the wait for each step when a command is given up.
 	Abort time.Duration
+	// Cancel is how long a call goes on after its context has ended, to bring the reader back in step. A reader that needs longer is
+	// brought back in step before its next command.
+	Cancel time.Duration
+	// Open bounds Open, to which the waits are added that the quirk table has for a reader.
+	Open time.Duration
 	// Halt is how long an answer is still waited for after a stall was cleared.
 	Halt time.Duration
-	// Limit bounds one command with all its time extensions.
+	// Limit bounds one command with all its time extensions (but for a command whose own wait is longer), and the waiting time
+	// extensions of a T=1 card within one APDU.
 	Limit time.Duration
 	// Busy is the pause before a command is repeated that the reader was too busy for, Poll that between two looks at
 	// a reader that cannot tell of card changes, or at an ICCD that is at work.
@@ -89,6 +95,8 @@ var policy = Timing{
 	Long:     90 * time.Second,
 	PIN:      90 * time.Second,
 	Abort:    time.Second,
+	Cancel:   100 * time.Millisecond,
+	Open:     10 * time.Second,
 	Halt:     time.Second,
 	Limit:    5 * time.Minute,
 	Busy:     10 * time.Millisecond,
@@ -105,7 +113,7 @@ func (t *Timing) withPolicy() Timing {
 	for _, f := range [...]struct{ into, from *time.Duration }{
 		{&filled.Write, &policy.Write}, {&filled.Answer, &policy.Answer}, {&filled.Power, &policy.Power},
 		{&filled.Escape, &policy.Escape}, {&filled.Long, &policy.Long}, {&filled.PIN, &policy.PIN},
-		{&filled.Abort, &policy.Abort}, {&filled.Halt, &policy.Halt}, {&filled.Limit, &policy.Limit},
+		{&filled.Abort, &policy.Abort}, {&filled.Cancel, &policy.Cancel}, {&filled.Open, &policy.Open}, {&filled.Halt, &policy.Halt}, {&filled.Limit, &policy.Limit},
 		{&filled.Busy, &policy.Busy}, {&filled.Poll, &policy.Poll}, {&filled.PollICCD, &policy.PollICCD},
 	} {
 		if *f.into <= 0 {

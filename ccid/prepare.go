@@ -4,13 +4,27 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"tamaccid/ccid/usb"
 )
 
 // firstTries is how often the first command of all is sent to a reader that does not answer it (policy: some are still starting).
+// Each try waits twice as long as the one before.
 const firstTries = 3
+
+// open is prepare within Timing.Open.
+func (r *Reader) open(ctx context.Context) error {
+	bound := r.timing.Open + r.quirk.OpenWait + r.quirk.FirstStatus + r.quirk.Answer
+	within, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	err := r.prepare(within)
+	if d, ok := ctx.Deadline(); cancelled(err) && ctx.Err() == nil && (!ok || time.Until(d) > 0) {
+		return fmt.Errorf("%w: not ready within %v: %w", ErrTimeout, bound, err)
+	}
+	return err
+}
 
 // prepare makes a newly opened reader ready: the waits that it needs, its tables, and proof that it answers.
 func (r *Reader) prepare(ctx context.Context) error {
@@ -20,14 +34,7 @@ func (r *Reader) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	s := r.slots[0]
-	var err error
-	for range firstTries {
-		if err = r.firstStatus(ctx, s); err == nil || !errors.Is(err, ErrTimeout) || ctx.Err() != nil {
-			break
-		}
-	}
-	if err != nil {
+	if err := r.firstStatus(ctx, r.slots[0]); err != nil {
 		return err
 	}
 	if r.o.Notifications && r.iface.Interrupt.Address != 0 {
@@ -36,16 +43,25 @@ func (r *Reader) prepare(ctx context.Context) error {
 	return r.readTables(ctx)
 }
 
+// firstStatus sends the first command of all until the reader answers it.
 func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.leave()
-	_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: max(r.timing.Answer, r.quirk.FirstStatus), repeat: true})
-	if _, ok := err.(*SlotError); ok {
-		return nil
+	abort := r.timing.Abort
+	defer func() { r.timing.Abort = abort }()
+	wait := max(r.timing.Answer, r.quirk.FirstStatus)
+	for try := 0; ; try++ {
+		_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: wait << try, repeat: true})
+		if _, ok := err.(*SlotError); ok {
+			return nil
+		}
+		if !errors.Is(err, ErrTimeout) || ctx.Err() != nil || try == firstTries-1 {
+			return err
+		}
+		r.timing.Abort *= 2
 	}
-	return err
 }
 
 // statusWait is the wait for GetSlotStatus.
@@ -60,21 +76,28 @@ func (r *Reader) readTables(ctx context.Context) error {
 	if r.class.Features.Has(FeatureAutoParameters) {
 		return nil
 	}
-	var err error
-	if r.class.ClocksSupported != 0 {
-		if r.clocks, err = r.table(ctx, requestGetClockFrequencies, int(r.class.ClocksSupported)); err != nil {
-			return err
+	for _, t := range [...]struct {
+		request, entries uint8
+		list             *[]uint32
+	}{
+		{requestGetClockFrequencies, r.class.ClocksSupported, &r.clocks},
+		{requestGetDataRates, r.class.DataRates, &r.rates},
+	} {
+		if t.entries == 0 {
+			continue
 		}
-	}
-	if r.class.DataRates != 0 {
-		if r.rates, err = r.table(ctx, requestGetDataRates, int(r.class.DataRates)); err != nil {
+		var err error
+		if *t.list, err = r.table(ctx, t.request, int(t.entries)); errors.Is(err, usb.ErrTimeout) {
+			return nil // a reader that does not answer one such request is not asked another one
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// table reads a list of double words. Fewer than declared are taken as they are. Only a reader that has gone is an error.
+// table reads a list of double words. Fewer than declared are taken as they are. Errors are the end of ctx, a reader that has gone,
+// and usb.ErrTimeout.
 func (r *Reader) table(ctx context.Context, request uint8, entries int) ([]uint32, error) {
 	b := make([]byte, 4*entries)
 	if err := r.control.enter(ctx); err != nil {
@@ -88,8 +111,8 @@ func (r *Reader) table(ctx context.Context, request uint8, entries int) ([]uint3
 	switch {
 	case errors.Is(err, usb.ErrGone):
 		return nil, r.note(err)
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
+	case cancelled(err), errors.Is(err, usb.ErrTimeout):
+		return nil, err
 	case err != nil:
 		return nil, nil
 	}

@@ -35,6 +35,7 @@ type Reader struct {
 	done      chan struct{} // closed when the reader has gone or was closed
 	gone      atomic.Bool
 	closed    atomic.Bool
+	ending    atomic.Bool // Shutdown has begun: nothing is brought back in step any more
 	listeners atomic.Int32
 	stop      context.CancelFunc
 	stopped   chan struct{}
@@ -46,8 +47,8 @@ type Reader struct {
 	firmware   vendorFeatures
 }
 
-// Open makes a Reader of a claimed interface. On success the Reader owns t and Close closes it; on an error t stays the
-// caller's. No card is powered.
+// Open makes a Reader of a claimed interface, within the time of ctx and Timing.Open. On success the Reader owns t and Close closes
+// it; on an error t stays the caller's. No card is powered.
 func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	dev := t.Device()
 	iface, err := Probe(dev.Config, dev.Interface, dev.AltSetting)
@@ -79,7 +80,7 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	for i := range slots {
 		r.slots = append(r.slots, newSlot(r, uint8(i)))
 	}
-	if err := r.prepare(ctx); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
 	if o.Notifications && iface.Interrupt.Address != 0 {
@@ -119,8 +120,24 @@ func (r *Reader) Gone() bool { return r.gone.Load() }
 // Done is closed when the reader has gone or was closed.
 func (r *Reader) Done() <-chan struct{} { return r.done }
 
-// Close ends all calls that are under way with ErrClosed and closes the transport. Cards are left as they are: Disconnect
-// with Unpower first to switch them off.
+// Shutdown switches off the cards that are powered, as far as ctx allows, and closes the reader. A reader that leaves a command
+// without a proper answer is not asked again.
+func (r *Reader) Shutdown(ctx context.Context) error {
+	r.ending.Store(true)
+	for _, s := range r.slots {
+		if s.ATR() == nil {
+			continue
+		}
+		err := s.PowerOff(ctx)
+		if _, answered := err.(*SlotError); err != nil && !answered {
+			break
+		}
+	}
+	return r.Close()
+}
+
+// Close ends all calls that are under way with ErrClosed and closes the transport. Cards are left as they are: Shutdown switches
+// them off.
 func (r *Reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil

@@ -20,25 +20,45 @@ const (
 // reader that was busy (policy).
 const resyncTries = 3
 
-// fell takes a slot whose command got no proper answer back in step at once, and gives the error for the caller.
-func (b *bulk) fell(s *Slot, err error) error {
+// fell takes a slot whose command got no proper answer back in step at once, and gives the error for the caller. When ctx has ended
+// that has Timing.Cancel and no more, and what is left to do is done before the next command. The answer counts as lost, so that
+// the command may be repeated, only when the slot is in step again.
+func (b *bulk) fell(ctx context.Context, s *Slot, err error) error {
 	if errors.Is(err, usb.ErrGone) {
 		return err
 	}
 	s.stale = true
-	if resyncErr := b.resync(s, msgAbort); errors.Is(resyncErr, usb.ErrGone) {
-		return resyncErr
+	if b.r.ending.Load() {
+		return err
+	}
+	if over(ctx, err) {
+		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.r.timing.Cancel)
+		defer cancel()
+		ctx = brief
+	}
+	switch failed := b.resync(ctx, s, msgAbort); {
+	case errors.Is(failed, usb.ErrGone):
+		return failed
+	case failed != nil:
+		return err
 	}
 	return fmt.Errorf("%w (%w)", err, errLost)
+}
+
+// over reports whether ctx has ended, or err is a transport's that has seen it end.
+func over(ctx context.Context, err error) bool { return ctx.Err() != nil || cancelled(err) }
+
+// cancelled reports whether err is that of a context.
+func cancelled(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // resync brings the slot back in step by the abort sequence (CCID 1.1, 5.3.1): the control request and the bulk command
 // with the same sequence number, then everything that comes before the answer to it is thrown away. Readers that stall the
 // control request are asked for their status instead: messages arrive in order, so its answer is the last of the old ones.
 //
-// It has bounds of its own and does not end with the caller's context: a cancelled call must leave the reader usable.
-func (b *bulk) resync(s *Slot, _ messageType) error {
-	ctx := context.Background()
+// Each step has Timing.Abort, and all of it ends with ctx. After an error the slot is still stale.
+func (b *bulk) resync(ctx context.Context, s *Slot, _ messageType) error {
 	s.seq++
 	s.expect()
 	defer s.expectNothing()
@@ -67,7 +87,7 @@ func (b *bulk) resync(s *Slot, _ messageType) error {
 			s.stale = false
 			return nil
 		}
-		if errors.Is(err, usb.ErrGone) {
+		if errors.Is(err, usb.ErrGone) || over(ctx, err) {
 			return err
 		}
 	}
@@ -86,7 +106,7 @@ func (b *bulk) abortRequest(ctx context.Context, s *Slot) error {
 		Value:       uint16(s.seq)<<8 | uint16(s.index),
 		Index:       uint16(b.r.iface.Number),
 	}, nil, b.r.timing.Abort)
-	if err != nil && !errors.Is(err, usb.ErrGone) {
+	if err != nil && !errors.Is(err, usb.ErrGone) && !over(ctx, err) {
 		return usb.ErrStall // whatever the reason: without the control half the bulk half means nothing
 	}
 	return err

@@ -104,13 +104,14 @@ func iccd(kind Kind, protocols, features, message uint32) Model {
 	return m
 }
 
-// Named describes a reader of the catalogue.
+// Named describes a reader of the catalogue, or a hostile one.
 func Named(name string) (Model, error) {
-	f, ok := kinds[name]
-	if !ok {
-		return Model{}, fmt.Errorf("reader: no reader %q; there are %v", name, Names())
+	for _, list := range [...]map[string]func() Model{kinds, hostile} {
+		if f, ok := list[name]; ok {
+			return f(), nil
+		}
 	}
-	return f(), nil
+	return Model{}, fmt.Errorf("reader: no reader %q; there are %v and %v", name, Names(), Hostile())
 }
 
 // Names lists the catalogue.

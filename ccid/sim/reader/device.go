@@ -49,6 +49,7 @@ func NewDevice(m Model) *Device {
 			d.in[e.interrupt] = newQueue(interruptPacket, false)
 		}
 	}
+	d.Inject(m.Faults...)
 	d.powerOn()
 	return d
 }

@@ -22,6 +22,8 @@ type Model struct {
 	ZLP                               ZLP
 	// Strict stalls the OUT endpoint at a zero-length packet that follows a whole message, as QEMU's reader does.
 	Strict bool
+	// Faults are in the device's script from the beginning.
+	Faults []Fault
 }
 
 // ZLP is what a device does behind a message that fills its last packet (USB 2.0, 5.8.3).
