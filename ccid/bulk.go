@@ -69,7 +69,7 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c *command) (answer, erro
 	defer s.expectNothing()
 	message := s.out[:headerSize+c.n]
 	putHeader(message, c.typ, c.n, s.index, s.seq, c.p)
-	if err := b.send(ctx, message); err != nil {
+	if err := b.send(ctx, message, b.r.timing.Write); err != nil {
 		return answer{}, b.fell(ctx, s, err)
 	}
 	start := time.Now()
@@ -126,7 +126,7 @@ func broken(err error) bool {
 }
 
 // send writes a command, once more after a stall: a reader that stalls has not taken it (USB 2.0, 5.8.5).
-func (b *bulk) send(ctx context.Context, message []byte) error {
+func (b *bulk) send(ctx context.Context, message []byte, wait time.Duration) error {
 	if b.shared {
 		if err := b.out.enter(ctx); err != nil {
 			return err
@@ -134,7 +134,7 @@ func (b *bulk) send(ctx context.Context, message []byte) error {
 		defer b.out.leave()
 	}
 	for again := false; ; again = true {
-		n, err := b.t.Out(ctx, b.epOut, message, b.r.timing.Write)
+		n, err := b.t.Out(ctx, b.epOut, message, wait)
 		if err == nil && n != len(message) {
 			err = fmt.Errorf("%w: %d of %d bytes written", usb.ErrTransfer, n, len(message))
 		}

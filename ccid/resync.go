@@ -116,7 +116,7 @@ func (b *bulk) abortRequest(ctx context.Context, s *Slot) error {
 func (b *bulk) barrier(ctx context.Context, s *Slot, t messageType) error {
 	message := s.scratch[:]
 	putHeader(message, t, 0, s.index, s.seq, [3]byte{})
-	if err := b.send(ctx, message); err != nil {
+	if err := b.send(ctx, message, b.r.timing.Abort); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(b.r.timing.Abort)
