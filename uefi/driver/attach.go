@@ -82,7 +82,7 @@ func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (r
 			t.Close()
 		}
 	}()
-	return ccid.Open(ctx, tap(t), ccid.Options{Unit: unit, Notifications: true})
+	return ccid.Open(ctx, tap(t), ccid.Options{Unit: unit, Notifications: true, Timing: d.options.timing()})
 }
 
 // errClosing says that the driver is about to let go of the host controller.
@@ -101,6 +101,7 @@ func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) error {
 			_ = d.withdraw(c, o) // one that could not be removed before may have the same device path
 		}
 	}
+	tellSurplus(r)
 	base, err := interfacePath(h.path, i.Location(), i.Descriptor().Number)
 	if err != nil {
 		return err

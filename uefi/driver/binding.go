@@ -141,7 +141,10 @@ func (d *Driver) stopChildren(c *controller, n, buffer uintptr) uefi.Status {
 }
 
 // shut withdraws what is left of c and lets go of it. After an error c goes on working, and shut can be tried again.
-func (d *Driver) shut(c *controller) error {
+func (d *Driver) shut(c *controller) error { return d.shutWithin(c, newShutdown(c)) }
+
+// shutWithin is shut for a controller of several.
+func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 	if err := d.unlisten(c); err != nil {
 		return err
 	}
@@ -150,11 +153,9 @@ func (d *Driver) shut(c *controller) error {
 		return err
 	}
 	delete(d.bound, c.handle)
+	s.close(c)
 	if c.host != nil {
 		d.closeHost(c)
-	} else {
-		powerOff(c.reader)
-		c.reader.Close()
 	}
 	d.close(c.handle, c.guid)
 	return nil
@@ -164,7 +165,7 @@ func (d *Driver) shut(c *controller) error {
 // its state.
 func (c *controller) listen() {
 	if c.transport != nil {
-		_ = c.transport.Listen(notificationSize(len(c.reader.Slots())))
+		_ = c.transport.Listen(notificationSize(declaredSlots(c.reader)))
 	}
 }
 

@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -106,10 +108,11 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 	if uefi.Handle(a.At(0)) != d.image {
 		return uefi.InvalidParameter
 	}
+	s := newShutdown(slices.Collect(maps.Values(d.bound))...)
 	var stopped []uefi.Handle
 	defer func() { d.reconnectFirmware(stopped) }()
 	for h, c := range d.bound {
-		if d.shut(c) != nil {
+		if d.shutWithin(c, s) != nil {
 			return uefi.AccessDenied
 		}
 		if c.host != nil {

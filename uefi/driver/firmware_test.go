@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-	"unicode/utf16"
 	"unsafe"
 
 	sim "tamaccid/ccid/sim/reader"
@@ -343,21 +342,20 @@ func (u *usbInterface) poll(a []uintptr) uintptr {
 	return 0
 }
 
+// text asks the device for a string, as firmware does, and copies it whatever it is.
 func (u *usbInterface) text(a []uintptr) uintptr {
-	d := u.transport.Device()
-	index := uint8(a[2])
-	s := ""
-	switch index {
-	case d.Descriptor[14]: // iManufacturer (USB 2.0, table 9-8)
-		s = d.Manufacturer
-	case d.Descriptor[15]:
-		s = d.Product
-	case d.Descriptor[16]:
-		s = d.Serial
-	default:
-		return uintptr(uefi.NotFound)
+	const patience = 500 * time.Millisecond // of firmware's
+	b := make([]byte, 255)
+	n, err := u.transport.Control(context.Background(), usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetDescriptor,
+		Value: usb.TypeString<<8 | uint16(uint8(a[2])), Index: uint16(a[1]), Length: uint16(len(b))}, b, patience)
+	if err != nil || n < 2 {
+		return uintptr(uefi.DeviceError)
 	}
-	wide := append(utf16.Encode([]rune(s)), 0)
+	wide := make([]uint16, 0, len(b)/2+1)
+	for b = b[2:n]; len(b) >= 2; b = b[2:] {
+		wide = append(wide, uint16(b[0])|uint16(b[1])<<8)
+	}
+	wide = append(wide, 0)
 	at := uintptr(unsafe.Pointer(&wide[0]))
 	u.fw.pool[at] = wide
 	*abi.At[uintptr](a[3]) = at

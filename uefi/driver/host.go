@@ -195,9 +195,6 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 func (d *Driver) closeHost(c *controller) {
 	h := c.host
 	h.closing = true
-	for _, r := range h.open {
-		powerOff(r)
-	}
 	// Goroutines for readers end now, and find that their slots have gone.
 	running := false
 	d.withoutLock(func() {

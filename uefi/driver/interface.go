@@ -7,11 +7,14 @@ import (
 	"tamaccid/uefi/usbio"
 )
 
-// The interface descriptor's bInterfaceClass (USB 2.0, 9.6.5; CCID 1.1, 4.4).
+// Offsets of bInterfaceNumber, bAlternateSetting and bInterfaceClass in an interface descriptor (USB 2.0, table 9-12), and classes
+// (USB 2.0, 9.6.5; CCID 1.1, 4.4).
 const (
-	interfaceClass = 5
-	classSmartCard = 0x0B
-	classVendor    = 0xFF
+	interfaceNumber  = 2
+	alternateSetting = 3
+	interfaceClass   = 5
+	classSmartCard   = 0x0B
+	classVendor      = 0xFF
 )
 
 // supportsInterface says whether a handle with EFI_USB_IO_PROTOCOL is a reader that is free.
@@ -30,13 +33,11 @@ func (d *Driver) supportsInterface(h uefi.Handle) error {
 	case classSmartCard:
 		return nil
 	case classVendor: // a reader's, if it has a reader's class descriptor
-		t, err := usbio.New(h, addr)
+		config, err := usbio.Configuration(addr)
 		if err != nil {
 			return uefi.Unsupported
 		}
-		defer t.Close()
-		dev := t.Device()
-		if _, err := ccid.Probe(dev.Config, dev.Interface, dev.AltSetting); err == nil {
+		if _, err := ccid.Probe(config, desc[interfaceNumber], desc[alternateSetting]); err == nil {
 			return nil
 		}
 	}
@@ -89,7 +90,7 @@ func (d *Driver) openReader(c *controller, addr uintptr) error {
 			t.Close()
 		}
 	}()
-	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: d.unit, CheckNotifications: notificationLook})
+	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: d.unit, CheckNotifications: notificationLook, Timing: d.options.timing()})
 	if err != nil {
 		return err
 	}
@@ -112,6 +113,7 @@ func (d *Driver) bind(c *controller) (err error) {
 		return err
 	}
 	d.bound[c.handle] = c
+	tellSurplus(c.reader)
 	for _, p := range c.paths {
 		if _, err := d.offer(c, p); err != nil {
 			return err

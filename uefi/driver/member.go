@@ -26,13 +26,12 @@ import (
 //	              SCardGetAttrib                 as it was
 //	any           reader unplugged               gone: EFI_DEVICE_ERROR for ever
 
-// How long a member may take at most (policy): the class driver's own waits
-// end long before, these bound what a hostile reader can add up.
+// How long a member may take at most (policy), or less by the load option wait: SCardTransmit has what that says. The class driver's
+// own waits end long before, these bound what a hostile reader can add up.
 const (
-	connectLimit  = 60 * time.Second
-	transmitLimit = 150 * time.Second
-	controlLimit  = 150 * time.Second // a PIN is typed in it
-	statusLimit   = 10 * time.Second
+	connectLimit = 60 * time.Second
+	controlLimit = 150 * time.Second // a PIN is typed in it; other commands have what the load option says
+	statusLimit  = 10 * time.Second
 )
 
 // Bounds of what a caller may hand in: more than any APDU (ISO/IEC 7816-3, 12.1.3).
@@ -119,7 +118,7 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 	if protocols&(smartcard.T0|smartcard.T1) == 0 {
 		return uefi.Unsupported // raw: no slot offers it
 	}
-	ctx, cancel := limited(connectLimit)
+	ctx, cancel := limited(d.options.limit(connectLimit))
 	defer cancel()
 	p, err := r.slot.Connect(ctx, ccid.Protocol(protocols), ccid.Action(action))
 	if err != nil {
@@ -143,7 +142,7 @@ func (d *Driver) disconnect(a *gate.Args) uefi.Status {
 	if r.held == 0 {
 		return uefi.Success
 	}
-	ctx, cancel := limited(connectLimit)
+	ctx, cancel := limited(d.options.limit(connectLimit))
 	defer cancel()
 	held := r.held
 	r.held = 0 // after a panic too
@@ -170,7 +169,7 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	if name != 0 && nameLen == nil || atr != 0 && atrLen == nil {
 		return uefi.InvalidParameter
 	}
-	ctx, cancel := limited(statusLimit)
+	ctx, cancel := limited(d.options.limit(statusLimit))
 	defer cancel()
 	now, err := r.slot.State(ctx)
 	if err != nil {
@@ -227,7 +226,7 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 	if capdu == 0 || capduLen == 0 || capduLen > maxAPDU || rapdu == 0 || rapduLen == nil {
 		return uefi.InvalidParameter
 	}
-	ctx, cancel := limited(transmitLimit)
+	ctx, cancel := limited(d.options.longest())
 	defer cancel()
 	if r.held != smartcard.AccessCard {
 		switch now, err := r.slot.State(ctx); {
@@ -298,7 +297,7 @@ func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
 	if out == 0 || outLen == nil || *outLen == 0 {
 		return uefi.InvalidParameter
 	}
-	ctx, cancel := limited(statusLimit)
+	ctx, cancel := limited(d.options.limit(statusLimit))
 	defer cancel()
 	value, err := r.slot.GetAttrib(ctx, tag)
 	if err != nil {

@@ -2,7 +2,9 @@ package driver
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"time"
 	"unsafe"
 
 	"tamaccid/ccid"
@@ -136,8 +138,24 @@ func (c *controller) children() (n int) {
 	return n
 }
 
+// maxOffers bounds the slots that are offered at the same time, so that devices cannot take all memory by their number (policy).
+const maxOffers = 256
+
+var errOffers = fmt.Errorf("more than %d slots", maxOffers)
+
+// offers is how many slots are offered.
+func (d *Driver) offers() (n int) {
+	for _, c := range d.bound {
+		n += len(c.slots)
+	}
+	return n
+}
+
 // offer installs the protocol for a slot. With an error the slot that it returns is there all the same.
 func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
+	if d.offers() >= maxOffers {
+		return nil, errOffers
+	}
 	o := &offered{handle: c.handle, reader: d.readers.new(p.slot, d.members), path: p.path}
 	o.reader.hear = c.takeNotifications
 	if p.path != nil {
@@ -203,14 +221,48 @@ func controllerNode(slot uint32) uefi.Node {
 		Data: []byte{byte(slot), byte(slot >> 8), byte(slot >> 16), byte(slot >> 24)}}
 }
 
-// powerOff leaves no card powered behind. That the reader may have gone is no
-// concern here.
-func powerOff(r *ccid.Reader) {
-	ctx, cancel := limited(statusLimit)
-	defer cancel()
-	for _, s := range r.Slots() {
-		if s.ATR() != nil {
-			s.PowerOff(ctx)
-		}
+// shutdownLimit is how long all readers together may take to switch their cards off in one call of Stop or Unload (policy).
+const shutdownLimit = 2 * time.Second
+
+// A shutdown leaves no card powered behind: it closes readers within shutdownLimit. Each has its share of the time that is left, so
+// that one which is silent does not keep the others' cards powered.
+type shutdown struct {
+	end     time.Time
+	readers int // that are still to be closed
+}
+
+func newShutdown(controllers ...*controller) *shutdown {
+	s := &shutdown{end: time.Now().Add(shutdownLimit)}
+	for _, c := range controllers {
+		s.readers += len(c.readers())
+	}
+	return s
+}
+
+// readers are the readers of a controller.
+func (c *controller) readers() []*ccid.Reader {
+	if c.host != nil {
+		return c.host.open
+	}
+	return []*ccid.Reader{c.reader}
+}
+
+// close switches the cards of a controller's readers off and closes the readers. That one may have gone is no concern here.
+func (s *shutdown) close(c *controller) {
+	for _, r := range c.readers() {
+		ctx, cancel := limited(time.Until(s.end) / time.Duration(max(s.readers, 1)))
+		_ = r.Shutdown(ctx)
+		cancel()
+		s.readers--
+	}
+}
+
+// declaredSlots is how many slots a reader says that it has.
+func declaredSlots(r *ccid.Reader) int { return int(r.Class().MaxSlotIndex) + 1 }
+
+// tellSurplus names a reader of which not all slots are used.
+func tellSurplus(r *ccid.Reader) {
+	if used, declared := len(r.Slots()), declaredSlots(r); used < declared {
+		say("%s: %d slots are declared, the first %d are used", r.Name(), declared, used)
 	}
 }

@@ -2,10 +2,13 @@ package driver
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/u-root/u-root/pkg/shlex"
 
+	"tamaccid/ccid"
 	"tamaccid/ccid/usb"
 )
 
@@ -24,9 +27,37 @@ const (
 //	usb=direct    directly, without firmware's USB stack, wherever the driver can
 //	usb=firmware  through firmware's USB stack only
 //
+//	wait=SECONDS  how long a card may make a program wait, 1 to 240 s
+//
 // The last one of several counts.
 type options struct {
-	usb usage
+	usb  usage
+	wait time.Duration // 0 stands for defaultWait
+}
+
+// How long SCardConnect, SCardDisconnect and SCardTransmit may take (policy). The default is more than the longest block waiting time,
+// 51 s (ISO/IEC 7816-3:2006, 11.4.3). Keys are generated in a longer time by some cards. maxWait stays below gate.RequestLimit.
+const (
+	defaultWait = 60 * time.Second
+	maxWait     = 240 * time.Second
+)
+
+// limit is a member's limit, or less where the load options say so.
+func (o options) limit(most time.Duration) time.Duration { return min(most, o.longest()) }
+
+// longest is how long a command may take with all the time extensions that the reader asks for.
+func (o options) longest() time.Duration {
+	if o.wait == 0 {
+		return defaultWait
+	}
+	return o.wait
+}
+
+// parseWait reads SECONDS.
+func parseWait(text string) (wait time.Duration, ok bool) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	wait = time.Duration(n) * time.Second
+	return wait, err == nil && wait > 0 && wait <= maxWait
 }
 
 // maxQuoted is how much of the unknown load options a message shows, in bytes (policy).
@@ -46,7 +77,14 @@ func quoted(words []string) string {
 // command line.
 func parseOptions(text string) (o options, unknown []string) {
 	for i, word := range shlex.Argv(text) {
-		switch lower := strings.ToLower(word); {
+		lower := strings.ToLower(word)
+		if seconds, found := strings.CutPrefix(lower, "wait="); found {
+			if wait, ok := parseWait(seconds); ok {
+				o.wait = wait
+				continue
+			}
+		}
+		switch {
 		case lower == "usb=auto":
 			o.usb = usbAuto
 		case lower == "usb=direct":
@@ -60,3 +98,6 @@ func parseOptions(text string) (o options, unknown []string) {
 	}
 	return o, unknown
 }
+
+// timing is what the class driver has to know of the load options.
+func (o options) timing() *ccid.Timing { return &ccid.Timing{Limit: o.longest()} }

@@ -17,8 +17,16 @@ const (
 	maxEndpoints      = 30
 )
 
-// descriptorLimit is the end of a descriptor read (USB 2.0, 9.2.6.4: 500 ms a packet; policy: a few packets of a slow device).
+// descriptorLimit is how long the configurations of a device may take to be read, all together (USB 2.0, 9.2.6.4: 500 ms a packet;
+// policy: a few packets of a slow device).
 const descriptorLimit = 2 * time.Second
+
+// Strings are not needed, and firmware waits for each that does not come. A device is asked for no more of them after stringsLimit, or
+// after one that it has not sent within stringWait (policy).
+const (
+	stringsLimit = time.Second
+	stringWait   = 100 * time.Millisecond
+)
 
 // enumerate fills in what is known of the device: firmware has it configured already.
 func (t *Transport) enumerate(path uefi.DevicePath) error {
@@ -48,17 +56,18 @@ func (t *Transport) enumerate(path uefi.DevicePath) error {
 		p.interval = pollInterval(t.device.Speed, p.bInterval)
 	}
 
-	languages, _ := t.io.Languages() // without strings a device works as well
-	text := func(index uint8) string { return t.text(languages, index) }
+	text := deviceStrings{io: t.io, until: time.Now().Add(stringsLimit)}
+	text.languages, _ = t.io.Languages()
 	// iManufacturer, iProduct, iSerialNumber (USB 2.0, table 9-8)
-	t.device.Manufacturer, t.device.Product, t.device.Serial = text(descriptor[14]), text(descriptor[15]), text(descriptor[16])
-	t.device.InterfaceName = text(name)
+	t.device.Manufacturer, t.device.Product = text.get(descriptor[14]), text.get(descriptor[15])
+	t.device.Serial, t.device.InterfaceName = text.get(descriptor[16]), text.get(name)
 	return nil
 }
 
 // configuration reads the active configuration's descriptor as the device sends it: firmware keeps class descriptors to
 // itself. Configurations are asked for by index, and known by their value.
 func (t *Transport) configuration() ([]byte, error) {
+	until := limit{at: time.Now().Add(descriptorLimit)}
 	active, err := t.io.ConfigDescriptor()
 	if err != nil {
 		return nil, err
@@ -67,7 +76,7 @@ func (t *Transport) configuration() ([]byte, error) {
 	count := min(max(t.device.Descriptor[17], 1), maxConfigurations)
 	for index := uint8(0); index < count; index++ {
 		var header [uefi.USBConfigDescriptorSize]byte
-		n, err := t.descriptor(index, header[:])
+		n, err := t.descriptor(index, header[:], until)
 		if err != nil {
 			return nil, err
 		}
@@ -78,16 +87,16 @@ func (t *Transport) configuration() ([]byte, error) {
 		if total < len(header) {
 			return nil, usb.ErrDescriptor
 		}
-		return t.whole(index, total)
+		return t.whole(index, total, until)
 	}
 	return nil, usb.ErrDescriptor
 }
 
 // whole reads a configuration descriptor of total bytes. Firmware's xHCI driver keeps a copy of each one that passes whole, for
 // ever: so the last byte is left out where firmware tells it, as it does when it is an endpoint's polling interval.
-func (t *Transport) whole(index uint8, total int) ([]byte, error) {
+func (t *Transport) whole(index uint8, total int, until limit) ([]byte, error) {
 	b := make([]byte, total)
-	n, err := t.descriptor(index, b[:total-1])
+	n, err := t.descriptor(index, b[:total-1], until)
 	if err != nil || n < total-1 {
 		return b[:n:n], err
 	}
@@ -95,7 +104,7 @@ func (t *Transport) whole(index uint8, total int) ([]byte, error) {
 		b[total-1] = last
 		return b, nil
 	}
-	n, err = t.descriptor(index, b)
+	n, err = t.descriptor(index, b, until)
 	return b[:n:n], err
 }
 
@@ -125,10 +134,10 @@ func (t *Transport) interval(b []byte) (last uint8, ok bool) {
 	return 0, true
 }
 
-func (t *Transport) descriptor(index uint8, into []byte) (n int, err error) {
+func (t *Transport) descriptor(index uint8, into []byte, until limit) (n int, err error) {
 	setup := usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice, Request: usb.RequestGetDescriptor,
 		Value: usb.TypeConfiguration<<8 | uint16(index), Length: uint16(len(into))}
-	return t.request(&t.control, setup, into, limit{at: time.Now().Add(descriptorLimit)})
+	return t.request(&t.control, setup, into, until)
 }
 
 // endpoints learns the pipes of the interface in its current setting, as firmware will use them.
@@ -175,14 +184,27 @@ func (t *Transport) speed() usb.Speed {
 // maxLanguages bounds how many languages are tried for a string (policy).
 const maxLanguages = 4
 
-// text is a string of the device in the first language for which it has one, empty without.
-func (t *Transport) text(languages []uint16, index uint8) string {
+// deviceStrings reads a device's strings.
+type deviceStrings struct {
+	io        *uefi.USBIO
+	languages []uint16
+	until     time.Time
+}
+
+// get is a string in the first language for which the device has it, else empty.
+func (s *deviceStrings) get(index uint8) string {
 	if index == 0 {
 		return ""
 	}
-	for _, language := range languages[:min(len(languages), maxLanguages)] {
-		if s, err := t.io.String(language, index); err == nil {
-			return s
+	for _, language := range s.languages[:min(len(s.languages), maxLanguages)] {
+		began := time.Now()
+		text, err := s.io.String(language, index)
+		if err == nil && began.Before(s.until) {
+			return text
+		}
+		if now := time.Now(); now.Sub(began) >= stringWait || !now.Before(s.until) {
+			s.languages = nil
+			break
 		}
 	}
 	return ""

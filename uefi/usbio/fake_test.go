@@ -41,6 +41,9 @@ type fake struct {
 	strings   map[uint8]string // in the last language
 	keep      [][]uint16
 
+	stringTime time.Duration // that firmware takes for a string
+	configTime time.Duration // that the device takes for a configuration
+
 	configs [][]byte // by index
 	reads   []int    // of configurations: how many bytes each
 	streams []answer
@@ -144,6 +147,7 @@ func (f *fake) publish() {
 			return uintptr(uefi.Success)
 		}),
 		GetStringDescriptor: abi.Fake(func(a []uintptr) uintptr {
+			time.Sleep(f.stringTime)
 			s, ok := f.strings[uint8(a[2])]
 			if !ok || len(f.languages) == 0 || uint16(a[1]) != f.languages[len(f.languages)-1] {
 				return uintptr(uefi.NotFound)
@@ -175,8 +179,11 @@ func (f *fake) controlTransfer(a []uintptr) uintptr {
 			return f.give(answer{status: uefi.DeviceError, result: uefi.USBStall}, a[3], nil, data, result)
 		}
 		f.reads = append(f.reads, len(data))
-		got := answer{data: f.configs[r.Value&0xff]}
-		if len(got.data) < len(data) {
+		got := answer{data: f.configs[r.Value&0xff], took: f.configTime}
+		if f.configTime > time.Duration(a[3])*time.Millisecond {
+			got = silent
+		}
+		if got.data != nil && len(got.data) < len(data) {
 			got.status = uefi.DeviceError // as common firmware does
 		}
 		return f.give(got, a[3], nil, data, result)

@@ -41,12 +41,12 @@ func (t *Transport) quiet() bool {
 	return t.now()-time.Duration(max(t.heard.Load(), t.asked.Load())) >= silence
 }
 
-// stillThere is usb.ErrGone for a device that is known to be away. It asks only after a while of silence.
-func (t *Transport) stillThere() error {
+// stillThere is usb.ErrGone for a device that is known to be away. It asks only after a while of silence, and no longer than until.
+func (t *Transport) stillThere(until limit) error {
 	if !t.quiet() {
 		return nil
 	}
-	if t.present() == away {
+	if t.ask(min(probeLimit, until.left())) == away {
 		t.gone.Store(true)
 		return usb.ErrGone
 	}
@@ -54,13 +54,16 @@ func (t *Transport) stillThere() error {
 	return nil
 }
 
-// present asks the device. One that does not answer in time is neither there nor away at first: small readers do nothing else
+// present asks the device, as long as it may take.
+func (t *Transport) present() presence { return t.ask(probeLimit) }
+
+// ask asks the device. One that does not answer in time is neither there nor away at first: small readers do nothing else
 // while a card computes.
-func (t *Transport) present() presence {
+func (t *Transport) ask(wait time.Duration) presence {
 	t.probing.Lock()
 	defer t.probing.Unlock()
 	began := t.now()
-	n, err := t.request(&t.probe, getStatus, t.probed[:], limit{at: time.Now().Add(probeLimit)})
+	n, err := t.request(&t.probe, getStatus, t.probed[:], limit{at: time.Now().Add(wait)})
 	switch {
 	case err == nil && (n == 0 || t.probed == [2]byte{fill, fill}):
 		return away // a controller calls it success although nothing came

@@ -90,6 +90,18 @@ func New(controller uefi.Handle, protocol uintptr) (*Transport, error) {
 	return open(uefi.Boot(), controller, protocol)
 }
 
+// Configuration reads the descriptor of the active configuration of the device whose EFI_USB_IO_PROTOCOL is at that address. It is for
+// deciding whether the interface is wanted: nothing else is read.
+func Configuration(protocol uintptr) ([]byte, error) {
+	t := &Transport{io: uefi.USBIOAt(protocol), start: time.Now()}
+	descriptor, err := t.io.DeviceDescriptor()
+	if err != nil {
+		return nil, fmt.Errorf("usbio: device descriptor: %w", err)
+	}
+	t.device.Descriptor = descriptor[:]
+	return t.configuration()
+}
+
 // firmware is the part of boot services that says where a device is plugged in.
 type firmware interface {
 	DevicePathOf(h uefi.Handle) uefi.DevicePath
@@ -225,7 +237,7 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 		case !errors.Is(err, usb.ErrTimeout) || n > 0:
 			return n, err
 		}
-		if err := t.stillThere(); err != nil {
+		if err := t.stillThere(until); err != nil {
 			return n, err
 		}
 		want, wait = buf[:p.packet], piece
@@ -241,7 +253,7 @@ func (t *Transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 	}
 	until := newLimit(ctx, timeout, outLimit)
 	if t.quiet() {
-		if err := t.stillThere(); err != nil {
+		if err := t.stillThere(until); err != nil {
 			return 0, err
 		}
 	}
@@ -259,7 +271,7 @@ func (t *Transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 		switch {
 		case err != nil:
 			if errors.Is(err, usb.ErrTimeout) {
-				if gone := t.stillThere(); gone != nil {
+				if gone := t.stillThere(until); gone != nil {
 					return n, gone
 				}
 			}
