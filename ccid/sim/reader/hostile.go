@@ -108,18 +108,18 @@ func ofStrings(e *Event) bool {
 }
 
 // hostileStrings gives a device names of the greatest length, of characters that move a cursor or the direction of writing. On the
-// wire they have lone surrogates besides, and end in the middle of a character.
+// wire they have lone surrogates besides.
 func hostileStrings(m Model) Model {
 	const all = 126 // characters (USB 2.0, 9.6.7)
 	name := strings.Repeat("\u009B2J\x1b[31m\u202E\uFEFF\r\n\x07", all)
 	m.Manufacturer, m.ProductName, m.Serial = string([]rune(name)[:all]), string([]rune(name)[1:all+1]), string([]rune(name)[2:all+2])
-	raw := []byte{255, usb.TypeString}
-	for len(raw) < 255 {
-		raw = append(raw, 0x00, 0xD8, 0x1B, 0x00, 0x9B, 0x00, 0x2E, 0x20)
+	raw := []byte{254, usb.TypeString} // the greatest length that edk2 accepts
+	for len(raw) < 254 {
+		raw = append(raw, 0x41, 0x00, 0x00, 0xD8, 0x1B, 0x00, 0x9B, 0x00, 0x2E, 0x20)
 	}
 	m.Faults = append(m.Faults, Fault{At: AtControl, Times: Forever,
 		If: func(e *Event) bool { return ofStrings(e) && uint8(e.Setup.Value) != 0 },
-		Do: []Action{func(e *Event) { e.Reply = raw[:255] }}})
+		Do: []Action{func(e *Event) { e.Reply = raw[:254] }}})
 	return m
 }
 
