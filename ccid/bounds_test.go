@@ -142,12 +142,12 @@ var openable = []string{"busy", "endless-extensions", "hostile-strings", "hostil
 func TestOpenEndsWithItsContext(t *testing.T) {
 	const ownBound = 10*time.Second + grace // Timing.Open
 	for _, name := range append(reader.Hostile(), reader.Names()...) {
-		m, err := reader.Named(name)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, limit := range []time.Duration{0, 50 * time.Millisecond, time.Second} {
 			synctest.Test(t, func(t *testing.T) {
+				m, err := reader.Named(name)
+				if err != nil {
+					t.Fatal(err)
+				}
 				d := reader.NewDevice(m)
 				tr, err := d.Open(d.Reader(0).Interface())
 				if err != nil {

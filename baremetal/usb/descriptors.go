@@ -13,6 +13,7 @@ const (
 	maxConfigurations = 8
 	maxInterfaces     = 32
 	maxSettings       = 16 // of one interface
+	maxDescribed      = 64 // settings of all interfaces together
 	configTries       = 3  // reads of a configuration whose length changes
 )
 

@@ -16,7 +16,11 @@ func parseInterfaces(config []byte, speed wire.Speed) ([][]wire.Interface, error
 	var grouped [][]wire.Interface
 	place := map[uint8]int{}
 	owner := map[uint8]uint8{} // endpoint to interface
+	described := 0
 	for _, i := range all {
+		if described == maxDescribed {
+			break
+		}
 		at, known := place[i.Number]
 		switch {
 		case !known && len(grouped) == maxInterfaces:
@@ -28,6 +32,7 @@ func parseInterfaces(config []byte, speed wire.Speed) ([][]wire.Interface, error
 		case len(grouped[at]) == maxSettings || hasSetting(grouped[at], i.AltSetting):
 			continue
 		}
+		described++
 		i.Endpoints = usable(i, speed, owner)
 		grouped[at] = append(grouped[at], i)
 		if last := len(grouped[at]) - 1; i.AltSetting == 0 && last > 0 {

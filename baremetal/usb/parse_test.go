@@ -202,11 +202,24 @@ func TestInterfacesOfAConfiguration(t *testing.T) {
 			t.Errorf("%s: %q, not %q; %v", c.name, got, c.want, err)
 		}
 	}
-	for name, parts := range map[string][][]byte{"300 interfaces": many, "300 settings": settings} {
+	var both, tiny [][]byte
+	for n := range 300 {
+		both = append(both, []byte{9, 4, byte(n % 30), byte(n / 30), 0, 0xFF, 0, 0, 0})
+	}
+	tiny = append(tiny, both[0])
+	for range 1000 {
+		tiny = append(tiny, []byte{2, 0x21})
+	}
+	for name, parts := range map[string][][]byte{"300 interfaces": many, "300 settings": settings, "10 settings of each of 30 interfaces": both,
+		"1000 descriptors of two bytes": tiny} {
 		config := slices.Concat([]byte{9, 2, 0xFF, 0xFF, 1, 1, 0, 0x80, 50}, slices.Concat(parts...))
 		all, err := parseInterfaces(config, wire.SpeedFull)
-		if err != nil || len(all) > maxInterfaces || len(all[0]) > maxSettings {
-			t.Errorf("%s: %d, %v", name, len(all), err)
+		described := 0
+		for _, i := range all {
+			described += len(i)
+		}
+		if err != nil || len(all) > maxInterfaces || len(all[0]) > maxSettings || described > maxDescribed || len(all[0][0].Other) > 64 {
+			t.Errorf("%s: %d interfaces, %d settings, %d other descriptors, %v", name, len(all), described, len(all[0][0].Other), err)
 		}
 	}
 }

@@ -80,9 +80,12 @@ type Interface struct {
 	Protocol   uint8
 	NameIdx    uint8
 	Endpoints  []Endpoint
-	// Other holds the class and vendor descriptors after this interface, after its endpoints too, in their order.
+	// Other holds the class and vendor descriptors after this interface, after its endpoints too, in their order: the first maxOther.
 	Other [][]byte
 }
+
+// maxOther bounds them (policy: a device may fill its configuration with descriptors of two bytes; those of a reader are few).
+const maxOther = 64
 
 // TransferType says how an endpoint moves data (USB 2.0, table 9-13, bmAttributes).
 type TransferType uint8
@@ -135,7 +138,7 @@ func Interfaces(config []byte) ([]Interface, error) {
 			}
 		case d[1] == TypeEndpoint && len(d) >= EndpointSize:
 			all[last].Endpoints = append(all[last].Endpoints, parseEndpoint(d))
-		default:
+		case len(all[last].Other) < maxOther:
 			all[last].Other = append(all[last].Other, d)
 		}
 		return true
