@@ -41,7 +41,7 @@ CABI     := uefi/driver/testdata/cabi
 # What the tests in QEMU run: the images, programs in C and Go, and a build of
 # the driver that fails on request.
 TESTEFI  := $(BUILD)/test/x64
-EFITESTS := apdus goticker handover machine orphan secureboot swap
+EFITESTS := apdus goticker handover machine orphan secureboot sessions swap
 INDUCED  := induce $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
 TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))

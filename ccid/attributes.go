@@ -153,9 +153,9 @@ func (s *Slot) GetAttrib(ctx context.Context, tag uint32) ([]byte, error) {
 
 // currentAttrib returns an attribute of the protocol that was agreed on.
 func (s *Slot) currentAttrib(ctx context.Context, tag uint32) ([]byte, error) {
-	p, err := s.current()
+	p, err := s.session(ctx)
 	if err != nil {
-		return nil, s.missing(ctx, err)
+		return nil, err
 	}
 	l := s.line
 	switch tag {

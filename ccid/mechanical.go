@@ -66,8 +66,8 @@ func (s *Slot) StopClock(ctx context.Context) error {
 		return err
 	}
 	defer s.leave()
-	if _, err := s.current(); err != nil {
-		return s.missing(ctx, err)
+	if _, err := s.session(ctx); err != nil {
+		return err
 	}
 	if s.info.ClockStop == 0 {
 		return fmt.Errorf("%w: clock stop, by the card", ErrUnsupported)

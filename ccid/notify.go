@@ -111,53 +111,124 @@ func (r *Reader) listenInBackground() {
 	}()
 }
 
-// What a reader has to tell of the time before Open is the card that is in it when the bus is powered. It comes when the endpoint
-// is polled the first time: within bInterval, and what the host takes to notice. No reader needs more than the bound (policy).
+// Bounds of the time from a change in a slot to the delivery of its notification (policy): what a reader and a host take beside the
+// interval of the endpoint, and what no reader needs more than.
 const (
-	noticed       = 30 * time.Millisecond
-	maxFirstNotes = 500 * time.Millisecond
+	deliveryTime = 30 * time.Millisecond
+	maxLatency   = 500 * time.Millisecond
 )
 
-// firstNotification is how long that takes (USB 2.0, table 9-13: bInterval in frames of 1 ms, or the exponent of a number of
-// microframes of 125 us).
-func firstNotification(e usb.Endpoint, speed usb.Speed) time.Duration {
+// takePause is the pause between two looks for notifications that do not come by themselves (policy).
+const takePause = 10 * time.Millisecond
+
+// notificationLatency is the time from a change to its notification on a host that reads the endpoint all the time (USB 2.0,
+// table 9-13: bInterval in frames of 1 ms, or the exponent of a number of microframes of 125 us).
+func notificationLatency(e usb.Endpoint, speed usb.Speed) time.Duration {
 	b := max(int(e.Interval), 1)
 	period := time.Duration(b) * time.Millisecond
 	if speed >= usb.SpeedHigh {
 		period = 125 * time.Microsecond << min(b-1, 15)
 	}
-	return min(period+noticed, maxFirstNotes)
+	return min(period+deliveryTime, maxLatency)
 }
 
-// awaitAnnouncement waits until the reader has told of the card that was in it before Open, or has none to tell of. Where the
-// reader powers cards by itself, this could not be told from news of another card once the card is in use; where it does not,
-// the slot's answers tell (notified), and nobody waits.
-func (s *Slot) awaitAnnouncement(ctx context.Context) error {
-	left := time.Until(s.r.announcing)
-	if left <= 0 || !s.r.class.Features.Has(FeatureAutoActivation) {
+// Polled is for a host that reads the interrupt endpoint by itself and keeps what came: take passes that to Deliver, and does not
+// wait. The host begins to read now, and delivers at most delay later than one that is read by Listen. Polled is called before
+// the slots are in use.
+func (r *Reader) Polled(take func(), delay time.Duration) {
+	r.polled = take
+	r.latency += delay
+	r.expectReports()
+}
+
+// notifies reports whether notifications are read.
+func (r *Reader) notifies() bool {
+	return r.polled != nil || r.listeners.Load() > 0 || r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
+}
+
+// expectReports: the endpoint is read from now on, and what it sends first may be the insertion of a card that was there before
+// (CCID 1.1, 6.3.1).
+func (r *Reader) expectReports() {
+	for _, s := range r.slots {
+		s.mu.Lock()
+		s.expectReport()
+		s.mu.Unlock()
+	}
+}
+
+// awaitReport waits until no notification is expected of the card that is in the slot, if the reader powers cards by itself
+// (state.go).
+func (s *Slot) awaitReport(ctx context.Context) error {
+	if !s.r.class.Features.Has(FeatureAutoActivation) {
 		return nil
 	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-s.announced:
-	case <-timer.C:
-	case <-s.r.done:
-		return s.r.lost()
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		s.mu.Lock()
+		left, reported := time.Until(s.reportsUntil), s.reported
+		if s.state == Absent {
+			left = 0
+		}
+		s.mu.Unlock()
+		if left <= 0 {
+			return nil
+		}
+		if s.r.listeners.Load() == 0 {
+			left = min(left, takePause)
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-reported:
+		case <-timer.C:
+		case <-s.r.done:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if err := s.r.lost(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.r.takeNotifications(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
-// checkNotifications reads what notifications wait in the reader, when Options.CheckNotifications asks for it and nobody else
-// listens.
-func (r *Reader) checkNotifications(ctx context.Context) error {
-	wait := r.o.CheckNotifications
-	if wait <= 0 || r.iface.Interrupt.Address == 0 || r.listeners.Load() > 0 || !r.notifying.try() {
+// settled reports whether a card that has just been powered is the one that was awaited: no answer and no notification has shown
+// since that the slot was empty before. An error says that it is empty now.
+func (s *Slot) settled(ctx context.Context) (bool, error) {
+	if s.LastState() == Absent { // a notification that came during IccPowerOn: the removal may be older, or newer
+		if err := s.getStatus(ctx); err != nil {
+			return false, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.powered && s.state == Absent:
+		return false, ErrNoCard
+	case !s.r.class.Features.Has(FeatureAutoActivation):
+		return true, nil
+	}
+	return !time.Now().Before(s.reportsUntil), nil
+}
+
+// takeNotifications delivers the notifications that wait in the host, or, when Options.CheckNotifications asks for it and nobody
+// else reads them, in the reader.
+func (r *Reader) takeNotifications(ctx context.Context) error {
+	if !r.notifying.try() {
 		return nil
 	}
 	defer r.notifying.leave()
+	if r.polled != nil {
+		r.polled()
+		return r.lost()
+	}
+	wait := r.o.CheckNotifications
+	if wait <= 0 || r.iface.Interrupt.Address == 0 || r.listeners.Load() > 0 {
+		return nil
+	}
 	if r.notes == nil {
 		r.notes = r.notifyBuffer()
 	}

@@ -316,10 +316,10 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 	}
 }
 
-// A card is put back at once: the news of its removal comes first, that of its return when the endpoint is polled again.
+// A card is put back at once: the notification of its removal comes first, that of its return when the endpoint is polled again.
 func TestConnectAsksTheReaderBeforeItTurnsACardAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 		s := connected(t, f, Options{Notifications: true})
 		for s.Reader().listeners.Load() == 0 {
 			time.Sleep(time.Millisecond)
@@ -348,7 +348,7 @@ func TestFirstNotificationComesOnceTheEndpointWasPolled(t *testing.T) {
 		{"high speed, longer than any reader needs", 16, usb.SpeedHigh, 500 * time.Millisecond},
 		{"super speed, out of range", 255, usb.SpeedSuper, 500 * time.Millisecond},
 	} {
-		if got := firstNotification(usb.Endpoint{Interval: c.interval}, c.speed); got != c.want {
+		if got := notificationLatency(usb.Endpoint{Interval: c.interval}, c.speed); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -157,8 +157,8 @@ func (s *Slot) appendSizes(b []byte, low, high byte) []byte {
 
 // readyForPIN checks what PIN entry needs.
 func (s *Slot) readyForPIN(ctx context.Context) error {
-	if _, err := s.current(); err != nil {
-		return s.missing(ctx, err)
+	if _, err := s.session(ctx); err != nil {
+		return err
 	}
 	if s.r.level == LevelCharacter {
 		return fmt.Errorf("%w: PIN entry at character level", ErrUnsupported)

@@ -84,12 +84,22 @@ func (r *Reader) supplies(v Voltage) bool {
 	return false
 }
 
-// activate resets the card and takes its answer. The caller holds the slot.
+// activate resets the card and takes its answer. The caller holds the slot. Where IccPowerOn shows a card in a slot that was empty,
+// its insertion is still to be reported (state.go): the card is reset once more after that.
 func (s *Slot) activate(ctx context.Context, cold bool) error {
-	if err := s.awaitAnnouncement(ctx); err != nil {
-		return err
+	for again := false; ; again = true {
+		if err := s.powerUp(ctx, cold || again); err != nil {
+			return err
+		}
+		if settled, err := s.settled(ctx); settled || err != nil || again {
+			return err
+		}
 	}
-	if err := s.r.checkNotifications(ctx); err != nil {
+}
+
+// powerUp is activate, but for a notification that is expected then.
+func (s *Slot) powerUp(ctx context.Context, cold bool) error {
+	if err := s.r.takeNotifications(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -97,9 +107,16 @@ func (s *Slot) activate(ctx context.Context, cold bool) error {
 	s.hardware = false
 	s.mu.Unlock()
 	if warm {
+		if err := s.awaitReport(ctx); err != nil {
+			return err
+		}
 		return s.answerToReset(ctx, s.power)
 	}
+	// The answer shows whether there is a card.
 	if err := s.deactivate(ctx); err != nil {
+		return err
+	}
+	if err := s.awaitReport(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -197,6 +214,10 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 		WI: s.info.WI, BWI: s.info.BWI, CWI: s.info.CWI,
 	}
 	s.params = parameters{}
+	// What a notification reports that has come by now is known from the answer.
+	if err := s.r.takeNotifications(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.atr = a

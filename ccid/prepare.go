@@ -37,8 +37,11 @@ func (r *Reader) prepare(ctx context.Context) error {
 	if err := r.firstStatus(ctx, r.slots[0]); err != nil {
 		return err
 	}
-	if r.o.Notifications && r.iface.Interrupt.Address != 0 {
-		r.announcing = time.Now().Add(firstNotification(r.iface.Interrupt, r.dev.Speed))
+	if r.iface.Interrupt.Address != 0 {
+		r.latency = notificationLatency(r.iface.Interrupt, r.dev.Speed)
+		if r.o.Notifications || r.o.CheckNotifications > 0 {
+			r.expectReports()
+		}
 	}
 	return r.readTables(ctx)
 }

@@ -41,10 +41,12 @@ type Reader struct {
 	stopped   chan struct{}
 	notifying gate
 	notes     []byte
-	// announcing is when the reader has told, at the latest, what card was in it before Open; zero if nobody listens.
-	announcing time.Time
-	asking     gate // firmware is being read
-	firmware   vendorFeatures
+	// polled, when not nil, delivers the notifications that the host has read by itself (Polled).
+	polled func()
+	// latency is how long after a change its notification has come, at the latest.
+	latency  time.Duration
+	asking   gate // firmware is being read
+	firmware vendorFeatures
 }
 
 // Open makes a Reader of a claimed interface, within the time of ctx and Timing.Open. On success the Reader owns t and Close closes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"tamaccid/ccid/atr"
 	"tamaccid/ccid/t0"
@@ -114,15 +115,18 @@ type Slot struct {
 	swapped bool
 	// doubtful: a notification left open whether it is still the same card.
 	doubtful bool
-	// announced is closed when a notification has come.
-	announced chan struct{}
-	hardware  bool // an overcurrent or other fault was notified
-	protocol  Protocol
-	atr       atr.ATR
+	// A notification is expected (state.go): mustReport while one has to come, in any case until reportsUntil. reported is
+	// closed when one has reported a card.
+	mustReport   bool
+	reportsUntil time.Time
+	reported     chan struct{}
+	hardware     bool // an overcurrent or other fault was notified
+	protocol     Protocol
+	atr          atr.ATR
 }
 
 func newSlot(r *Reader, index uint8) *Slot {
-	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), announced: make(chan struct{}), name: r.name}
+	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), reported: make(chan struct{}), name: r.name}
 	if index > 0 {
 		s.name = fmt.Sprintf("%s, %d", r.name, index)
 	}

@@ -5,25 +5,39 @@ import (
 	"time"
 )
 
-// What a slot knows of its card. The clean-up column says what is forgotten.
+// What is known of the card in a slot. The clean-up column says what is forgotten.
+//
+// Answers show the state at once, notifications arrive later: by the interval of the interrupt endpoint, and by the time that
+// the host takes to deliver them. A notification is expected where it may report an insertion that an answer has shown already:
+// from the moment at which an answer shows a card in a slot that was empty until a notification reports a card there, and
+// after Open, for the card that was in the slot before, until latency has passed.
 //
 //	event                                  state      clean-up                              counts as change
 //	answer or status: absent               Absent     answer to reset, protocol, T=1        if it was not absent
 //	answer or status: inactive, powered    Inactive   answer to reset, protocol, T=1        yes: it was swapped or reset
 //	answer or status: inactive, not p.     Inactive   -                                     if it was absent
 //	answer or status: active               Active     -                                     if it was absent
+//	  either of them, was absent           as above   -; a notification is expected         yes
 //	notification: absent                   Absent     answer to reset, protocol, T=1        if it was not absent
+//	  the same while powered, where only   Absent     nothing yet: the slot is asked        if it was not absent
+//	  the host powers cards, or while a
+//	  notification is expected
 //	notification: present, changed         Inactive   answer to reset, protocol, T=1        yes
-//	  the same while powered, where only     -          nothing yet: the next answer tells    yes
+//	  the same while powered, where only   -          nothing yet: the slot is asked        unless it was expected
 //	  the host powers cards
-//	  the first one, right after Open        -          the same                              if it was absent
+//	  the same, expected                   -          -                                     if it was absent
 //	notification: present, not changed     -          -                                     if it was absent
 //	notification: hardware error           -          answer to reset, protocol, T=1        yes
 //	IccPowerOn succeeds                    Active     the card before                       no
 //	IccPowerOff                            Inactive   answer to reset, protocol, T=1        no
 //	reader gone                            Unknown    answer to reset, protocol, T=1        yes
 //
-// A call that finds its card forgotten fails with ErrCardChanged, once the slot has been looked at: ErrNoCard.
+// A call that finds its card forgotten fails with ErrCardChanged, or with ErrNoCard where the slot is empty.
+//
+// Where the reader powers cards by itself, another card is active like the one before, and nothing but a notification shows the
+// difference. Therefore a card is powered only when no notification is expected any more (power.go): each one that reports a
+// change later reports another card. One of a change within latency before IccPowerOn, removal and insertion, of which no
+// answer showed anything, cannot be told from that, and costs the session as well.
 
 // observe takes the state of the card from an answer to a command of type t.
 func (s *Slot) observe(h header, t messageType) {
@@ -44,7 +58,9 @@ func (s *Slot) observe(h header, t messageType) {
 	case iccAbsent:
 		s.become(Absent, s.state != Absent && s.state != Unknown)
 		s.forget()
+		s.mustReport, s.reportsUntil = false, time.Time{}
 	case iccInactive:
+		s.present()
 		own := t == msgIccPowerOff || t == msgIccPowerOn
 		s.become(Inactive, s.state == Absent || s.powered && !own)
 		if s.powered {
@@ -52,9 +68,32 @@ func (s *Slot) observe(h header, t messageType) {
 			s.swapped = !own
 		}
 	case iccActive:
+		s.present()
 		s.become(Active, s.state == Absent)
 	}
 }
+
+// present: an answer shows a card. A notification will report its insertion if the slot was empty (CCID 1.1, 6.3.1). The caller
+// holds mu.
+func (s *Slot) present() {
+	if s.state == Absent && s.r.notifies() {
+		s.mustReport = true
+		s.expectReport()
+	}
+}
+
+// expectReport begins the time in which a notification may report a card that is there already. The caller holds mu.
+func (s *Slot) expectReport() {
+	s.reportsUntil = time.Now().Add(s.r.latency)
+	select {
+	case <-s.reported:
+		s.reported = make(chan struct{})
+	default:
+	}
+}
+
+// expecting reports whether a notification may report an insertion that is known. The caller holds mu.
+func (s *Slot) expecting() bool { return s.mustReport || time.Now().Before(s.reportsUntil) }
 
 // become changes the state and tells those who wait. The caller holds mu.
 func (s *Slot) become(state State, change bool) {
@@ -80,23 +119,28 @@ func (s *Slot) notified(present, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hardware = false
-	first := false // what the reader has to tell of the time before Open
-	select {
-	case <-s.announced:
-	default:
-		first = time.Now().Before(s.r.announcing)
-		close(s.announced)
+	expected, auto := s.expecting(), s.r.class.Features.Has(FeatureAutoActivation)
+	if present {
+		s.mustReport, s.reportsUntil = false, time.Time{}
+		select {
+		case <-s.reported:
+		default:
+			close(s.reported)
+		}
 	}
 	switch {
 	case !present:
 		was := s.state
-		s.forget()
+		if s.powered && (!auto || expected) {
+			s.doubtful = true // the card may have been there again when it was powered
+		} else {
+			s.forget()
+		}
 		s.become(Absent, was != Absent && (was != Unknown || changed))
-	case changed && s.powered && !s.r.class.Features.Has(FeatureAutoActivation):
-		// The announcement of this very card may come late. Another card would not be powered, and so not be mistaken for it.
-		s.doubtful = true
-		s.become(s.state, !first)
-	case changed && !first:
+	case changed && s.powered && !auto:
+		s.doubtful = true // another card would not be powered
+		s.become(s.state, !expected)
+	case changed && !expected:
 		s.forget()
 		s.become(Inactive, true)
 	case s.state == Absent || s.state == Unknown:
@@ -152,6 +196,23 @@ func (s *Slot) Protocol() Protocol {
 	return s.protocol
 }
 
+// session returns the protocol that was agreed on with the card that is in the slot, or what is wrong.
+func (s *Slot) session(ctx context.Context) (Protocol, error) {
+	s.mu.Lock()
+	doubtful := s.doubtful
+	s.mu.Unlock()
+	if doubtful {
+		if err := s.getStatus(ctx); err != nil {
+			return Undefined, err
+		}
+	}
+	p, err := s.current()
+	if err != nil {
+		return Undefined, s.missing(ctx, err)
+	}
+	return p, nil
+}
+
 // current returns the negotiated protocol, or what is wrong. It makes no traffic.
 func (s *Slot) current() (Protocol, error) {
 	s.mu.Lock()
@@ -188,7 +249,7 @@ func (s *Slot) look(ctx context.Context, sure bool) (State, error) {
 		if known && !(sure && state == Absent) {
 			return state, s.r.lost()
 		}
-	} else if err := s.r.checkNotifications(ctx); err != nil {
+	} else if err := s.r.takeNotifications(ctx); err != nil {
 		return Unknown, err
 	}
 	if err := s.getStatus(ctx); err != nil {

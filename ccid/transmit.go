@@ -21,9 +21,9 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 		return 0, err
 	}
 	defer s.leave()
-	p, err := s.current()
+	p, err := s.session(ctx)
 	if err != nil {
-		return 0, s.missing(ctx, err)
+		return 0, err
 	}
 	if n, ours, err := s.tokenReply(capdu, rapdu); ours {
 		return n, err

@@ -45,6 +45,11 @@ const startLimit = 60 * time.Second // policy
 // time that firmware knows).
 const notificationLook = time.Millisecond
 
+// pollDelay is how much later than from a reader that is read all the time a notification comes from firmware: twice the period
+// of the timer with which it looks for finished transfers, once for this one and once for the one before, which it begins anew
+// only then (policy: 50 ms, more than any edk2 has; edk2-stable202605: 1 ms, rounded up to the tick of its timer, 10 ms on OVMF).
+const pollDelay = 2 * 50 * time.Millisecond
+
 func (d *Driver) openByDriver(h uefi.Handle, guid *uefi.GUID, also uefi.OpenAttributes) (addr uintptr, err error) {
 	return d.boot.OpenProtocol(h, guid, d.image, h, uefi.OpenByDriver|also)
 }
@@ -149,7 +154,7 @@ func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 		return err
 	}
 	if err := d.withdrawAll(c); err != nil {
-		c.listen()
+		_ = c.listen() // without it the reader is asked
 		return err
 	}
 	delete(d.bound, c.handle)
@@ -163,10 +168,11 @@ func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 
 // listen makes firmware poll the interrupt endpoint of a USB interface, where firmware can. Elsewhere the reader is asked for
 // its state.
-func (c *controller) listen() {
-	if c.transport != nil {
-		_ = c.transport.Listen(notificationSize(declaredSlots(c.reader)))
+func (c *controller) listen() error {
+	if c.transport == nil {
+		return nil
 	}
+	return c.transport.Listen(notificationSize(declaredSlots(c.reader)))
 }
 
 // unlisten ends that. After an error firmware may go on polling: it calls into the image and writes to memory of the driver.

@@ -96,7 +96,9 @@ func (d *Driver) openReader(c *controller, addr uintptr) error {
 	}
 	d.unit++
 	c.reader, c.transport = r, t
-	c.listen()
+	if c.listen() == nil {
+		r.Polled(c.takeNotifications, pollDelay)
+	}
 	return nil
 }
 

@@ -1,0 +1,344 @@
+package ccid_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tamaccid/ccid"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/reader"
+)
+
+// named is an applet that answers every command with one byte, which tells cards apart.
+type named byte
+
+func (named) AID() []byte                      { return []byte{0xA0, 0, 0, 0, 1} }
+func (named) Takes(_, _ byte) (takes, ok bool) { return false, true }
+func (n named) Process(_ *card.Command, out []byte) ([]byte, uint16, time.Duration) {
+	return append(out, byte(n)), 0x9000, 0
+}
+
+// chip is a card whose answers and whose answer to reset end with its name.
+func chip(name byte) card.Card {
+	return card.New(card.Options{ATR: []byte{0x3B, 0x01, name}, Applets: []card.Applet{named(name)}})
+}
+
+// How notifications get to the class driver. The reader's bInterval is 16 ms.
+const (
+	byFirmware = "polled by firmware"
+	byListener = "read all the time"
+	byLooks    = "looked for by State and Connect"
+
+	interval = 16 * time.Millisecond
+	tick     = 10 * time.Millisecond
+	delay    = 100 * time.Millisecond // of firmware, as Polled is told
+	// longest is how long after a change any of them has delivered the notification.
+	longest = interval + 30*time.Millisecond + delay
+)
+
+// A bench is a reader in use: a session after another, each until an exchange fails.
+type bench struct {
+	*testing.T
+	device *reader.Device
+	poller *reader.Poller // nil where firmware does not poll
+	r      *ccid.Reader
+	slot   *ccid.Slot
+	auto   bool
+	how    string
+
+	changed time.Time // when the card was changed last
+	lost    []error   // what the exchanges failed with
+	wrong   int       // answers of another card than the session's, later than its notification could be
+}
+
+func (b *bench) features() uint32 {
+	if b.auto {
+		return reader.AutoActivation | reader.AutoVoltage
+	}
+	return reader.AutoVoltage
+}
+
+// start opens the reader, with the card in it unless that is nil.
+func (b *bench) start(c card.Card, phase time.Duration) {
+	b.Helper()
+	m := reader.New(reader.ShortAPDU)
+	m.Functions[0].CCID.Features |= b.features()
+	b.device = reader.NewDevice(m)
+	if c != nil {
+		b.device.Reader(0).Insert(0, c)
+	}
+	t, err := b.device.Open(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := ccid.Options{Notifications: b.how == byListener}
+	if b.how == byLooks {
+		o.CheckNotifications = interval
+	}
+	if b.r, err = ccid.Open(b.Context(), t, o); err != nil {
+		b.Fatal(err)
+	}
+	b.slot = b.r.Slots()[0]
+	if b.how == byFirmware {
+		b.poller = b.device.Reader(0).Poll(b.Context(), phase, interval, tick)
+		b.r.Polled(b.take, delay)
+	} else {
+		time.Sleep(phase)
+	}
+}
+
+// take is what the driver does first in each member of its protocol.
+func (b *bench) take() {
+	if b.poller != nil {
+		b.poller.Take(b.r.Deliver)
+	}
+}
+
+func (b *bench) insert(c card.Card) {
+	b.device.Reader(0).Insert(0, c)
+	b.changed = time.Now()
+}
+
+func (b *bench) remove() { b.insert(nil) }
+
+// state asks for it.
+func (b *bench) state(want ccid.State) {
+	b.Helper()
+	b.take()
+	if got, err := b.slot.State(b.Context()); got != want || err != nil {
+		b.Errorf("%v, %v, want %v", got, err, want)
+	}
+}
+
+// connect tries until there is a card, or 100 ms have passed.
+func (b *bench) connect() error {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		b.take()
+		_, err := b.slot.Connect(b.Context(), ccid.T0, ccid.ColdReset)
+		if err == nil || time.Since(began) > 100*time.Millisecond {
+			return err
+		}
+	}
+}
+
+// use sends an APDU each 3 ms for that long. A session that ends is followed by another one.
+func (b *bench) use(d time.Duration) {
+	b.Helper()
+	var answer [258]byte
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(3 * time.Millisecond) {
+		b.take()
+		atr := b.slot.ATR()
+		n, err := b.slot.Transmit(b.Context(), []byte{0, 0, 0, 0}, answer[:])
+		switch {
+		case err != nil:
+			b.lost = append(b.lost, err)
+			if b.connect() != nil {
+				return
+			}
+		case n != 3 || answer[0] != atr[2]:
+			if time.Since(b.changed) > longest {
+				b.wrong++
+			}
+		}
+	}
+}
+
+// inject changes the card in the middle of the next command of that type.
+func (b *bench) inject(at reader.Moment, command byte, c card.Card) {
+	b.device.Inject(reader.Fault{At: at, Command: command, Do: []reader.Action{reader.Swap(c), func(*reader.Event) { b.changed = time.Now() }}})
+}
+
+// TestSessionsEndWithTheirCardOnly: a notification ends a session if it reports that the session's card has gone, and not if it
+// reports, late, how that card came.
+func TestSessionsEndWithTheirCardOnly(t *testing.T) {
+	const long = time.Second // after it no notification is on its way
+	type moment struct {
+		name    string
+		at      reader.Moment
+		command byte
+	}
+	moments := []moment{
+		{"at IccPowerOff", reader.AtCommand, reader.IccPowerOff}, {"after IccPowerOff", reader.AtAnswer, reader.IccPowerOff},
+		{"at IccPowerOn", reader.AtCommand, reader.IccPowerOn}, {"after IccPowerOn", reader.AtAnswer, reader.IccPowerOn},
+		{"at SetParameters", reader.AtCommand, reader.SetParameters}, {"after SetParameters", reader.AtAnswer, reader.SetParameters},
+	}
+	type scene struct {
+		name        string
+		play        func(b *bench, phase time.Duration)
+		least, most int   // sessions that end
+		last        error // what the first one ended with, if that matters
+	}
+	// connected is the beginning of a scene in which the first card is in use, and nothing is expected.
+	connected := func(b *bench, phase time.Duration) {
+		b.start(chip('A'), phase)
+		if err := b.connect(); err != nil {
+			b.Fatal(err)
+		}
+		b.use(long)
+		if len(b.lost) > 0 {
+			b.Fatalf("before anything happens: %v", b.lost)
+		}
+	}
+	scenes := []scene{
+		{name: "the card was there before Open", play: func(b *bench, phase time.Duration) {
+			b.start(chip('A'), phase)
+			b.connect()
+			b.use(long)
+		}},
+		{name: "the card was there before Open, and is used later", play: func(b *bench, phase time.Duration) {
+			b.start(chip('A'), phase)
+			time.Sleep(long)
+			b.connect()
+			b.use(long)
+		}},
+		{name: "a card comes, and is used at once", play: func(b *bench, phase time.Duration) {
+			b.start(nil, 0)
+			time.Sleep(long + phase)
+			b.insert(chip('A'))
+			b.connect()
+			b.use(long)
+		}},
+		{name: "a card comes, is seen, and is used at once", play: func(b *bench, phase time.Duration) {
+			b.start(nil, 0)
+			time.Sleep(long + phase)
+			b.insert(chip('A'))
+			if b.how != byListener {
+				state := ccid.Inactive
+				if b.auto {
+					state = ccid.Active
+				}
+				b.state(state)
+			}
+			b.connect()
+			b.use(long)
+		}},
+		{name: "a card comes while the application tries to connect", play: func(b *bench, phase time.Duration) {
+			b.start(nil, 0)
+			time.Sleep(long)
+			time.AfterFunc(phase, func() { b.insert(chip('A')) })
+			b.connect()
+			b.use(long)
+		}},
+		{name: "a card goes", least: 1, most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.remove()
+			b.use(long)
+		}},
+		{name: "a card goes between two sessions", play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.remove()
+			if err := b.connect(); !errors.Is(err, ccid.ErrNoCard) {
+				b.Error(err)
+			}
+		}},
+		{name: "another card comes between two exchanges", least: 1, most: 1, play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.insert(chip('B'))
+			b.use(long)
+		}},
+		{name: "another card comes while no application calls", least: 1, most: 1, play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.remove()
+			time.Sleep(3 * interval)
+			b.insert(chip('B'))
+			time.Sleep(long)
+			b.use(long)
+		}},
+		{name: "the notification is not followed by anything", play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.device.Reader(0).Notify([]byte{0x50, 0x01})
+			b.use(long)
+		}},
+		// Removal and insertion between two notifications, before a session that begins at once: no answer shows them. Where the
+		// reader powers cards by itself, this may end the session.
+		{name: "another card comes just before Connect", most: 1, play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.insert(chip('B'))
+			b.connect()
+			b.use(long)
+		}},
+	}
+	// A removal that an answer shows, and an insertion later: two notifications, or one.
+	for _, gap := range []time.Duration{0, 4, 9, 14, 20, 40, 200} {
+		gap *= time.Millisecond
+		scenes = append(scenes, scene{name: fmt.Sprintf("a card goes, is seen to have gone, and another one comes after %v", gap),
+			least: 1, most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.remove()
+				time.AfterFunc(gap, func() { b.insert(chip('B')) })
+				b.use(long)
+				if b.r.Slots()[0].ATR() == nil {
+					b.connect()
+					b.use(long)
+				}
+			}})
+	}
+	for _, m := range moments {
+		if m.command != reader.SetParameters { // an empty slot gets none
+			scenes = append(scenes, scene{name: "a card comes " + m.name + " of a Connect", play: func(b *bench, phase time.Duration) {
+				b.start(nil, 0)
+				time.Sleep(long + phase)
+				b.inject(m.at, m.command, chip('A'))
+				b.connect()
+				b.use(long)
+			}})
+		}
+		scenes = append(scenes,
+			scene{name: "another card comes " + m.name + " of a Connect", most: 1, play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.inject(m.at, m.command, chip('B'))
+				b.connect()
+				b.use(long)
+			}},
+			scene{name: "the card goes " + m.name + " of a Connect", most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.inject(m.at, m.command, nil)
+				b.connect()
+				b.use(long)
+			}})
+	}
+	for _, after := range []time.Duration{0, 3, 8, 16, 30, 100} { // in ms; within the time of a notification, and beyond it
+		scenes = append(scenes, scene{name: fmt.Sprintf("another card comes %d ms after Connect", after), least: 1, most: 1,
+			play: func(b *bench, phase time.Duration) {
+				b.start(chip('A'), phase)
+				b.connect()
+				b.use(after * time.Millisecond)
+				b.insert(chip('B'))
+				b.use(long)
+			}})
+	}
+	for _, auto := range []bool{true, false} {
+		for _, how := range []string{byFirmware, byListener, byLooks} {
+			for _, c := range scenes {
+				name := fmt.Sprintf("%s/%s", c.name, how)
+				if auto {
+					name += ", the reader powers cards"
+				}
+				t.Run(name, func(t *testing.T) {
+					for phase := time.Duration(0); phase < interval; phase += 3 * time.Millisecond {
+						synctest.Test(t, func(t *testing.T) {
+							b := &bench{T: t, auto: auto, how: how}
+							c.play(b, phase)
+							least, most := c.least, c.most
+							if how == byLooks && auto {
+								least = 0 // State and Connect look for notifications, Transmit does not
+							}
+							if n := len(b.lost); n < least || n > most || n > 0 && c.last != nil && !errors.Is(b.lost[0], c.last) {
+								t.Errorf("phase %v: %d sessions ended: %v", phase, n, b.lost)
+							}
+							if b.wrong > 0 && how != byLooks {
+								t.Errorf("phase %v: %d answers of another card than the session's", phase, b.wrong)
+							}
+							if b.r != nil {
+								b.r.Close()
+							}
+						})
+					}
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+//go:build tamago
+
+// sessions connects to the card in the first reader again and again: sessions SESSIONS APDUS. Each session sends that many APDUs,
+// prints "ready", and goes on at a slower pace until the card is removed. Then the program waits for a card. A session that ends
+// before it is ready is an error.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	_ "tamaccid/board/uefi/x64"
+	"tamaccid/uefi"
+	"tamaccid/uefi/smartcard"
+)
+
+// Limits (policy): how long a card is waited for, and its removal after "ready". Between two APDUs while it is waited for, there is
+// a pause: QEMU 7.2 loses the answer to an APDU in whose middle the card is removed, and the driver waits for it.
+const (
+	insertion = time.Minute
+	removal   = time.Minute
+	pause     = 20 * time.Millisecond
+)
+
+func main() {
+	if len(os.Args) != 3 {
+		usage()
+	}
+	sessions, err := strconv.Atoi(os.Args[1])
+	if err != nil || sessions < 1 {
+		usage()
+	}
+	apdus, err := strconv.Atoi(os.Args[2])
+	if err != nil || apdus < 1 {
+		usage()
+	}
+	if err := run(sessions, apdus); err != nil {
+		fmt.Println("sessions:", err)
+		os.Exit(1)
+	}
+}
+
+func usage() {
+	fmt.Println("usage: sessions SESSIONS APDUS")
+	os.Exit(1)
+}
+
+func run(sessions, apdus int) error {
+	readers, err := smartcard.Readers()
+	if err != nil {
+		return err
+	}
+	if len(readers) == 0 {
+		return fmt.Errorf("no reader")
+	}
+	r := readers[0]
+	for i := range sessions {
+		if err := connect(r); err != nil {
+			return fmt.Errorf("session %d: %w", i+1, err)
+		}
+		n, err := exchange(r, i+1, apdus)
+		if n < apdus || err == nil {
+			return fmt.Errorf("session %d is lost after %d APDUs: %v", i+1, n, err)
+		}
+		fmt.Printf("session %d ended after %d APDUs: %v\n", i+1, n, err)
+		if err := r.Disconnect(smartcard.NoReset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect tries until there is a card.
+func connect(r *smartcard.Reader) error {
+	for began := time.Now(); ; {
+		_, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1)
+		if !errors.Is(err, uefi.NoMedia) || time.Since(began) > insertion {
+			return err
+		}
+	}
+}
+
+// exchange sends APDUs until one fails, and returns how many did not.
+func exchange(r *smartcard.Reader, session, apdus int) (n int, err error) {
+	answer := make([]byte, 258)
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+	var ready time.Time
+	for command, want := selectHello, []byte{0x90, 0x00}; ; n++ {
+		got, err := r.Transmit(command, answer)
+		switch {
+		case err != nil:
+			return n, err
+		case !bytes.Equal(answer[:got], want):
+			return n, fmt.Errorf("the card answers % X", answer[:got])
+		}
+		command, want = []byte{0, 0, 0, 0}, append([]byte("Hello world!"), 0x90, 0x00)
+		if n+1 == apdus {
+			fmt.Printf("session %d is ready\n", session)
+			ready = time.Now()
+		}
+		if !ready.IsZero() {
+			if time.Since(ready) > removal {
+				return n, nil
+			}
+			time.Sleep(pause)
+		}
+	}
+}
