@@ -107,9 +107,6 @@ func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 	s.hardware = false
 	s.mu.Unlock()
 	if warm {
-		if err := s.awaitReport(ctx); err != nil {
-			return err
-		}
 		return s.answerToReset(ctx, s.power)
 	}
 	// The answer shows whether there is a card.

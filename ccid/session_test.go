@@ -1,6 +1,7 @@
 package ccid_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"tamaccid/ccid"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
 )
 
 // named is an applet that answers every command with one byte, which tells cards apart.
@@ -32,12 +34,37 @@ const (
 	byListener = "read all the time"
 	byLooks    = "looked for by State and Connect"
 
-	interval = 16 * time.Millisecond
-	tick     = 10 * time.Millisecond
-	delay    = 100 * time.Millisecond // of firmware, as Polled is told
+	interruptIn = 0x82
+	interval    = 16 * time.Millisecond
+	tick        = 10 * time.Millisecond
+	delay       = 100 * time.Millisecond // of firmware, as Polled is told
 	// longest is how long after a change any of them has delivered the notification.
 	longest = interval + 30*time.Millisecond + delay
 )
+
+// paced reads the interrupt endpoint at its interval only, as a host controller does.
+type paced struct {
+	usb.Transport
+	first time.Time
+}
+
+func (p paced) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+	if endpoint != interruptIn || timeout != 0 {
+		return p.Transport.In(ctx, endpoint, buf, timeout)
+	}
+	for {
+		wait := time.NewTimer(interval - time.Since(p.first)%interval)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return 0, ctx.Err()
+		}
+		if n, err := p.Transport.In(ctx, endpoint, buf, time.Nanosecond); !errors.Is(err, usb.ErrTimeout) {
+			return n, err
+		}
+	}
+}
 
 // A bench is a reader in use: a session after another, each until an exchange fails.
 type bench struct {
@@ -48,6 +75,7 @@ type bench struct {
 	slot   *ccid.Slot
 	auto   bool
 	how    string
+	slots  int // 0 is one
 
 	changed time.Time // when the card was changed last
 	lost    []error   // what the exchanges failed with
@@ -66,6 +94,7 @@ func (b *bench) start(c card.Card, phase time.Duration) {
 	b.Helper()
 	m := reader.New(reader.ShortAPDU)
 	m.Functions[0].CCID.Features |= b.features()
+	m.Functions[0].CCID.MaxSlotIndex = byte(max(b.slots, 1) - 1)
 	b.device = reader.NewDevice(m)
 	if c != nil {
 		b.device.Reader(0).Insert(0, c)
@@ -75,6 +104,9 @@ func (b *bench) start(c card.Card, phase time.Duration) {
 		b.Fatal(err)
 	}
 	o := ccid.Options{Notifications: b.how == byListener}
+	if b.how == byListener {
+		t = paced{t, time.Now().Add(phase - interval)}
+	}
 	if b.how == byLooks {
 		o.CheckNotifications = interval
 	}
@@ -85,8 +117,6 @@ func (b *bench) start(c card.Card, phase time.Duration) {
 	if b.how == byFirmware {
 		b.poller = b.device.Reader(0).Poll(b.Context(), phase, interval, tick)
 		b.r.Polled(b.take, delay)
-	} else {
-		time.Sleep(phase)
 	}
 }
 
@@ -222,6 +252,50 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.connect()
 			b.use(long)
 		}},
+		// Connect is called by a function that firmware's timer has called, which stands still then (OVMF).
+		{name: "a card comes, and is used at once by an event", play: func(b *bench, phase time.Duration) {
+			if b.how != byFirmware {
+				return
+			}
+			b.start(nil, 0)
+			time.Sleep(long + phase)
+			b.insert(chip('A'))
+			b.poller.Hold()
+			b.connect()
+			b.poller.Release()
+			b.use(long)
+		}},
+		{name: "a card goes and comes back, and is used at once by an event", play: func(b *bench, phase time.Duration) {
+			if b.how != byFirmware {
+				return
+			}
+			connected(b, phase)
+			b.poller.Hold()
+			b.remove()
+			b.state(ccid.Absent)
+			time.Sleep(2 * interval)
+			b.insert(chip('B'))
+			b.connect()
+			b.poller.Release()
+			b.use(long)
+		}},
+		{name: "another card comes just before a Connect that takes long", play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn, Do: []reader.Action{reader.Delay(longest)}})
+			b.remove()
+			time.Sleep(5 * time.Millisecond)
+			b.insert(chip('B'))
+			b.connect()
+			b.use(long)
+		}},
+		{name: "the card goes in a Connect that takes long", play: func(b *bench, phase time.Duration) {
+			connected(b, phase)
+			b.inject(reader.AtAnswer, reader.IccPowerOn, nil)
+			b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn, Do: []reader.Action{reader.Delay(longest)}})
+			if err := b.connect(); !errors.Is(err, ccid.ErrNoCard) {
+				b.Error(err)
+			}
+		}},
 		{name: "a card goes", least: 1, most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
 			connected(b, phase)
 			b.remove()
@@ -300,14 +374,30 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 				b.use(long)
 			}})
 	}
-	for _, after := range []time.Duration{0, 3, 8, 16, 30, 100} { // in ms; within the time of a notification, and beyond it
-		scenes = append(scenes, scene{name: fmt.Sprintf("another card comes %d ms after Connect", after), least: 1, most: 1,
-			play: func(b *bench, phase time.Duration) {
+	for _, after := range []time.Duration{0, 3, 8, 16, 30, 100} { // within the time of a notification, and beyond it
+		after *= time.Millisecond
+		another := func(b *bench) {
+			b.connect()
+			b.use(after)
+			b.insert(chip('B'))
+			b.use(long)
+		}
+		scenes = append(scenes,
+			scene{name: fmt.Sprintf("another card comes %v after Connect", after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
 				b.start(chip('A'), phase)
-				b.connect()
-				b.use(after * time.Millisecond)
-				b.insert(chip('B'))
-				b.use(long)
+				another(b)
+			}},
+			scene{name: fmt.Sprintf("a card comes, and another one %v after Connect", after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
+				b.start(nil, phase)
+				time.Sleep(long)
+				b.insert(chip('A'))
+				another(b)
+			}},
+			scene{name: fmt.Sprintf("a card comes at IccPowerOn, and another one %v after Connect", after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
+				b.start(nil, phase)
+				time.Sleep(long)
+				b.inject(reader.AtCommand, reader.IccPowerOn, chip('A'))
+				another(b)
 			}})
 	}
 	for _, auto := range []bool{true, false} {
@@ -339,6 +429,53 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestCardsOfOtherSlots: a notification reports the state of each slot of the reader. Cards come and go in the others while one is
+// in use.
+func TestCardsOfOtherSlots(t *testing.T) {
+	for _, auto := range []bool{true, false} {
+		for _, how := range []string{byFirmware, byListener} {
+			t.Run(fmt.Sprintf("%s, the reader powers cards: %v", how, auto), func(t *testing.T) {
+				for phase := time.Duration(0); phase < interval; phase += 3 * time.Millisecond {
+					synctest.Test(t, func(t *testing.T) {
+						b := &bench{T: t, auto: auto, how: how, slots: 3}
+						b.start(chip('A'), phase)
+						if err := b.connect(); err != nil {
+							t.Fatal(err)
+						}
+						b.use(time.Second)
+						for i := range 12 {
+							slot := 1 + i%2
+							b.device.Reader(0).Insert(slot, chip('X'))
+							b.use(time.Duration(i) * 5 * time.Millisecond)
+							if i%4 < 2 { // used at once, or not at all
+								b.take()
+								s := b.r.Slots()[slot]
+								var answer [258]byte
+								if _, err := s.Connect(t.Context(), ccid.T0, ccid.ColdReset); err != nil {
+									t.Fatalf("slot %d: %v", slot, err)
+								}
+								for range 100 {
+									b.take()
+									if n, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, answer[:]); err != nil || n != 3 {
+										t.Fatalf("slot %d: %v", slot, err)
+									}
+									b.use(3 * time.Millisecond)
+								}
+							}
+							b.device.Reader(0).Remove(slot)
+							b.use(time.Duration(i) * 5 * time.Millisecond)
+						}
+						if len(b.lost) > 0 || b.wrong > 0 {
+							t.Errorf("phase %v: %v", phase, b.lost)
+						}
+						b.r.Close()
+					})
+				}
+			})
 		}
 	}
 }

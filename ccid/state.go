@@ -58,7 +58,6 @@ func (s *Slot) observe(h header, t messageType) {
 	case iccAbsent:
 		s.become(Absent, s.state != Absent && s.state != Unknown)
 		s.forget()
-		s.mustReport, s.reportsUntil = false, time.Time{}
 	case iccInactive:
 		s.present()
 		own := t == msgIccPowerOff || t == msgIccPowerOn
