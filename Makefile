@@ -64,7 +64,7 @@ FIRMWARE_LINK  := -ldflags='-s -w -funcalign=16'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help deps deps-test efi q35 run test format vet host i386 machines test-efi size bench readers fuzz clean FORCE
+.PHONY: help deps deps-test efi q35 run test format vet host i386 machines test-efi soak size bench readers fuzz clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -240,6 +240,11 @@ machines: $(TESTS) $(KERNELS) $(LINUX)/vmlinuz.efi $(LINUX)/init
 test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 	@echo "== tests inside firmware"
 	@$(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY) $(INSIDE)
+
+# Loops that take too long for every run of the tests, one a line.
+soak: export QEMU_REQUIRED := 1
+soak: deps-test $(TESTS) ## long loops: hours
+	@$(GO) test -count=1 -timeout 4h -v -run '^TestSessions$$' ./uefi/efitest -apdus 100000
 
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/... ./baremetal/usb/...

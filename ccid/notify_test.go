@@ -228,6 +228,92 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 	}
 }
 
+// A notification of a removal may be older than the session. Where cards are powered by the host only, the slot is asked.
+func TestANotificationOfARemovalThatComesLate(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		icc   byte // of the slot then
+		err   error
+		state State
+		sent  []string // by the next exchange
+	}{
+		{"the card is there", iccActive, nil, Active, []string{"GetSlotStatus", "XfrBlock00"}},
+		{"another card is there", iccInactive, ErrCardChanged, Inactive, []string{"GetSlotStatus"}},
+		{"no card is there", iccAbsent, ErrNoCard, Absent, []string{"GetSlotStatus"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				icc := byte(iccActive)
+				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+				f.answer = func(f *fake, m []byte) [][]byte {
+					if messageType(m[0]) == msgGetSlotStatus {
+						return [][]byte{respond(m, msgSlotStatus, icc, 0, 0)}
+					}
+					return healthy(f, m)
+				}
+				s := connected(t, f, Options{})
+				from := len(f.sent)
+				icc = c.icc
+				s.Reader().Deliver([]byte{0x50, 0x02})
+				if s.LastState() != Absent || s.Changes() != 1 {
+					t.Errorf("%v, %d changes", s.LastState(), s.Changes())
+				}
+				var r [4]byte
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Error(err)
+				}
+				if s.LastState() != c.state {
+					t.Error(s.LastState())
+				}
+				expectSpoken(t, f, from, c.sent...)
+			})
+		})
+	}
+}
+
+// What a notification reports that comes while IccPowerOn is being executed is older than the session.
+func TestNotificationsDuringIccPowerOn(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		b    []byte
+	}{
+		{"a card has come", []byte{0x50, 0x03}},
+		{"too much current", []byte{0x51, 0, 0, 1}}, // with the voltage before, for instance
+	} {
+		for _, features := range []Features{0, FeatureAutoActivation} {
+			t.Run(c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var kept [][]byte
+					healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features), func(f *fake, m []byte) [][]byte {
+						if messageType(m[0]) == msgIccPowerOn {
+							kept = append(kept, c.b)
+						}
+						return healthy(f, m)
+					})
+					s := open(t, f, Options{})
+					take := func() {
+						for _, b := range kept {
+							s.Reader().Deliver(b)
+						}
+						kept = nil
+					}
+					s.Reader().Polled(take, 0)
+					if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil {
+						t.Fatal(err)
+					}
+					take() // as each member of the driver does
+					var r [4]byte
+					if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
 // What a reader tells first is no insertion, unless the slot was empty.
 func TestTheFirstNotification(t *testing.T) {
 	for _, c := range []struct {

@@ -75,25 +75,22 @@ type bench struct {
 	slot   *ccid.Slot
 	auto   bool
 	how    string
-	slots  int // 0 is one
+	slots  int    // 0 is one
+	more   uint32 // features
 
 	changed time.Time // when the card was changed last
 	lost    []error   // what the exchanges failed with
 	wrong   int       // answers of another card than the session's, later than its notification could be
 }
 
-func (b *bench) features() uint32 {
-	if b.auto {
-		return reader.AutoActivation | reader.AutoVoltage
-	}
-	return reader.AutoVoltage
-}
-
 // start opens the reader, with the card in it unless that is nil.
 func (b *bench) start(c card.Card, phase time.Duration) {
 	b.Helper()
 	m := reader.New(reader.ShortAPDU)
-	m.Functions[0].CCID.Features |= b.features()
+	m.Functions[0].CCID.Features |= reader.AutoVoltage | b.more
+	if b.auto {
+		m.Functions[0].CCID.Features |= reader.AutoActivation
+	}
 	m.Functions[0].CCID.MaxSlotIndex = byte(max(b.slots, 1) - 1)
 	b.device = reader.NewDevice(m)
 	if c != nil {
@@ -184,7 +181,7 @@ func (b *bench) inject(at reader.Moment, command byte, c card.Card) {
 // TestSessionsEndWithTheirCardOnly: a notification ends a session if it reports that the session's card has gone, and not if it
 // reports, late, how that card came.
 func TestSessionsEndWithTheirCardOnly(t *testing.T) {
-	const long = time.Second // after it no notification is on its way
+	const long = 400 * time.Millisecond // after it no notification is on its way
 	type moment struct {
 		name    string
 		at      reader.Moment
@@ -288,7 +285,8 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.connect()
 			b.use(long)
 		}},
-		{name: "the card goes in a Connect that takes long", play: func(b *bench, phase time.Duration) {
+		{name: "the card goes in a Connect that takes long and ends with IccPowerOn", play: func(b *bench, phase time.Duration) {
+			b.more = reader.AutoNegotiation
 			connected(b, phase)
 			b.inject(reader.AtAnswer, reader.IccPowerOn, nil)
 			b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn, Do: []reader.Action{reader.Delay(longest)}})
@@ -408,7 +406,7 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 					name += ", the reader powers cards"
 				}
 				t.Run(name, func(t *testing.T) {
-					for phase := time.Duration(0); phase < interval; phase += 3 * time.Millisecond {
+					for phase := time.Duration(0); phase < interval; phase += 4 * time.Millisecond {
 						synctest.Test(t, func(t *testing.T) {
 							b := &bench{T: t, auto: auto, how: how}
 							c.play(b, phase)
@@ -439,7 +437,7 @@ func TestCardsOfOtherSlots(t *testing.T) {
 	for _, auto := range []bool{true, false} {
 		for _, how := range []string{byFirmware, byListener} {
 			t.Run(fmt.Sprintf("%s, the reader powers cards: %v", how, auto), func(t *testing.T) {
-				for phase := time.Duration(0); phase < interval; phase += 3 * time.Millisecond {
+				for phase := time.Duration(0); phase < interval; phase += 4 * time.Millisecond {
 					synctest.Test(t, func(t *testing.T) {
 						b := &bench{T: t, auto: auto, how: how, slots: 3}
 						b.start(chip('A'), phase)

@@ -200,16 +200,20 @@ func (s *Slot) session(ctx context.Context) (Protocol, error) {
 	s.mu.Lock()
 	doubtful := s.doubtful
 	s.mu.Unlock()
-	if doubtful {
-		if err := s.getStatus(ctx); err != nil {
-			return Undefined, err
-		}
-	}
 	p, err := s.current()
-	if err != nil {
+	switch {
+	case err != nil:
 		return Undefined, s.missing(ctx, err)
+	case !doubtful:
+		return p, nil
 	}
-	return p, nil
+	if err := s.getStatus(ctx); err != nil {
+		return Undefined, err
+	}
+	if p, err = s.current(); err != nil && s.LastState() == Absent {
+		err = ErrNoCard
+	}
+	return p, err
 }
 
 // current returns the negotiated protocol, or what is wrong. It makes no traffic.
