@@ -3,6 +3,7 @@ package ccid
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,18 +278,25 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		b    []byte
+		icc  byte // of the slot afterwards
+		err  error
 	}{
-		{"a card has come", []byte{0x50, 0x03}},
-		{"too much current", []byte{0x51, 0, 0, 1}}, // with the voltage before, for instance
+		{"a card has come", []byte{0x50, 0x03}, iccActive, nil},
+		{"too much current", []byte{0x51, 0, 0, 1}, iccActive, nil}, // with the voltage before, for instance
+		{"a card has gone, and come back", []byte{0x50, 0x02}, iccActive, nil},
+		{"the card has gone", []byte{0x50, 0x02}, iccAbsent, ErrNoCard},
 	} {
 		for _, features := range []Features{0, FeatureAutoActivation} {
-			t.Run(c.name, func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, features %#x", c.name, uint32(features)), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var kept [][]byte
 					healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features), func(f *fake, m []byte) [][]byte {
-						if messageType(m[0]) == msgIccPowerOn {
+						switch messageType(m[0]) {
+						case msgIccPowerOn:
 							kept = append(kept, c.b)
+						case msgGetSlotStatus:
+							return [][]byte{respond(m, msgSlotStatus, c.icc, 0, 0)}
 						}
 						return healthy(f, m)
 					})
@@ -300,8 +308,12 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 						kept = nil
 					}
 					s.Reader().Polled(take, 0)
-					if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil {
+					_, err := s.Connect(t.Context(), T0, ColdReset)
+					if !errors.Is(err, c.err) || c.err == nil && err != nil {
 						t.Fatal(err)
+					}
+					if err != nil {
+						return
 					}
 					take() // as each member of the driver does
 					var r [4]byte

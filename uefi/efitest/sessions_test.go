@@ -12,22 +12,30 @@ import (
 	"tamaccid/board/qemu"
 )
 
-// sessionAPDUs is how many APDUs TestSessions sends on each controller.
-var sessionAPDUs = flag.Int("apdus", 3000, "APDUs in TestSessions, for each controller")
+// sessionAPDUs is how many APDUs TestSessions sends on each machine.
+var sessionAPDUs = flag.Int("apdus", 3000, "APDUs in TestSessions, on each machine")
 
-// TestSessions uses QEMU's own reader, which powers cards by itself, through firmware's USB stack: no session ends before its card is
-// removed, and each removal ends one.
+// TestSessions uses QEMU's own reader, which powers cards by itself: no session ends before its card is removed, and each removal
+// ends one.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	const each = 300 // APDUs: longer than the reader's bInterval of 255 ms
 	sessions := (*sessionAPDUs + each - 1) / each
 	// How long a removed card stays away: it is back before the last notification has come, or long after.
 	away := []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
-	for _, controller := range []qemu.Controller{qemu.XHCI, qemu.UHCI} {
-		t.Run(string(controller), func(t *testing.T) {
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"),
+	for _, m := range []struct {
+		name       string
+		controller qemu.Controller
+		load       string
+	}{
+		{"firmware's stack, xHCI", qemu.XHCI, loader + " " + driverImage + " usb=firmware"},
+		{"firmware's stack, UHCI", qemu.UHCI, loader + " " + driverImage + " usb=firmware"},
+		{"a controller of our own, xHCI", qemu.XHCI, directly},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: m.controller, Reader: true, Card: insert("t0"),
 				Limit: time.Minute + time.Duration(sessions)*20*time.Second})
-			s.Boot = booting("load " + driverImage)
+			s.Boot = booting(m.load)
 			s.Run(fmt.Sprintf("%d sessions of %d APDUs", sessions, each), time.Duration(sessions)*20*time.Second, func(t *testing.T, c *qemu.Case) {
 				command := c.Background(fmt.Sprintf("sessions.efi %d %d", sessions, each))
 				for i := range sessions {
