@@ -49,6 +49,14 @@ func (r *Reader) Deliver(b []byte) {
 	}
 }
 
+// Missed is for a host that keeps messages of the interrupt endpoint and had no room for all of them: any slot's card may have been
+// changed. Deliver has got the last message before.
+func (r *Reader) Missed() {
+	for _, s := range r.slots {
+		s.missed()
+	}
+}
+
 // Listen reads the interrupt endpoint until ctx ends or the reader has gone, and keeps the slots' states from it. It is what
 // Options.Notifications runs; only one call at a time makes sense.
 func (r *Reader) Listen(ctx context.Context) error {

@@ -273,6 +273,40 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 	}
 }
 
+// A slot may have been changed in a notification that was lost.
+func TestMissedNotifications(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		features Features
+		icc      byte // of the slot then
+		err      error
+	}{
+		{"the reader powers cards", FeatureAutoActivation, iccActive, ErrCardChanged},
+		{"the host powers cards, and the card is the same", 0, iccActive, nil},
+		{"the host powers cards, and the card is another one", 0, iccInactive, ErrCardChanged},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				icc := byte(iccActive)
+				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|c.features), func(f *fake, m []byte) [][]byte {
+					if messageType(m[0]) == msgGetSlotStatus {
+						return [][]byte{respond(m, msgSlotStatus, icc, 0, 0)}
+					}
+					return healthy(f, m)
+				})
+				s := connected(t, f, Options{})
+				icc = c.icc
+				s.Reader().Missed()
+				var r [4]byte
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, c.err) || c.err == nil && err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // What a notification reports that comes while IccPowerOn is being executed is older than the session.
 func TestNotificationsDuringIccPowerOn(t *testing.T) {
 	for _, c := range []struct {

@@ -26,6 +26,7 @@ import (
 //	  the same while powered, where only   -          nothing yet: the slot is asked        unless it was expected
 //	  the host powers cards
 //	  the same, expected                   -          -                                     if it was absent
+//	notifications may have been lost       as present, changed: while powered
 //	notification: present, not changed     -          -                                     if it was absent
 //	notification: hardware error           -          answer to reset, protocol, T=1        yes
 //	IccPowerOn succeeds                    Active     the card before                       no
@@ -144,6 +145,17 @@ func (s *Slot) notified(present, changed bool) {
 		s.become(Inactive, true)
 	case s.state == Absent || s.state == Unknown:
 		s.become(Inactive, s.state == Absent)
+	}
+}
+
+// missed takes that there were notifications that nobody has.
+func (s *Slot) missed() {
+	s.mu.Lock()
+	s.mustReport, s.reportsUntil = false, time.Time{}
+	powered := s.powered
+	s.mu.Unlock()
+	if powered {
+		s.notified(true, true)
 	}
 }
 

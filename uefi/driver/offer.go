@@ -28,8 +28,8 @@ type controller struct {
 // takeNotifications delivers what the interrupt endpoint of a USB interface has sent. On a host controller the reader reads
 // its endpoint itself.
 func (c *controller) takeNotifications() {
-	if c.transport != nil {
-		c.transport.Notifications(c.reader.Deliver)
+	if c.transport != nil && c.transport.Notifications(c.reader.Deliver) {
+		c.reader.Missed()
 	}
 }
 

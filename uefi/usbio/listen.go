@@ -70,8 +70,11 @@ func (t *Transport) Listen(size int) error {
 	if t.gone.Load() || t.closed.Load() {
 		return usb.ErrGone
 	}
-	if t.listener != nil && t.listener.on {
-		return nil
+	if l := t.listener; l != nil {
+		if l.on {
+			return nil
+		}
+		return t.poll(l) // the box may have messages
 	}
 	for address, p := range t.pipes {
 		if p.kind == usb.InterruptTransfer && address&usb.DirIn != 0 {
@@ -117,13 +120,14 @@ func (t *Transport) Unlisten() error {
 	return fmt.Errorf("usbio: end of polling: %w", err)
 }
 
-// Notifications hands to f each message that has come over the interrupt endpoint since the last time. It waits for nothing but,
-// after a failure, for a standard request.
-func (t *Transport) Notifications(f func(b []byte)) {
+// Notifications hands to f each message that has come over the interrupt endpoint since the last time, and reports whether there may
+// have been others between the last two. It waits for nothing but, after a failure, for a standard request.
+func (t *Transport) Notifications(f func(b []byte)) (missed bool) {
 	l := t.listener
 	if l == nil || !l.on {
-		return
+		return false
 	}
+	missed = atomic.LoadUint32(&l.box.written)-l.box.taken >= boxSlots
 	for n := 0; n < boxSlots && l.box.taken != atomic.LoadUint32(&l.box.written); n++ {
 		s := &l.box.slots[l.box.taken%boxSlots]
 		f(s.data[:min(s.n, boxData)])
@@ -133,6 +137,7 @@ func (t *Transport) Notifications(f func(b []byte)) {
 	if result := atomic.SwapUint32(&l.box.failed, 0); result != 0 {
 		t.recover(l, uefi.USBResult(result))
 	}
+	return missed
 }
 
 // recover goes on after a failed transfer.

@@ -103,9 +103,27 @@ func TestTheNewestNotificationIsKeptWhenThereAreTooMany(t *testing.T) {
 	for i := range byte(3 * boxSlots) {
 		p.send(0x50, i)
 	}
-	got := tr.all()
-	if len(got) != boxSlots || got[0][1] != 0 || got[boxSlots-1][1] != 3*boxSlots-1 {
+	var got [][]byte
+	missed := tr.Notifications(func(b []byte) { got = append(got, slices.Clone(b)) })
+	if !missed || len(got) != boxSlots || got[0][1] != 0 || got[boxSlots-1][1] != 3*boxSlots-1 {
 		t.Errorf("% x", got)
+	}
+}
+
+func TestNoNotificationIsMissedWhileThereIsRoom(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	tr := f.open()
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for i := range byte(boxSlots - 1) {
+			p.send(0x50, i)
+		}
+		if tr.Notifications(func([]byte) {}) {
+			t.Error("missed one")
+		}
 	}
 }
 
