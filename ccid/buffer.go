@@ -42,10 +42,9 @@ func (s *Slot) takeBuffers() {
 	}
 }
 
-// releaseBuffers clears and drops what the call has added to them.
+// releaseBuffers drops what the call has added to them.
 func (s *Slot) releaseBuffers() {
-	s.out = shrunk(s.out, s.keptOut)
-	s.in = shrunk(s.in, s.keptIn)
+	s.out, s.in = s.keptOut, s.keptIn
 	s.box.shrink()
 }
 
@@ -60,22 +59,32 @@ func grown(b []byte, n int) []byte {
 	return longer
 }
 
-// shrunk is the buffer kept instead of b.
-func shrunk(b, kept []byte) []byte {
-	if len(b) != len(kept) {
-		clear(b)
-	}
-	return kept
-}
-
 // load puts the payload of a command into the out buffer, and returns its length.
 func (s *Slot) load(payload []byte) int {
 	s.out = grown(s.out, headerSize+len(payload))
 	return copy(s.out[headerSize:], payload)
 }
 
-// wipe clears what of a command and its answer is left in the buffers: both may be secrets.
-func (s *Slot) wipe(command, answer int) {
-	clear(s.out[:min(len(s.out), headerSize+command)])
-	clear(s.in[:min(len(s.in), headerSize+answer)])
+// wipe clears what the call has left of commands and answers: both may be secrets.
+func (s *Slot) wipe() {
+	clear(s.out)
+	clear(s.in)
+	if s.t0 != nil {
+		s.t0.Wipe()
+	}
+	if s.t1 != nil {
+		s.t1.Wipe()
+	}
+	s.r.pipe.wipe()
+}
+
+// Wipe clears every buffer in which a command or an answer may lie, while a call may be in progress that will never go on. It
+// allocates nothing, takes no lock and needs no goroutine: it is for the end of a program by a fatal error. Nothing of the reader
+// may be called afterwards.
+func (s *Slot) Wipe() {
+	s.wipe()
+	clear(s.keptOut)
+	clear(s.keptIn)
+	clear(s.box.buf)
+	clear(s.box.kept)
 }

@@ -166,25 +166,32 @@ func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Tim
 				return frame, err
 			}
 		}
-		select { // what came while the turn was waited for
-		case <-s.box.ready:
-			b.in.leave()
-			return s.collect(), nil
-		default:
-		}
-		frame, err := b.read(ctx, s, max(want, len(s.in)-headerSize), deadline) // it may be another slot's, and longer
-		h, _ := parseHeader(frame)
-		others := err == nil && h.slot != s.index && int(h.slot) < len(b.r.slots)
-		if others { // before the turn ends: who has the next one looks into its mailbox first, and only once
-			b.r.slots[h.slot].deliver(h.seq, frame)
-		}
-		b.in.leave()
-		if !others {
+		if frame, others, err := b.turn(ctx, s, want, deadline); !others {
 			return frame, err
 		}
 	}
 	return nil, fmt.Errorf("%w: no end of other slots' answers", ErrProtocol)
 }
+
+// turn reads one message, ends the caller's turn to read, and reports whether the message was another slot's.
+func (b *bulk) turn(ctx context.Context, s *Slot, want int, deadline time.Time) (frame []byte, others bool, err error) {
+	defer b.in.leave()
+	select { // what came while the turn was waited for
+	case <-s.box.ready:
+		return s.collect(), false, nil
+	default:
+	}
+	frame, err = b.read(ctx, s, max(want, len(s.in)-headerSize), deadline) // it may be another slot's, and longer
+	h, _ := parseHeader(frame)
+	others = err == nil && h.slot != s.index && int(h.slot) < len(b.r.slots)
+	if others { // before the turn ends: who has the next one looks into its mailbox first, and only once
+		b.r.slots[h.slot].deliver(h.seq, frame)
+	}
+	return frame, others, err
+}
+
+// wipe does nothing: messages are in the slots' buffers only.
+func (b *bulk) wipe() {}
 
 // whole says whether b holds all of a message.
 func whole(b []byte) bool {

@@ -62,6 +62,8 @@ type pipe interface {
 	roundTrip(ctx context.Context, s *Slot, c *command) (answer, error)
 	// resync brings a stale slot back in step before a command of type next. It ends with ctx, and has bounds of its own.
 	resync(ctx context.Context, s *Slot, next messageType) error
+	// wipe clears what the pipe itself keeps of commands and answers, at the end of a call.
+	wipe()
 }
 
 // errLost says that the answer to a command was lost on its way.

@@ -325,23 +325,6 @@ func TestNoStatusBeforeEachAPDU(t *testing.T) {
 	})
 }
 
-func TestCommandsDoNotStayInTheBuffers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		secret := []byte{0, 0x20, 0, 0x80, 4, '1', '2', '3', '4'}
-		for _, level := range []Features{FeatureShortAPDU, FeatureTPDU} {
-			f := newFake(class(level|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
-			s := connected(t, f, Options{})
-			var r [258]byte
-			if _, err := s.Transmit(context.Background(), secret, r[:]); err != nil {
-				t.Fatal(err)
-			}
-			if bytes.Contains(s.out, secret[5:]) || bytes.Contains(s.in, secret[5:]) {
-				t.Errorf("%v: the PIN is still there", level.Level())
-			}
-		}
-	})
-}
-
 func TestBufferTooSmallAtAnyLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, level := range []Features{FeatureShortAPDU, FeatureTPDU, FeatureExtendedAPDU} {

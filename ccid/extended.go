@@ -56,7 +56,6 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 		}
 		n += len(a.data)
 		last := a.last
-		clear(a.data)
 		switch {
 		case whole || last == chainWhole || last == chainEnds:
 			return finish(n, len(rapdu))

@@ -92,6 +92,9 @@ func (d *iccd) request(ctx context.Context, direction, request uint8, value uint
 	return n, err
 }
 
+// wipe clears the buffer of data stages.
+func (d *iccd) wipe() { clear(d.buf) }
+
 // reply makes the answer of a message.
 func reply(t messageType, status, code, last uint8, data []byte) answer {
 	return answer{header: header{typ: t.reply(), length: uint32(len(data)), status: status, error: code, last: last}, data: data}

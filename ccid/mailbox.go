@@ -28,21 +28,29 @@ func (s *Slot) expect() {
 	}
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	s.box.open, s.box.seq, s.box.n = true, s.seq, 0
-	select {
-	case <-s.box.ready:
-	default:
-	}
+	s.box.empty()
+	s.box.open, s.box.seq = true, s.seq
 }
 
-// expectNothing closes the mailbox: what comes is stale.
+// expectNothing closes and empties the mailbox: what comes is stale.
 func (s *Slot) expectNothing() {
 	if s.box.ready == nil {
 		return
 	}
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
+	s.box.empty()
 	s.box.open = false
+}
+
+// empty drops and wipes what is in the mailbox. b.mu is held.
+func (b *mailbox) empty() {
+	clear(b.buf[:b.n])
+	b.n = 0
+	select {
+	case <-b.ready:
+	default:
+	}
 }
 
 // deliver puts another slot's answer into its mailbox. An answer that is not waited for is dropped; a time extension that was
@@ -58,6 +66,7 @@ func (s *Slot) deliver(seq uint8, frame []byte) {
 		return // already answered: one answer a command
 	}
 	b.buf = grown(b.buf, len(frame))
+	clear(b.buf[:b.n]) // a time extension
 	b.n = copy(b.buf, frame)
 	select {
 	case b.ready <- struct{}{}:
@@ -80,7 +89,8 @@ func (s *Slot) collect() []byte {
 func (b *mailbox) shrink() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.buf = shrunk(b.buf, b.kept)
+	b.empty()
+	b.buf = b.kept
 }
 
 // await waits for an answer in the mailbox (mine) or for the turn to read.

@@ -166,9 +166,9 @@ func (s *Slot) readyForPIN(ctx context.Context) error {
 	return s.readFirmware(ctx)
 }
 
-// secure sends the PIN operation in b, to which prologue and command are added, and returns the card's response. The buffers
-// are wiped whatever happens.
-func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) (response []byte, err error) {
+// secure sends the PIN operation in b, the beginning of the out buffer's payload, to which prologue and command are added, and
+// returns the card's response.
+func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte, error) {
 	p := s.Protocol()
 	block := p == T1 && s.r.level == LevelTPDU
 	if block {
@@ -178,11 +178,10 @@ func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds 
 			return nil, fmt.Errorf("%w: PIN command of %d bytes", ErrTooLong, len(command))
 		}
 	}
-	b = append(append(b, prologue...), command...)
-	defer func() { s.wipe(len(b), len(s.in)-headerSize) }()
-	if len(b) > s.r.maxPayload {
+	if len(b)+len(prologue)+len(command) > s.r.maxPayload {
 		return nil, fmt.Errorf("%w: PIN command of %d bytes", ErrTooLong, len(command))
 	}
+	b = append(append(b, prologue...), command...)
 	wait := s.r.timing.PIN
 	if seconds != 0 { // 0 is the reader's own time
 		wait = max(wait, time.Duration(seconds)*time.Second+pinTail)
@@ -205,11 +204,11 @@ func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds 
 		}
 		return append([]byte(nil), a.data...), nil
 	}
-	var buf [apdu.MaxShortResponse]byte
-	n, err := s.t1.Complete(ctx, append([]byte(nil), a.data...), buf[:])
-	s.t1.Wipe()
+	response, got := make([]byte, apdu.MaxShortResponse), 0
+	defer func() { clear(response[got:]) }()
+	got, err = s.t1.Complete(ctx, a.data, response)
 	if err != nil {
 		return nil, s.protocolError(err)
 	}
-	return append([]byte(nil), buf[:n]...), nil
+	return response[:got:got], nil
 }

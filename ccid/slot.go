@@ -156,8 +156,9 @@ func (s *Slot) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave ends a call.
+// leave ends a call. It is deferred, so that nothing of the call stays in memory when it ends by a panic.
 func (s *Slot) leave() {
+	s.wipe()
 	s.releaseBuffers()
 	s.lock.leave()
 }

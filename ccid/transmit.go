@@ -33,12 +33,9 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 		n, err = s.transmitAPDU(ctx, p, capdu, rapdu)
 	case p == T1:
 		n, err = s.t1.Transmit(ctx, capdu, rapdu)
-		s.t1.Wipe()
 	default:
 		n, err = s.t0.Transmit(ctx, capdu, rapdu)
-		s.t0.Wipe()
 	}
-	s.wipe(len(capdu), n)
 	if err != nil {
 		return 0, s.protocolError(err)
 	}

@@ -95,7 +95,8 @@ type fakeSlot struct {
 	control    func(code uint32, in []byte) ([]byte, error)
 	attrib     func(tag uint32) ([]byte, error)
 
-	log []string
+	log   []string
+	wiped int
 }
 
 // enter writes a call down. Every call of a slot must have an end.
@@ -112,6 +113,9 @@ func (f *fakeSlot) enter(ctx context.Context, op string, set bool) {
 func (f *fakeSlot) Name() string            { return f.name }
 func (f *fakeSlot) ATR() []byte             { return f.atr }
 func (f *fakeSlot) Protocol() ccid.Protocol { return f.protocol }
+
+// Wipe counts its calls.
+func (f *fakeSlot) Wipe() { f.wiped++ }
 
 func (f *fakeSlot) State(ctx context.Context) (ccid.State, error) {
 	f.enter(ctx, "state", true)

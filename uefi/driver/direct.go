@@ -39,12 +39,13 @@ func (d *Driver) allHosts() []*host {
 	return nil
 }
 
-// silence stops all host controllers, at the end of boot services. Other goroutines stand still, wherever they are: it
-// allocates nothing, takes no lock and does not wait for them.
+// silence stops all host controllers and wipes commands in progress, at the end of boot services or when a fatal error ends the
+// driver. Other goroutines stand still, wherever they are: it allocates nothing, takes no lock and does not wait for them.
 func (d *Driver) silence() {
 	for _, h := range d.allHosts() {
 		h.function.Silence(h.halt)
 	}
+	d.readers.wipe()
 }
 
 // watch lets goroutines run from time to time, and stops h at the end of boot services. The events stay until Unload.

@@ -346,9 +346,15 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
+		in := &fakeSlot{t: t, name: "with a command in progress"}
+		d.readers.new(in, d.members)
+		d.readers.retire(d.readers.new(&fakeSlot{t: t, name: "gone"}, d.members))
 		d.mu.Lock() // by a goroutine that will never run again
 		d.silence()
 		d.mu.Unlock()
+		if in.wiped == 0 {
+			t.Error("commands in progress are not wiped")
+		}
 		if f.halted != 1 || f.command != 0x0402 {
 			t.Errorf("halted %d times, command %#x", f.halted, f.command)
 		}

@@ -48,6 +48,7 @@ type slot interface {
 	Transmit(ctx context.Context, capdu, rapdu []byte) (int, error)
 	Control(ctx context.Context, code uint32, in []byte) ([]byte, error)
 	GetAttrib(ctx context.Context, tag uint32) ([]byte, error)
+	Wipe()
 }
 
 // A reader is one slot as firmware sees it. table comes first: This is its

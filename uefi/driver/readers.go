@@ -33,6 +33,16 @@ func (rs *readers) new(s slot, members smartcard.Table) *reader {
 	return r
 }
 
+// wipe clears what commands and answers in progress have left in memory. It is for the end of the driver or of boot services:
+// see ccid.Slot.Wipe.
+func (rs *readers) wipe() {
+	for _, r := range rs.all {
+		if r.slot != nil {
+			r.slot.Wipe()
+		}
+	}
+}
+
 // retire ends the life of a reader whose interface is installed no longer.
 func (rs *readers) retire(r *reader) {
 	r.leave()

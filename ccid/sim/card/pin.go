@@ -21,6 +21,8 @@ type PIN struct {
 	Tries int
 	// Always accepts every block, for tests of how a reader formats them.
 	Always bool
+	// Work is how long the card thinks about a block.
+	Work time.Duration
 
 	wrong    int
 	verified bool
@@ -70,7 +72,7 @@ func (p *PIN) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 			}
 			return out, swPINTries | uint16(p.left()&0x0F), 0
 		}
-		return out, p.verify(c.Data, c.Data), 0
+		return out, p.verify(c.Data, c.Data), p.Work
 	case insChange:
 		half := len(c.Data) / 2
 		if half == 0 || len(c.Data)%2 != 0 {
@@ -80,7 +82,7 @@ func (p *PIN) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 		if sw == swOK {
 			p.Reference = append([]byte(nil), c.Data[half:]...)
 		}
-		return out, sw, 0
+		return out, sw, p.Work
 	case insDump:
 		return append(out, p.last...), swOK, 0
 	}
