@@ -21,7 +21,7 @@ type host struct {
 	function   *pciusb.Function
 	memory     *pciusb.Memory
 	bus        *usb.Bus
-	halt       func() // stops the controller without a goroutine
+	halt       func() // stops the controller and wipes transfers in flight, without a goroutine
 	path       uefi.DevicePath
 	name       []uint16 // with its NUL, for firmware
 	open       []*ccid.Reader
@@ -32,6 +32,7 @@ type host struct {
 type hostController interface {
 	usb.Controller
 	Halt()
+	Wipe()
 }
 
 // newHostController makes the driver for a host controller's registers. Tests have another one.
@@ -177,7 +178,7 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 	if err != nil {
 		return err
 	}
-	h.halt, h.name = hc.Halt, uefi.UTF16(hc.Name())
+	h.halt, h.name = func() { hc.Halt(); hc.Wipe() }, uefi.UTF16(hc.Name())
 	h.bus = usb.New(usb.Options{
 		Attach: func(ctx context.Context, i *usb.Interface) { d.attach(ctx, h, i) },
 		Report: func(e usb.Event) { h.report(e) },

@@ -91,6 +91,9 @@ type virtualHost struct {
 
 func (v virtualHost) Halt() { v.f.halted++ }
 
+// Wipe is of no interest: the host has no memory of its own.
+func (v virtualHost) Wipe() {}
+
 func (v virtualHost) Close() error { return errors.Join(v.Controller.Close(), v.f.stuck) }
 
 // newVirtual is a controller that has not been started yet.

@@ -56,11 +56,12 @@ func (e *endpoint) transfer(ctx context.Context, setup wire.Setup, buf []byte, i
 	if err := e.grow(len(buf)); err != nil {
 		return 0, err
 	}
+	used := len(buf)
+	defer func() { e.wipe(used) }()
 	if !in {
 		e.copyOut(buf)
 	}
 	if err := e.submit(setup, len(buf), in); err != nil {
-		e.wipe(len(buf))
 		return 0, err
 	}
 	if timeout > 0 {
@@ -68,18 +69,17 @@ func (e *endpoint) transfer(ctx context.Context, setup wire.Setup, buf []byte, i
 	}
 	err := e.finish(e.await(ctx, timeout))
 	e.timer.Stop()
-	if dead := e.d.c.Err(); dead != nil { // the memory is the controller's until it is closed
+	// A dead controller may still use the memory, until Close: what it writes there is wiped with the memory then.
+	if dead := e.d.c.Err(); dead != nil {
 		return 0, dead
 	}
 	n := min(e.td.n, len(buf))
-	used := len(buf)
 	if in {
 		e.copyIn(buf[:n])
 		if err == nil {
 			used = n
 		}
 	}
-	e.wipe(used)
 	return n, err
 }
 

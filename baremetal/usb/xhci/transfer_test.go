@@ -75,6 +75,42 @@ func TestSecretsDoNotStayInSharedMemory(t *testing.T) {
 	})
 }
 
+// TestSecretsDoNotOutliveTheController: the memory is in use until Close, but the secrets go at once.
+func TestSecretsDoNotOutliveTheController(t *testing.T) {
+	const secret = "PIN 31415926"
+	for _, k := range []struct {
+		name string
+		f    func(b *bench)
+	}{
+		{"it breaks", func(b *bench) { b.hw.Break(xhcitest.ControllerError); await() }},
+		{"it is removed", func(b *bench) { b.hw.Remove(); await() }},
+		{"the program ends in the middle", func(b *bench) { b.c.Wipe() }},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			onBench(t, func(b *bench) {
+				b.s.Add(bulkOut, xhcitest.Line{Block: true})
+				end := make(chan error)
+				go func() {
+					_, err := b.d.Transfer(context.Background(), bulkOut, []byte(secret), time.Second)
+					end <- err
+				}()
+				await()
+				if !b.mem.Holds(secret) {
+					t.Error("the transfer is not in flight")
+				}
+				k.f(b)
+				if b.mem.Holds(secret) {
+					t.Error("the secret is still there")
+				}
+				b.d.Cancel(bulkOut)
+				if err := <-end; err == nil {
+					t.Error("the transfer went well")
+				}
+			})
+		})
+	}
+}
+
 func TestUnplugDuringTransfers(t *testing.T) {
 	onBench(t, func(b *bench) {
 		ends := make(chan error)
