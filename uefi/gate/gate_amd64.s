@@ -28,6 +28,32 @@
 #define F_REGS 184
 #define F_SIZE 248
 
+// FORGET05 and FORGET clear registers: parts of an APDU may be in them, copies
+// of memory go through them. Firmware's interrupt entry saves all registers on
+// its stack (edk2: FXSAVE), and its functions save those that they use.
+#define FORGET05 \
+	PXOR	X0, X0; \
+	PXOR	X1, X1; \
+	PXOR	X2, X2; \
+	PXOR	X3, X3; \
+	PXOR	X4, X4; \
+	PXOR	X5, X5; \
+	XORL	R11, R11
+#define FORGET \
+	FORGET05; \
+	PXOR	X6, X6; \
+	PXOR	X7, X7; \
+	PXOR	X8, X8; \
+	PXOR	X9, X9; \
+	PXOR	X10, X10; \
+	PXOR	X11, X11; \
+	PXOR	X12, X12; \
+	PXOR	X13, X13; \
+	PXOR	X14, X14; \
+	XORL	BX, BX; \
+	XORL	R13, R13; \
+	XORL	R15, R15
+
 // first is where a runtime starts, on a stack of its own.
 TEXT ·first(SB),NOSPLIT|NOFRAME,$0
 	JMP	_rt0_tamago_start(SB)
@@ -148,6 +174,11 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	MOVUPS	112(SP), X13
 	MOVUPS	128(SP), X14
 	MOVUPS	144(SP), X15
+	FORGET05
+	XORL	DX, DX
+	XORL	R8, R8
+	XORL	R9, R9
+	XORL	R10, R10
 	MOVQ	R12, AX
 	MOVQ	(F_REGS+0)(SP), BX
 	MOVQ	(F_REGS+8)(SP), BP
@@ -186,6 +217,7 @@ TEXT ·raw(SB),NOSPLIT,$0-32
 	PASS
 	CALL	fwmachine<>(SB)
 	LOAD
+	FORGET
 	MOVQ	·fwflags(SB), AX
 	TESTQ	$FLAG_IF, AX		// interrupts as firmware had them
 	JZ	masked
@@ -209,6 +241,7 @@ TEXT ·brief(SB),NOSPLIT,$0-32
 	LEAQ	·fwidt(SB), AX
 	LIDT	(AX)
 	LOAD
+	FORGET
 	CALL	R10
 	PUSHFQ
 	CLI

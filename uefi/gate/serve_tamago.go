@@ -161,6 +161,7 @@ func exit(code int32) {
 		leave(status)
 	case resident:
 		// Firmware holds pointers into this image's memory: it stays.
+		runtime.BareScrub()
 		leave(statusDeviceError)
 	default:
 		release()

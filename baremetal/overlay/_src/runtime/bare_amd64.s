@@ -88,6 +88,17 @@ TEXT runtime·baregostack<>(SB),NOSPLIT|NOFRAME,$0
 	XORL	BP, BP
 	JMP	AX
 
+// CLEARXMM clears four of barexmm's registers. In: CX is 0.
+#define CLEARXMM(at) \
+	MOVQ	CX, runtime·barexmm+(at)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+8)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+16)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+24)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+32)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+40)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+48)(SB); \
+	MOVQ	CX, runtime·barexmm+(at+56)(SB)
+
 // bareresume runs the fiber barecur.
 TEXT runtime·bareresume(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	runtime·barecur(SB), R11
@@ -131,7 +142,12 @@ full:
 	MOVUPS	runtime·barexmm+208(SB), X13
 	MOVUPS	runtime·barexmm+224(SB), X14
 	MOVUPS	runtime·barexmm+240(SB), X15
+	// Copies of memory go through these registers: none stays here.
 	XORL	CX, CX
+	CLEARXMM(0)
+	CLEARXMM(64)
+	CLEARXMM(128)
+	CLEARXMM(192)
 	MOVW	SS, CX
 	PUSHQ	CX
 	PUSHQ	barefiber_sp(R11)

@@ -102,5 +102,21 @@ func BareRelease() {
 	baremem.Now = 0
 }
 
+// BareScrub clears what threads and goroutines have left behind: their stacks, those of signals included, and their registers. No Go
+// code may run after it but the caller's own way out, which is on the dispatcher's stack. All memory stays in place.
+//
+//go:nowritebarrierrec
+func BareScrub() {
+	for _, s := range mheap_.allspans {
+		if s.state.get() == mSpanManual {
+			memclrNoHeapPointers(unsafe.Pointer(s.base()), s.npages*pageSize)
+		}
+	}
+	first := &g0 // its stack is the board's
+	memclrNoHeapPointers(unsafe.Pointer(first.stack.lo), first.stack.hi-first.stack.lo)
+	memclrNoHeapPointers(unsafe.Pointer(&barefibers), unsafe.Sizeof(barefibers))
+	memclrNoHeapPointers(unsafe.Pointer(&barexmm), unsafe.Sizeof(barexmm))
+}
+
 // BareMemory returns what the runtime holds from the board, and held at most.
 func BareMemory() BareMem { return baremem }

@@ -97,9 +97,11 @@ func baretrapped(vector, code, cr2 uintptr) {
 }
 
 // baresigreturn leaves a signal handler: rt_sigreturn, called with the stack
-// pointer at the ucontext.
+// pointer at the ucontext. The frame is cleared, since registers may hold secrets.
 func baresigreturn(f *barefiber) {
-	f.restore((*sigcontext)(unsafe.Pointer(&(*ucontext)(unsafe.Pointer(f.sp)).uc_mcontext)))
+	fr := (*bareframe)(unsafe.Pointer(f.sp - unsafe.Offsetof(bareframe{}.uc)))
+	f.restore((*sigcontext)(unsafe.Pointer(&fr.uc.uc_mcontext)))
+	memclrNoHeapPointers(unsafe.Pointer(fr), unsafe.Sizeof(*fr))
 	f.full = 1
 }
 
