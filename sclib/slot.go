@@ -310,16 +310,15 @@ func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte,
 	if len(s.scratch) < size {
 		s.scratch = make([]byte, size)
 	}
-	out := s.scratch[:size]
+	out, used := s.scratch[:size], size // all of it, where no length tells
+	defer func() { clear(out[:used]) }()
 	n, err := exchange(out)
 	if err == nil && (n < 0 || n > len(out)) {
 		err = fmt.Errorf("%w: the backend gave a length of %d", ErrInternal, n)
 	}
 	if err != nil {
-		clear(out)
 		return nil, s.fault(err)
 	}
-	answer := append(make([]byte, 0, n), out[:n]...)
-	clear(out[:n])
-	return answer, nil
+	used = n
+	return append(make([]byte, 0, n), out[:n]...), nil
 }

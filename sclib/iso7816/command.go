@@ -5,6 +5,7 @@ package iso7816
 
 import (
 	"errors"
+	"slices"
 
 	"tamaccid/ccid/apdu"
 )
@@ -37,12 +38,15 @@ type Command struct {
 func (c Command) Bytes() ([]byte, error) { return c.Append(nil) }
 
 // Append appends the encoded command to dst. Length fields are extended if Extended says so or if short ones do not hold the
-// lengths. A command with neither data nor Ne has no length fields. ErrLength says that no length field holds the lengths.
+// lengths. A command with neither data nor Ne has no length fields. ErrLength says that no length field holds the lengths. The
+// result is the only copy of the command: a dst without room for it is copied once, before.
 func (c Command) Append(dst []byte) ([]byte, error) {
 	nc := len(c.Data)
 	if nc > MaxData || c.Ne < 0 || c.Ne > MaxNe {
 		return dst, ErrLength
 	}
+	const lengths = 1 + 2 + 2 // the most that length fields take
+	dst = slices.Grow(dst, apdu.HeaderSize+lengths+nc)
 	dst = append(dst, c.CLA, c.INS, c.P1, c.P2)
 	if c.Extended || nc > MaxShortData || c.Ne > MaxShortNe {
 		if nc > 0 || c.Ne > 0 {

@@ -243,6 +243,31 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// keeper keeps the command itself.
+type keeper struct{ command []byte }
+
+func (k *keeper) Transmit(_ context.Context, command []byte) ([]byte, error) {
+	k.command = command
+	return []byte{0x90, 0x00}, nil
+}
+
+func TestNoCopyOfACommandStays(t *testing.T) {
+	verify := iso7816.Command{INS: 0x20, P2: 0x80, Data: []byte("31415926"), Ne: 256}
+	card := &keeper{}
+	if _, err := iso7816.Exchange(t.Context(), card, verify); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(card.command, make([]byte, 14)) {
+		t.Errorf("left: % X", card.command)
+	}
+	for _, extended := range []bool{false, true} {
+		verify.Extended = extended
+		if n := testing.AllocsPerRun(10, func() { _, _ = verify.Bytes() }); n != 1 {
+			t.Errorf("the command was put into %v buffers, extended %v", n, extended)
+		}
+	}
+}
+
 // FuzzCommand: whatever parses encodes to the same bytes.
 func FuzzCommand(f *testing.F) {
 	f.Add([]byte{0, 0xA4, 4, 0, 2, 0xA0, 0, 0})

@@ -295,16 +295,19 @@ func (r *Reader) expect() {
 	r.out.size = maxResponse
 }
 
-// take copies an answer to the caller and wipes it here: it may hold secrets.
+// take copies an answer to the caller and wipes it here: it may hold secrets. How much a producer has written that fails does not
+// follow from the size.
 func (r *Reader) take(op string, status uintptr, to []byte) (n int, err error) {
 	size := r.out.size
-	defer func() { clear(r.answer[:min(size, maxResponse)]) }()
 	if err := failed(op, status, size); err != nil {
+		clear(r.answer[:])
 		return 0, err
 	}
 	if size > maxResponse {
+		clear(r.answer[:])
 		return 0, ErrProducer
 	}
+	defer clear(r.answer[:size])
 	if int(size) > len(to) {
 		return int(size), ErrShortResponse
 	}

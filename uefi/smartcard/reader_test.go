@@ -254,6 +254,12 @@ func TestExchange(t *testing.T) {
 			}},
 		{name: "the card has gone", room: 256, err: uefi.NoMedia,
 			answer: func(_ string, _ uint32, _, _ []byte, _ *uintptr) uefi.Status { return uefi.NoMedia }},
+		{name: "the card has gone after an answer, of which no length tells", room: 256, err: uefi.NoMedia,
+			answer: func(_ string, _ uint32, _, out []byte, size *uintptr) uefi.Status {
+				copy(out, "secret")
+				*size = 0
+				return uefi.NoMedia
+			}},
 		{name: "too small, with a length that is nearly the address space", room: 256, err: uefi.BufferTooSmall,
 			answer: func(_ string, _ uint32, _, _ []byte, size *uintptr) uefi.Status {
 				*size = ^uintptr(0)
