@@ -42,7 +42,7 @@ CABI     := uefi/driver/testdata/cabi
 # the driver that fails on request.
 TESTEFI  := $(BUILD)/test/x64
 EFITESTS := apdus goticker handover machine orphan secureboot sessions swap
-INDUCED  := induce $(DRIVER)Induced
+INDUCED  := induce pin $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
 TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))
 KERNELS  := $(addprefix $(Q35)/,$(SAMPLES_Q35) agent machine)
@@ -116,7 +116,7 @@ $(MKEFI): $(GOFILES)
 	@$(GO) build -o $@ ./uefi/image/cmd/mkefi
 
 $(ELF)/$(DRIVER).elf $(ELF)/$(DRIVER)Induced.elf: PACKAGE := ./uefi/driver/$(DRIVER)
-$(EFITESTS:%=$(ELF)/%.elf) $(ELF)/induce.elf: PACKAGE = ./uefi/efitest/$*
+$(EFITESTS:%=$(ELF)/%.elf) $(ELF)/induce.elf $(ELF)/pin.elf: PACKAGE = ./uefi/efitest/$*
 $(ELF)/agent.elf: PACKAGE := ./board/qemu/agent
 $(INDUCED:%=$(ELF)/%.elf): TAGS := ,induced
 $(ELF)/%.elf: PACKAGE = ./samples/$*

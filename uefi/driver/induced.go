@@ -32,6 +32,10 @@ const (
 // bytes, the lowest first.
 const InduceUSBTime uint32 = 0x7f000100
 
+// InduceLater added to one of the codes above makes the driver fail not at once but when it waits for the answer to the next
+// command: the command has been sent.
+const InduceLater uint32 = 0x1000
+
 const (
 	inducedWait  = 2 * time.Second
 	inducedLimit = 10 * time.Second
@@ -52,6 +56,7 @@ func since(start time.Time) { usbTime += time.Since(start) }
 
 func (t *timed) In(ctx context.Context, endpoint uint8, b []byte, timeout time.Duration) (int, error) {
 	defer since(time.Now())
+	failLate(ctx)
 	return t.Transport.In(ctx, endpoint, b, timeout)
 }
 
@@ -60,9 +65,30 @@ func (t *timed) Out(ctx context.Context, endpoint uint8, b []byte, timeout time.
 	return t.Transport.Out(ctx, endpoint, b, timeout)
 }
 
+func (t *timed) Control(ctx context.Context, setup usb.Setup, b []byte, timeout time.Duration) (int, error) {
+	if setup.In() {
+		failLate(ctx)
+	}
+	return t.Transport.Control(ctx, setup, b, timeout)
+}
+
+// late is the failure that waits for the next answer, 0 without one.
+var late uint32
+
+func failLate(ctx context.Context) {
+	if code := late; code != 0 {
+		late = 0
+		induced(ctx, code)
+	}
+}
+
 var sink [][]byte
 
 func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
+	if code&^InduceLater >= InducePanic && code&^InduceLater <= InduceWild && code&InduceLater != 0 {
+		late = code &^ InduceLater
+		return nil, nil, true
+	}
 	switch code {
 	case InduceUSBTime:
 		return binary.LittleEndian.AppendUint64(nil, uint64(usbTime)), nil, true

@@ -87,13 +87,14 @@ func (v *vessel) build(t *testing.T, i int) *reader.Device {
 	return d
 }
 
-// launch serves the fleet's devices and returns QEMU's options for them.
-func launch(t *testing.T) []string {
+// launch serves the devices of vessels and returns them, with QEMU's options for them.
+func launch(t *testing.T, vessels []vessel) (args []string, devices []*reader.Device) {
 	t.Helper()
-	args := []string{"-device", string(qemu.UHCI) + ",id=uhci", "-device", string(qemu.EHCI) + ",id=ehci"}
+	args = []string{"-device", string(qemu.UHCI) + ",id=uhci", "-device", string(qemu.EHCI) + ",id=ehci"}
 	dir, controllers, taken := t.TempDir(), 0, rings
-	for i, v := range fleet {
+	for i, v := range vessels {
 		d := v.build(t, i)
+		devices = append(devices, d)
 		path := filepath.Join(dir, fmt.Sprint(i))
 		l, err := net.Listen("unix", path)
 		must(t, err)
@@ -111,7 +112,7 @@ func launch(t *testing.T) []string {
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=link%d,path=%s", i, path),
 			"-device", fmt.Sprintf("usb-redir,chardev=link%d,bus=%s", i, bus))
 	}
-	return args
+	return args, devices
 }
 
 // endpoints counts a device's endpoints with the control endpoint.
@@ -163,7 +164,8 @@ func report(level reader.Level, protocol string) []string {
 // APDUs at all lengths from 0 to 256, and extended ones up to 64 KB where the level allows.
 func TestFleet(t *testing.T) {
 	t.Parallel()
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: launch(t)})
+	args, _ := launch(t, fleet)
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: args})
 	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
 		_, err := sh.Load(ctx, driverImage)
 		return err

@@ -44,7 +44,8 @@ func TestUSBHost(t *testing.T) {
 // in direct mode.
 func TestFleetDirectly(t *testing.T) {
 	t.Parallel()
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: launch(t)})
+	args, _ := launch(t, fleet)
+	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: args})
 	s.Boot = booting(directly)
 	for i, v := range fleet {
 		if v.bus != "" {
