@@ -3,7 +3,7 @@
 // pin hands secrets to a reader and tells where its own copies are, so that a search of the machine's memory can look for others:
 //
 //	pin READER verify MASKED...    VERIFY with each PIN, then reads each back from the card
-//	pin READER FAILURE MASKED      VERIFY, in the middle of which the driver fails: panic, fatal or wedge; or unplug, which
+//	pin READER FAILURE MASKED      VERIFY, in the middle of which the driver fails: panic or fatal; or unplug, which
 //	                               the caller does
 //	pin READER secure              a PIN entry at the reader's keypad, whose answer the caller makes a secret
 //
@@ -36,7 +36,6 @@ const maxAnswer = 258
 var failures = map[string]uint32{
 	"panic": driver.InduceLater + driver.InducePanic,
 	"fatal": driver.InduceLater + driver.InduceFatal,
-	"wedge": driver.InduceLater + driver.InduceWedge,
 }
 
 func main() {
@@ -48,7 +47,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: pin READER verify|panic|fatal|wedge|unplug|secure MASKED...")
+		return errors.New("usage: pin READER verify|panic|fatal|unplug|secure MASKED...")
 	}
 	r, err := find(args[0])
 	if err != nil {
