@@ -128,7 +128,7 @@ func (d *Driver) stop(a *gate.Args) uefi.Status {
 }
 
 func (d *Driver) stopChildren(c *controller, n, buffer uintptr) uefi.Status {
-	if buffer == 0 || n > uintptr(len(c.slots)) {
+	if n > uintptr(len(c.slots)) || !gate.Readable(buffer, n*unsafe.Sizeof(uefi.Handle(0))) {
 		return uefi.DeviceError
 	}
 	for _, h := range unsafe.Slice(uefi.At[uefi.Handle](buffer), int(n)) {

@@ -34,8 +34,11 @@ const (
 	statusLimit  = 10 * time.Second
 )
 
-// Bounds of what a caller may hand in: more than any APDU (ISO/IEC 7816-3, 12.1.3).
-const maxAPDU = 65544
+// Bounds of a caller's buffers: more than any APDU (ISO/IEC 7816-3:2006, 12.1.3), and the longest ATR (8.2.1).
+const (
+	maxAPDU = 65544
+	maxATR  = 33
+)
 
 // slot is what the members need of a *ccid.Slot.
 type slot interface {
@@ -90,10 +93,10 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 	}
 	mode, action := smartcard.AccessMode(uint32(a.At(1))), smartcard.Action(uint32(a.At(2)))
 	protocols := smartcard.Protocol(uint32(a.At(3)))
-	active := uefi.At[smartcard.Protocol](a.At(4))
-	if active == nil {
+	if !gate.Writable(a.At(4), unsafe.Sizeof(smartcard.Protocol(0))) {
 		return uefi.InvalidParameter
 	}
+	active := uefi.At[smartcard.Protocol](a.At(4))
 	const known = smartcard.T0 | smartcard.T1 | smartcard.Raw
 	switch mode {
 	case smartcard.AccessReader:
@@ -164,12 +167,15 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	if st != uefi.Success {
 		return st
 	}
-	name, nameLen := a.At(1), uefi.At[uintptr](a.At(2))
-	state, protocol := uefi.At[smartcard.State](a.At(3)), uefi.At[smartcard.Protocol](a.At(4))
-	atr, atrLen := a.At(5), uefi.At[uintptr](a.At(6))
-	if name != 0 && nameLen == nil || atr != 0 && atrLen == nil {
+	wide := unsafe.Slice((*byte)(unsafe.Pointer(&r.name[0])), 2*len(r.name))
+	name, nameLen := a.At(1), a.At(2)
+	atr, atrLen := a.At(5), a.At(6)
+	if !takes(name, nameLen, uintptr(len(wide))) || !takes(atr, atrLen, maxATR) ||
+		a.At(3) != 0 && !gate.Writable(a.At(3), unsafe.Sizeof(smartcard.State(0))) ||
+		a.At(4) != 0 && !gate.Writable(a.At(4), unsafe.Sizeof(smartcard.Protocol(0))) {
 		return uefi.InvalidParameter
 	}
+	state, protocol := uefi.At[smartcard.State](a.At(3)), uefi.At[smartcard.Protocol](a.At(4))
 	ctx, cancel := limited(d.options.limit(statusLimit))
 	defer cancel()
 	now, err := r.slot.State(ctx)
@@ -182,12 +188,23 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	if protocol != nil {
 		*protocol = smartcard.Protocol(r.slot.Protocol())
 	}
-	wide := unsafe.Slice((*byte)(unsafe.Pointer(&r.name[0])), 2*len(r.name))
-	st = give(name, nameLen, wide)
-	if s := give(atr, atrLen, r.slot.ATR()); s != uefi.Success {
+	st = give(name, uefi.At[uintptr](nameLen), wide)
+	if s := give(atr, uefi.At[uintptr](atrLen), r.slot.ATR()); s != uefi.Success {
 		st = s
 	}
 	return st
+}
+
+// takes reports whether a caller's buffer at p, whose length is the number at length, and that number can be written. At most
+// most bytes of it are used. A buffer without a length is none; without a buffer the length alone is written.
+func takes(p, length, most uintptr) bool {
+	if length == 0 {
+		return p == 0
+	}
+	if !gate.Writable(length, unsafe.Sizeof(length)) {
+		return false
+	}
+	return p == 0 || gate.Writable(p, min(*uefi.At[uintptr](length), most))
 }
 
 // give copies b to the caller's buffer at p and sets its length, or says how
@@ -223,10 +240,11 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 		return st
 	}
 	capdu, capduLen := a.At(1), a.At(2)
-	rapdu, rapduLen := a.At(3), uefi.At[uintptr](a.At(4))
-	if capdu == 0 || capduLen == 0 || capduLen > maxAPDU || rapdu == 0 || rapduLen == nil {
+	rapdu := a.At(3)
+	if capduLen == 0 || capduLen > maxAPDU || !gate.Readable(capdu, capduLen) || rapdu == 0 || !takes(rapdu, a.At(4), maxAPDU) {
 		return uefi.InvalidParameter
 	}
+	rapduLen := uefi.At[uintptr](a.At(4))
 	ctx, cancel := limited(d.options.longest())
 	defer cancel()
 	if r.held != smartcard.AccessCard {
@@ -256,10 +274,11 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 		return st
 	}
 	code, in, inLen := uint32(a.At(1)), a.At(2), a.At(3)
-	out, outLen := a.At(4), uefi.At[uintptr](a.At(5))
-	if out != 0 && outLen == nil || in == 0 && inLen != 0 || inLen > maxAPDU {
+	out := a.At(4)
+	if inLen > maxAPDU || !gate.Readable(in, inLen) || !takes(out, a.At(5), maxAPDU) {
 		return uefi.InvalidParameter
 	}
+	outLen := uefi.At[uintptr](a.At(5))
 	ctx, cancel := limited(controlLimit)
 	defer cancel()
 	answer, err := r.perform(ctx, code, memory(in, inLen))
@@ -294,8 +313,12 @@ func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
 	if st != uefi.Success {
 		return st
 	}
-	tag, out, outLen := uint32(a.At(1)), a.At(2), uefi.At[uintptr](a.At(3))
-	if out == 0 || outLen == nil || *outLen == 0 {
+	tag, out := uint32(a.At(1)), a.At(2)
+	if out == 0 || !takes(out, a.At(3), maxAPDU) {
+		return uefi.InvalidParameter
+	}
+	outLen := uefi.At[uintptr](a.At(3))
+	if *outLen == 0 {
 		return uefi.InvalidParameter
 	}
 	ctx, cancel := limited(d.options.limit(statusLimit))

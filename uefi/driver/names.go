@@ -31,7 +31,7 @@ func (d *Driver) newNames() uefi.ComponentName2 {
 // nameOut checks what both functions are handed: a language and a place for
 // the name.
 func nameOut(language, out uintptr) (*uintptr, uefi.Status) {
-	if language == 0 || out == 0 {
+	if !gate.Readable(language, 1) || !gate.Writable(out, unsafe.Sizeof(out)) {
 		return nil, uefi.InvalidParameter
 	}
 	if !uefi.LanguageMatches(uefi.ASCIIAt(language, maxLanguage), "en") {
