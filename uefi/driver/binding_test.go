@@ -22,6 +22,9 @@ func newDriver(t *testing.T) (*firmware, *Driver) {
 	d.members = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5, GetAttrib: 6}
 	d.name = d.newNames()
 	fw.handles[ourImage] = map[uefi.GUID]uintptr{}
+	if err := d.atExit(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := d.boot.InstallProtocols(ourImage, d.protocols()...); err != nil {
 		t.Fatal(err)
 	}

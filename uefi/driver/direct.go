@@ -20,7 +20,7 @@ type direct struct {
 	onTick, onExit uintptr
 
 	tick uefi.Event // made for the first host, armed while there are hosts
-	exit uefi.Event // made for the first host
+	exit uefi.Event // from Run to Unload
 
 	hosts atomic.Pointer[[]*host] // never changed, but replaced
 }
@@ -39,6 +39,21 @@ func (d *Driver) allHosts() []*host {
 	return nil
 }
 
+// atExit has firmware call silence at the end of boot services. From then on the members answer EFI_DEVICE_ERROR: what they
+// need of firmware is not there any more. The level is TPL_NOTIFY: the caller of ExitBootServices may be above TPL_APPLICATION, this
+// driver may be in the middle of a call at TPL_CALLBACK, and where there is an IOMMU edk2's driver for it removes the mappings of DMA
+// at TPL_CALLBACK.
+func (d *Driver) atExit() (err error) {
+	if d.direct.exit != 0 {
+		return nil
+	}
+	d.direct.exit, err = d.boot.CreateEvent(uefi.EventExitBootServices, uefi.TPLNotify, d.direct.onExit, 0)
+	if err != nil {
+		return fmt.Errorf("event of the end of boot services: %w", err)
+	}
+	return nil
+}
+
 // silence stops all host controllers and wipes commands in progress, at the end of boot services or when a fatal error ends the
 // driver. Other goroutines stand still, wherever they are: it allocates nothing, takes no lock and does not wait for them.
 func (d *Driver) silence() {
@@ -48,7 +63,7 @@ func (d *Driver) silence() {
 	d.readers.wipe()
 }
 
-// watch lets goroutines run from time to time, and stops h at the end of boot services. The events stay until Unload.
+// watch lets goroutines run from time to time, and has h stopped at the end of boot services. The events stay until Unload.
 func (d *Driver) watch(h *host) (err error) {
 	x := &d.direct
 	if x.tick == 0 {
@@ -56,10 +71,8 @@ func (d *Driver) watch(h *host) (err error) {
 			return fmt.Errorf("timer: %w", err)
 		}
 	}
-	if x.exit == 0 {
-		if x.exit, err = d.boot.CreateEvent(uefi.EventExitBootServices, uefi.TPLCallback, x.onExit, 0); err != nil {
-			return fmt.Errorf("event of the end of boot services: %w", err)
-		}
+	if err := d.atExit(); err != nil {
+		return err
 	}
 	hosts := append(slices.Clone(d.allHosts()), h)
 	if len(hosts) == 1 {

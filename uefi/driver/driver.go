@@ -65,9 +65,12 @@ func Run() error {
 	}
 	d.name = d.newNames()
 	d.newNotifications()
-	if left, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil && left == 0 {
+	if err := d.atExit(); err != nil {
 		return err
-	} // else firmware has kept a protocol of an image that must therefore stay
+	}
+	if left, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil && left == 0 && d.closeEvents() == nil {
+		return err
+	} // else firmware has kept a protocol or an event of an image that must therefore stay
 	loaded.Unload = d.newFunc("Unload", uefi.AccessDenied, d.unload)
 	gate.Serve()
 	return nil
@@ -123,6 +126,7 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 		return uefi.AccessDenied
 	}
 	if err := d.boot.UninstallProtocols(d.image, d.protocols()...); err != nil {
+		_ = d.atExit() // or watch tries it again
 		return uefi.AccessDenied
 	}
 	gate.Exit(uintptr(uefi.Success))

@@ -23,7 +23,11 @@ func (fw *firmware) fakeEvents(table *uefi.BootServicesTable) {
 		if st := fw.allows("event", 0, uefi.GUID{}); st != uefi.Success {
 			return uintptr(st)
 		}
-		if uefi.TPL(a[1]) != uefi.TPLCallback {
+		level := uefi.TPLCallback
+		if uefi.EventType(a[0]) == uefi.EventExitBootServices {
+			level = uefi.TPLNotify
+		}
+		if uefi.TPL(a[1]) != level {
 			fw.t.Errorf("event of type %#x at TPL %d", a[0], a[1])
 		}
 		next++

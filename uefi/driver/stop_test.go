@@ -321,6 +321,27 @@ func TestUnloadThatFirmwareRefusesLeavesTheDriverWhole(t *testing.T) {
 	}
 }
 
+func TestUnloadIsRefusedWhenTheEventOfTheEndOfBootServicesStays(t *testing.T) {
+	fw, d := newDriver(t)
+	before := fw.state()
+	fw.refuse = func(service string, h uefi.Handle, g uefi.GUID) uefi.Status {
+		if service == "close event" {
+			return uefi.InvalidParameter
+		}
+		return uefi.Success
+	}
+	if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
+		t.Error(st)
+	}
+	if after := fw.state(); after != before {
+		t.Errorf("before %s, after %s", before, after)
+	}
+	fw.refuse = nil
+	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success || fw.events != 0 {
+		t.Errorf("%v, %s", st, fw.state())
+	}
+}
+
 func TestRunSaysWhyTheDriverCannotBeInstalled(t *testing.T) {
 	newFirmware(t) // in which our image is not loaded
 	if err := Run(); err != error(uefi.Unsupported) {

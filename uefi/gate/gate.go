@@ -17,6 +17,7 @@ const MaxArgs = 12
 const (
 	statusSuccess      = 0
 	errorBit           = 1 << 63
+	statusInvalid      = errorBit | 2
 	statusUnsupported  = errorBit | 3
 	statusDeviceError  = errorBit | 7
 	statusAborted      = errorBit | 21

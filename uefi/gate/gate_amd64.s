@@ -18,7 +18,10 @@
 #define TPL_CALLBACK 8
 #define TPL_HIGH_LEVEL 31
 
+// RFLAGS (Intel SDM volume 1, 3.4.3). In Go interrupts, single steps, alignment
+// checks and nested tasks are off, and strings go up; bit 1 is always set.
 #define FLAG_IF 0x200
+#define FLAGS_GO 2
 
 // The frame that enter leaves on firmware's stack.
 #define F_MXCSR 160
@@ -66,7 +69,6 @@ TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	PUSHFQ
 	POPQ	AX
 	MOVQ	AX, F_FLAGS(SP)
-	MOVQ	AX, ·fwflags(SB)
 	MOVQ	BX, (F_REGS+0)(SP)
 	MOVQ	BP, (F_REGS+8)(SP)
 	MOVQ	DI, (F_REGS+16)(SP)
@@ -87,12 +89,17 @@ TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	MOVUPS	X15, 144(SP)
 	STMXCSR	F_MXCSR(SP)
 	FSTCW	F_FCW(SP)
+	FCLEX				// an unmasked x87 exception may be pending: FLDCW would raise it
 	MOVL	$MSR_FS_BASE, CX
 	RDMSR
 	MOVL	AX, F_FS(SP)
 	MOVL	DX, (F_FS+4)(SP)
-	CLI
-	CLD
+	PUSHQ	$FLAGS_GO
+	POPFQ
+	CMPL	·over(SB), $0
+	JNE	refused
+	MOVQ	F_FLAGS(SP), AX
+	MOVQ	AX, ·fwflags(SB)
 	MOVQ	SP, ·fwsp(SB)
 	LEAQ	·fwidt(SB), AX
 	BYTE	$0x0f; BYTE $0x01; BYTE $0x08	// SIDT (RAX)
@@ -114,6 +121,9 @@ newborn:
 	MOVQ	·gobp(SB), BP
 	MOVQ	·gosp(SB), SP
 	RET
+refused:
+	MOVQ	$const_statusDeviceError, R12
+	JMP	back<>(SB)
 
 // gomachine loads Go's interrupt descriptor table and page tables, where there
 // are any; fwmachine loads firmware's. Both change AX and CX only.
@@ -158,11 +168,17 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	MOVQ	AX, ·gofs(SB)
 	CALL	fwmachine<>(SB)
 	MOVQ	·fwsp(SB), SP
+	JMP	back<>(SB)
+
+// back restores what enter has saved at SP, and returns the status in R12 to
+// enter's caller.
+TEXT back<>(SB),NOSPLIT|NOFRAME,$0
 	MOVL	F_FS(SP), AX
 	MOVL	(F_FS+4)(SP), DX
 	MOVL	$MSR_FS_BASE, CX
 	WRMSR
 	LDMXCSR	F_MXCSR(SP)
+	FCLEX				// with the caller's control word an exception could be pending that is not the caller's
 	FLDCW	F_FCW(SP)
 	MOVUPS	0(SP), X6
 	MOVUPS	16(SP), X7
@@ -226,11 +242,22 @@ masked:
 	CALL	R10
 	CLI
 	CLD
+	CMPL	·over(SB), $0
+	JNE	abandon
 	MOVQ	AX, R13
 	CALL	gomachine<>(SB)
 	MOVQ	R12, SP
 	MOVQ	R13, ret+24(FP)
 	RET
+abandon:
+	JMP	abandon<>(SB)
+
+// abandon leaves Go without running it again: boot services ended while a
+// function ran that Go had called. Firmware's tables are loaded.
+TEXT abandon<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	·fwsp(SB), SP
+	MOVQ	$const_statusDeviceError, R12
+	JMP	back<>(SB)
 
 // func brief(fn uintptr, args *uintptr, n uintptr) uintptr
 TEXT ·brief(SB),NOSPLIT,$0-32
@@ -247,6 +274,8 @@ TEXT ·brief(SB),NOSPLIT,$0-32
 	CLI
 	CLD
 	POPQ	CX
+	CMPL	·over(SB), $0
+	JNE	abandon
 	TESTQ	$FLAG_IF, CX
 	JZ	kept
 	MOVL	$1, ·loud(SB)
@@ -256,16 +285,21 @@ kept:
 	MOVQ	R12, SP
 	MOVQ	AX, ret+24(FP)
 	RET
+abandon:
+	CALL	fwmachine<>(SB)
+	JMP	abandon<>(SB)
 
-// relax(tsc) waits until the time stamp counter has reached tsc. It is called
-// through raw, on firmware's stack.
+// relax(tsc, ticks) waits until the time stamp counter has advanced by ticks
+// since it was tsc, or was set back. It is called through raw, on firmware's
+// stack.
 TEXT relax<>(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	CX, R8
+	MOVQ	DX, R8
 again:
 	PAUSE
 	RDTSC
 	SHLQ	$32, DX
 	ORQ	DX, AX
+	SUBQ	CX, AX
 	CMPQ	AX, R8
 	JCS	again
 	RET
@@ -346,10 +380,14 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	R8, 24(SP)
 	MOVQ	R9, 32(SP)
 	SUBQ	$T_SIZE, SP
+	CLD
 	MOVLQZX	AX, AX
 	MOVQ	AX, T_INDEX(SP)
 	CMPL	·dead(SB), $0
 	JNE	isdead
+	LEAQ	·hooks(SB), CX
+	CMPL	(CX)(AX*4), $0
+	JNE	ishook
 	XORL	AX, AX
 	MOVL	$1, CX
 	LOCK
@@ -378,6 +416,8 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	INCL	·reqWord(SB)
 	CALL	·enter(SB)
 	MOVQ	AX, T_STATUS(SP)
+	CMPL	·over(SB), $0
+	JNE	isdead
 	MOVL	$0, ·inside(SB)
 	MOVQ	T_TPL(SP), CX
 	MOVQ	·systemTable(SB), R10
@@ -401,3 +441,94 @@ isdead:
 	MOVQ	$const_statusDeviceError, AX
 	ADDQ	$T_SIZE, SP
 	RET
+ishook:
+	CALL	hook<>(SB)
+	XORL	AX, AX
+	ADDQ	$T_SIZE, SP
+	RET
+
+// hook's frame: what it puts aside.
+#define H_FLAGS 0
+#define H_FWSP 8
+#define H_FWFLAGS 16
+#define H_FWCR3 24
+#define H_FWIDT 32
+#define H_GOSP 48
+#define H_GOBP 56
+#define H_GOFS 64
+#define H_INSIDE 72
+#define H_SIZE 80
+
+// hook runs hook AX: enter goes to hooked, on the hook's own stack. It may
+// interrupt thunk, enter, raw and brief wherever interrupts are on. One hook
+// runs at a time: another that comes meanwhile does nothing.
+TEXT hook<>(SB),NOSPLIT|NOFRAME,$0
+	SUBQ	$H_SIZE, SP
+	PUSHFQ
+	POPQ	CX
+	MOVQ	CX, H_FLAGS(SP)
+	CLI
+	CMPL	·dead(SB), $0
+	JNE	refused
+	CMPL	·hooking(SB), $0
+	JNE	refused
+	MOVL	$1, ·hooking(SB)
+	MOVQ	AX, ·hookIndex(SB)
+	MOVQ	·fwsp(SB), AX
+	MOVQ	AX, H_FWSP(SP)
+	MOVQ	·fwflags(SB), AX
+	MOVQ	AX, H_FWFLAGS(SP)
+	MOVQ	·fwcr3(SB), AX
+	MOVQ	AX, H_FWCR3(SP)
+	MOVQ	·fwidt+0(SB), AX
+	MOVQ	AX, H_FWIDT(SP)
+	MOVW	·fwidt+8(SB), AX
+	MOVW	AX, (H_FWIDT+8)(SP)
+	MOVQ	·gosp(SB), AX
+	MOVQ	AX, H_GOSP(SP)
+	MOVQ	·gobp(SB), AX
+	MOVQ	AX, H_GOBP(SP)
+	MOVQ	·gofs(SB), AX
+	MOVQ	AX, H_GOFS(SP)
+	MOVL	·inside(SB), AX
+	MOVL	AX, H_INSIDE(SP)
+	MOVL	$1, ·inside(SB)
+	MOVQ	·hookfs(SB), AX
+	MOVQ	AX, ·gofs(SB)
+	MOVQ	$0, ·gobp(SB)
+	MOVQ	·hooksp(SB), AX
+	SUBQ	$64, AX
+	LEAQ	hooked<>(SB), CX
+	MOVQ	CX, (AX)
+	MOVQ	AX, ·gosp(SB)
+	CALL	·enter(SB)
+	MOVQ	H_FWSP(SP), AX
+	MOVQ	AX, ·fwsp(SB)
+	MOVQ	H_FWFLAGS(SP), AX
+	MOVQ	AX, ·fwflags(SB)
+	MOVQ	H_FWCR3(SP), AX
+	MOVQ	AX, ·fwcr3(SB)
+	MOVQ	H_FWIDT(SP), AX
+	MOVQ	AX, ·fwidt+0(SB)
+	MOVW	(H_FWIDT+8)(SP), AX
+	MOVW	AX, ·fwidt+8(SB)
+	MOVQ	H_GOSP(SP), AX
+	MOVQ	AX, ·gosp(SB)
+	MOVQ	H_GOBP(SP), AX
+	MOVQ	AX, ·gobp(SB)
+	MOVQ	H_GOFS(SP), AX
+	MOVQ	AX, ·gofs(SB)
+	MOVL	H_INSIDE(SP), AX
+	MOVL	AX, ·inside(SB)
+	MOVL	$0, ·hooking(SB)
+refused:
+	MOVQ	H_FLAGS(SP), CX
+	PUSHQ	CX
+	POPFQ
+	ADDQ	$H_SIZE, SP
+	RET
+
+// hooked is where a hook begins. runHook leaves.
+TEXT hooked<>(SB),NOSPLIT|NOFRAME,$0
+	CALL	·runHook(SB)
+	UNDEF

@@ -27,6 +27,9 @@ func NewFunc(name string, busy uintptr, f func(a *Args) uintptr) uintptr { retur
 // NewNotify returns 0 on a host.
 func NewNotify(name string, f func()) uintptr { return 0 }
 
+// NewHook returns 0 on a host.
+func NewHook(name string, f func()) uintptr { return 0 }
+
 // NewExitHook returns 0 on a host.
 func NewExitHook(name string, f func()) uintptr { return 0 }
 

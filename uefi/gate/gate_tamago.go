@@ -23,6 +23,13 @@ import (
 // Interrupts are on only on the left side. While inside is 1 the image's
 // firmware stack pointer (fwsp) is good, so that Go can leave from any state:
 // that is what makes a fatal error in Go an error status and not a dead machine.
+//
+// A hook is entered from the left side at any moment, also while firmware runs
+// on behalf of Go. It has a stack and a g of its own. What is noted here of the
+// crossing that it interrupts is put aside and restored behind it. After the
+// hook of the end of boot services (over) nothing enters Go again: a thunk
+// returns at once, and a firmware service that Go called returns to the caller
+// of the request that was in progress.
 
 const (
 	bootStackSize = 40 << 10 // the runtime claims 32 KiB of it for g0
@@ -39,7 +46,8 @@ var (
 	systemTable uintptr
 
 	inside uint32 // 1: Go runs, or firmware on its behalf
-	dead   uint32 // 1: Go must never run again
+	dead   uint32 // 1: firmware's calls are refused
+	over   uint32 // 1: Go must never run again, and boot services have ended
 
 	fwsp    uintptr // firmware's stack, from the frame of enter down
 	fwflags uintptr
@@ -60,6 +68,12 @@ var (
 	reqWord  uint32 // changes with each request
 	reqIndex uintptr
 	reqArgs  uintptr
+
+	hooks     [maxFuncs]uint32 // 1: the function is a hook
+	hooking   uint32           // 1: a hook runs
+	hookIndex uintptr
+	hookfs    uintptr // a hook's FS base, and the top of its stack
+	hooksp    uintptr
 
 	busy    [maxFuncs]uintptr
 	pending [maxFuncs]uint32 // calls that found Go inside
@@ -135,7 +149,7 @@ func Word(table, offset uintptr) uintptr {
 func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
 
 var (
-	relaxArgs [4]uintptr
+	relaxArgs [2]uintptr
 	// TicksPerMs is the rate of the time stamp counter, set by the board.
 	TicksPerMs uint64 = 1e6
 )
@@ -147,12 +161,12 @@ func pause(ns int64) {
 	if ns <= 0 {
 		return
 	}
-	end := TSC() + uint64(ns)*TicksPerMs/1e6
+	start, ticks := TSC(), uint64(ns)*TicksPerMs/1e6
 	if ns < short {
-		for TSC() < end {
+		for TSC()-start < ticks { // ends as well if the counter is set back
 		}
 		return
 	}
-	relaxArgs[0] = uintptr(end)
-	raw(relaxPC(), &relaxArgs[0], 4)
+	relaxArgs = [2]uintptr{uintptr(start), uintptr(ticks)}
+	raw(relaxPC(), &relaxArgs[0], uintptr(len(relaxArgs)))
 }

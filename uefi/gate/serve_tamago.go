@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"runtime/goos"
 	"syscall"
 	"time"
@@ -16,11 +17,14 @@ import (
 //	state      event                        does
 //	parked     firmware calls               -> serving
 //	serving    function returns             status to firmware          -> parked
+//	serving    function accesses memory     EFI_INVALID_PARAMETER        -> parked
+//	           that is not there
 //	serving    function panics              one line, EFI_DEVICE_ERROR   -> parked
 //	serving    fatal error, CPU exception   EFI_DEVICE_ERROR             -> dead
 //	serving    RequestLimit passes, or      EFI_DEVICE_ERROR             -> dead
 //	           nothing can wake Go any more
 //	serving    Exit                         memory given back            -> dead
+//	any        boot services end            exit hook                    -> dead
 //	dead       firmware calls               EFI_DEVICE_ERROR
 //
 // A call that comes while serving is refused with the status chosen in NewFunc;
@@ -34,7 +38,8 @@ type function struct {
 	name  string
 	event bool
 	f     func(a *Args) uintptr
-	hook  func() // runs in the dispatcher, instead of f in a goroutine
+	hook  func() // instead of f in a goroutine
+	last  bool   // nothing of Go runs after the hook
 }
 
 var (
@@ -44,14 +49,17 @@ var (
 	answered bool    // status is the answer to the request
 	serving  bool    // a request is in progress
 	status   uintptr // the answer
-	limit    int64   // Nanotime at which the request in progress is given up
+	used     budget  // time of the request in progress
 	final    bool    // Exit was called
-	mourned  bool    // the exit hooks ran for a fatal error
+	hooksRan bool    // the exit hooks, or one of them, ran
+	program  string  // its name in the report of a fatal error, which is one line then
+	report   fatalReport
 )
 
 func init() {
 	goos.Idle = idle
 	goos.Exit = exit
+	hookfs, hooksp = runtime.BareHook()
 	traps()
 }
 
@@ -70,13 +78,22 @@ func NewNotify(name string, f func()) uintptr {
 	return register(function{name: name, event: true, f: func(*Args) uintptr { f(); return 0 }}, 0)
 }
 
-// NewExitHook makes f callable as the notification function, at TPL_CALLBACK,
-// of an event for the end of boot services, when memory must neither be taken
-// nor given back (UEFI 2.11, 7.4.6). f runs in the dispatcher, whatever the
-// goroutines were doing: it must not allocate, lock, block or start anything.
-// It runs too, at most once, when a fatal error ends the image.
-func NewExitHook(name string, f func()) uintptr {
+// NewHook makes f callable as an event's notification function, at any task
+// priority level, also while Go is inside. f runs on a stack of its own,
+// whatever the goroutines are doing: it must not allocate, lock, block, panic,
+// start anything or write pointers. What firmware functions it calls it does
+// so with Raw and Brief. One hook runs at a time; another that interrupts it
+// does nothing.
+func NewHook(name string, f func()) uintptr {
 	return register(function{name: name, hook: f}, 0)
+}
+
+// NewExitHook is NewHook for an event for the end of boot services, when memory
+// must neither be taken nor given back (UEFI 2.11, 7.4.6). The event's level is
+// TPL_NOTIFY. Nothing of Go runs after f: functions made with NewFunc return
+// EFI_DEVICE_ERROR. f runs too, at most once, when a fatal error ends the image.
+func NewExitHook(name string, f func()) uintptr {
+	return register(function{name: name, hook: f, last: true}, 0)
 }
 
 func register(fn function, busyStatus uintptr) uintptr {
@@ -87,19 +104,23 @@ func register(fn function, busyStatus uintptr) uintptr {
 	nfuncs++
 	funcs[i] = fn
 	busy[i] = busyStatus
+	if fn.hook != nil {
+		hooks[i] = 1
+	}
 	return thunksPC() + uintptr(i)*thunkStride
 }
 
 // Serve parks the image: its entry point returns EFI_SUCCESS, and functions
 // made with NewFunc run, one at a time. Serve does not return.
 func Serve() {
+	debug.SetPanicOnFault(true)
 	seen := reqWord
 	for {
 		answered = true
 		runtime.BareWait(&reqWord, seen)
 		seen = reqWord
 		serving, answered = true, false
-		limit = goos.Nanotime() + int64(RequestLimit)
+		used = newBudget(goos.Nanotime())
 		status = invoke(int(reqIndex), &Args{(*[MaxArgs]uintptr)(pointer(reqArgs))})
 		for i := range nfuncs {
 			if pending[i] != 0 {
@@ -118,12 +139,51 @@ func Serve() {
 
 func invoke(i int, a *Args) (st uintptr) {
 	defer func() {
-		if v := recover(); v != nil {
+		switch v := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // of a runtime.Error
+			st = statusInvalid
+			if ours(v.Addr()) {
+				st = statusDeviceError
+			}
+		default:
 			fmt.Printf("%s: %v\n", funcs[i].name, v)
 			st = statusDeviceError
 		}
 	}()
 	return funcs[i].f(a)
+}
+
+// ours reports whether an address lies in this image. Nothing of Go's own is
+// anywhere else where an access faults: the address is a caller's.
+func ours(addr uintptr) bool {
+	start, _ := runtime.TextRegion()
+	_, end := runtime.DataRegion()
+	return uint64(addr) >= start && uint64(addr) < end
+}
+
+// runHook is a hook, from its beginning to its end, on the hook's stack.
+func runHook() {
+	inside := runtime.BareHookBegin()
+	fn := &funcs[hookIndex]
+	if fn.last {
+		hooksRan = true
+	}
+	fn.hook()
+	if fn.last {
+		dead, over = 1, 1
+	}
+	runtime.BareHookEnd(inside)
+	leave(statusSuccess)
+}
+
+// ReportFatalErrors makes the report of a fatal error one line, which begins
+// with the program's name. It is for resident programs, whose console is that
+// of other programs too; without it the Go runtime prints all goroutines. What
+// the program itself writes to its error output is lost then.
+func ReportFatalErrors(name string) {
+	program = name
+	goos.Stderr = report.put
 }
 
 // Exit ends the image with a status, once the request in progress has been
@@ -147,13 +207,26 @@ func leaveForGood(st uintptr) {
 // or a fatal error.
 func exit(code int32) {
 	dead = 1
-	if !final && !mourned {
-		mourned = true
+	if hooking != 0 {
+		// A defect in a hook. What the hook interrupted must not go on either.
+		over = 1
+		leave(statusDeviceError)
+	}
+	if !final && !hooksRan {
+		hooksRan = true
 		for i := range nfuncs {
-			if f := funcs[i].hook; f != nil {
+			if f := funcs[i].hook; f != nil && funcs[i].last {
 				f()
 			}
 		}
+	}
+	if !final && code != 0 && program != "" {
+		after := ""
+		if resident {
+			after = "; the driver is out of use until the next boot"
+		}
+		report.write(program, after, goos.Printk)
+		goos.Flush()
 	}
 	switch {
 	case final:
@@ -184,16 +257,20 @@ func idle(until int64) {
 		answered = false
 		resident = true
 		leave(status)
-		for funcs[reqIndex].hook != nil {
-			reqWord-- // not for the goroutine in Serve
-			funcs[reqIndex].hook()
-			leave(statusSuccess)
-		}
 		return
 	}
 	now := goos.Nanotime()
-	if serving && now > limit || until == math.MaxInt64 {
-		exit(2)
+	switch {
+	case serving && used.exceeds(now, RequestLimit):
+		fail("fatal error: a call has not ended in time")
+	case until == math.MaxInt64:
+		fail("fatal error: all goroutines wait for each other")
 	}
 	pause(min(until-now, idleSlice))
+}
+
+// fail ends the image for a reason that the runtime does not know of.
+func fail(reason string) {
+	report.reason.set(reason)
+	exit(2)
 }

@@ -92,7 +92,7 @@ func TestEnds(t *testing.T) {
 		{"a deadlock is found", "deadlock", qemu.Config{}, fatal, []string{"deadlock"}},
 		{"data is not executed", "data", qemu.Config{}, fatal, []string{"unexpected fault address"}},
 		{"a stack overflow is reported", "overflow", qemu.Config{}, fatal, []string{"stack overflow"}},
-		{"an exception in the dispatcher ends the machine", "dispatcher", qemu.Config{}, fatal, []string{"fatal: CPU exception 0xe"}},
+		{"an exception in the dispatcher ends the machine", "dispatcher", qemu.Config{}, fatal, []string{"fatal error: CPU exception 0xe"}},
 		{"without a generator nothing is random", "random", qemu.Config{Args: []string{"-cpu", "max,-rdrand,-rdseed"}}, fatal,
 			[]string{"failed to read random data"}},
 		{"a small machine", "args", qemu.Config{Memory: 32}, 0, nil},

@@ -19,6 +19,7 @@ import (
 const memoryLimit = 32 << 20
 
 func main() {
+	gate.ReportFatalErrors("smart card reader driver")
 	goos.RamSize = memoryLimit
 	err := driver.Run()
 	fmt.Println("smart card reader:", err)

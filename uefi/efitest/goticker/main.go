@@ -1,9 +1,9 @@
 //go:build tamago
 
 // goticker is a resident image with a periodic timer event of one millisecond,
-// whose notification runs Go code that allocates, and a second one that runs an
-// exit hook: the neighbour that a driver has to live with. Unloading it prints
-// how often they ran.
+// whose notification runs Go code that allocates, and a second one at TPL_NOTIFY
+// that runs a hook, also in the middle of the first one: the neighbour that a
+// driver has to live with. Unloading it prints how often they ran.
 package main
 
 import (
@@ -58,8 +58,11 @@ func run() error {
 	}()
 	stall = boot.Table().Stall
 	var events []uefi.Event
-	for _, notify := range []uintptr{tick, gate.NewExitHook("hook", hook)} {
-		event, err := boot.CreateEvent(uefi.EventTimer|uefi.EventNotifySignal, uefi.TPLCallback, notify, 0)
+	for _, e := range []struct {
+		level  uefi.TPL
+		notify uintptr
+	}{{uefi.TPLCallback, tick}, {uefi.TPLNotify, gate.NewHook("hook", hook)}} {
+		event, err := boot.CreateEvent(uefi.EventTimer|uefi.EventNotifySignal, e.level, e.notify, 0)
 		if err != nil {
 			return err
 		}

@@ -80,6 +80,10 @@ var (
 	// Flush is called behind the last Printk of each write.
 	Flush func()
 
+	// Stderr takes the bytes of the error output, where the runtime reports
+	// fatal errors, instead of Printk.
+	Stderr func(c byte)
+
 	// NoEntropy says that GetRandomData has no source.
 	NoEntropy bool
 

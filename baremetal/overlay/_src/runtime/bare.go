@@ -30,6 +30,7 @@ const (
 	bareFibers    = 32  // policy: the runtime uses about five
 	bareSpans     = 256 // policy: pieces of memory held at once
 	bareStackSize = 64 << 10
+	bareHookSize  = 16 << 10 // policy: a hook stops controllers
 	barePage      = 4096
 	bareForever   = 1<<63 - 1
 )
@@ -80,6 +81,10 @@ var (
 	baremem    BareMem
 	baresigs   [65]sigactiont
 	barexmm    [16][16]byte // X0 to X15 as an exception found them
+
+	barehookg     g // of a hook
+	barehookstack [bareHookSize]byte
+	barehooktls   [4]uintptr
 )
 
 func barewrfs(base uintptr)
@@ -120,6 +125,15 @@ func baredispatch() {
 	}
 }
 
+// bareput writes one byte of output or, if so, of error output.
+func bareput(isError bool, c byte) {
+	if isError && goos.Stderr != nil {
+		goos.Stderr(c)
+		return
+	}
+	goos.Printk(c)
+}
+
 const bareOK = uintptr(0)
 
 func bareerr(e uintptr) uintptr { return -e }
@@ -147,7 +161,7 @@ func (f *barefiber) call() (ret uintptr, stays bool) {
 			return bareerr(bareEBADF), true
 		}
 		for i := uintptr(0); i < f.dx; i++ {
-			goos.Printk(*(*byte)(unsafe.Pointer(f.si + i)))
+			bareput(f.di == 2, *(*byte)(unsafe.Pointer(f.si + i)))
 		}
 		if goos.Flush != nil {
 			goos.Flush()

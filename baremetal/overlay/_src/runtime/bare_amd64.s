@@ -271,6 +271,9 @@ dispatcher:
 	MOVQ	CR2, R15
 	LEAQ	runtime·barestack+const_bareStackSize(SB), SP
 	SUBQ	$64, SP
+	get_tls(CX)
+	LEAQ	runtime·bareg(SB), DX
+	MOVQ	DX, g(CX)		// a hook has another one
 	MOVQ	R12, 0(SP)
 	MOVQ	R14, 8(SP)
 	MOVQ	R15, 16(SP)

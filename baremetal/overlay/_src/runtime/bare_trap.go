@@ -24,6 +24,13 @@ const (
 	vectorXM = 19
 )
 
+// Bits of RFLAGS (Intel SDM volume 1, 3.4.3).
+const (
+	flagTF = 1 << 8
+	flagDF = 1 << 10
+	flagNT = 1 << 14
+)
+
 // bareframe is what lies on the signal stack when a handler starts (Linux,
 // struct rt_sigframe).
 type bareframe struct {
@@ -101,6 +108,7 @@ func baretrapped(vector, code, cr2 uintptr) {
 func baresigreturn(f *barefiber) {
 	fr := (*bareframe)(unsafe.Pointer(f.sp - unsafe.Offsetof(bareframe{}.uc)))
 	f.restore((*sigcontext)(unsafe.Pointer(&fr.uc.uc_mcontext)))
+	f.flags &^= flagTF | flagDF | flagNT // a panic that a fault becomes must not begin with them
 	memclrNoHeapPointers(unsafe.Pointer(fr), unsafe.Sizeof(*fr))
 	f.full = 1
 }
@@ -129,9 +137,9 @@ func barebroken(vector, pc, cr2 uintptr) {
 	bareexit(2)
 }
 
-// bareexception writes one line to the board's console.
+// bareexception writes one line of error output.
 func bareexception(vector, pc, cr2 uintptr) {
-	bareputs("fatal: CPU exception ")
+	bareputs("fatal error: CPU exception ")
 	bareputx(vector)
 	bareputs(" at ")
 	bareputx(pc - firstmoduledata.text)
@@ -142,7 +150,7 @@ func bareexception(vector, pc, cr2 uintptr) {
 
 func bareputs(s string) {
 	for i := 0; i < len(s); i++ {
-		goos.Printk(s[i])
+		bareput(true, s[i])
 	}
 }
 
@@ -153,7 +161,7 @@ func bareputx(v uintptr) {
 		shift -= 4
 	}
 	for ; shift >= 0; shift -= 4 {
-		goos.Printk("0123456789abcdef"[v>>shift&15])
+		bareput(true, "0123456789abcdef"[v>>shift&15])
 	}
 }
 
@@ -167,6 +175,31 @@ func TrapVectors() uintptr { return barevectors() }
 
 // TrapStride is the distance between two trap entries.
 const TrapStride = 16
+
+// BareHook prepares a g for a hook: code of the board's that firmware calls
+// while the rest of Go stands still in a call of firmware or between two. The
+// hook runs with this FS base, on the stack that ends at sp, under the same
+// rules as code in the dispatcher.
+func BareHook() (fs, sp uintptr) {
+	lo := uintptr(unsafe.Pointer(&barehookstack))
+	barehookg.stack.lo = lo
+	barehookg.stack.hi = lo + bareHookSize
+	barehookg.stackguard0 = lo + stackGuard
+	barehookg.stackguard1 = lo + stackGuard
+	barehooktls[0] = uintptr(unsafe.Pointer(&barehookg))
+	return uintptr(unsafe.Pointer(&barehooktls[1])), barehookg.stack.hi
+}
+
+// BareHookBegin is called at the beginning of a hook: an exception in it is one
+// in the dispatcher. BareHookEnd is called at its end, with the result.
+func BareHookBegin() (inside uint32) {
+	inside = bareinside
+	bareinside = 1
+	return inside
+}
+
+// BareHookEnd is the end of BareHookBegin.
+func BareHookEnd(inside uint32) { bareinside = inside }
 
 // MemRegion returns the bounds of the memory set aside for the runtime. They
 // are equal where memory comes from the board on demand.
