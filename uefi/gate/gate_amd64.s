@@ -388,6 +388,14 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	·hooks(SB), CX
 	CMPL	(CX)(AX*4), $0
 	JNE	ishook
+	// Where boot services ended at TPL_NOTIFY, firmware has not called the exit
+	// hook; the table is gone (UEFI 2.11, 7.4.6), or empty (edk2).
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	TESTQ	R10, R10
+	JZ	isdead
+	CMPQ	BS_RAISETPL(R10), $0
+	JEQ	isdead
 	XORL	AX, AX
 	MOVL	$1, CX
 	LOCK

@@ -51,6 +51,20 @@ EFI_STATUS restart(system_table *system, UINT64 times);
 /* registers checks that a call leaves the caller's registers as they were. */
 EFI_STATUS registers(reader *r);
 
+/* wild passes bad addresses for each pointer of each member, and sees that each costs no more than the call. */
+EFI_STATUS wild(system_table *system, reader *r);
+
+/* modes calls a member with unusual but legal contents of the processor's control and status registers. */
+EFI_STATUS modes(reader *r);
+
+/* exit_services ends boot services somewhere: from the application, from a timer event at TPL_CALLBACK ("callback") or TPL_NOTIFY
+ * ("notify"), or in the middle of a call of a member ("inside"). It prints on the first serial port what the xHCI controllers do
+ * before and after, and what the members return then, and switches the machine off. */
+EFI_STATUS exit_services(system_table *system, EFI_HANDLE image, reader *r, const char *where);
+
+/* equal compares two texts. */
+int equal(const char *a, const char *b);
+
 /* report prints what the reader says of itself and its card. */
 EFI_STATUS report(reader *r);
 

@@ -46,9 +46,11 @@ typedef struct {
 /* 7.1: events, timers and task priority levels. */
 #define EVT_TIMER 0x80000000U
 #define EVT_NOTIFY_SIGNAL 0x00000200U
+#define TPL_CALLBACK 8
 #define TPL_NOTIFY 16
 #define TIMER_CANCEL 0
 #define TIMER_PERIODIC 1
+#define TIMER_RELATIVE 2
 
 /* 7.3: ways to look handles up. */
 #define BY_PROTOCOL 2
@@ -70,8 +72,10 @@ typedef void(EFIAPI *notify_function)(EFI_EVENT event, void *context);
 
 typedef struct {
 	UINT8 header[24];
-	void *raise_tpl, *restore_tpl;
-	void *allocate_pages, *free_pages;
+	EFI_TPL(EFIAPI *raise_tpl)(EFI_TPL tpl);
+	void(EFIAPI *restore_tpl)(EFI_TPL tpl);
+	EFI_STATUS(EFIAPI *allocate_pages)(UINT32 how, UINT32 type, UINTN pages, UINT64 *memory);
+	EFI_STATUS(EFIAPI *free_pages)(UINT64 memory, UINTN pages);
 	EFI_STATUS(EFIAPI *get_memory_map)(UINTN *size, void *map, UINTN *key, UINTN *descriptor_size, UINT32 *version);
 	EFI_STATUS(EFIAPI *allocate_pool)(UINT32 type, UINTN size, void **buffer);
 	EFI_STATUS(EFIAPI *free_pool)(void *buffer);
@@ -90,7 +94,7 @@ typedef struct {
 	EFI_STATUS(EFIAPI *start_image)(EFI_HANDLE image, UINTN *exit_data_size, CHAR16 **exit_data);
 	void *exit;
 	EFI_STATUS(EFIAPI *unload_image)(EFI_HANDLE image);
-	void *exit_boot_services;
+	EFI_STATUS(EFIAPI *exit_boot_services)(EFI_HANDLE image, UINTN map_key);
 	void *get_next_monotonic_count;
 	EFI_STATUS(EFIAPI *stall)(UINTN microseconds);
 	void *set_watchdog_timer;
@@ -104,6 +108,15 @@ typedef struct {
 	EFI_STATUS(EFIAPI *locate_protocol)(const EFI_GUID *protocol, void *registration, void **interface);
 } boot_services;
 
+/* 8: what is used of the runtime services. */
+#define RESET_SHUTDOWN 2
+
+typedef struct {
+	UINT8 header[24];
+	void *time[4], *virtual_memory[2], *variable[3], *get_next_high_monotonic_count;
+	void(EFIAPI *reset_system)(UINT32 type, EFI_STATUS status, UINTN size, void *data);
+} runtime_services;
+
 typedef struct {
 	UINT8 header[24];
 	void *firmware_vendor;
@@ -114,7 +127,7 @@ typedef struct {
 	text_output *console_out;
 	EFI_HANDLE standard_error_handle;
 	text_output *standard_error;
-	void *runtime_services;
+	runtime_services *runtime;
 	boot_services *boot;
 } system_table;
 
@@ -135,6 +148,7 @@ typedef struct {
 /* 7.2: what a memory map consists of. */
 #define CONVENTIONAL_MEMORY 7
 #define LOADER_DATA 2
+#define ALLOCATE_ANY 0
 
 typedef struct {
 	UINT32 type;
@@ -175,6 +189,9 @@ _Static_assert(offsetof(boot_services, locate_handle_buffer) == 312, "UEFI 2.11,
 _Static_assert(offsetof(boot_services, locate_protocol) == 320, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(system_table, console_out) == 64, "UEFI 2.11, 4.3.1");
 _Static_assert(offsetof(system_table, boot) == 96, "UEFI 2.11, 4.3.1");
+_Static_assert(offsetof(runtime_services, reset_system) == 104, "UEFI 2.11, 4.5.1");
+_Static_assert(offsetof(boot_services, allocate_pages) == 40, "UEFI 2.11, 4.4.1");
+_Static_assert(offsetof(boot_services, exit_boot_services) == 232, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(loaded_image, load_options) == 56, "UEFI 2.11, 9.1.1");
 _Static_assert(offsetof(loaded_image, unload) == 88, "UEFI 2.11, 9.1.1");
 

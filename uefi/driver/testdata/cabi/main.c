@@ -6,6 +6,9 @@
  *	cabi.efi apdus NUMBER   connect, and exchange that many commands
  *	cabi.efi nested NUMBER  exchange that many commands, and see that calls from an event meanwhile are refused
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
+ *	cabi.efi wild           call the members with bad addresses
+ *	cabi.efi modes          call a member in unusual processor states
+ *	cabi.efi exit WHERE     end boot services and call the members then: application, callback, notify or inside
  *	cabi.efi status         print state, name and ATR
  *	cabi.efi typed          print a word without a line end, and make the driver's test build print a message
  *	cabi.efi reload FILE NUMBER [OPTIONS]   load, use and unload a driver that many times, and look for lost memory
@@ -43,7 +46,7 @@ static void split(const loaded_image *self)
 	}
 }
 
-static int equal(const char *a, const char *b)
+int equal(const char *a, const char *b)
 {
 	for (; *a == *b; a++, b++)
 		if (*a == 0)
@@ -117,6 +120,12 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 		return call_inside(system, r, number(words[2]));
 	if (equal(mode, "registers"))
 		return registers(r);
+	if (equal(mode, "wild"))
+		return wild(system, r);
+	if (equal(mode, "modes"))
+		return modes(r);
+	if (equal(mode, "exit"))
+		return exit_services(system, image, r, words[2]);
 	if (equal(mode, "status"))
 		return report(r);
 	if (equal(mode, "typed"))

@@ -1,0 +1,83 @@
+//go:build linux && !tamago
+
+package efitest
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+)
+
+// usages are the two ways to the reader, as load options.
+var usages = []string{"usb=firmware", "usb=direct"}
+
+// TestCallersErrorsCostTheirCall calls members with bad addresses, and in states of the processor that few callers have.
+func TestCallersErrorsCostTheirCall(t *testing.T) {
+	t.Parallel()
+	for _, usage := range usages {
+		t.Run(usage, func(t *testing.T) {
+			s := machine(t, "")
+			s.Boot = booting(loader + " " + driverImage + " " + usage)
+			for _, mode := range []string{"modes", "wild", "registers"} {
+				s.Run(mode, 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+					if r := c.Command("cabi.efi " + mode); r.Status != 0 {
+						t.Errorf("status %#x\n%s", r.Status, r.Output)
+					}
+					hello(t, c)
+				})
+			}
+		})
+	}
+}
+
+// TestEndOfBootServicesAnywhere ends boot services where few loaders do it. The driver has stopped its controllers then, and refuses
+// calls. At TPL_NOTIFY, where ExitBootServices must not be called (UEFI 2.11, 7.1), firmware dispatches no notification of anybody's:
+// there calls are refused, but nothing stops.
+func TestEndOfBootServicesAnywhere(t *testing.T) {
+	t.Parallel()
+	for _, usage := range usages {
+		t.Run(usage, func(t *testing.T) {
+			s := machine(t, "")
+			s.Boot = booting(loader + " " + driverImage + " " + usage)
+			for _, where := range []string{"application", "callback", "notify", "inside"} {
+				s.Run(where, time.Minute, func(t *testing.T, c *qemu.Case) {
+					output := ends(t, c, where)
+					if usage == "usb=direct" && where != "notify" {
+						state := map[string]string{"before": running, "after": stopped, "later": stopped}
+						if where == "inside" {
+							state["inside"] = stopped
+						}
+						for moment, want := range state {
+							if !strings.Contains(output, "exit: "+moment+": "+want) {
+								t.Errorf("%s: want %q", moment, want)
+							}
+						}
+					}
+					want := 6
+					if where == "inside" {
+						want++
+					}
+					if n := strings.Count(output, ": device error"); n != want || strings.Contains(output, "another status") {
+						t.Errorf("%d calls of %d are refused", n, want)
+					}
+					t.Log(output)
+				})
+			}
+		})
+	}
+}
+
+// ends ends boot services, which ends the machine, and returns what was printed.
+func ends(t *testing.T, c *qemu.Case, where string) string {
+	t.Helper()
+	command := c.Background("cabi.efi exit " + where)
+	before, match, err := command.Expect(c.Ctx, regexp.MustCompile(`exit: end`))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, c.Machine.Console.Tail())
+	}
+	must(t, c.Machine.Wait(c.Ctx))
+	return before + match[0]
+}
