@@ -26,6 +26,9 @@ const (
 	InduceMemory // takes memory until there is none
 	InduceStack  // recurses without end
 	InduceWild   // reads where no memory can be
+	InduceGP     // reads at an address that is none
+	InduceCopy   // writes where no memory can be, in the runtime's assembly
+	InduceNested // does both while it panics
 )
 
 // InduceUSBTime answers how many nanoseconds USB transfers have taken, as eight
@@ -35,6 +38,12 @@ const InduceUSBTime uint32 = 0x7f000100
 // InduceLater added to one of the codes above makes the driver fail not at once but when it waits for the answer to the next
 // command: the command has been sent.
 const InduceLater uint32 = 0x1000
+
+// Addresses in four-level paging (Intel SDM volume 1, 3.3.7.1): beyond any memory, and not canonical.
+const (
+	unmapped     = 0x7000_0000_0000
+	nonCanonical = 0x8000_0000_0000
+)
 
 const (
 	inducedWait  = 2 * time.Second
@@ -115,7 +124,14 @@ func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
 	case InduceStack:
 		return []byte{recurse(1)}, nil, true
 	case InduceWild:
-		const unmapped = 0x7000_0000_0000 // canonical, beyond any memory
+		return []byte{*uefi.At[byte](unmapped)}, nil, true
+	case InduceGP:
+		return []byte{*uefi.At[byte](nonCanonical)}, nil, true
+	case InduceCopy:
+		copy(memory(unmapped, 4096), make([]byte, 4096))
+	case InduceNested:
+		defer copy(memory(unmapped, 4096), make([]byte, 4096))
+		defer func() { sink = append(sink, []byte{*uefi.At[byte](nonCanonical)}) }()
 		return []byte{*uefi.At[byte](unmapped)}, nil, true
 	default:
 		return nil, nil, false

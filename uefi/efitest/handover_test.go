@@ -86,7 +86,7 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 func TestNothingRunsOnAfterTheDriverHasDied(t *testing.T) {
 	t.Parallel()
 	s := twoControllers(t)
-	for _, death := range []string{"fatal", "wild", "wedge"} {
+	for _, death := range []string{"fatal", "stack", "wedge"} {
 		s.Run(death, time.Minute, func(t *testing.T, c *qemu.Case) {
 			c.Must(loader + " " + inducedImage + " usb=direct")
 			hello(t, c)

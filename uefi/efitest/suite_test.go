@@ -338,19 +338,23 @@ func TestInducedFailures(t *testing.T) {
 		name     string
 		survives bool
 	}{
-		{"panic", true}, {"nil", true}, {"wait", true},
-		{"wedge", false}, {"fatal", false}, {"memory", false}, {"stack", false}, {"wild", false},
+		{"panic", true}, {"nil", true}, {"wait", true}, {"wild", true}, {"gp", true}, {"copy", true}, {"nested", true},
+		{"wedge", false}, {"fatal", false}, {"memory", false}, {"stack", false},
 	} {
 		s.Run(f.name, 60*time.Second, func(t *testing.T, c *qemu.Case) {
-			if r := c.Command("induce.efi " + f.name); r.Status != 0 {
+			r := c.Command("induce.efi " + f.name)
+			if r.Status != 0 {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+			deaths := strings.Count(r.Output, "the driver is out of use until the next boot")
+			if want := map[bool]int{false: 1}[f.survives]; deaths != want || strings.Count(r.Output, "\n") > 3 {
+				t.Errorf("%d fatal errors are reported, want %d\n%s", deaths, want, r.Output)
 			}
 			if f.survives {
 				hello(t, c)
 				return
 			}
-			r := c.Command("helloworld.efi")
-			if r.Status == 0 {
+			if r = c.Command("helloworld.efi"); r.Status == 0 {
 				t.Errorf("helloworld read a card through a dead driver\n%s", r.Output)
 			}
 			c.Must("ver")                  // the Shell goes on

@@ -159,7 +159,6 @@ done:
 // func leave(status uintptr)
 TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	MOVQ	status+0(FP), R12
-	MOVQ	BP, ·gobp(SB)
 	MOVQ	SP, ·gosp(SB)		// enter's RET returns to leave's caller
 	MOVL	$MSR_FS_BASE, CX
 	RDMSR
@@ -171,8 +170,9 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	JMP	back<>(SB)
 
 // back restores what enter has saved at SP, and returns the status in R12 to
-// enter's caller.
+// enter's caller. Of Go it notes BP, as leave has it.
 TEXT back<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	BP, ·gobp(SB)
 	MOVL	F_FS(SP), AX
 	MOVL	(F_FS+4)(SP), DX
 	MOVL	$MSR_FS_BASE, CX

@@ -1,8 +1,9 @@
-//go:build !tamago
+//go:build linux && !tamago
 
 package gate
 
 import (
+	"syscall"
 	"testing"
 	"unsafe"
 )
@@ -17,5 +18,49 @@ func TestReadOnlyMemoryIsFound(t *testing.T) {
 	}
 	if Writable(p, uintptr(len(constant))) {
 		t.Error("a constant can be written")
+	}
+}
+
+func TestEachPageOfABufferIsLookedAt(t *testing.T) {
+	const pages = 4
+	mem, err := syscall.Mmap(-1, 0, pages*firstPage, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Munmap(mem) })
+	start := uintptr(unsafe.Pointer(&mem[0]))
+	for page := range pages {
+		hole := mem[page*firstPage : (page+1)*firstPage]
+		at := start + uintptr(page)*firstPage
+		for _, protection := range []int{syscall.PROT_NONE, syscall.PROT_READ} {
+			if err := syscall.Mprotect(hole, protection); err != nil {
+				t.Fatal(err)
+			}
+			readable := protection != syscall.PROT_NONE
+			for _, c := range []struct {
+				name string
+				p, n uintptr
+				hits bool
+			}{
+				{"all", start, pages * firstPage, true},
+				{"all but a byte at each end", start + 1, pages*firstPage - 2, true},
+				{"its first byte", at, 1, true},
+				{"its last byte", at + firstPage - 1, 1, true},
+				{"all up to it", start, at - start, false},
+				{"all up to its first byte", start, at - start + 1, true},
+				{"all behind it", at + firstPage, start + pages*firstPage - at - firstPage, false},
+				{"its last byte and all behind it", at + firstPage - 1, start + pages*firstPage - at - firstPage + 1, true},
+			} {
+				if got, want := Readable(c.p, c.n), !c.hits || readable; got != want {
+					t.Errorf("page %d, protection %d: %s is readable: %v", page, protection, c.name, got)
+				}
+				if got, want := Writable(c.p, c.n), !c.hits; got != want {
+					t.Errorf("page %d, protection %d: %s is writable: %v", page, protection, c.name, got)
+				}
+			}
+		}
+		if err := syscall.Mprotect(hole, syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -29,7 +29,10 @@ var failures = map[string]struct {
 	"fatal":  {driver.InduceFatal, uefi.DeviceError, false},
 	"memory": {driver.InduceMemory, uefi.DeviceError, false},
 	"stack":  {driver.InduceStack, uefi.DeviceError, false},
-	"wild":   {driver.InduceWild, uefi.DeviceError, false},
+	"wild":   {driver.InduceWild, uefi.InvalidParameter, true},
+	"gp":     {driver.InduceGP, uefi.InvalidParameter, true},
+	"copy":   {driver.InduceCopy, uefi.InvalidParameter, true},
+	"nested": {driver.InduceNested, uefi.InvalidParameter, true},
 }
 
 // atOnce is what "at once" means here: less than the shortest wait of the driver's, which is 10 s in its test build, and enough on
@@ -38,7 +41,7 @@ const atOnce = 5 * time.Second
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Println("usage: induce panic|nil|wait|wedge|fatal|memory|stack|wild")
+		fmt.Println("usage: induce panic|nil|wait|wedge|fatal|memory|stack|wild|gp|copy|nested")
 		os.Exit(1)
 	}
 	if err := run(os.Args[1]); err != nil {

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/usbarmory/tamago/bits"
 	"github.com/usbarmory/tamago/dma"
@@ -29,6 +30,7 @@ var checks = []inside.Check{
 	{Name: "garbage is collected, memory stays bounded", Run: garbage},
 	{Name: "objects outlive collections while goroutines come and go", Run: survivors},
 	{Name: "stacks grow and shrink", Run: stacks},
+	{Name: "pointers that are none survive growing stacks and collections", Run: strangePointers},
 	{Name: "a nil dereference is a panic", Run: nilDereference},
 	{Name: "an index out of range is a panic", Run: outOfRange},
 	{Name: "floating point survives firmware calls and goroutine switches", Run: floats},
@@ -157,6 +159,26 @@ var (
 	none *[256]int
 	word int
 )
+
+// strangePointers holds what a caller in C may pass: a small number, and the address of memory that the Go runtime does not use.
+func strangePointers() error {
+	big := make([]byte, 1<<20)
+	at := uintptr(unsafe.Pointer(&big[0]))
+	big = nil
+	runtime.GC()
+	runtime.GC()
+	done := make(chan int)
+	go func() {
+		small, unused := uefi.At[byte](8), uefi.At[byte](at)
+		depth := deep(5000)
+		runtime.GC()
+		runtime.KeepAlive(small)
+		runtime.KeepAlive(unused)
+		done <- depth
+	}()
+	<-done
+	return nil
+}
 
 func nilDereference() error {
 	for range 3 { // it must work again and again
