@@ -19,7 +19,7 @@ import (
 const memoryLimit = 32 << 20
 
 func main() {
-	gate.ReportFatalErrors("smart card reader driver")
+	gate.ReportFatalErrors("smart card reader")
 	goos.RamSize = memoryLimit
 	err := driver.Run()
 	fmt.Println("smart card reader:", err)
