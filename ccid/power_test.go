@@ -38,7 +38,7 @@ func TestVoltages(t *testing.T) {
 		{name: "a mute card is mute at every voltage", class: manual(3), works: 0xFF, code: errMute, err: ErrMute,
 			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 020000"}},
 		{name: "a failure that is not the voltage's ends it", class: manual(7), works: 0xFF, code: errAborted, err: ErrAborted,
-			sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
+			sent: []string{"IccPowerOff", "IccPowerOn 010000", "GetSlotStatus", "IccPowerOn 010000"}}, // the abort is finished, see exec
 		{name: "the class indicator asks for 3 V", class: manual(7), works: 1, atr: atrClassB,
 			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 020000"}},
 		{name: "the class indicator asks for what the reader does not have", class: manual(1), works: 1, atr: atrClassB,
