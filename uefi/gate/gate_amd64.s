@@ -14,6 +14,7 @@
 #define ST_BOOTSERVICES 96
 #define BS_RAISETPL 24
 #define BS_RESTORETPL 32
+#define BS_CONNECTCONTROLLER 264
 
 #define TPL_CALLBACK 8
 #define TPL_HIGH_LEVEL 31
@@ -310,6 +311,72 @@ TEXT ·relaxPC(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
+// yield(tpl) lets events run that wait while the task priority is
+// TPL_CALLBACK: it lowers the priority to tpl and raises it again. It is called
+// through raw, on firmware's stack.
+TEXT yield<>(SB),NOSPLIT|NOFRAME,$0
+	SUBQ	$40, SP			// home space, and alignment
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	CALL	BS_RESTORETPL(R10)
+	// An event may have ended boot services, as in thunk.
+	CMPL	·over(SB), $0
+	JNE	done
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	TESTQ	R10, R10
+	JZ	ended
+	CMPQ	BS_RAISETPL(R10), $0
+	JEQ	ended
+	MOVL	$TPL_CALLBACK, CX
+	CALL	BS_RAISETPL(R10)
+done:
+	ADDQ	$40, SP
+	RET
+ended:
+	MOVL	$1, ·over(SB)		// raw leaves Go
+	ADDQ	$40, SP
+	RET
+
+// func yieldPC() uintptr
+TEXT ·yieldPC(SB),NOSPLIT,$0-8
+	LEAQ	yield<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// connect is an event's notification function (UEFI 2.11, 7.1.1): it calls
+// ConnectController for each handle in connects. It runs outside of Go, so that
+// this image's own functions can be called meanwhile. While Go is inside it
+// leaves the handles for the next notification.
+TEXT connect<>(SB),NOSPLIT|NOFRAME,$0
+	SUBQ	$40, SP
+again:
+	CMPL	·inside(SB), $0
+	JNE	done
+	MOVL	·connectCount(SB), AX
+	TESTL	AX, AX
+	JEQ	done
+	DECL	AX
+	MOVL	AX, ·connectCount(SB)
+	LEAQ	·connects(SB), CX
+	MOVQ	(CX)(AX*8), CX
+	XORL	DX, DX
+	XORL	R8, R8
+	MOVL	$1, R9			// Recursive
+	MOVQ	·systemTable(SB), R10
+	MOVQ	ST_BOOTSERVICES(R10), R10
+	CALL	BS_CONNECTCONTROLLER(R10)
+	JMP	again
+done:
+	ADDQ	$40, SP
+	RET
+
+// func connectPC() uintptr
+TEXT ·connectPC(SB),NOSPLIT,$0-8
+	LEAQ	connect<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
 // func TSC() uint64
 TEXT ·TSC(SB),NOSPLIT,$0-8
 	RDTSC
@@ -417,6 +484,8 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	ST_BOOTSERVICES(R10), R10
 	MOVL	$TPL_CALLBACK, CX
 	CALL	BS_RAISETPL(R10)
+	MOVQ	T_TPL(SP), AX
+	MOVQ	AX, ·callerTPL(SB)
 	MOVQ	T_INDEX(SP), AX
 	MOVQ	AX, ·reqIndex(SB)
 	LEAQ	(T_SIZE+8)(SP), AX
@@ -441,6 +510,10 @@ busy:
 	LEAQ	·pending(SB), AX
 	LOCK
 	INCL	(AX)(CX*4)
+	LEAQ	·binding(SB), AX
+	CMPB	(AX)(CX*1), $0
+	JNE	refuse
+refused:
 	LEAQ	·busy(SB), AX
 	MOVQ	(AX)(CX*8), AX
 	ADDQ	$T_SIZE, SP
@@ -449,6 +522,32 @@ isdead:
 	MOVQ	$const_statusDeviceError, AX
 	ADDQ	$T_SIZE, SP
 	RET
+refuse:
+	// Function CX and its ControllerHandle go into refusals, once.
+	MOVQ	(T_SIZE+16)(SP), DX
+	LEAQ	·refusals(SB), R8
+	MOVL	·refusalCount(SB), R9
+	MOVQ	R9, R10
+known:
+	TESTL	R10, R10
+	JEQ	new
+	DECL	R10
+	MOVQ	R10, R11
+	SHLQ	$4, R11
+	CMPQ	CX, (R8)(R11*1)
+	JNE	known
+	CMPQ	DX, 8(R8)(R11*1)
+	JNE	known
+	JMP	refused
+new:
+	CMPL	R9, $const_maxRefusals
+	JCC	refused
+	MOVQ	R9, R11
+	SHLQ	$4, R11
+	MOVQ	CX, (R8)(R11*1)
+	MOVQ	DX, 8(R8)(R11*1)
+	INCL	·refusalCount(SB)
+	JMP	refused
 ishook:
 	CALL	hook<>(SB)
 	XORL	AX, AX

@@ -24,6 +24,9 @@ func SystemTable() uintptr { return 0 }
 // NewFunc returns 0 on a host: nothing could call the function.
 func NewFunc(name string, busy uintptr, f func(a *Args) uintptr) uintptr { return 0 }
 
+// NewBindingFunc returns 0 on a host.
+func NewBindingFunc(name string, busy uintptr, f func(a *Args) uintptr) uintptr { return 0 }
+
 // NewNotify returns 0 on a host.
 func NewNotify(name string, f func()) uintptr { return 0 }
 
@@ -32,6 +35,21 @@ func NewHook(name string, f func()) uintptr { return 0 }
 
 // NewExitHook returns 0 on a host.
 func NewExitHook(name string, f func()) uintptr { return 0 }
+
+// Yield does nothing on a host.
+func Yield() {}
+
+// CallerTPL is TPL_APPLICATION on a host.
+func CallerTPL() uintptr { return 4 }
+
+// Refused has nothing on a host: no call is refused.
+func Refused(fn uintptr) (controller uintptr, ok bool) { return 0, false }
+
+// ConnectNotify is 0 on a host.
+func ConnectNotify() uintptr { return 0 }
+
+// Connect notes nothing on a host.
+func Connect(controller uintptr) bool { return false }
 
 // RequestLimit has no effect on a host.
 var RequestLimit = time.Duration(0)

@@ -39,6 +39,15 @@ const (
 	// idleSlice is how long an idle image waits at most before it looks up,
 	// in nanoseconds: limits of requests are seen that late (policy).
 	idleSlice = 10_000_000
+
+	tplCallback = 8 // UEFI 2.11, 7.1
+
+	// yieldPeriod is how often Yield lets events run at most, in milliseconds
+	// (policy: they may wait for it; a call should not pay for it).
+	yieldPeriod = 5
+
+	maxRefusals = 32 // policy
+	maxConnects = 32 // policy
 )
 
 var (
@@ -75,6 +84,19 @@ var (
 	hookfs    uintptr // a hook's FS base, and the top of its stack
 	hooksp    uintptr
 
+	// callerTPL is the priority of whoever made the request in progress. An
+	// image's entry point is not left to be called: nothing waits for it.
+	callerTPL uintptr = tplCallback
+	yieldArgs [4]uintptr
+	yielded   uint64 // the time stamp counter after the last yield
+
+	binding      [maxFuncs]bool // functions whose refused calls are noted
+	refusals     [maxRefusals]refusal
+	refusalCount uint32
+
+	connects     [maxConnects]uintptr // handles for connect
+	connectCount uint32
+
 	busy    [maxFuncs]uintptr
 	pending [maxFuncs]uint32 // calls that found Go inside
 
@@ -90,6 +112,8 @@ func raw(fn uintptr, args *uintptr, n uintptr) uintptr
 func brief(fn uintptr, args *uintptr, n uintptr) uintptr
 
 func relaxPC() uintptr
+func yieldPC() uintptr
+func connectPC() uintptr
 func thunksPC() uintptr
 func cs() uint16
 func cr4() uintptr
@@ -138,6 +162,68 @@ func Brief(fn uintptr, args []uintptr) uintptr {
 		return raw(fn, &args[0], uintptr(len(args)))
 	}
 	return brief(fn, &args[0], uintptr(len(args)))
+}
+
+// Skipped is how many ticks of the time stamp counter passed while events ran
+// in Yield. The board's clock leaves them out: what Go waits for does not come
+// late because somebody else's event took long.
+var Skipped uint64
+
+// Yield lets firmware's events run that wait because the request in progress is
+// served at TPL_CALLBACK, where the caller's own priority allows that. Calls of
+// this image's functions by such events are refused, and events for it noted,
+// as at any other time while Go is inside. It may be called often.
+func Yield() {
+	if callerTPL >= tplCallback {
+		return
+	}
+	now := TSC()
+	if now-yielded < yieldPeriod*TicksPerMs {
+		return
+	}
+	yieldArgs[0] = callerTPL
+	raw(yieldPC(), &yieldArgs[0], uintptr(len(yieldArgs)))
+	yielded = TSC()
+	Skipped += yielded - now
+}
+
+// CallerTPL is the task priority of whoever made the request in progress.
+func CallerTPL() uintptr { return callerTPL }
+
+// A refusal is a call that was refused because Go was inside.
+type refusal struct{ fn, controller uintptr }
+
+// Refused returns the controller of a call of fn that was refused because Go
+// was inside, and forgets it. fn was made by NewBindingFunc.
+func Refused(fn uintptr) (controller uintptr, ok bool) {
+	fn = (fn - thunksPC()) / thunkStride
+	for i := range refusalCount {
+		if refusals[i].fn == fn {
+			controller = refusals[i].controller
+			refusalCount--
+			refusals[i] = refusals[refusalCount]
+			return controller, true
+		}
+	}
+	return 0, false
+}
+
+// ConnectNotify is the address of a notification function, for an event at
+// TPL_CALLBACK, that connects drivers to the controllers given to Connect. The
+// event must be signaled for that.
+func ConnectNotify() uintptr { return connectPC() }
+
+// Connect makes the function ConnectNotify connect drivers to a controller,
+// recursively (UEFI 2.11, 7.3.12), as soon as it runs and Go is not inside: this
+// image's driver is among those that are asked. It reports whether there was
+// room to note the controller.
+func Connect(controller uintptr) bool {
+	if connectCount == maxConnects {
+		return false
+	}
+	connects[connectCount] = controller
+	connectCount++
+	return true
 }
 
 // Word reads a table member at an address of firmware's.

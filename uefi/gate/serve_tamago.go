@@ -71,6 +71,13 @@ func NewFunc(name string, busyStatus uintptr, f func(a *Args) uintptr) uintptr {
 	return register(function{name: name, f: f}, busyStatus)
 }
 
+// NewBindingFunc is NewFunc for a function of EFI_DRIVER_BINDING_PROTOCOL:
+// ControllerHandle, its second argument, of a refused call is kept for Refused.
+func NewBindingFunc(name string, busyStatus uintptr, f func(a *Args) uintptr) uintptr {
+	binding[nfuncs] = true
+	return NewFunc(name, busyStatus, f)
+}
+
 // NewNotify makes f callable as an event's notification function, at
 // TPL_CALLBACK. Notifications that come while Go is inside are served, once,
 // when the request in progress has been answered.
@@ -265,6 +272,9 @@ func idle(until int64) {
 		fail("fatal error: a call has not ended in time")
 	case until == math.MaxInt64:
 		fail("fatal error: all goroutines wait for each other")
+	}
+	if serving {
+		Yield()
 	}
 	pause(min(until-now, idleSlice))
 }

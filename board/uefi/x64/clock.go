@@ -34,10 +34,11 @@ func initClock() {
 	gate.TicksPerMs = max(1, clock.Ticks(nsPerSecond/1000))
 }
 
-// nanotime is the time since the image was entered, in nanoseconds.
+// nanotime is the time since the image was entered, in nanoseconds, without that
+// for which the image stood still in gate.Yield.
 //
 //go:linkname nanotime runtime/goos.Nanotime
-func nanotime() int64 { return clock.Nanoseconds(gate.TSC()) }
+func nanotime() int64 { return clock.Nanoseconds(gate.TSC() - gate.Skipped) }
 
 // wallClock asks firmware for the time, in nanoseconds since 1970; 0 when it
 // has none. A clock without a time zone is taken for UTC.
