@@ -37,7 +37,10 @@ var (
 	GroupReadyToBoot            = MustGUID("7ce88fb3-4bd7-4679-87a8-a8d8dee50d2b")
 	GroupAfterReadyToBoot       = MustGUID("3a2a00ad-98b9-4cdf-a478-702777f1c10b")
 	GroupMemoryMapChange        = MustGUID("78bee926-692f-48fd-9edb-01422ef0d7ab")
-	GroupVirtualAddressChange   = MustGUID("13fa7698-c831-49c7-87ea-8f43fcc25196")
+	// GroupIdleLoop is signaled by edk2 while WaitForEvent has nothing else to do
+	// (MdeModulePkg/Include/Guid/IdleLoopEvent.h).
+	GroupIdleLoop             = MustGUID("3c8d294c-5fc3-4451-bb31-c4c032295e6c")
+	GroupVirtualAddressChange = MustGUID("13fa7698-c831-49c7-87ea-8f43fcc25196")
 )
 
 // CloseEvent removes the event and frees it (UEFI 2.11, 7.1.3).

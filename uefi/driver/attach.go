@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"tamaccid/baremetal/usb"
 	"tamaccid/ccid"
@@ -65,9 +66,12 @@ func isReader(config []byte, s wire.Interface) bool {
 	return false
 }
 
+// backgroundLimit is how long it may take to bring up a reader that nobody waits for (policy).
+const backgroundLimit = 60 * time.Second
+
 // openDirect brings a reader up.
 func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (r *ccid.Reader, err error) {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, backgroundLimit)
 	defer cancel()
 	t, err := i.ClaimSetting(ctx, alt)
 	if err != nil {

@@ -19,7 +19,10 @@ import (
 //	Supported, managed        EFI_SUCCESS if a child is missing        the same
 //	Start                     opens it BY_DRIVER, opens the reader,    opens it BY_DRIVER, on request EXCLUSIVE: that ends
 //	                          installs the protocol: slot 0 on the     firmware's use of it; starts the bus, waits
-//	                          controller, each other slot on a child   for what is plugged in
+//	                          controller, each other slot on a child   for what is plugged in, at most startLimit
+//	Start, no answer in       installs the protocol for slot 0; the    -
+//	startLimit, or timers     reader is opened by the first member
+//	stand still               (see postponed.go)
 //	Start, managed            makes the missing children that          the same
 //	                          RemainingDevicePath names, or all
 //	reader comes              -                                        opens it, installs the protocol: each slot on a child
@@ -39,7 +42,9 @@ import (
 // are not the platform's begin (UEFI 2.11, 11.1).
 const version = 0x10
 
-const startLimit = 60 * time.Second // policy
+// startLimit is how long Start may take, or an attempt to open a reader outside of a member that
+// somebody waits for (policy).
+const startLimit = time.Second
 
 // notificationLook is how long a reader is asked for notifications where firmware cannot do that by itself (policy: the shortest
 // time that firmware knows).
@@ -146,7 +151,7 @@ func (d *Driver) stopChildren(c *controller, n, buffer uintptr) uefi.Status {
 }
 
 // shut withdraws what is left of c and lets go of it. After an error c goes on working, and shut can be tried again.
-func (d *Driver) shut(c *controller) error { return d.shutWithin(c, newShutdown(c)) }
+func (d *Driver) shut(c *controller) error { return d.shutWithin(c, d.newShutdown(c)) }
 
 // shutWithin is shut for a controller of several.
 func (d *Driver) shutWithin(c *controller, s *shutdown) error {

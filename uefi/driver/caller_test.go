@@ -172,7 +172,7 @@ var atrT1 = []byte{0x3B, 0x80, 0x81, 0x01, 0x01}
 func fakeReader(t *testing.T) (*Driver, *reader, *fakeSlot) {
 	f := &fakeSlot{t: t, name: "Fake 0", state: ccid.Active, atr: atrT1, protocol: ccid.T1}
 	d := &Driver{bound: map[uefi.Handle]*controller{}}
-	return d, d.readers.new(f, smartcard.Table{}), f
+	return d, d.readers.new(f.name, f, smartcard.Table{}), f
 }
 
 // members are the six functions, each with arguments that are right but for This.

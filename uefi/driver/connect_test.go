@@ -153,7 +153,7 @@ func TestLock(t *testing.T) {
 
 func TestLockOfOneReaderIsNotThatOfAnother(t *testing.T) {
 	d, a, _ := fakeReader(t)
-	b := d.readers.new(&fakeSlot{t: t}, smartcard.Table{})
+	b := d.readers.new("", &fakeSlot{t: t}, smartcard.Table{})
 	active := place(t, smartcard.Protocol(0))
 	for _, r := range []*reader{a, b} {
 		if st := call(d.connect, r.address(), uintptr(smartcard.AccessReader), 0, 0, addr(active)); st != uefi.Success {

@@ -30,6 +30,11 @@ func (d *Driver) newNotifications() {
 	// That firmware calls at all is what matters: goroutines run until all of them wait.
 	d.direct.onTick = gate.NewNotify("timer", func() {})
 	d.direct.onExit = gate.NewExitHook("end of boot services", d.silence)
+	d.deferred.onIdle = gate.NewNotify("idle loop", func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.idle()
+	})
 }
 
 func (d *Driver) allHosts() []*host {
@@ -93,10 +98,10 @@ func (d *Driver) unwatch(h *host) {
 	}
 }
 
-// closeEvents closes the events, before the driver goes. After an error firmware may signal one that is left. watch makes
-// those again that are not.
+// closeEvents closes the events, before the driver goes. After an error firmware may signal one
+// that is left. Those that are not are made again when they are needed.
 func (d *Driver) closeEvents() error {
-	for _, ev := range []*uefi.Event{&d.direct.tick, &d.direct.exit} {
+	for _, ev := range []*uefi.Event{&d.direct.tick, &d.direct.exit, &d.deferred.idle, &d.deferred.connect} {
 		if *ev == 0 {
 			continue
 		}

@@ -6,7 +6,7 @@
 //	member.go, status.go, readers.go   the protocol's six members, plain Go over package ccid
 //	driver.go, options.go, names.go    what is installed, load options, names
 //	binding.go, offer.go               the driver model: controllers, and slots on handles
-//	interface.go                       readers of firmware's USB stack
+//	interface.go, postponed.go         readers of firmware's USB stack
 //	host.go, attach.go, bystander.go   host controllers of our own, what is plugged in there
 //	direct.go                          what runs between firmware's calls, and at the end of boot services
 //

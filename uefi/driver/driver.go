@@ -20,17 +20,19 @@ import (
 type Driver struct {
 	mu sync.Mutex
 
-	boot    *uefi.BootServices
-	image   uefi.Handle
-	options options
-	binding uefi.DriverBinding
-	name    uefi.ComponentName2
-	members smartcard.Table
-	readers readers
-	bound   map[uefi.Handle]*controller
-	unit    int // of the next reader, ends its name
-	texts   texts
-	direct  direct
+	boot     *uefi.BootServices
+	image    uefi.Handle
+	options  options
+	binding  uefi.DriverBinding
+	name     uefi.ComponentName2
+	members  smartcard.Table
+	readers  readers
+	bound    map[uefi.Handle]*controller
+	unit     int // of the next reader, ends its name
+	texts    texts
+	direct   direct
+	deferred deferred
+	ending   bool // the image goes when the call in progress is answered
 
 	complaints map[uefi.Handle]string // see complain
 	// polled are transports of readers that have gone and that firmware may poll all the same: they keep the memory in place
@@ -56,9 +58,9 @@ func Run() error {
 	}
 	d.members = d.newMembers()
 	d.binding = uefi.DriverBinding{
-		Supported:           d.newFunc("Supported", uefi.AccessDenied, d.supported),
+		Supported:           gate.NewBindingFunc("Supported", uintptr(uefi.AccessDenied), d.serve(d.supported)),
 		Start:               d.newFunc("Start", uefi.AccessDenied, d.start),
-		Stop:                d.newFunc("Stop", uefi.DeviceError, d.stop),
+		Stop:                gate.NewBindingFunc("Stop", uintptr(uefi.DeviceError), d.serve(d.stop)),
 		Version:             version,
 		ImageHandle:         d.image,
 		DriverBindingHandle: d.image,
@@ -85,11 +87,17 @@ func (d *Driver) protocols() []uefi.Protocol {
 
 // newFunc makes f callable by firmware.
 func (d *Driver) newFunc(name string, busy uefi.Status, f func(a *gate.Args) uefi.Status) uintptr {
-	return gate.NewFunc(name, uintptr(busy), func(a *gate.Args) uintptr {
+	return gate.NewFunc(name, uintptr(busy), d.serve(f))
+}
+
+// serve is a call of f, with what comes after each call.
+func (d *Driver) serve(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uintptr {
+	return func(a *gate.Args) uintptr {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		defer d.afterCall()
 		return uintptr(f(a))
-	})
+	}
 }
 
 // newMembers makes the protocol's six functions. One that comes while another
@@ -111,7 +119,7 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 	if uefi.Handle(a.At(0)) != d.image {
 		return uefi.InvalidParameter
 	}
-	s := newShutdown(slices.Collect(maps.Values(d.bound))...)
+	s := d.newShutdown(slices.Collect(maps.Values(d.bound))...)
 	var stopped []uefi.Handle
 	defer func() { d.reconnectFirmware(stopped) }()
 	for h, c := range d.bound {
@@ -129,6 +137,7 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 		_ = d.atExit() // or watch tries it again
 		return uefi.AccessDenied
 	}
+	d.ending = true
 	gate.Exit(uintptr(uefi.Success))
 	return uefi.Success
 }

@@ -42,6 +42,9 @@ type firmware struct {
 	timers  map[uintptr]int // set timers, by event: their kind
 	partial bool            // not all that the driver uninstalls was installed
 	stays   bool            // drivers of firmware's do not leave
+	frozen  bool            // timers stand still
+	lingers bool            // transfers to a removed device time out
+	signals int             // events that were signaled
 	// refuse has a say before a service (install, uninstall, open) does its work.
 	refuse func(service string, h uefi.Handle, guid uefi.GUID) uefi.Status
 	pool   map[uintptr][]uint16
@@ -208,6 +211,7 @@ type usbInterface struct {
 	table     uefi.USBIOTable
 	path      uefi.DevicePath
 	requests  int         // control transfers
+	streams   int         // other transfers
 	polled    uintptr     // context of the interrupt transfer that firmware repeats, 0 without
 	endless   uefi.Status // of the end of that
 }
@@ -308,7 +312,9 @@ func (u *usbInterface) control(a []uintptr) uintptr {
 		data = unsafe.Slice(abi.At[byte](a[4]), a[5])
 	}
 	setup := usb.Setup{RequestType: r.RequestType, Request: r.Request, Value: r.Value, Index: r.Index, Length: r.Length}
-	n, err := u.transport.Control(context.Background(), setup, data, time.Duration(a[3])*time.Millisecond)
+	limit := time.Duration(a[3]) * time.Millisecond
+	n, err := u.transport.Control(context.Background(), setup, data, limit)
+	err = u.linger(err, limit)
 	st := answer(err, abi.At[uefi.USBResult](a[6]))
 	if err == nil && setup.In() && n < len(data) {
 		return uintptr(uefi.DeviceError) // as common firmware does
@@ -316,7 +322,18 @@ func (u *usbInterface) control(a []uintptr) uintptr {
 	return st
 }
 
+// linger is the end of a transfer on a controller that does not see when a device is removed, as
+// QEMU's xHCI.
+func (u *usbInterface) linger(err error, limit time.Duration) error {
+	if !u.fw.lingers || !errors.Is(err, usb.ErrGone) {
+		return err
+	}
+	time.Sleep(limit)
+	return usb.ErrTimeout
+}
+
 func (u *usbInterface) stream(a []uintptr) uintptr {
+	u.streams++
 	endpoint, length, limit := uint8(a[1]), abi.At[uintptr](a[3]), time.Duration(a[4])*time.Millisecond
 	data := unsafe.Slice(abi.At[byte](a[2]), *length)
 	transfer := u.transport.Out
@@ -324,6 +341,7 @@ func (u *usbInterface) stream(a []uintptr) uintptr {
 		transfer = u.transport.In
 	}
 	n, err := transfer(context.Background(), endpoint, data, limit)
+	err = u.linger(err, limit)
 	*length = uintptr(n)
 	return answer(err, abi.At[uefi.USBResult](a[5]))
 }

@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"time"
 
 	"tamaccid/baremetal/usb"
 	"tamaccid/baremetal/usb/xhci"
@@ -11,9 +10,6 @@ import (
 	"tamaccid/uefi"
 	"tamaccid/uefi/pciusb"
 )
-
-// settleLimit is how long Start waits for what is plugged in (policy). What takes longer goes on in the background.
-const settleLimit = 10 * time.Second
 
 // A host is a USB host controller that the driver runs itself.
 type host struct {
@@ -122,9 +118,9 @@ func (d *Driver) startHost(h uefi.Handle) error {
 		return &startError{err}
 	}
 	d.bound[h] = c
-	ctx, cancel := limited(settleLimit)
+	ctx, cancel := limited(startLimit)
 	defer cancel()
-	d.withoutLock(func() { _ = c.host.bus.Settle(ctx) }) // what is late comes later
+	d.withoutLock(func() { _ = c.host.bus.Settle(ctx) }) // what takes longer goes on in the background
 	return nil
 }
 

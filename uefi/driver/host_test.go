@@ -342,8 +342,8 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 			t.Fatal(st)
 		}
 		in := &fakeSlot{t: t, name: "with a command in progress"}
-		d.readers.new(in, d.members)
-		d.readers.retire(d.readers.new(&fakeSlot{t: t, name: "gone"}, d.members))
+		d.readers.new(in.name, in, d.members)
+		d.readers.retire(d.readers.new("gone", &fakeSlot{t: t}, d.members))
 		d.mu.Lock() // by a goroutine that will never run again
 		d.silence()
 		d.mu.Unlock()

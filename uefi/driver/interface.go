@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"time"
+
 	"tamaccid/ccid"
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
@@ -33,7 +35,13 @@ func (d *Driver) supportsInterface(h uefi.Handle) error {
 	case classSmartCard:
 		return nil
 	case classVendor: // a reader's, if it has a reader's class descriptor
-		config, err := usbio.Configuration(addr)
+		if !d.timersRun() {
+			d.lookLater(h)
+			return uefi.Unsupported
+		}
+		ctx, cancel := limited(startLimit)
+		defer cancel()
+		config, err := usbio.Configuration(ctx, addr)
 		if err != nil {
 			return uefi.Unsupported
 		}
@@ -50,17 +58,21 @@ func (d *Driver) startInterface(h uefi.Handle) error {
 	if err != nil {
 		return err
 	}
-	c := &controller{handle: h, guid: &uefi.USBIOGUID}
+	c := &controller{handle: h, guid: &uefi.USBIOGUID, protocol: addr, unit: d.unit}
+	d.unit++
 	started := false
 	defer func() { // after a panic too
 		if !started {
 			d.abandon(c)
 		}
 	}()
-	if err := d.openReader(c, addr); err != nil {
-		return &startError{err}
+	err = d.openReader(c, startLimit)
+	if outOfTime(err) {
+		err = d.postpone(c, err)
+	} else if err == nil {
+		err = d.bind(c)
 	}
-	if err := d.bind(c); err != nil {
+	if err != nil {
 		return &startError{err}
 	}
 	started = true
@@ -69,7 +81,8 @@ func (d *Driver) startInterface(h uefi.Handle) error {
 
 // abandon ends what an unsuccessful Start has begun. A slot that somebody uses already goes on working until Stop or Unload.
 func (d *Driver) abandon(c *controller) {
-	if c.reader == nil {
+	if c.reader == nil && len(c.slots) == 0 {
+		delete(d.bound, c.handle)
 		d.close(c.handle, c.guid)
 		return
 	}
@@ -77,11 +90,15 @@ func (d *Driver) abandon(c *controller) {
 	_ = d.shut(c)
 }
 
-// openReader brings c's reader up. Firmware polls its interrupt endpoint from then on, where firmware can.
-func (d *Driver) openReader(c *controller, addr uintptr) error {
-	ctx, cancel := limited(startLimit)
+// openReader brings c's reader up, within a limit. Firmware polls its interrupt endpoint from then
+// on, where firmware can.
+func (d *Driver) openReader(c *controller, limit time.Duration) error {
+	if !d.timersRun() {
+		return errTimersStand
+	}
+	ctx, cancel := limited(limit)
 	defer cancel()
-	t, err := usbio.New(c.handle, addr)
+	t, err := usbio.New(ctx, c.handle, c.protocol, func() bool { return d.pause(c.handle) })
 	if err != nil {
 		return err
 	}
@@ -90,11 +107,10 @@ func (d *Driver) openReader(c *controller, addr uintptr) error {
 			t.Close()
 		}
 	}()
-	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: d.unit, CheckNotifications: notificationLook, Timing: d.options.timing()})
+	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: c.unit, CheckNotifications: notificationLook, Timing: d.options.timing()})
 	if err != nil {
 		return err
 	}
-	d.unit++
 	c.reader, c.transport = r, t
 	if c.listen() == nil {
 		r.Polled(c.takeNotifications, pollDelay)

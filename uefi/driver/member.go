@@ -25,6 +25,8 @@ import (
 //	any           SCardStatus, SCardControl,
 //	              SCardGetAttrib                 as it was
 //	any           reader unplugged               gone: EFI_DEVICE_ERROR for ever
+//
+// The first member opens a reader that Start has not opened, see postponed.go.
 
 // How long a member may take at most (policy), or less by the load option wait: SCardTransmit has what that says. The class driver's
 // own waits end long before, these bound what a hostile reader can add up.
@@ -59,10 +61,13 @@ type slot interface {
 type reader struct {
 	table smartcard.Table
 	slot  slot
-	hear  func()               // takes what the reader has to tell, nil where that is done in the background
-	name  []uint16             // with its NUL
-	held  smartcard.AccessMode // by whom it is connected; 0: free
-	gone  bool
+	open  func() error // brings the reader up, nil when that is done
+	hear  func()       // takes what the reader has to tell, nil where that is done in the background
+	name  []uint16     // with its NUL
+	// former is the name before the reader was open: firmware may hold a pointer to it.
+	former []uint16
+	held   smartcard.AccessMode // by whom it is connected; 0: free
+	gone   bool
 }
 
 // this finds the reader that firmware means; nil for a pointer that was never
@@ -73,6 +78,9 @@ func (d *Driver) this(a *gate.Args) (*reader, uefi.Status) {
 	case r == nil:
 		return nil, uefi.InvalidParameter
 	case r.gone:
+		return nil, uefi.DeviceError
+	}
+	if r.open != nil && r.open() != nil {
 		return nil, uefi.DeviceError
 	}
 	if r.hear != nil {

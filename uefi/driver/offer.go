@@ -20,7 +20,12 @@ type controller struct {
 	paths  []slotPath // of the slots of all its readers
 	slots  []*offered // those that have their protocol installed
 
-	reader    *ccid.Reader     // of a USB interface
+	protocol uintptr // EFI_USB_IO_PROTOCOL of a USB interface
+	unit     int     // ends the reader's name
+	state    readerState
+	untried  bool // timers stood still in Start
+
+	reader    *ccid.Reader     // of a USB interface, nil while it is not open
 	transport *usbio.Transport // the same; nil where the reader has another one
 	host      *host            // of a host controller
 }
@@ -153,12 +158,19 @@ func (d *Driver) offers() (n int) {
 
 // offer installs the protocol for a slot. With an error the slot that it returns is there all the same.
 func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
+	r := d.readers.new(p.slot.Name(), p.slot, d.members)
+	r.hear = c.takeNotifications
+	return d.install(c, p.path, r)
+}
+
+// install is offer for an interface.
+func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offered, error) {
 	if d.offers() >= maxOffers {
+		d.readers.retire(r)
 		return nil, errOffers
 	}
-	o := &offered{handle: c.handle, reader: d.readers.new(p.slot, d.members), path: p.path}
-	o.reader.hear = c.takeNotifications
-	if p.path != nil {
+	o := &offered{handle: c.handle, reader: r, path: path}
+	if path != nil {
 		o.handle = 0
 	}
 	h, err := d.boot.InstallProtocols(o.handle, o.protocols()...)
@@ -171,7 +183,7 @@ func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
 	if err != nil {
 		return o, err // firmware has kept a protocol
 	}
-	if p.path != nil {
+	if path != nil {
 		if _, err := d.boot.OpenProtocol(c.handle, c.guid, d.image, h, uefi.OpenByChildController); err != nil {
 			return o, err
 		}
@@ -226,13 +238,16 @@ const shutdownLimit = 2 * time.Second
 
 // A shutdown leaves no card powered behind: it closes readers within shutdownLimit. Each has its share of the time that is left, so
 // that one which is silent does not keep the others' cards powered.
+// Through firmware's USB stack it makes no transfer while timers stand still.
 type shutdown struct {
 	end     time.Time
 	readers int // that are still to be closed
+	stand   bool
 }
 
-func newShutdown(controllers ...*controller) *shutdown {
-	s := &shutdown{end: time.Now().Add(shutdownLimit)}
+func (d *Driver) newShutdown(controllers ...*controller) *shutdown {
+	s := &shutdown{stand: !d.timersRun()}
+	s.end = time.Now().Add(shutdownLimit)
 	for _, c := range controllers {
 		s.readers += len(c.readers())
 	}
@@ -244,13 +259,20 @@ func (c *controller) readers() []*ccid.Reader {
 	if c.host != nil {
 		return c.host.open
 	}
+	if c.reader == nil {
+		return nil
+	}
 	return []*ccid.Reader{c.reader}
 }
 
 // close switches the cards of a controller's readers off and closes the readers. That one may have gone is no concern here.
 func (s *shutdown) close(c *controller) {
 	for _, r := range c.readers() {
-		ctx, cancel := limited(time.Until(s.end) / time.Duration(max(s.readers, 1)))
+		limit := time.Until(s.end) / time.Duration(max(s.readers, 1))
+		if s.stand && c.host == nil {
+			limit = 0
+		}
+		ctx, cancel := limited(limit)
 		_ = r.Shutdown(ctx)
 		cancel()
 		s.readers--

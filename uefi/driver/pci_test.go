@@ -47,6 +47,17 @@ func (fw *firmware) fakeEvents(table *uefi.BootServicesTable) {
 		delete(fw.timers, a[0])
 		return 0
 	})
+	table.CreateEventEx = abi.Fake(func(a []uintptr) uintptr { return abi.Call(table.CreateEvent, a[0], a[1], a[2], a[3], a[5]) })
+	table.CheckEvent = abi.Fake(func(a []uintptr) uintptr {
+		if kind, set := fw.timers[a[0]]; !set || fw.frozen || uefi.TimerDelay(kind) == uefi.TimerCancel {
+			return uintptr(uefi.NotReady)
+		}
+		return 0
+	})
+	table.SignalEvent = abi.Fake(func(a []uintptr) uintptr {
+		fw.signals++
+		return 0
+	})
 	table.ConnectController = abi.Fake(func(a []uintptr) uintptr {
 		fw.asked = append(fw.asked, uefi.Handle(a[0]))
 		return 0

@@ -20,8 +20,8 @@ type readers struct {
 	dead []*reader // oldest first
 }
 
-// new makes the interface of a slot.
-func (rs *readers) new(s slot, members smartcard.Table) *reader {
+// new makes the interface of a slot, nil for one that is not known yet.
+func (rs *readers) new(name string, s slot, members smartcard.Table) *reader {
 	var r *reader
 	if len(rs.dead) > tombs {
 		r, rs.dead = rs.dead[0], rs.dead[1:]
@@ -29,7 +29,7 @@ func (rs *readers) new(s slot, members smartcard.Table) *reader {
 		r = new(reader)
 		rs.all = append(rs.all, r)
 	}
-	*r = reader{table: members, slot: s, name: uefi.UTF16(s.Name())}
+	*r = reader{table: members, slot: s, name: uefi.UTF16(name)}
 	return r
 }
 
@@ -50,7 +50,7 @@ func (rs *readers) retire(r *reader) {
 }
 
 // leave says that the reader has gone. Its interface may be installed still.
-func (r *reader) leave() { r.gone, r.slot, r.hear, r.held = true, nil, nil, 0 }
+func (r *reader) leave() { r.gone, r.slot, r.open, r.hear, r.held = true, nil, nil, nil, 0 }
 
 // at is the reader whose interface is at addr.
 func (rs *readers) at(addr uintptr) *reader {

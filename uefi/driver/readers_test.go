@@ -12,7 +12,7 @@ import (
 )
 
 func newFake(t *testing.T, rs *readers, n int) *reader {
-	return rs.new(&fakeSlot{t: t, name: fmt.Sprintf("Fake %d", n)}, smartcard.Table{Connect: uintptr(n + 1)})
+	return rs.new(fmt.Sprintf("Fake %d", n), &fakeSlot{t: t}, smartcard.Table{Connect: uintptr(n + 1)})
 }
 
 func TestEveryReaderHasAnAddressOfItsOwn(t *testing.T) {

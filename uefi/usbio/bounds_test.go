@@ -50,7 +50,7 @@ func TestEnumerationOfASlowDeviceIsBounded(t *testing.T) {
 				c.change(f)
 				f.control = func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} }
 				began := time.Now()
-				tr, err := open(f, 1, uintptr(unsafe.Pointer(f.table)))
+				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), nil)
 				if took := time.Since(began); took > c.bound {
 					t.Errorf("took %v, %v at most", took, c.bound)
 				}
@@ -68,7 +68,7 @@ func TestEnumerationOfASlowDeviceIsBounded(t *testing.T) {
 func TestConfigurationReadsNoStrings(t *testing.T) {
 	f := reader(t)
 	f.table.GetStringDescriptor, f.table.GetSupportedLanguages, f.table.GetInterfaceDescriptor = 0, 0, 0
-	b, err := Configuration(uintptr(unsafe.Pointer(f.table)))
+	b, err := Configuration(bg, uintptr(unsafe.Pointer(f.table)))
 	if err != nil || len(b) != 93 {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}

@@ -1,6 +1,7 @@
 package usbio
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -26,10 +27,13 @@ const descriptorLimit = 2 * time.Second
 const (
 	stringsLimit = time.Second
 	stringWait   = 100 * time.Millisecond
+	// stringTime is how long firmware waits for a string (edk2:
+	// USB_GENERAL_DEVICE_REQUEST_TIMEOUT).
+	stringTime = 500 * time.Millisecond
 )
 
 // enumerate fills in what is known of the device: firmware has it configured already.
-func (t *Transport) enumerate(path uefi.DevicePath) error {
+func (t *Transport) enumerate(ctx context.Context, path uefi.DevicePath) error {
 	descriptor, err := t.io.DeviceDescriptor()
 	if err != nil {
 		return fmt.Errorf("usbio: device descriptor: %w", err)
@@ -45,7 +49,7 @@ func (t *Transport) enumerate(path uefi.DevicePath) error {
 	// bInterfaceNumber, bAlternateSetting, iInterface (USB 2.0, table 9-12)
 	t.device.Interface, t.device.AltSetting = setting[2], setting[3]
 	name := setting[8]
-	if t.device.Config, err = t.configuration(); err != nil {
+	if t.device.Config, err = t.configuration(ctx); err != nil {
 		return fmt.Errorf("usbio: configuration descriptor: %w", err)
 	}
 	if err := t.endpoints(); err != nil {
@@ -56,18 +60,18 @@ func (t *Transport) enumerate(path uefi.DevicePath) error {
 		p.interval = pollInterval(t.device.Speed, p.bInterval)
 	}
 
-	text := deviceStrings{io: t.io, until: time.Now().Add(stringsLimit)}
+	text := deviceStrings{ctx: ctx, io: t.io, until: time.Now().Add(stringsLimit)}
 	text.languages, _ = t.io.Languages()
 	// iManufacturer, iProduct, iSerialNumber (USB 2.0, table 9-8)
 	t.device.Manufacturer, t.device.Product = text.get(descriptor[14]), text.get(descriptor[15])
 	t.device.Serial, t.device.InterfaceName = text.get(descriptor[16]), text.get(name)
-	return nil
+	return text.err
 }
 
 // configuration reads the active configuration's descriptor as the device sends it: firmware keeps class descriptors to
 // itself. Configurations are asked for by index, and known by their value.
-func (t *Transport) configuration() ([]byte, error) {
-	until := limit{at: time.Now().Add(descriptorLimit)}
+func (t *Transport) configuration(ctx context.Context) ([]byte, error) {
+	until := newLimit(ctx, descriptorLimit, 0)
 	active, err := t.io.ConfigDescriptor()
 	if err != nil {
 		return nil, err
@@ -186,9 +190,11 @@ const maxLanguages = 4
 
 // deviceStrings reads a device's strings.
 type deviceStrings struct {
+	ctx       context.Context
 	io        *uefi.USBIO
 	languages []uint16
 	until     time.Time
+	err       error // ctx has left no time for one
 }
 
 // get is a string in the first language for which the device has it, else empty.
@@ -198,6 +204,10 @@ func (s *deviceStrings) get(index uint8) string {
 	}
 	for _, language := range s.languages[:min(len(s.languages), maxLanguages)] {
 		began := time.Now()
+		if d, ok := s.ctx.Deadline(); ok && d.Sub(began) < stringTime {
+			s.err = fmt.Errorf("usbio: strings: %w", context.DeadlineExceeded)
+			return ""
+		}
 		text, err := s.io.String(language, index)
 		if err == nil && began.Before(s.until) {
 			return text

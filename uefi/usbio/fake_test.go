@@ -50,7 +50,8 @@ type fake struct {
 	control func(r uefi.USBRequest, data []byte) answer // for what is not a configuration descriptor
 	log     []string
 
-	path uefi.DevicePath
+	path  uefi.DevicePath
+	pause func() (stop bool)
 }
 
 // reader is a CCID reader at full speed, on port 2 of a root hub.
@@ -199,7 +200,7 @@ func (f *fake) controlTransfer(a []uintptr) uintptr {
 // open makes the transport and forgets what that took.
 func (f *fake) open() *Transport {
 	f.t.Helper()
-	tr, err := open(f, 1, uintptr(unsafe.Pointer(f.table)))
+	tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), f.pause)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -7,10 +7,12 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A removed device cannot say so. Where a driver runs at TPL_CALLBACK, firmware's own bus driver learns of the removal only
-// after the driver has returned, and some host controllers let transfers to a removed device simply time out. What is left is
-// a standard request to the device. The port that it is plugged into would know better, but must not be asked: firmware's
-// xHCI driver acknowledges a port's change when its state is read, and the bus driver then never learns of it.
+// A removed device does not announce that. Firmware's bus driver learns of the removal when its
+// timer event at TPL_CALLBACK runs: between two transfers, where the caller's priority allows that
+// (see New, pause), else after the driver has returned. Some host controllers let transfers to a
+// removed device simply time out. What is left then is a standard request to the device. The port
+// that it is plugged into would know better, but must not be asked: firmware's xHCI driver
+// acknowledges a port's change when its state is read, and the bus driver then never learns of it.
 
 // presence is what is known of the device.
 type presence int

@@ -4,6 +4,7 @@ package usbio
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
+	"tamaccid/uefi/internal/abi"
 )
 
 func TestGoneIsForEver(t *testing.T) {
@@ -36,6 +38,127 @@ func TestGoneIsForEver(t *testing.T) {
 			t.Errorf("firmware saw %q afterwards", f.log)
 		}
 	})
+}
+
+// TestFirmwareWantsTheDriverToLeave has firmware ask for that during a wait, as it does when it
+// finds a device removed.
+func TestFirmwareWantsTheDriverToLeave(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		control answer
+		took    time.Duration
+		err     error
+	}{
+		{name: "a device that is there goes on", control: answer{data: []byte{0, 0}}, took: patience + piece},
+		{name: "firmware knows the device no longer", control: answer{status: uefi.DeviceError, result: uefi.USBSystem}, took: patience, err: usb.ErrGone},
+		// QEMU's xHCI and EHCI controllers.
+		{name: "transfers to a removed device time out", control: silent, took: patience + probeLimit, err: usb.ErrGone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := reader(t)
+				began := time.Now()
+				asked := false
+				f.pause = func() bool {
+					stop := time.Since(began) >= patience && !asked
+					asked = asked || stop
+					return stop
+				}
+				f.control = func(uefi.USBRequest, []byte) answer { return c.control }
+				tr := f.open()
+				f.streams = []answer{silent, {data: []byte{1}, took: piece}}
+				began = time.Now()
+				if _, err := tr.In(bg, 0x82, make([]byte, 64), time.Minute); err != c.err {
+					t.Errorf("error %v, want %v", err, c.err)
+				}
+				if took := time.Since(began); took != c.took || !asked {
+					t.Errorf("took %v, want %v", took, c.took)
+				}
+				if c.took > 2*time.Second && c.err != nil {
+					t.Errorf("%v is more than the documented 2 s", c.took)
+				}
+			})
+		})
+	}
+}
+
+func TestFirmwareRunsBetweenTransfers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := reader(t)
+		pauses := 0
+		f.pause = func() bool { pauses++; return false }
+		f.control = func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} }
+		tr := f.open()
+		f.streams = []answer{{}, silent, silent, {data: []byte{1, 2}}}
+		for _, c := range []struct {
+			name string
+			do   func() error
+			want int // pauses at least
+		}{
+			{"Out", func() error { _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); return err }, 1},
+			{"In, three waits", func() error { _, err := tr.In(bg, 0x82, make([]byte, 64), time.Minute); return err }, 3},
+			{"Control", func() error { _, err := tr.Control(bg, getStatus, make([]byte, 2), time.Second); return err }, 1},
+		} {
+			pauses = 0
+			if err := c.do(); err != nil || pauses < c.want {
+				t.Errorf("%s: %v, %d pauses, want %d", c.name, err, pauses, c.want)
+			}
+		}
+	})
+}
+
+// TestOpeningHasAnEnd opens devices that are enumerated and then do not answer.
+func TestOpeningHasAnEnd(t *testing.T) {
+	const limit = time.Second
+	mute := func(f *fake) {
+		f.table.ControlTransfer = abi.Fake(func(a []uintptr) uintptr {
+			time.Sleep(time.Duration(a[3]) * time.Millisecond)
+			*abi.At[uefi.USBResult](a[6]) = uefi.USBTimeout
+			return uintptr(uefi.Timeout)
+		})
+	}
+	asked := 0
+	speechless := func(f *fake) {
+		f.table.GetStringDescriptor = abi.Fake(func(a []uintptr) uintptr {
+			asked++
+			time.Sleep(stringTime)
+			return uintptr(uefi.Timeout)
+		})
+	}
+	slow := func(f *fake) {
+		control := f.table.ControlTransfer
+		f.table.ControlTransfer = abi.Fake(func(a []uintptr) uintptr {
+			time.Sleep(limit / 3)
+			return abi.Call(control, a...)
+		})
+	}
+	for _, c := range []struct {
+		name   string
+		change func(f *fake)
+		err    error
+		asked  int
+	}{
+		{name: "it answers no request", change: mute, err: context.DeadlineExceeded},
+		{name: "it answers no request for strings", change: speechless, asked: 1},
+		{name: "its descriptors leave no time for strings", change: slow, err: context.DeadlineExceeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := reader(t)
+				c.change(f)
+				asked = 0
+				ctx, cancel := context.WithTimeout(bg, limit)
+				defer cancel()
+				began := time.Now()
+				if _, err := open(ctx, f, 1, uintptr(unsafe.Pointer(f.table)), nil); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+					t.Errorf("error %v, want %v", err, c.err)
+				}
+				if took := time.Since(began); took > limit || asked != c.asked {
+					t.Errorf("took %v; %d requests for strings, want %d", took, asked, c.asked)
+				}
+			})
+		})
+	}
 }
 
 func TestEnumerate(t *testing.T) {
@@ -85,7 +208,7 @@ func TestEnumerate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				c.change(f)
-				tr, err := open(f, 1, uintptr(unsafe.Pointer(f.table)))
+				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), nil)
 				if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 					t.Fatalf("error %v, want %v", err, c.err)
 				}
@@ -113,7 +236,7 @@ func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				c.change(f)
-				tr, err := open(f, 1, uintptr(unsafe.Pointer(f.table)))
+				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

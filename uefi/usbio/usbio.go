@@ -8,7 +8,8 @@
 // Firmware's transfers are synchronous: while one runs no goroutine does, and
 // nothing but its own timeout ends it. Therefore no call waits without a limit,
 // and a long wait for data is cut into pieces between which the context is
-// looked at, other goroutines run, and the device's presence is checked.
+// looked at, other goroutines and firmware's events run, and the device's
+// presence is checked.
 package usbio
 
 import (
@@ -29,11 +30,16 @@ const maxTransfer = 65536
 
 // Limits (policy, where no clause is given).
 const (
-	// patience is how long the first wait for data may be. Its end may cut into an answer on its way, of which some
-	// controllers' drivers then lose the beginning, so it is longer than most commands of a card take.
-	patience = 2 * time.Second
+	// patience is how long the first wait for data may be. Its end may cut into an answer on its
+	// way, of which some controllers' drivers then lose the beginning, so it is longer than most
+	// commands of a card take. With probeLimit behind it, a device that firmware has seen to leave
+	// is given up within 2 s.
+	patience = 1400 * time.Millisecond
 	// piece is how long each later wait is. It asks for a single packet, which cannot be cut.
 	piece = time.Second
+	// byteTime is how long a byte may take to be written. At full speed it takes about 1 us (USB
+	// 2.0, 5.8.4).
+	byteTime = 50 * time.Microsecond
 	// silence is how long nothing may have been heard of a device before its presence is checked.
 	silence = time.Second
 	// controlLimit is the end of a control transfer that the caller gave none (USB 2.0, 9.2.6.1: 5 s at most).
@@ -51,6 +57,7 @@ var ErrUsage = errors.New("usbio: no such endpoint or bad buffer size")
 type Transport struct {
 	io     *uefi.USBIO
 	device usb.Device
+	pause  func() (stop bool)
 
 	pipes map[uint8]*pipe
 
@@ -83,23 +90,29 @@ type pipe struct {
 
 var _ usb.Transport = (*Transport)(nil)
 
-// New is the transport of the interface with that handle, on which the caller has opened EFI_USB_IO_PROTOCOL at address
-// protocol, by driver or for an application exclusively. It reads the descriptors and strings of the device. After Close
-// the caller closes the protocol; firmware must not take it away before.
-func New(controller uefi.Handle, protocol uintptr) (*Transport, error) {
-	return open(uefi.Boot(), controller, protocol)
+// New is the transport of the interface with that handle, on which the caller has opened
+// EFI_USB_IO_PROTOCOL at address protocol, by driver or for an application exclusively. It reads
+// the descriptors and strings of the device, and fails when ctx ends before the descriptors are
+// read; strings that are late are left out. After Close the caller closes the protocol; firmware
+// must not take it away before.
+//
+// pause, when not nil, is called between transfers: firmware's events may run in it. It reports
+// whether firmware wants the driver to leave the device since, as it does for one that was removed.
+// Then the device is asked, and counts as gone unless it answers.
+func New(ctx context.Context, controller uefi.Handle, protocol uintptr, pause func() (stop bool)) (*Transport, error) {
+	return open(ctx, uefi.Boot(), controller, protocol, pause)
 }
 
 // Configuration reads the descriptor of the active configuration of the device whose EFI_USB_IO_PROTOCOL is at that address. It is for
 // deciding whether the interface is wanted: nothing else is read.
-func Configuration(protocol uintptr) ([]byte, error) {
+func Configuration(ctx context.Context, protocol uintptr) ([]byte, error) {
 	t := &Transport{io: uefi.USBIOAt(protocol), start: time.Now()}
 	descriptor, err := t.io.DeviceDescriptor()
 	if err != nil {
 		return nil, fmt.Errorf("usbio: device descriptor: %w", err)
 	}
 	t.device.Descriptor = descriptor[:]
-	return t.configuration()
+	return t.configuration(ctx)
 }
 
 // firmware is the part of boot services that says where a device is plugged in.
@@ -107,12 +120,15 @@ type firmware interface {
 	DevicePathOf(h uefi.Handle) uefi.DevicePath
 }
 
-func open(boot firmware, controller uefi.Handle, protocol uintptr) (*Transport, error) {
+func open(ctx context.Context, boot firmware, controller uefi.Handle, protocol uintptr, pause func() bool) (*Transport, error) {
 	if protocol == 0 {
 		return nil, uefi.InvalidParameter
 	}
-	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now()}
-	if err := t.enumerate(boot.DevicePathOf(controller)); err != nil {
+	if pause == nil {
+		pause = func() bool { return false }
+	}
+	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now(), pause: pause}
+	if err := t.enumerate(ctx, boot.DevicePathOf(controller)); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -131,8 +147,11 @@ func (t *Transport) Close() error {
 	return t.Unlisten()
 }
 
-// ready says why nothing can be transferred.
+// ready comes before each transfer and returns why there can be none.
 func (t *Transport) ready(ctx context.Context) error {
+	if !t.gone.Load() && !t.closed.Load() && t.pause() && t.present() != there {
+		t.gone.Store(true)
+	}
 	if t.gone.Load() || t.closed.Load() {
 		return usb.ErrGone
 	}
@@ -237,6 +256,9 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 		case !errors.Is(err, usb.ErrTimeout) || n > 0:
 			return n, err
 		}
+		if err := t.ready(ctx); err != nil { // first, because firmware may know of the removal
+			return n, err
+		}
 		if err := t.stillThere(until); err != nil {
 			return n, err
 		}
@@ -246,35 +268,42 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 
 // Out writes one bulk transfer. Where it is longer than firmware takes at once it is cut at a multiple of every packet size,
 // which the device cannot see.
+//
+// Each wait is a short one, because on some controllers nothing but its end tells of a device that
+// was removed (QEMU's xHCI and EHCI). A single packet that the device has not taken until then is
+// offered again. Of a longer transfer it is not known how much was taken.
 func (t *Transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error) {
 	p := t.pipes[endpoint]
 	if p == nil || endpoint&usb.DirIn != 0 {
 		return 0, fmt.Errorf("%w: %d bytes to endpoint %#02x", ErrUsage, len(buf), endpoint)
 	}
 	until := newLimit(ctx, timeout, outLimit)
-	if t.quiet() {
-		if err := t.stillThere(until); err != nil {
-			return 0, err
-		}
-	}
 	for {
 		if err := t.ready(ctx); err != nil {
+			return n, err
+		}
+		if err := t.stillThere(until); err != nil {
 			return n, err
 		}
 		left := until.left()
 		if left <= 0 {
 			return n, until.expired()
 		}
-		want := buf[n:min(len(buf), n+maxTransfer)]
-		got, err := t.stream(p, endpoint, want, left, until)
+		want, wait := buf[n:min(len(buf), n+maxTransfer)], patience
+		if len(want) > p.packet {
+			wait += time.Duration(len(want)) * byteTime
+		}
+		got, err := t.stream(p, endpoint, want, min(wait, left), until)
 		n += got
 		switch {
-		case err != nil:
-			if errors.Is(err, usb.ErrTimeout) {
-				if gone := t.stillThere(until); gone != nil {
-					return n, gone
-				}
+		case errors.Is(err, usb.ErrTimeout) && got == 0 && len(want) <= p.packet && until.left() > 0:
+			continue
+		case errors.Is(err, usb.ErrTimeout):
+			if gone := t.stillThere(until); gone != nil {
+				return n, gone
 			}
+			return n, err
+		case err != nil:
 			return n, err
 		case got < len(want):
 			if t.present() != there {

@@ -77,7 +77,7 @@ func TestIn(t *testing.T) {
 		took     time.Duration
 	}{
 		{name: "a short answer", endpoint: 0x82, room: 320, timeout: 10 * time.Second,
-			answers: []answer{{data: packet(12, 1)}}, n: 12, log: []string{"bulk 82 320 in 2000 ms"}},
+			answers: []answer{{data: packet(12, 1)}}, n: 12, log: []string{"bulk 82 320 in 1400 ms"}},
 		{name: "a zero-length packet", endpoint: 0x82, room: 320, timeout: time.Second,
 			answers: []answer{{data: []byte{}}}, n: 0, log: []string{"bulk 82 320 in 1000 ms"}},
 		{name: "an answer that fills the buffer", endpoint: 0x82, room: 128, timeout: time.Second,
@@ -94,31 +94,31 @@ func TestIn(t *testing.T) {
 			answers: []answer{silent}, err: usb.ErrTimeout, log: []string{"interrupt 81 16 in 10 ms"}, took: 10 * time.Millisecond},
 		{name: "a slow card: later waits take one packet, then the rest", endpoint: 0x82, room: 320, timeout: 10 * time.Second, control: there,
 			answers: []answer{silent, silent, {data: packet(64, 3), took: 500 * time.Millisecond}, {data: packet(20, 4)}}, n: 84,
-			log: []string{"bulk 82 320 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms",
-				"control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms", "bulk 82 256 in 2000 ms"}, took: 3500 * time.Millisecond},
+			log: []string{"bulk 82 320 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms",
+				"control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms", "bulk 82 256 in 1400 ms"}, took: 2900 * time.Millisecond},
 		{name: "the end of the first wait falls into an answer", endpoint: 0x82, room: 320, timeout: 10 * time.Second,
 			answers: []answer{{data: packet(128, 5), status: uefi.Timeout, result: uefi.USBTimeout, took: all}, {data: packet(10, 6)}}, n: 138,
-			log: []string{"bulk 82 320 in 2000 ms", "bulk 82 192 in 2000 ms"}, took: 2 * time.Second},
+			log: []string{"bulk 82 320 in 1400 ms", "bulk 82 192 in 1400 ms"}, took: patience},
 		{name: "an answer that stops in its middle", endpoint: 0x82, room: 320, timeout: 10 * time.Second,
 			answers: []answer{{data: packet(30, 5), status: uefi.Timeout, result: uefi.USBTimeout, took: all}}, n: 30, err: usb.ErrTimeout,
-			log: []string{"bulk 82 320 in 2000 ms"}, took: 2 * time.Second},
+			log: []string{"bulk 82 320 in 1400 ms"}, took: patience},
 		{name: "an answer that stops behind a packet", endpoint: 0x82, room: 320, timeout: 10 * time.Second,
 			answers: []answer{{data: packet(64, 5), status: uefi.Timeout, result: uefi.USBTimeout, took: all}, silent}, n: 64, err: usb.ErrTimeout,
-			log: []string{"bulk 82 320 in 2000 ms", "bulk 82 256 in 2000 ms"}, took: 4 * time.Second},
-		{name: "nothing until the timeout", endpoint: 0x82, room: 64, timeout: 2500 * time.Millisecond, control: there,
+			log: []string{"bulk 82 320 in 1400 ms", "bulk 82 256 in 1400 ms"}, took: 2 * patience},
+		{name: "nothing until the timeout", endpoint: 0x82, room: 64, timeout: 1900 * time.Millisecond, control: there,
 			answers: []answer{silent, silent}, err: usb.ErrTimeout,
-			log:  []string{"bulk 82 64 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 500 ms"},
-			took: 2500 * time.Millisecond},
+			log:  []string{"bulk 82 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 500 ms"},
+			took: 1900 * time.Millisecond},
 		{name: "a device that is busy and answers nothing at all is not gone", endpoint: 0x82, room: 64, timeout: 6 * time.Second,
 			control: func(uefi.USBRequest, []byte) answer { return silent },
 			answers: []answer{silent, silent, {data: []byte{9, 9}}}, n: 2,
-			log: []string{"bulk 82 64 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms",
-				"control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms"}, took: 4 * time.Second},
+			log: []string{"bulk 82 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms",
+				"control 80 00 0000 0000 2 in 500 ms", "bulk 82 64 in 1000 ms"}, took: 3400 * time.Millisecond},
 		{name: "a device that answers nothing at all for long", endpoint: 0x82, room: 64, timeout: time.Minute,
 			control: func(uefi.USBRequest, []byte) answer { return silent },
 			answers: []answer{silent, silent, silent, silent, silent, silent, silent, silent}, err: usb.ErrGone,
-			log: append([]string{"bulk 82 64 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms"},
-				slices.Repeat([]string{"bulk 82 64 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}, 7)...), took: 13 * time.Second},
+			log: append([]string{"bulk 82 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms"},
+				slices.Repeat([]string{"bulk 82 64 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}, 7)...), took: 12400 * time.Millisecond},
 		{name: "a controller that calls it success when nothing is there", endpoint: 0x82, room: 64, timeout: time.Second,
 			control: func(uefi.USBRequest, []byte) answer { return answer{} },
 			answers: []answer{{status: device, result: uefi.USBCRC}}, err: usb.ErrGone,
@@ -130,7 +130,7 @@ func TestIn(t *testing.T) {
 		{name: "a device that is away while it is waited for", endpoint: 0x82, room: 64, timeout: 6 * time.Second,
 			control: func(uefi.USBRequest, []byte) answer { return answer{status: device, result: uefi.USBTimeout} },
 			answers: []answer{silent}, err: usb.ErrGone,
-			log: []string{"bulk 82 64 in 2000 ms", "control 80 00 0000 0000 2 in 500 ms"}, took: 2 * time.Second},
+			log: []string{"bulk 82 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms"}, took: patience},
 		{name: "a stall", endpoint: 0x82, room: 64, timeout: time.Second,
 			answers: []answer{{status: device, result: uefi.USBStall}}, err: usb.ErrStall, log: []string{"bulk 82 64 in 1000 ms"}},
 		{name: "a wire error of a device that is there", endpoint: 0x82, room: 64, timeout: time.Second, control: there,
@@ -188,7 +188,7 @@ func TestContext(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(bg)
 		f.streams = []answer{silent}
-		go func() { time.Sleep(1500 * time.Millisecond); cancel() }()
+		go func() { time.Sleep(patience - 500*time.Millisecond); cancel() }()
 		if _, err := tr.In(ctx, 0x82, make([]byte, 64), 0); err != context.Canceled {
 			t.Errorf("cancelled during a wait without limit: %v", err)
 		}
@@ -228,12 +228,13 @@ func TestOut(t *testing.T) {
 		err     error
 		log     []string
 		control func(uefi.USBRequest, []byte) answer
+		stop    bool // firmware wants the driver to leave after the first wait
 	}{
 		{name: "a message", size: 10, timeout: time.Second, answers: []answer{{}}, n: 10, log: []string{"bulk 03 10 in 1000 ms"}},
 		{name: "a zero-length packet", size: 0, timeout: time.Second, answers: []answer{{}}, log: []string{"bulk 03 0 in 1000 ms"}},
 		{name: "more than firmware takes at once", size: 65556, timeout: time.Second, answers: []answer{{}, {}}, n: 65556,
 			log: []string{"bulk 03 65536 in 1000 ms", "bulk 03 20 in 1000 ms"}},
-		{name: "no limit is still one", size: 10, answers: []answer{{}}, n: 10, log: []string{"bulk 03 10 in 30000 ms"}},
+		{name: "no limit is still one", size: 10, answers: []answer{{}}, n: 10, log: []string{"bulk 03 10 in 1400 ms"}},
 		{name: "a reader that takes half of it", size: 128, timeout: time.Second, answers: []answer{{length: 64}}, n: 64, err: usb.ErrTransfer,
 			control: func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} },
 			log:     []string{"bulk 03 128 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}},
@@ -242,12 +243,27 @@ func TestOut(t *testing.T) {
 			log:     []string{"bulk 03 10 in 1000 ms", "control 80 00 0000 0000 2 in 500 ms"}},
 		{name: "a reader that takes nothing", size: 10, timeout: 50 * time.Millisecond, answers: []answer{silent}, err: usb.ErrTimeout,
 			log: []string{"bulk 03 10 in 50 ms"}},
+		{name: "a packet that is taken late", size: 64, timeout: 5 * time.Second, answers: []answer{silent, {}}, n: 64,
+			control: func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} },
+			log:     []string{"bulk 03 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 03 64 in 1400 ms"}},
+		{name: "a packet that is never taken", size: 64, timeout: 2 * time.Second, answers: []answer{silent, silent}, err: usb.ErrTimeout,
+			control: func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} },
+			log:     []string{"bulk 03 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms", "bulk 03 64 in 600 ms"}},
+		{name: "packets of which nobody knows how many were taken are not sent again", size: 128, timeout: 5 * time.Second, answers: []answer{silent}, err: usb.ErrTimeout,
+			control: func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} },
+			log:     []string{"bulk 03 128 in 1407 ms", "control 80 00 0000 0000 2 in 500 ms"}},
+		{name: "a device that was removed, on a controller whose transfers to it only time out", size: 64, timeout: 5 * time.Second,
+			answers: []answer{silent}, err: usb.ErrGone, stop: true,
+			control: func(uefi.USBRequest, []byte) answer { return silent },
+			log:     []string{"bulk 03 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms"}},
 		{name: "a stall", size: 10, timeout: time.Second, answers: []answer{{status: device, result: uefi.USBStall}}, err: usb.ErrStall,
 			log: []string{"bulk 03 10 in 1000 ms"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
+				began := time.Now()
+				f.pause = func() bool { return c.stop && time.Since(began) >= patience }
 				tr := f.open()
 				f.streams, f.control = c.answers, c.control
 				n, err := tr.Out(bg, 0x03, make([]byte, c.size), c.timeout)

@@ -28,9 +28,9 @@ EFI_STATUS exchange(system_table *system, reader *r, UINT64 count);
 /* count_usb is how many USB interfaces the firmware offers. */
 UINTN count_usb(boot_services *boot);
 
-/* call_inside exchanges a number of commands, while a timer event calls the same reader; each such call must be refused with
+/* call_inside exchanges a number of commands, while a timer event of a level calls the same reader; each such call must be refused with
  * EFI_ACCESS_DENIED and leave the exchange alone. */
-EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count);
+EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count, EFI_TPL level);
 
 /* reload loads, connects, uses and unloads a driver file of the volume that this program came from, a number of times,
  * with load options, and waits each time until the firmware has its USB interfaces back. It returns EFI_SUCCESS only if that always went well and takes no memory: after the last time there are as many free

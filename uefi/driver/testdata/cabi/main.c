@@ -4,7 +4,8 @@
  *	cabi.efi                check all six members; a card with the hello applet is in the reader
  *	cabi.efi nocard         check them with an empty reader
  *	cabi.efi apdus NUMBER   connect, and exchange that many commands
- *	cabi.efi nested NUMBER  exchange that many commands, and see that calls from an event meanwhile are refused
+ *	cabi.efi nested NUMBER [callback]   exchange that many commands, and see that calls from an event above TPL_CALLBACK, or at it,
+ *	                        are refused meanwhile
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
  *	cabi.efi wild           call the members with bad addresses
  *	cabi.efi modes          call a member in unusual processor states
@@ -117,7 +118,7 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 	if (equal(mode, "apdus"))
 		return exchange(system, r, number(words[2]));
 	if (equal(mode, "nested"))
-		return call_inside(system, r, number(words[2]));
+		return call_inside(system, r, number(words[2]), equal(words[3], "callback") ? TPL_CALLBACK : TPL_NOTIFY);
 	if (equal(mode, "registers"))
 		return registers(r);
 	if (equal(mode, "wild"))

@@ -1,0 +1,447 @@
+//go:build !tamago
+
+package driver
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tamaccid/baremetal/usb/usbtest"
+	sim "tamaccid/ccid/sim/reader"
+	"tamaccid/uefi"
+	"tamaccid/uefi/smartcard"
+)
+
+const xfrBlock = 0x6F // PC_to_RDR_XfrBlock (CCID 1.1, 6.1.4)
+
+// replace gives a variable another value until the test ends.
+func replace[T any](t *testing.T, variable *T, value T) {
+	before := *variable
+	*variable = value
+	t.Cleanup(func() { *variable = before })
+}
+
+// status asks for the state of the slot behind a handle.
+func (d *Driver) statusOn(fw *firmware, h uefi.Handle) uefi.Status {
+	return call(d.status, fw.handles[h][smartcard.GUID], 0, 0, 0, 0, 0, 0)
+}
+
+// controllerNameOn is GetControllerName of slot 0.
+func (d *Driver) controllerNameOn(t *testing.T, h uefi.Handle) string {
+	out := place(t, uintptr(0))
+	if st := call(d.controllerName, 0, uintptr(h), 0, text(t, "en"), addr(out)); st != uefi.Success {
+		t.Errorf("GetControllerName: %v", st)
+		return ""
+	}
+	return uefi.StringAt(*out, maxText)
+}
+
+func TestStartWhileTimersStandStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDriver(t)
+		u := fw.plug(withSlots(3), 0)
+		before := fw.state()
+		tpl := uefi.TPLCallback
+		replace(t, &callerTPL, func() uefi.TPL { return tpl })
+		fw.frozen = true
+		began := time.Now()
+		if st := d.startOn(u.handle); st != uefi.Success {
+			t.Fatal(st)
+		}
+		if took := time.Since(began); took > startLimit {
+			t.Errorf("Start took %v", took)
+		}
+		if st := d.statusOn(fw, u.handle); st != uefi.DeviceError {
+			t.Errorf("SCardStatus: %v", st)
+		}
+		if u.requests != 0 || u.streams != 0 {
+			t.Errorf("%d control transfers and %d others while they could not end", u.requests, u.streams)
+		}
+		provisional := d.controllerNameOn(t, u.handle)
+		if fw.count(smartcard.GUID) != 1 || strings.Contains(provisional, "Virtual") || !strings.HasSuffix(provisional, " 0") {
+			t.Errorf("%d slots, the first one %q", fw.count(smartcard.GUID), provisional)
+		}
+
+		tpl = uefi.TPLApplication // a program calls
+		for i := range 3 {
+			handles := d.slots(u.handle)
+			if len(handles) <= i {
+				t.Fatalf("%d slots", len(handles))
+			}
+			if err := d.use(t, fw, handles[i]); err != nil {
+				t.Errorf("slot %d: %v", i, err)
+			}
+		}
+		if name := d.controllerNameOn(t, u.handle); name == provisional || !strings.HasSuffix(name, " 0") {
+			t.Errorf("name %q", name)
+		}
+		children := d.slots(u.handle)[1:]
+		if st := d.stopOn(u.handle, children...); st != uefi.Success {
+			t.Error(st)
+		}
+		if st := d.stopOn(u.handle); st != uefi.Success {
+			t.Error(st)
+		}
+		if d.afterCall(); fw.state() != before {
+			t.Errorf("before %s, after %s", before, fw.state())
+		}
+	})
+}
+
+func TestAPostponedReaderIsStoppedBeforeItIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDriver(t)
+		u := fw.plug(withSlots(2), 0)
+		before := fw.state()
+		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
+		fw.frozen = true
+		for range 3 {
+			if st := d.startOn(u.handle); st != uefi.Success {
+				t.Fatal(st)
+			}
+			this := fw.handles[u.handle][smartcard.GUID]
+			if st := d.stopOn(u.handle); st != uefi.Success {
+				t.Error(st)
+			}
+			if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
+				t.Errorf("SCardStatus after Stop: %v", st)
+			}
+		}
+		if d.afterCall(); fw.state() != before || u.requests+u.streams != 0 {
+			t.Errorf("before %s, after %s; %d transfers", before, fw.state(), u.requests+u.streams)
+		}
+	})
+}
+
+// TestStopWhileTimersStandStill: firmware stops the driver for a removed device in the same events
+// in which it starts it.
+func TestStopWhileTimersStandStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d, u := started(t, 1)
+		if err := d.use(t, fw, u.handle); err != nil {
+			t.Fatal(err)
+		}
+		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
+		fw.frozen = true
+		before := u.requests + u.streams
+		if st := d.stopOn(u.handle); st != uefi.Success {
+			t.Error(st)
+		}
+		if n := u.requests + u.streams - before; n != 0 {
+			t.Errorf("%d transfers while they could not end", n)
+		}
+		if fw.count(smartcard.GUID) != 0 || len(fw.opened) != 0 {
+			t.Errorf("left behind: %s", fw.state())
+		}
+	})
+}
+
+func TestFirmwareThatIdlesOpensReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDriver(t)
+		good, bad := fw.plug(withSlots(3), 0), fw.plug(withSlots(1), 0)
+		bad.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Lose()}})
+		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
+		fw.frozen = true
+		for _, u := range []*usbInterface{good, bad} {
+			if st := d.startOn(u.handle); st != uefi.Success {
+				t.Fatal(st)
+			}
+		}
+		d.idle()
+		if good.requests != 0 {
+			t.Error("transfers while they could not end")
+		}
+		fw.frozen = false
+		began := time.Now()
+		for range 5 {
+			d.idle()
+		}
+		if took := time.Since(began); took > startLimit+late {
+			t.Errorf("it took %v", took)
+		}
+		if n := len(d.slots(good.handle)); n != 3 {
+			t.Errorf("%d slots of the good reader", n)
+		}
+		if d.deferred.idle != 0 {
+			t.Error("the idle event is left")
+		}
+		if err := d.use(t, fw, good.handle); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFirmwareThatIdlesWithTimersThatNeverRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDriver(t)
+		u := fw.plug(withSlots(1), 0)
+		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
+		fw.frozen = true
+		if st := d.startOn(u.handle); st != uefi.Success {
+			t.Fatal(st)
+		}
+		for range 2 * idleLooks {
+			d.idle()
+		}
+		if d.deferred.idle != 0 || u.requests != 0 {
+			t.Errorf("%d transfers, idle event %v", u.requests, d.deferred.idle)
+		}
+	})
+}
+
+// TestStartIsBounded starts readers that do not behave. Start has its time, and so has each member;
+// when the fault is gone, the reader works.
+func TestStartIsBounded(t *testing.T) {
+	const startLimit, openLimit = time.Second, 10 * time.Second // as documented
+	always := func(at sim.Moment, do ...sim.Action) sim.Fault { return sim.Fault{At: at, Times: sim.Forever, Do: do} }
+	for _, c := range []struct {
+		name  string
+		fault sim.Fault
+	}{
+		{"it is silent", always(sim.AtAnswer, sim.Lose())},
+		{"it takes no command", always(sim.AtOut, sim.Block())},
+		{"it asks for time without end", always(sim.AtAnswer, sim.Extend(sim.Endless, 1, 100*time.Millisecond))},
+		{"its answers have another sequence number", always(sim.AtAnswer, sim.WrongSeq(1))},
+		{"its answers are another slot's", always(sim.AtAnswer, sim.WrongSlot(1))},
+		{"its answers come late", always(sim.AtAnswer, sim.Delay(20*time.Second))},
+		{"it answers no class request, and no message", always(sim.AtControl, sim.Block())},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fw, d := newDriver(t)
+				u := fw.plug(withSlots(2), 0)
+				before := fw.state()
+				u.device.Inject(c.fault, always(sim.AtAnswer, sim.Lose()))
+				timed := func(what string, limit time.Duration, want uefi.Status, f func() uefi.Status) {
+					t.Helper()
+					began := time.Now()
+					if st := f(); st != want {
+						t.Errorf("%s: %v, want %v", what, st, want)
+					}
+					if took := time.Since(began); took > limit+late {
+						t.Errorf("%s took %v, %v at most", what, took, limit)
+					}
+				}
+				timed("Start", startLimit, uefi.Success, func() uefi.Status { return d.startOn(u.handle) })
+				timed("the first member", openLimit, uefi.DeviceError, func() uefi.Status { return d.statusOn(fw, u.handle) })
+				timed("the second member", startLimit, uefi.DeviceError, func() uefi.Status { return d.statusOn(fw, u.handle) })
+				u.device.Heal()
+				time.Sleep(30 * time.Second)
+				if st := d.statusOn(fw, u.handle); st != uefi.Success {
+					t.Errorf("a member when the fault is gone: %v", st)
+				}
+				for _, h := range d.slots(u.handle) {
+					if err := d.use(t, fw, h); err != nil {
+						t.Error(err)
+					}
+				}
+				if st := d.stopOn(u.handle, d.slots(u.handle)[1:]...); st != uefi.Success {
+					t.Error(st)
+				}
+				timed("Stop", shutdownLimit, uefi.Success, func() uefi.Status { return d.stopOn(u.handle) })
+				if d.afterCall(); fw.state() != before {
+					t.Errorf("before %s, after %s", before, fw.state())
+				}
+			})
+		})
+	}
+}
+
+func TestAPostponedReaderThatIsNoneIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDriver(t)
+		u := fw.plug(withSlots(1), 0)
+		tpl := uefi.TPLCallback
+		replace(t, &callerTPL, func() uefi.TPL { return tpl })
+		fw.frozen = true
+		if st := d.startOn(u.handle); st != uefi.Success {
+			t.Fatal(st)
+		}
+		tpl = uefi.TPLApplication
+		u.device.Unplug()
+		for range 3 {
+			if st := d.statusOn(fw, u.handle); st != uefi.DeviceError {
+				t.Error(st)
+			}
+		}
+		if u.requests > 1 {
+			t.Errorf("it was asked %d times", u.requests)
+		}
+		if st := d.stopOn(u.handle); st != uefi.Success {
+			t.Error(st)
+		}
+	})
+}
+
+// refusals stands for calls that the gate has refused.
+type refusals struct{ supported, stop []uefi.Handle }
+
+// install makes the driver see them.
+func (r *refusals) install(t *testing.T, d *Driver) {
+	d.binding.Supported, d.binding.Stop = 1, 2
+	replace(t, &refused, func(fn uintptr) (uintptr, bool) {
+		from := &r.supported
+		if fn == d.binding.Stop {
+			from = &r.stop
+		}
+		if len(*from) == 0 {
+			return 0, false
+		}
+		h := (*from)[0]
+		*from = (*from)[1:]
+		return uintptr(h), true
+	})
+}
+
+func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// until has drivers connected.
+		until func(d *Driver, fw *firmware, tpl *uefi.TPL)
+	}{
+		{"firmware idles", func(d *Driver, fw *firmware, tpl *uefi.TPL) { fw.frozen = false; d.idle() }},
+		{"a program calls", func(d *Driver, fw *firmware, tpl *uefi.TPL) { *tpl = uefi.TPLApplication; d.afterCall() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fw, d := newDriver(t)
+				u := fw.plug(hostileReader(t, "vendor-class"), 0)
+				var connected []uefi.Handle
+				replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return true })
+				new(refusals).install(t, d)
+				tpl := uefi.TPLCallback
+				replace(t, &callerTPL, func() uefi.TPL { return tpl })
+				fw.frozen = true
+				for range 2 {
+					if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Unsupported || u.requests != 0 {
+						t.Fatalf("%v after %d transfers", st, u.requests)
+					}
+					d.afterCall()
+				}
+				if len(connected) != 0 {
+					t.Fatalf("connected %v", connected)
+				}
+				c.until(d, fw, &tpl)
+				if !slices.Equal(connected, []uefi.Handle{u.handle}) || fw.signals != 1 {
+					t.Errorf("drivers are connected to %v, %d signals", connected, fw.signals)
+				}
+				tpl = uefi.TPLApplication
+				if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Success {
+					t.Error(st)
+				}
+				if err := d.closeEvents(); err != nil || fw.events != 0 {
+					t.Errorf("%v, %d events", err, fw.events)
+				}
+			})
+		})
+	}
+}
+
+func TestControllersThatCameDuringACallAreConnectedAfterIt(t *testing.T) {
+	fw, d, u := started(t, 1)
+	var connected []uefi.Handle
+	replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return len(connected) < 3 })
+	r := refusals{supported: []uefi.Handle{0x77, u.handle, 0x77, 0x78, 0x79}}
+	r.install(t, d)
+	d.afterCall()
+	if want := []uefi.Handle{0x77, 0x78, 0x79}; !slices.Equal(connected, want) || fw.signals != 1 {
+		t.Errorf("connected %v, want %v; %d signals", connected, want, fw.signals)
+	}
+	d.afterCall() // there was no room for the last one
+	if len(connected) != 4 || connected[3] != 0x79 || fw.signals != 2 {
+		t.Errorf("connected %v; %d signals", connected, fw.signals)
+	}
+	d.ending = true
+	r.supported = []uefi.Handle{0x80}
+	if d.afterCall(); fw.signals != 2 {
+		t.Error("an image that goes leaves an event behind")
+	}
+}
+
+// TestACallInProgressEndsWhenFirmwareWantsTheReaderBack has firmware call Stop during a command,
+// which is refused.
+func TestACallInProgressEndsWhenFirmwareWantsTheReaderBack(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		unplug bool
+		want   uefi.Status
+	}{
+		{"a reader that was unplugged", true, uefi.DeviceError},
+		{"a reader that is there", false, uefi.Success},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fw, d, u := started(t, 1)
+				fw.lingers = true
+				if err := d.use(t, fw, u.handle); err != nil {
+					t.Fatal(err)
+				}
+				this, active := fw.handles[u.handle][smartcard.GUID], place(t, smartcard.Protocol(0))
+				if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.NoReset), uintptr(smartcard.T1), addr(active)); st != uefi.Success {
+					t.Fatal(st)
+				}
+				u.device.Inject(sim.Fault{At: sim.AtAnswer, Command: xfrBlock, Do: []sim.Action{sim.Extend(10, 1, 500*time.Millisecond)}})
+				var r refusals
+				r.install(t, d)
+				gone := time.Time{}
+				began := time.Now()
+				replace(t, &yield, func() {
+					if gone.IsZero() && time.Since(began) > time.Second {
+						gone = time.Now()
+						r.stop = append(r.stop, u.handle)
+						if c.unplug {
+							u.device.Unplug()
+						}
+					}
+				})
+				in, out, length := newBuffer(t, 4), newBuffer(t, 258), place(t, uintptr(258))
+				clear(in.bytes())
+				if st := call(d.transmit, this, in.at(), 4, out.at(), addr(length)); st != c.want {
+					t.Errorf("SCardTransmit: %v, want %v", st, c.want)
+				}
+				if took := time.Since(gone); c.unplug && took > 2*time.Second || gone.IsZero() {
+					t.Errorf("it ended after %v", took)
+				}
+				d.afterCall()
+				if st := d.stopOn(u.handle); st != uefi.Success { // firmware tries again
+					t.Error(st)
+				}
+			})
+		})
+	}
+}
+
+func TestAHostStartsWithinItsTime(t *testing.T) {
+	const startLimit = time.Second // as documented
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		silent := withSlots(1)
+		silent.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Lose()}})
+		f.virtual.Plug(1, usbtest.Reader(silent))
+		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
+		began := time.Now()
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		if took := time.Since(began); took > startLimit+late {
+			t.Errorf("Start took %v", took)
+		}
+		if n := len(fw.readerHandles()); n != 1 {
+			t.Errorf("%d readers", n)
+		}
+		silent.Heal()
+		later()
+		if n := len(fw.readerHandles()); n != 2 {
+			t.Errorf("%d readers in the end", n)
+		}
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Error(st)
+		}
+		later()
+	})
+}
