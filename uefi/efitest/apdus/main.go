@@ -1,7 +1,8 @@
 //go:build tamago
 
 // apdus sends many short APDUs through the first reader and checks every
-// answer: apdus COUNT. It prints the time that one takes.
+// answer: apdus COUNT [PAUSE], with a pause in milliseconds after each. It
+// prints the time that one takes.
 package main
 
 import (
@@ -17,22 +18,23 @@ import (
 )
 
 func main() {
-	count := 1000
-	if len(os.Args) > 1 {
-		n, err := strconv.Atoi(os.Args[1])
-		if err != nil || n < 1 {
-			fmt.Println("usage: apdus COUNT")
-			os.Exit(1)
+	count, pause := 1000, 0
+	for i, n := range []*int{&count, &pause} {
+		if len(os.Args) > i+1 {
+			var err error
+			if *n, err = strconv.Atoi(os.Args[i+1]); err != nil || *n < 1 {
+				fmt.Println("usage: apdus COUNT [PAUSE]")
+				os.Exit(1)
+			}
 		}
-		count = n
 	}
-	if err := run(count); err != nil {
+	if err := run(count, time.Duration(pause)*time.Millisecond); err != nil {
 		fmt.Println("apdus:", err)
 		os.Exit(1)
 	}
 }
 
-func run(count int) error {
+func run(count int, pause time.Duration) error {
 	readers, err := smartcard.Readers()
 	if err != nil {
 		return err
@@ -55,9 +57,13 @@ func run(count int) error {
 	before, measured := spent(r)
 	start := time.Now()
 	for i := range count {
+		sent := time.Now()
 		n, err := r.Transmit([]byte{0, 0, 0, 0}, answer)
 		if err != nil || !bytes.Equal(answer[:n], want) {
-			return fmt.Errorf("APDU %d: % X, %v", i, answer[:n], err)
+			return fmt.Errorf("APDU %d, after %d ms: % X, %v", i, time.Since(sent).Milliseconds(), answer[:n], err)
+		}
+		if pause > 0 {
+			time.Sleep(pause)
 		}
 	}
 	total := time.Since(start)
