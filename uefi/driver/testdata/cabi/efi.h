@@ -108,15 +108,6 @@ typedef struct {
 	EFI_STATUS(EFIAPI *locate_protocol)(const EFI_GUID *protocol, void *registration, void **interface);
 } boot_services;
 
-/* 8: what is used of the runtime services. */
-#define RESET_SHUTDOWN 2
-
-typedef struct {
-	UINT8 header[24];
-	void *time[4], *virtual_memory[2], *variable[3], *get_next_high_monotonic_count;
-	void(EFIAPI *reset_system)(UINT32 type, EFI_STATUS status, UINTN size, void *data);
-} runtime_services;
-
 typedef struct {
 	UINT8 header[24];
 	void *firmware_vendor;
@@ -127,7 +118,7 @@ typedef struct {
 	text_output *console_out;
 	EFI_HANDLE standard_error_handle;
 	text_output *standard_error;
-	runtime_services *runtime;
+	void *runtime_services;
 	boot_services *boot;
 } system_table;
 
@@ -189,7 +180,6 @@ _Static_assert(offsetof(boot_services, locate_handle_buffer) == 312, "UEFI 2.11,
 _Static_assert(offsetof(boot_services, locate_protocol) == 320, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(system_table, console_out) == 64, "UEFI 2.11, 4.3.1");
 _Static_assert(offsetof(system_table, boot) == 96, "UEFI 2.11, 4.3.1");
-_Static_assert(offsetof(runtime_services, reset_system) == 104, "UEFI 2.11, 4.5.1");
 _Static_assert(offsetof(boot_services, allocate_pages) == 40, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(boot_services, exit_boot_services) == 232, "UEFI 2.11, 4.4.1");
 _Static_assert(offsetof(loaded_image, load_options) == 56, "UEFI 2.11, 9.1.1");
