@@ -15,6 +15,11 @@ import (
 
 // agentDirectly boots a machine whose driver runs the USB host controller itself, and starts the agent there.
 func agentDirectly(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Agent, error) {
+	return agentBehind(ctx, c, directly)
+}
+
+// agentBehind boots a machine, loads the driver by a command line and starts the agent.
+func agentBehind(ctx context.Context, c qemu.Config, load string) (*qemu.Machine, *qemu.Agent, error) {
 	c.Volume = volume
 	// The machine outlives its boot, whose limit ctx is.
 	m, err := qemu.Start(context.WithoutCancel(ctx), c)
@@ -25,8 +30,8 @@ func agentDirectly(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Age
 	if err != nil {
 		return m, nil, err
 	}
-	if err := booting(directly)(ctx, sh); err != nil {
-		return m, nil, fmt.Errorf("%s: %w", directly, err)
+	if err := booting(load)(ctx, sh); err != nil {
+		return m, nil, fmt.Errorf("%s: %w", load, err)
 	}
 	if _, err := sh.Start(ctx, "agent.efi"); err != nil {
 		return m, nil, err

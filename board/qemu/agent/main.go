@@ -5,6 +5,8 @@
 //	expect KEY...        waits until there are just these readers, and exchanges with the card in each; a key is a part of a name
 //	await KEY            waits until there is a reader with KEY, and exchanges with its card; others there may be or not
 //	try KEY              exchanges once
+//	visit KEY            uses all readers without KEY in each way, and prints what came of it and how long
+//	                     the longest call took; whatever they answer is fine
 //	traffic KEY          exchanges with all readers at the same time, whatever comes and goes, until one with KEY has answered
 //	stats                what is in use, as names and numbers
 //	quit                 ends
@@ -80,6 +82,8 @@ func do(ctx context.Context, sc *sclib.Context, command string, keys []string) (
 		return await(ctx, sc, keys[0])
 	case command == "try" && len(keys) == 1:
 		return try(ctx, sc, keys[0])
+	case command == "visit" && len(keys) == 1:
+		return visit(ctx, sc, keys[0])
 	case command == "traffic" && len(keys) == 1:
 		return traffic(ctx, sc, keys[0])
 	case command == "stats" && len(keys) == 0:
