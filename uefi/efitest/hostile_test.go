@@ -5,7 +5,6 @@ package efitest
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -25,14 +24,14 @@ const waitOption = 4
 
 func TestHostileDevices(t *testing.T) {
 	t.Parallel()
-	all := os.Getenv("SOAK") != ""
 	t.Run("through firmware's USB stack", func(t *testing.T) {
-		usbhost.TestHostile(t, agentInFirmware, qemu.XHCI, waitOption*time.Second, all)
+		usbhost.TestHostile(t, agentInFirmware, qemu.XHCI,
+			usbhost.Scope{Firmware: true, All: *soak, Bound: waitOption * time.Second})
 	})
 	t.Run("directly", func(t *testing.T) {
 		board := func(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Agent, error) {
 			return agentBehind(ctx, c, fmt.Sprintf("%s wait=%d", directly, waitOption))
 		}
-		usbhost.TestHostile(t, board, qemu.XHCI, waitOption*time.Second, all)
+		usbhost.TestHostile(t, board, qemu.XHCI, usbhost.Scope{All: *soak, Bound: waitOption * time.Second})
 	})
 }

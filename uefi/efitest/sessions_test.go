@@ -3,7 +3,6 @@
 package efitest
 
 import (
-	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,15 +11,21 @@ import (
 	"tamaccid/board/qemu"
 )
 
-// sessionAPDUs is how many APDUs TestSessions sends on each machine.
-var sessionAPDUs = flag.Int("apdus", 3000, "APDUs in TestSessions, on each machine")
+// APDUs that TestSessions sends on each machine, in make test and in make soak.
+const (
+	sessionAPDUs     = 3_000
+	sessionAPDUsSoak = 100_000
+)
 
 // TestSessions uses QEMU's own reader, which powers cards by itself: no session ends before its card is removed, and each removal
 // ends one.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	const each = 300 // APDUs: longer than the reader's bInterval of 255 ms
-	sessions := (*sessionAPDUs + each - 1) / each
+	sessions := (sessionAPDUs + each - 1) / each
+	if *soak {
+		sessions = (sessionAPDUsSoak + each - 1) / each
+	}
 	// How long a removed card stays away: it is back before the last notification has come, or long after.
 	away := []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 	for _, m := range []struct {

@@ -6,6 +6,7 @@ package efitest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"regexp"
@@ -18,6 +19,9 @@ import (
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/vscard"
 )
+
+// soak makes tests with long loops run them whole: make soak.
+var soak = flag.Bool("soak", false, "run long loops whole")
 
 // volume is where make puts the images.
 const volume = "../../build/test/x64"
