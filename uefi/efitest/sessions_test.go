@@ -21,7 +21,7 @@ const (
 // ends one.
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	const each = 300 // APDUs: longer than the reader's bInterval of 255 ms
+	const each = 300
 	sessions := (sessionAPDUs + each - 1) / each
 	if *soak {
 		sessions = (sessionAPDUsSoak + each - 1) / each

@@ -127,6 +127,28 @@ func TestNoNotificationIsMissedWhileThereIsRoom(t *testing.T) {
 	}
 }
 
+// A driver that could not be stopped goes on.
+func TestNotificationsFromBeforeTheEndOfPollingAreHandedOutWhenItBeginsAnew(t *testing.T) {
+	f := reader(t)
+	p := f.poller()
+	tr := f.open()
+	for range 2 {
+		if err := tr.Listen(2); err != nil {
+			t.Fatal(err)
+		}
+		p.send(0x50, 2)
+		if err := tr.Unlisten(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tr.Listen(2); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("% x", tr.all()); got != "[50 02 50 02]" {
+		t.Error(got)
+	}
+}
+
 func TestAnInterruptEndpointThatFirmwarePollsIsNotReadBeside(t *testing.T) {
 	f := reader(t)
 	f.poller()

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// sessions connects to the card in the first reader again and again: sessions SESSIONS APDUS. Each session sends that many APDUs,
-// prints "ready", and goes on at a slower pace until the card is removed. Then the program waits for a card. A session that ends
+// sessions connects to the card in the first reader again and again: sessions SESSIONS APDUS. Each session sends that many APDUs, and
+// as many more as it takes until no notification of its card can be on its way any more. Then it prints "ready", and goes on at a slower pace until the card is removed. Then the program waits for a card. A session that ends
 // before it is ready is an error.
 package main
 
@@ -17,6 +17,9 @@ import (
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )
+
+// settled is longer than the notification of a card's insertion takes: 255 ms of bInterval, and 100 ms of firmware (policy).
+const settled = 500 * time.Millisecond
 
 // Limits (policy): how long a card is waited for, and its removal after "ready". Between two APDUs while it is waited for, there is
 // a pause: QEMU 7.2 loses the answer to an APDU in whose middle the card is removed, and the driver waits for it.
@@ -62,8 +65,8 @@ func run(sessions, apdus int) error {
 		if err := connect(r); err != nil {
 			return fmt.Errorf("session %d: %w", i+1, err)
 		}
-		n, err := exchange(r, i+1, apdus)
-		if n < apdus || err == nil {
+		n, ready, err := exchange(r, i+1, apdus)
+		if !ready || err == nil {
 			return fmt.Errorf("session %d is lost after %d APDUs: %v", i+1, n, err)
 		}
 		fmt.Printf("session %d ended after %d APDUs: %v\n", i+1, n, err)
@@ -84,29 +87,29 @@ func connect(r *smartcard.Reader) error {
 	}
 }
 
-// exchange sends APDUs until one fails, and returns how many did not.
-func exchange(r *smartcard.Reader, session, apdus int) (n int, err error) {
+// exchange sends APDUs until one fails, and returns how many did not, and whether the session was ready then.
+func exchange(r *smartcard.Reader, session, apdus int) (n int, ready bool, err error) {
 	answer := make([]byte, 258)
 	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
-	var ready time.Time
+	began := time.Now()
+	var end time.Time
 	for command, want := selectHello, []byte{0x90, 0x00}; ; n++ {
 		got, err := r.Transmit(command, answer)
 		switch {
 		case err != nil:
-			return n, err
+			return n, ready, err
 		case !bytes.Equal(answer[:got], want):
-			return n, fmt.Errorf("the card answers % X", answer[:got])
+			return n, ready, fmt.Errorf("the card answers % X", answer[:got])
 		}
 		command, want = []byte{0, 0, 0, 0}, append([]byte("Hello world!"), 0x90, 0x00)
-		if n+1 == apdus {
-			fmt.Printf("session %d is ready\n", session)
-			ready = time.Now()
-		}
-		if !ready.IsZero() {
-			if time.Since(ready) > removal {
-				return n, nil
-			}
+		switch {
+		case ready && time.Now().After(end):
+			return n, ready, nil
+		case ready:
 			time.Sleep(pause)
+		case n+1 >= apdus && time.Since(began) > settled:
+			fmt.Printf("session %d is ready\n", session)
+			ready, end = true, time.Now().Add(removal)
 		}
 	}
 }
