@@ -13,7 +13,7 @@ import (
 
 // APDUs that TestSessions sends on each machine, in make test and in make soak.
 const (
-	sessionAPDUs     = 3_000
+	sessionAPDUs     = 2_000
 	sessionAPDUsSoak = 100_000
 )
 
