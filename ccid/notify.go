@@ -49,8 +49,8 @@ func (r *Reader) Deliver(b []byte) {
 	}
 }
 
-// Missed is for a host that keeps messages of the interrupt endpoint and had no room for all of them: any slot's card may have been
-// changed. Deliver has got the last message before.
+// Missed is for a host that keeps messages of the interrupt endpoint and had no room for all of
+// them: any slot's card may have been changed. Deliver has got the last message before.
 func (r *Reader) Missed() {
 	for _, s := range r.slots {
 		s.missed()
@@ -119,8 +119,8 @@ func (r *Reader) listenInBackground() {
 	}()
 }
 
-// Bounds of the time from a change in a slot to the delivery of its notification (policy): what a reader and a host take beside the
-// interval of the endpoint, and what no reader needs more than.
+// Bounds of the time from a change in a slot to the delivery of its notification (policy): what a
+// reader and a host take beside the interval of the endpoint, and what no reader needs more than.
 const (
 	deliveryTime = 30 * time.Millisecond
 	maxLatency   = 500 * time.Millisecond
@@ -129,8 +129,9 @@ const (
 // takePause is the pause between two looks for notifications that do not come by themselves (policy).
 const takePause = 10 * time.Millisecond
 
-// notificationLatency is the time from a change to its notification on a host that reads the endpoint all the time (USB 2.0,
-// table 9-13: bInterval in frames of 1 ms, or the exponent of a number of microframes of 125 us).
+// notificationLatency is the time from a change to its notification on a host that reads the
+// endpoint all the time (USB 2.0, table 9-13: bInterval in frames of 1 ms, or the exponent of a
+// number of microframes of 125 us).
 func notificationLatency(e usb.Endpoint, speed usb.Speed) time.Duration {
 	b := max(int(e.Interval), 1)
 	period := time.Duration(b) * time.Millisecond
@@ -140,9 +141,9 @@ func notificationLatency(e usb.Endpoint, speed usb.Speed) time.Duration {
 	return min(period+deliveryTime, maxLatency)
 }
 
-// Polled is for a host that reads the interrupt endpoint by itself and keeps what came: take passes that to Deliver, and does not
-// wait. The host begins to read now, and delivers at most delay later than one that is read by Listen. Polled is called before
-// the slots are in use.
+// Polled is for a host that reads the interrupt endpoint by itself and keeps what came: take passes
+// that to Deliver, and does not wait. The host begins to read now, and delivers at most delay later
+// than one that is read by Listen. Polled is called before the slots are in use.
 func (r *Reader) Polled(take func(), delay time.Duration) {
 	r.polled = take
 	r.latency += delay
@@ -154,8 +155,8 @@ func (r *Reader) notifies() bool {
 	return r.polled != nil || r.listeners.Load() > 0 || r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
 }
 
-// expectReports: the endpoint is read from now on, and what it sends first may be the insertion of a card that was there before
-// (CCID 1.1, 6.3.1).
+// expectReports: the endpoint is read from now on, and what it sends first may be the insertion of
+// a card that was there before (CCID 1.1, 6.3.1).
 func (r *Reader) expectReports() {
 	for _, s := range r.slots {
 		s.mu.Lock()
@@ -164,8 +165,8 @@ func (r *Reader) expectReports() {
 	}
 }
 
-// awaitReport waits until no notification is expected of the card that is in the slot, if the reader powers cards by itself
-// (state.go).
+// awaitReport waits until no notification is expected of the card that is in the slot, if the
+// reader powers cards by itself (state.go).
 func (s *Slot) awaitReport(ctx context.Context) error {
 	if !s.r.class.Features.Has(FeatureAutoActivation) {
 		return nil
@@ -203,8 +204,9 @@ func (s *Slot) awaitReport(ctx context.Context) error {
 	}
 }
 
-// settled reports whether a card that has just been powered is the one that was awaited: no answer and no notification has shown
-// since that the slot was empty before. An error says that it is empty now.
+// settled reports whether a card that has just been powered is the one that was awaited: no answer
+// and no notification has shown since that the slot was empty before. An error says that it is
+// empty now.
 func (s *Slot) settled(ctx context.Context) (bool, error) {
 	if s.LastState() == Absent { // a notification that came during IccPowerOn: the removal may be older, or newer
 		if err := s.getStatus(ctx); err != nil {
@@ -222,8 +224,8 @@ func (s *Slot) settled(ctx context.Context) (bool, error) {
 	return !time.Now().Before(s.reportsUntil), nil
 }
 
-// takeNotifications delivers the notifications that wait in the host, or, when Options.CheckNotifications asks for it and nobody
-// else reads them, in the reader.
+// takeNotifications delivers the notifications that wait in the host, or, when
+// Options.CheckNotifications asks for it and nobody else reads them, in the reader.
 func (r *Reader) takeNotifications(ctx context.Context) error {
 	if !r.notifying.try() {
 		return nil

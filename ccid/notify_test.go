@@ -229,7 +229,8 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 	}
 }
 
-// A notification of a removal may be older than the session. Where cards are powered by the host only, the slot is asked.
+// A notification of a removal may be older than the session. Where cards are powered by the host
+// only, the slot is asked.
 func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -307,7 +308,8 @@ func TestMissedNotifications(t *testing.T) {
 	}
 }
 
-// What a notification reports that comes while IccPowerOn is being executed is older than the session.
+// What a notification reports that comes while IccPowerOn is being executed is older than the
+// session.
 func TestNotificationsDuringIccPowerOn(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -448,7 +450,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 	}
 }
 
-// A card is put back at once: the notification of its removal comes first, that of its return when the endpoint is polled again.
+// A card is put back at once: the notification of its removal comes first, that of its return when
+// the endpoint is polled again.
 func TestConnectAsksTheReaderBeforeItTurnsACardAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))

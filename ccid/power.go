@@ -84,8 +84,9 @@ func (r *Reader) supplies(v Voltage) bool {
 	return false
 }
 
-// activate resets the card and takes its answer. The caller holds the slot. Where IccPowerOn shows a card in a slot that was empty,
-// its insertion is still to be reported (state.go): the card is reset once more after that.
+// activate resets the card and takes its answer. The caller holds the slot. Where IccPowerOn shows
+// a card in a slot that was empty, its insertion is still to be reported (state.go): the card is
+// reset once more after that.
 func (s *Slot) activate(ctx context.Context, cold bool) error {
 	for again := false; ; again = true {
 		if err := s.powerUp(ctx, cold || again); err != nil {

@@ -178,8 +178,8 @@ func (b *bench) inject(at reader.Moment, command byte, c card.Card) {
 	b.device.Inject(reader.Fault{At: at, Command: command, Do: []reader.Action{reader.Swap(c), func(*reader.Event) { b.changed = time.Now() }}})
 }
 
-// TestSessionsEndWithTheirCardOnly: a notification ends a session if it reports that the session's card has gone, and not if it
-// reports, late, how that card came.
+// TestSessionsEndWithTheirCardOnly: a notification ends a session if it reports that the session's
+// card has gone, and not if it reports, late, how that card came.
 func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 	const long = 400 * time.Millisecond // after it no notification is on its way
 	type moment struct {
@@ -198,7 +198,8 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 		least, most int   // sessions that end
 		last        error // what the first one ended with, if that matters
 	}
-	// connected is the beginning of a scene in which the first card is in use, and nothing is expected.
+	// connected is the beginning of a scene in which the first card is in use, and nothing is
+	// expected.
 	connected := func(b *bench, phase time.Duration) {
 		b.start(chip('A'), phase)
 		if err := b.connect(); err != nil {
@@ -249,7 +250,8 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.connect()
 			b.use(long)
 		}},
-		// Connect is called by a function that firmware's timer has called, which stands still then (OVMF).
+		// Connect is called by a function that firmware's timer has called, which stands still then
+		// (OVMF).
 		{name: "a card comes, and is used at once by an event", play: func(b *bench, phase time.Duration) {
 			if b.how != byFirmware {
 				return
@@ -324,8 +326,8 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.device.Reader(0).Notify([]byte{0x50, 0x01})
 			b.use(long)
 		}},
-		// Removal and insertion between two notifications, before a session that begins at once: no answer shows them. Where the
-		// reader powers cards by itself, this may end the session.
+		// Removal and insertion between two notifications, before a session that begins at once: no
+		// answer shows them. Where the reader powers cards by itself, this may end the session.
 		{name: "another card comes just before Connect", most: 1, play: func(b *bench, phase time.Duration) {
 			connected(b, phase)
 			b.insert(chip('B'))
@@ -431,8 +433,8 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 	}
 }
 
-// TestCardsOfOtherSlots: a notification reports the state of each slot of the reader. Cards come and go in the others while one is
-// in use.
+// TestCardsOfOtherSlots: a notification reports the state of each slot of the reader. Cards come
+// and go in the others while one is in use.
 func TestCardsOfOtherSlots(t *testing.T) {
 	for _, auto := range []bool{true, false} {
 		for _, how := range []string{byFirmware, byListener} {

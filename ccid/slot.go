@@ -115,8 +115,8 @@ type Slot struct {
 	swapped bool
 	// doubtful: a notification left open whether it is still the same card.
 	doubtful bool
-	// A notification is expected (state.go): mustReport while one has to come, in any case until reportsUntil. reported is
-	// closed when one has reported a card.
+	// A notification is expected (state.go): mustReport while one has to come, in any case until
+	// reportsUntil. reported is closed when one has reported a card.
 	mustReport   bool
 	reportsUntil time.Time
 	reported     chan struct{}

@@ -7,10 +7,11 @@ import (
 
 // What is known of the card in a slot. The clean-up column says what is forgotten.
 //
-// Answers show the state at once, notifications arrive later: by the interval of the interrupt endpoint, and by the time that
-// the host takes to deliver them. A notification is expected where it may report an insertion that an answer has shown already:
-// from the moment at which an answer shows a card in a slot that was empty until a notification reports a card there, and
-// after Open, for the card that was in the slot before, until latency has passed.
+// Answers show the state at once, notifications arrive later: by the interval of the interrupt
+// endpoint, and by the time that the host takes to deliver them. A notification is expected where
+// it may report an insertion that an answer has shown already: from the moment at which an answer
+// shows a card in a slot that was empty until a notification reports a card there, and after Open,
+// for the card that was in the slot before, until latency has passed.
 //
 //	event                                  state      clean-up                              counts as change
 //	answer or status: absent               Absent     answer to reset, protocol, T=1        if it was not absent
@@ -33,12 +34,14 @@ import (
 //	IccPowerOff                            Inactive   answer to reset, protocol, T=1        no
 //	reader gone                            Unknown    answer to reset, protocol, T=1        yes
 //
-// A call that finds its card forgotten fails with ErrCardChanged, or with ErrNoCard where the slot is empty.
+// A call that finds its card forgotten fails with ErrCardChanged, or with ErrNoCard where the slot
+// is empty.
 //
-// Where the reader powers cards by itself, another card is active like the one before, and nothing but a notification shows the
-// difference. Therefore a card is powered only when no notification is expected any more (power.go): each one that reports a
-// change later reports another card. One of a change within latency before IccPowerOn, removal and insertion, of which no
-// answer showed anything, cannot be told from that, and costs the session as well.
+// Where the reader powers cards by itself, another card is active like the one before, and nothing
+// but a notification shows the difference. Therefore a card is powered only when no notification is
+// expected any more (power.go): each one that reports a change later reports another card. One of a
+// change within latency before IccPowerOn, removal and insertion, of which no answer showed
+// anything, cannot be told from that, and costs the session as well.
 
 // observe takes the state of the card from an answer to a command of type t.
 func (s *Slot) observe(h header, t messageType) {
@@ -73,8 +76,8 @@ func (s *Slot) observe(h header, t messageType) {
 	}
 }
 
-// present: an answer shows a card. A notification will report its insertion if the slot was empty (CCID 1.1, 6.3.1). The caller
-// holds mu.
+// present: an answer shows a card. A notification will report its insertion if the slot was empty
+// (CCID 1.1, 6.3.1). The caller holds mu.
 func (s *Slot) present() {
 	if s.state == Absent && s.r.notifies() {
 		s.mustReport = true
@@ -82,7 +85,8 @@ func (s *Slot) present() {
 	}
 }
 
-// expectReport begins the time in which a notification may report a card that is there already. The caller holds mu.
+// expectReport begins the time in which a notification may report a card that is there already. The
+// caller holds mu.
 func (s *Slot) expectReport() {
 	s.reportsUntil = time.Now().Add(s.r.latency)
 	select {
@@ -92,7 +96,8 @@ func (s *Slot) expectReport() {
 	}
 }
 
-// expecting reports whether a notification may report an insertion that is known. The caller holds mu.
+// expecting reports whether a notification may report an insertion that is known. The caller holds
+// mu.
 func (s *Slot) expecting() bool { return s.mustReport || time.Now().Before(s.reportsUntil) }
 
 // become changes the state and tells those who wait. The caller holds mu.
@@ -207,7 +212,8 @@ func (s *Slot) Protocol() Protocol {
 	return s.protocol
 }
 
-// session returns the protocol that was agreed on with the card that is in the slot, or what is wrong.
+// session returns the protocol that was agreed on with the card that is in the slot, or what is
+// wrong.
 func (s *Slot) session(ctx context.Context) (Protocol, error) {
 	s.mu.Lock()
 	doubtful := s.doubtful

@@ -50,9 +50,10 @@ const startLimit = time.Second
 // time that firmware knows).
 const notificationLook = time.Millisecond
 
-// pollDelay is how much later than from a reader that is read all the time a notification comes from firmware: twice the period
-// of the timer with which it looks for finished transfers, once for this one and once for the one before, which it begins anew
-// only then (policy: 50 ms, more than any edk2 has; edk2-stable202605: 1 ms, rounded up to the tick of its timer, 10 ms on OVMF).
+// pollDelay is how much later than from a reader that is read all the time a notification comes
+// from firmware: twice the period of the timer with which it looks for finished transfers, once for
+// this one and once for the one before, which it begins anew only then (policy: 50 ms, more than
+// any edk2 has; edk2-stable202605: 1 ms, rounded up to the tick of its timer, 10 ms on OVMF).
 const pollDelay = 2 * 50 * time.Millisecond
 
 func (d *Driver) openByDriver(h uefi.Handle, guid *uefi.GUID, also uefi.OpenAttributes) (addr uintptr, err error) {
@@ -171,8 +172,8 @@ func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 	return nil
 }
 
-// listen makes firmware poll the interrupt endpoint of a USB interface, where firmware can. Elsewhere the reader is asked for
-// its state.
+// listen makes firmware poll the interrupt endpoint of a USB interface, where firmware can.
+// Elsewhere the reader is asked for its state.
 func (c *controller) listen() error {
 	if c.transport == nil {
 		return nil

@@ -17,8 +17,8 @@ const (
 	sessionAPDUsSoak = 100_000
 )
 
-// TestSessions uses QEMU's own reader, which powers cards by itself: no session ends before its card is removed, and each removal
-// ends one.
+// TestSessions uses QEMU's own reader, which powers cards by itself: no session ends before its
+// card is removed, and each removal ends one.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	const each = 300

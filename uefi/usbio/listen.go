@@ -120,8 +120,9 @@ func (t *Transport) Unlisten() error {
 	return fmt.Errorf("usbio: end of polling: %w", err)
 }
 
-// Notifications hands to f each message that has come over the interrupt endpoint since the last time, and reports whether there may
-// have been others between the last two. It waits for nothing but, after a failure, for a standard request.
+// Notifications hands to f each message that has come over the interrupt endpoint since the last
+// time, and reports whether there may have been others between the last two. It waits for nothing
+// but, after a failure, for a standard request.
 func (t *Transport) Notifications(f func(b []byte)) (missed bool) {
 	l := t.listener
 	if l == nil || !l.on {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// A Poller reads the interrupt endpoint of a reader as UEFI firmware does for a driver that asked for it (UEFI 2.11, 17.2.4,
-// UsbAsyncInterruptTransfer): one transfer at a time. The controller tries it at each interval. What it has taken from the device
-// stays with the controller until firmware's timer ticks. Then it is kept for the driver, and the next transfer begins.
+// A Poller reads the interrupt endpoint of a reader as UEFI firmware does for a driver that asked
+// for it (UEFI 2.11, 17.2.4, UsbAsyncInterruptTransfer): one transfer at a time. The controller
+// tries it at each interval. What it has taken from the device stays with the controller until
+// firmware's timer ticks. Then it is kept for the driver, and the next transfer begins.
 type Poller struct {
 	mu   sync.Mutex
 	kept [][]byte
@@ -17,7 +18,8 @@ type Poller struct {
 	idle chan struct{} // closed when the timer goes on
 }
 
-// Poll begins to read, the first time after phase, until ctx ends. The timer's ticks come at multiples of tick.
+// Poll begins to read, the first time after phase, until ctx ends. The timer's ticks come at
+// multiples of tick.
 func (r *Reader) Poll(ctx context.Context, phase, interval, tick time.Duration) *Poller {
 	p := &Poller{idle: make(chan struct{})}
 	close(p.idle)
@@ -90,7 +92,8 @@ func (p *Poller) keep(ctx context.Context, message []byte) bool {
 	}
 }
 
-// Hold makes firmware's timer stand still, and Release go on. OVMF's timer stands still in functions that it has called itself.
+// Hold makes firmware's timer stand still, and Release go on. OVMF's timer stands still in
+// functions that it has called itself.
 func (p *Poller) Hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
