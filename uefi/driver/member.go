@@ -203,8 +203,14 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	return st
 }
 
+// shortResponse is the longest response to a short command APDU (ISO/IEC 7816-3:2006, 12.1.3). Of
+// a longer buffer for an answer the rest is not accessed before the answer is there: a caller may
+// pass a larger length than its buffer has, which does no harm unless the answer is that long. Then
+// the fault is a panic, and costs the call.
+const shortResponse = 258
+
 // takes reports whether a caller's buffer at p, whose length is the number at length, and that number can be written. At most
-// most bytes of it are used. A buffer without a length is none; without a buffer the length alone is written.
+// most bytes of it are looked at. A buffer without a length is none; without a buffer the length alone is written.
 func takes(p, length, most uintptr) bool {
 	if length == 0 {
 		return p == 0
@@ -249,7 +255,7 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 	}
 	capdu, capduLen := a.At(1), a.At(2)
 	rapdu := a.At(3)
-	if capduLen == 0 || capduLen > maxAPDU || !gate.Readable(capdu, capduLen) || rapdu == 0 || !takes(rapdu, a.At(4), maxAPDU) {
+	if capduLen == 0 || capduLen > maxAPDU || !gate.Readable(capdu, capduLen) || rapdu == 0 || !takes(rapdu, a.At(4), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	rapduLen := uefi.At[uintptr](a.At(4))
@@ -283,7 +289,7 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 	}
 	code, in, inLen := uint32(a.At(1)), a.At(2), a.At(3)
 	out := a.At(4)
-	if inLen > maxAPDU || !gate.Readable(in, inLen) || !takes(out, a.At(5), maxAPDU) {
+	if inLen > maxAPDU || !gate.Readable(in, inLen) || !takes(out, a.At(5), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	outLen := uefi.At[uintptr](a.At(5))
@@ -322,7 +328,7 @@ func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
 		return st
 	}
 	tag, out := uint32(a.At(1)), a.At(2)
-	if out == 0 || !takes(out, a.At(3), maxAPDU) {
+	if out == 0 || !takes(out, a.At(3), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	outLen := uefi.At[uintptr](a.At(3))

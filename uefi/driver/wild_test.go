@@ -3,7 +3,9 @@
 package driver
 
 import (
+	"syscall"
 	"testing"
+	"unsafe"
 
 	"tamaccid/ccid"
 	"tamaccid/uefi"
@@ -125,5 +127,29 @@ func TestOutputThatIsNotWrittenNeedsNoMemory(t *testing.T) {
 	d, r, _ := fakeReader(t)
 	if st := call(d.status, r.address(), 0x7000_0000_0000, addr(place(t, uintptr(0)))); st != uefi.BufferTooSmall {
 		t.Errorf("SCardStatus with no room: %v", st)
+	}
+}
+
+// A caller that passes a larger length than its buffer has gets a short answer all the same.
+func TestALengthThatIsTooLargeDoesNoHarm(t *testing.T) {
+	const readable, pages = 1, 2
+	b, err := syscall.Mmap(-1, 0, pages*4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Munmap(b)
+	if err := syscall.Mprotect(b[readable*4096:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	buffer := b[readable*4096-shortResponse : readable*4096]
+	d, r, f := fakeReader(t)
+	r.held = smartcard.AccessCard
+	f.transmit = func(_, response []byte) (int, error) { return copy(response, []byte{0x90, 0x00}), nil }
+	length := place(t, uintptr(65536))
+	if st := call(d.transmit, r.address(), newBuffer(t, 4).at(), 4, uintptr(unsafe.Pointer(&buffer[0])), addr(length)); st != uefi.Success {
+		t.Errorf("status %v", st)
+	}
+	if *length != 2 || buffer[0] != 0x90 || buffer[1] != 0 {
+		t.Errorf("%d bytes: % X", *length, buffer[:2])
 	}
 }
