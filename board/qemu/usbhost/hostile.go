@@ -130,7 +130,7 @@ var hostiles = []hostile{
 	{name: "silent at power-on", kind: "short", faults: at(powerOn, reader.Lose())},
 	{name: "silent at each block", kind: "tpdu", faults: at(xfrBlock, reader.Lose()), quick: true},
 	{name: "takes no command", kind: "short", faults: always(reader.AtOut, reader.Block()), quick: true},
-	{name: "answers no control request", kind: "short", faults: always(reader.AtControl, reader.Block())},
+	{name: "answers no control request", kind: "short", faults: always(reader.AtControl, reader.Block()), hangs: true},
 	{name: "answers no class request", kind: "manual", faults: []reader.Fault{{At: reader.AtControl,
 		Times: reader.Forever, If: func(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass },
 		Do: []reader.Action{reader.Block()}}}},
