@@ -49,22 +49,35 @@ var patches = []patch{
 	{"syscall/asm_linux_amd64.s", []sub{syscalls(3)}},
 
 	// Without virtual memory every reserved page is a real one: 64 GiB of
-	// addresses in arenas of 4 MiB need tables of kilobytes, not megabytes.
-	// Boards give memory below that address.
+	// addresses in arenas of 2 MiB, of which two levels of tables note where they
+	// are, need tables of kilobytes, not megabytes. Boards give memory below that
+	// address. A heap that begins at random within its first arena would waste
+	// what lies before it.
 	{"runtime/malloc.go", []sub{
 		{"\theapAddrBits = (_64bit*", "\theapAddrBits = 36 + 0*(_64bit*", 1},
-		{"\tlogHeapArenaBytes = (6+20)*", "\tlogHeapArenaBytes = 22 + 0*(6+20)*", 1},
+		{"\tlogHeapArenaBytes = (6+20)*", "\tlogHeapArenaBytes = 21 + 0*(6+20)*", 1},
 		{"\tarenaBaseOffset = 0xffff800000000000*", "\tarenaBaseOffset = 0*0xffff800000000000*", 1},
+		{"\tarenaL1Bits = 6 *", "\tarenaL1Bits = 7 + 0*", 1},
+		{"\trandomizeHeapBase = goexperiment.RandomizedHeapBase64 &&", "\trandomizeHeapBase = false && goexperiment.RandomizedHeapBase64 &&", 1},
+	}},
+	// The heap grows by as much at least: by one arena (9 is 4 MiB).
+	{"runtime/mpagealloc.go", []sub{
+		{"\tlogPallocChunkPages = 9*", "\tlogPallocChunkPages = 8 + 0*9*", 1},
 	}},
 
-	// The same without waste: what an aligned reservation does not need goes
-	// back also when it was aligned by chance, and no table of 1.4 MB for a
-	// memory profile that nobody reads.
+	// The same without waste: memory that is aligned already is asked for, and no
+	// table of 1.4 MB is made for a memory profile that nobody reads.
 	{"runtime/mem.go", []sub{
-		{"\t\treturn unsafe.Pointer(p), size + align\n", "\t\tsysFreeOS(unsafe.Pointer(p+size), align)\n\t\treturn unsafe.Pointer(p), size\n", 1},
+		{"\tretries := 0\nretry:\n", "\tif v == nil {\n\t\tp, err := mmap(nil, size, _PROT_NONE, _MAP_ANON|_MAP_PRIVATE, -1, uint32(align))\n" +
+			"\t\tif err != 0 {\n\t\t\treturn nil, 0\n\t\t}\n\t\treturn p, size\n\t}\n\tretries := 0\nretry:\n", 1},
 	}},
 	{"runtime/mprof.go", []sub{
 		{"var MemProfileRate int = 512 * 1024\n", "var MemProfileRate int\n", 1},
+	}},
+
+	// The collector knows how much memory there may be.
+	{"runtime/mgcpacer.go", []sub{
+		{"\tif p == \"\" || p == \"off\" {\n\t\treturn math.MaxInt64\n", "\tif p == \"\" || p == \"off\" {\n\t\treturn min(math.MaxInt64, barelimit())\n", 1},
 	}},
 
 	// FIPS mode's own entropy source walks 32 MiB of memory, which would be

@@ -1,5 +1,6 @@
 //go:build tamago && !linux
 
+#include "go_asm.h"
 #include "textflag.h"
 
 // Offsets in EFI_SYSTEM_TABLE and EFI_BOOT_SERVICES (UEFI 2.11, 4.3, 4.4), and
@@ -21,7 +22,8 @@
 // cpuinit is the entry point of an image at a fixed address, as the TamaGo
 // compiler makes it. The runtime takes its heap from what lies between the
 // image's end and the end of RamSize, and wants its first stack there: that
-// memory is asked for here and given back when the image leaves.
+// memory is asked for here and given back when the image leaves. Without it the
+// image ends with EFI_OUT_OF_RESOURCES.
 TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	CX, ·imageHandle(SB)
 	MOVQ	DX, ·systemTable(SB)
@@ -45,6 +47,7 @@ TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	L_START(SP), R9
 	CALL	BS_ALLOCATEPAGES(R10)
 	TESTQ	AX, AX
+	MOVQ	$const_statusOutOfResources, AX
 	JNZ	out
 	MOVQ	runtime∕goos·RamStart(SB), AX
 	ADDQ	runtime∕goos·RamSize(SB), AX

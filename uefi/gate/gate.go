@@ -15,13 +15,14 @@ const MaxArgs = 12
 
 // Status values that this package itself produces (UEFI 2.11, appendix D).
 const (
-	statusSuccess      = 0
-	errorBit           = 1 << 63
-	statusInvalid      = errorBit | 2
-	statusUnsupported  = errorBit | 3
-	statusDeviceError  = errorBit | 7
-	statusAborted      = errorBit | 21
-	statusAccessDenied = errorBit | 15
+	statusSuccess        = 0
+	errorBit             = 1 << 63
+	statusInvalid        = errorBit | 2
+	statusUnsupported    = errorBit | 3
+	statusDeviceError    = errorBit | 7
+	statusOutOfResources = errorBit | 9
+	statusAborted        = errorBit | 21
+	statusAccessDenied   = errorBit | 15
 )
 
 // Args are the arguments of a call from firmware. They are valid until the

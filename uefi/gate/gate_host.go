@@ -57,5 +57,11 @@ var RequestLimit = time.Duration(0)
 // Serve returns at once on a host: nobody calls.
 func Serve() {}
 
+// Refill reports true on a host: the operating system has memory.
+func Refill() bool { return true }
+
+// Room reports true on a host.
+func Room() bool { return true }
+
 // Exit does nothing on a host.
 func Exit(status uintptr) {}

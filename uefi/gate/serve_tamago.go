@@ -10,6 +10,7 @@ import (
 	"runtime/goos"
 	"syscall"
 	"time"
+	_ "unsafe" // for go:linkname
 )
 
 // A request's life:
@@ -56,9 +57,16 @@ var (
 	report   fatalReport
 )
 
+// The runtime finds its hooks from the first instruction on: it may have to end
+// before packages are initialised.
+//
+//go:linkname exitHook runtime/goos.Exit
+var exitHook func(code int32) = exit
+
+//go:linkname idleHook runtime/goos.Idle
+var idleHook func(until int64) = idle
+
 func init() {
-	goos.Idle = idle
-	goos.Exit = exit
 	hookfs, hooksp = runtime.BareHook()
 	traps()
 }
@@ -244,9 +252,13 @@ func exit(code int32) {
 		runtime.BareScrub()
 		leave(statusDeviceError)
 	default:
+		short := code != 0 && runtime.BareLacking()
 		release()
-		if code == 0 {
+		switch {
+		case code == 0:
 			leave(statusSuccess)
+		case short:
+			leave(statusOutOfResources)
 		}
 		leave(statusAborted)
 	}

@@ -45,8 +45,12 @@ func allocatePages(n uintptr) uintptr {
 	return uintptr(out[0])
 }
 
+// freePages gives memory back, at the second attempt where firmware refuses
+// the first: the memory is lost otherwise.
 func freePages(p, n uintptr) {
-	call(boot(bsFreePages), p, n/pageSize, 0, 0)
+	if call(boot(bsFreePages), p, n/pageSize, 0, 0) != 0 {
+		call(boot(bsFreePages), p, n/pageSize, 0, 0)
+	}
 }
 
 func setWall(offset int64) { goos.WallOffset = offset }

@@ -5,7 +5,8 @@
 //
 // A program imports it for its effects. Standard output is the console, the
 // program's end is the image's: os.Exit(0) or a return from main is
-// EFI_SUCCESS, any other code EFI_ABORTED; gate.Exit takes a status.
+// EFI_SUCCESS, any other code EFI_ABORTED; gate.Exit takes a status. A program
+// for which there is no memory ends with EFI_OUT_OF_RESOURCES.
 //
 // Specifications: UEFI 2.11 (tables: 4.3, memory: 7.2, Stall: 7.5, GetTime: 8.3,
 // console: 12.4, EFI_RNG_PROTOCOL: 37.5).

@@ -61,8 +61,6 @@ type barefiber struct {
 	altsize  uintptr
 }
 
-type barespan struct{ addr, size uintptr }
-
 // BareMem counts the bytes that the runtime holds from the board.
 type BareMem struct {
 	Now, Peak uintptr
@@ -77,7 +75,6 @@ var (
 	barefibers [bareFibers]barefiber
 	barecur    *barefiber
 	bareinside uint32 // 1 while the dispatcher runs: a trap is then fatal
-	barespans  [bareSpans]barespan
 	baremem    BareMem
 	baresigs   [65]sigactiont
 	barexmm    [16][16]byte // X0 to X15 as an exception found them
@@ -109,7 +106,10 @@ func bareinit() {
 }
 
 // barehwinit is called after bareinit: stack checks work from here on.
-func barehwinit() { goos.Hwinit0() }
+func barehwinit() {
+	goos.Hwinit0()
+	bareopen()
+}
 
 // baredispatch answers the system call in the registers of the running fiber
 // and chooses the fiber that runs next.
@@ -170,9 +170,11 @@ func (f *barefiber) call() (ret uintptr, stays bool) {
 	case bareSysOpenat, bareSysFaccessat:
 		return bareerr(bareENOENT), true
 	case bareSysMmap:
-		return baremmap(f.di, f.si, f.dx, f.r10), true
+		return baremmap(f.di, f.si, f.r10, f.r9), true
 	case bareSysMunmap:
 		return bareunmap(f.di, f.si), true
+	case bareSysRefill:
+		return barerefill(), true
 	case bareSysMadvise, bareSysClose, bareSysSigaltOld, bareSysFcntl, bareSysTgkill, bareSysKill:
 		return bareOK, true
 	case bareSysSigaction:
@@ -279,6 +281,8 @@ const (
 	bareSysTgkill       = 234
 	bareSysFaccessat    = 269
 	bareSysGetrandom    = 318
+
+	bareSysRefill = 1 << 20 // none of Linux's
 )
 
 func (f *barefiber) id() uintptr {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"internal/runtime/syscall/linux"
 	"runtime/goos"
 	"unsafe"
 )
@@ -9,36 +10,182 @@ import (
 // no reserved but unbacked addresses on a machine without paging of ours: a
 // reservation (PROT_NONE) is memory like any other, which is why the overlay
 // makes the runtime's reservations small.
+//
+// The runtime cannot survive an mmap that is refused. Therefore it takes
+// memory from a reserve first:
+//
+//	moment                    reserve
+//	entry of the image        taken from the board, or the program does not start
+//	mmap                      serves it; what does not fit comes from the board
+//	BareRefill                what is missing is taken from the board; when the
+//	                          board refuses, BareReserved reports what is left
+//
+// The reserve has one arena, by which the heap grows, and a pool for what the
+// runtime asks for besides. A program that stays resident calls BareRefill
+// where a refusal can be an answer, and does not begin what may need more
+// memory than the heap and the reserve have.
 
-// baremmap answers mmap. The hints at which the runtime would like its heap
-// are declined; MAP_FIXED only ever names memory that was returned before.
+const (
+	// bareArena is what the heap grows by.
+	bareArena = heapArenaBytes
+	// bareStart is the size of the first pool: the tables that the runtime makes
+	// at its start, and a pool (measured with Go 1.26: 1.1 MiB).
+	bareStart = 1664 << 10
+	// barePool is the size of a pool that is full. The runtime asks for 256 KiB
+	// at once at most, which is a persistentAlloc chunk, but for arenas.
+	barePool = 512 << 10
+)
+
+// A barespan is a range of memory.
+type barespan struct{ addr, size uintptr }
+
+var (
+	barespans   [bareSpans]barespan // memory of the board's, reserve included
+	barereserve uintptr             // an arena, 0: none
+	barepools   [2]barespan         // what is left of the last two pools
+	barelacking bool                // the board refused, or the limit did
+)
+
+// bareopen takes the reserve before the runtime starts. A program without it
+// ends.
 //
 //go:nowritebarrierrec
-func baremmap(hint, n, prot, flags uintptr) uintptr {
+func bareopen() {
+	if goos.MemAlloc == nil {
+		return
+	}
+	barereserve = baretake(bareArena, bareArena)
+	barepools[0] = barespan{baretake(bareStart, barePage), bareStart}
+	if barereserve != 0 && barepools[0].addr != 0 {
+		return
+	}
+	bareputs("out of memory: the program cannot start\n")
+	if goos.Flush != nil {
+		goos.Flush()
+	}
+	bareexit(2)
+}
+
+// baremmap answers mmap. The hints at which the runtime would like its heap
+// are declined. MAP_FIXED names memory that was returned before, and is an
+// error for other memory. With MAP_ANON the offset has no meaning: the overlay
+// passes the wanted alignment there, 0 is a page.
+//
+//go:nowritebarrierrec
+func baremmap(hint, n, flags, align uintptr) uintptr {
 	n = (n + barePage - 1) &^ (barePage - 1)
 	if flags&_MAP_FIXED != 0 {
+		if !bareholds(hint, n) {
+			return bareerr(_ENOMEM)
+		}
 		return hint
 	}
 	if hint != 0 || n == 0 {
 		return bareerr(_ENOMEM)
 	}
-	if n > uintptr(goos.RamSize) || baremem.Now > uintptr(goos.RamSize)-n || goos.MemAlloc == nil {
-		return bareerr(_ENOMEM)
+	align = max(align, barePage)
+	p := barefromreserve(n, align)
+	if p == 0 {
+		p = baretake(n, align)
 	}
-	s := barespanfree()
-	if s == nil {
-		return bareerr(_ENOMEM)
-	}
-	p := goos.MemAlloc(n)
-	baremem.Calls++
 	if p == 0 {
 		return bareerr(_ENOMEM)
 	}
 	memclrNoHeapPointers(unsafe.Pointer(p), n)
-	s.addr, s.size = p, n
+	return p
+}
+
+// barefromreserve takes memory out of the reserve, 0: it does not have that.
+func barefromreserve(n, align uintptr) (p uintptr) {
+	if align > barePage {
+		if n == bareArena && align == bareArena {
+			p, barereserve = barereserve, 0
+		}
+		return p
+	}
+	for i := range barepools {
+		if s := &barepools[i]; s.size >= n {
+			p = s.addr
+			s.addr += n
+			s.size -= n
+			return p
+		}
+	}
+	return 0
+}
+
+// baretake takes memory from the board, 0: it was refused. Aligned memory is
+// cut out of more than that, or is what the board returns when it has no more.
+//
+//go:nowritebarrierrec
+func baretake(n, align uintptr) uintptr {
+	p := uintptr(0)
+	if limit := uintptr(goos.RamSize); goos.MemAlloc != nil && n <= limit && baremem.Now <= limit-n {
+		more := align - barePage
+		if p = goos.MemAlloc(n + more); p == 0 && more != 0 {
+			more = 0
+			p = goos.MemAlloc(n)
+		}
+		if p != 0 {
+			p = baretrim(p, n, align, more)
+		}
+	}
+	if p == 0 {
+		barelacking = true
+	}
+	return p
+}
+
+// baretrim notes the aligned n bytes within [p, p+n+more), and gives the rest
+// back to the board.
+func baretrim(p, n, align, more uintptr) uintptr {
+	at := (p + align - 1) &^ (align - 1)
+	if at-p > more || !barenote(at, n) {
+		goos.MemFree(p, n+more)
+		return 0
+	}
+	if at != p {
+		goos.MemFree(p, at-p)
+	}
+	if rest := p + more - at; rest != 0 {
+		goos.MemFree(at+n, rest)
+	}
 	baremem.Now += n
 	baremem.Peak = max(baremem.Peak, baremem.Now)
-	return p
+	baremem.Calls++
+	return at
+}
+
+// barenote adds memory of the board's to barespans.
+func barenote(p, n uintptr) bool {
+	for i := range barespans {
+		switch s := &barespans[i]; {
+		case s.size == 0:
+		case s.addr+s.size == p:
+			s.size += n
+			return true
+		case p+n == s.addr:
+			s.addr, s.size = p, s.size+n
+			return true
+		}
+	}
+	s := barespanfree()
+	if s == nil {
+		return false
+	}
+	s.addr, s.size = p, n
+	return true
+}
+
+// bareholds reports whether all of [p, p+n) is memory of the board's.
+func bareholds(p, n uintptr) bool {
+	end := p + n
+	for i := 0; i < len(barespans) && p < end; i++ {
+		if s := &barespans[i]; p-s.addr < s.size {
+			p, i = s.addr+s.size, -1
+		}
+	}
+	return p >= end
 }
 
 // bareunmap gives [p, p+n) back, whatever part of it is held.
@@ -83,6 +230,59 @@ func barespanfree() *barespan {
 	return nil
 }
 
+// barerefill takes from the board what the reserve lacks.
+//
+//go:nowritebarrierrec
+func barerefill() uintptr {
+	if barereserve == 0 {
+		barereserve = baretake(bareArena, bareArena)
+	}
+	a, b := &barepools[0], &barepools[1]
+	if a.size+b.size < barePool {
+		if b.size < a.size {
+			a, b = b, a
+		}
+		if p := baretake(barePool, barePage); p != 0 {
+			bareunmap(a.addr, a.size)
+			a.addr, a.size = p, barePool
+		}
+	}
+	if barereserve == 0 || a.size+b.size < barePool {
+		return bareerr(_ENOMEM)
+	}
+	return bareOK
+}
+
+// BareRefill takes from the board what the reserve lacks, and reports whether
+// it is full then.
+func BareRefill() bool {
+	_, _, e := linux.Syscall6(bareSysRefill, 0, 0, 0, 0, 0, 0)
+	return e == 0
+}
+
+// BareReserved reports whether the reserve has an arena for the heap, and
+// whether it has enough for all else that one request may need.
+func BareReserved() (heap, rest bool) {
+	return barereserve != 0, max(barepools[0].size, barepools[1].size) >= barePool/2
+}
+
+// BareRoom returns the size of the largest free piece of the heap.
+func BareRoom() (size uintptr) {
+	systemstack(func() {
+		lock(&mheap_.lock)
+		for _, s := range mheap_.pages.summary[0] {
+			size = max(size, uintptr(s.max())*pageSize)
+		}
+		unlock(&mheap_.lock)
+	})
+	return size
+}
+
+// BareLacking reports whether the board refused memory that the runtime asked
+// for, or the limit goos.RamSize did. The runtime does not survive that, but
+// where it is the reserve that was asked for.
+func BareLacking() bool { return barelacking }
+
 // BareRelease gives all memory back. No Go code may run after it but the
 // caller's own way out, which is on the dispatcher's stack: its g is found in
 // memory of the image from here on, no longer in that of the last thread.
@@ -120,3 +320,10 @@ func BareScrub() {
 
 // BareMemory returns what the runtime holds from the board, and held at most.
 func BareMemory() BareMem { return baremem }
+
+// barelimit is the memory limit of the collector: it collects before the
+// runtime asks for more than the board may give. The reserve is not used up by
+// that.
+func barelimit() int64 {
+	return max(0, int64(goos.RamSize)-bareArena-barePool)
+}
