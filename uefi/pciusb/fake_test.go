@@ -27,6 +27,7 @@ type fake struct {
 	requests int
 	short    bool // mappings are too short
 	refuse   map[string]uefi.Status
+	once     bool // each refusal is one of a single call
 	log      []string
 }
 
@@ -40,6 +41,9 @@ func newFake(t *testing.T) (*fake, *uefi.PCIIO) {
 	on := func(service string, do func(a []uintptr) uintptr) uintptr {
 		return abi.Fake(func(a []uintptr) uintptr {
 			if st := f.refuse[service]; st != uefi.Success {
+				if f.once {
+					delete(f.refuse, service)
+				}
 				return uintptr(st)
 			}
 			return do(a)

@@ -100,13 +100,23 @@ func (f *Function) more(size int) (dmamem.Chunk, error) {
 
 // give takes such a chunk back. Pages whose mapping does not end stay the controller's.
 func (f *Function) give(c dmamem.Chunk) {
-	if f.io.Unmap(c.Handle) != nil {
+	if again(func() error { return f.io.Unmap(c.Handle) }) != nil {
 		return
 	}
 	pages := uintptr(c.Size) / uefi.PageSize
-	if f.io.FreeBuffer(c.CPU, pages) == nil {
+	if again(func() error { return f.io.FreeBuffer(c.CPU, pages) }) == nil {
 		f.pages.Add(-int64(pages))
 	}
+}
+
+// again tries what firmware refuses as often as an access to a register.
+func again(f func() error) (err error) {
+	for range tries {
+		if err = f(); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // Silence ends all that the controller does to memory, at once: halt is asked to stop it, and it ceases to be bus master. It is for the
@@ -123,12 +133,12 @@ func (f *Function) Silence(halt func()) {
 // Quiet ends all that the controller may still do to memory, which is closed after it: one that did not stop must not write to
 // what is somebody else's.
 func (f *Function) Quiet() error {
-	return f.io.DisableAttributes(uefi.PCIBusMaster)
+	return again(func() error { return f.io.DisableAttributes(uefi.PCIBusMaster) })
 }
 
 // Close leaves the function as it was before Open. The controller has stopped, its memory is closed.
 func (f *Function) Close() error {
-	err := f.io.SetAttributes(f.before)
+	err := again(func() error { return f.io.SetAttributes(f.before) })
 	if n := f.pages.Load(); n != 0 {
 		err = errors.Join(err, fmt.Errorf("pciusb: firmware has not taken %d pages back", n))
 	}

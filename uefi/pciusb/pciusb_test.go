@@ -187,3 +187,22 @@ func TestTheNameIsThePlace(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+func TestAnAccessThatFirmwareRefusesOnceIsRepeated(t *testing.T) {
+	f, io := newFake(t)
+	fn := f.open(io)
+	defer fn.Close()
+	f.once = true
+	r := fn.Registers()
+	f.refuse["write"] = uefi.DeviceError
+	r.Write32(0x40, 5)
+	f.refuse["read"] = uefi.DeviceError
+	if v := r.Read32(0x40); v != 5 || len(f.refuse) != 0 {
+		t.Errorf("read %#x, not refused: %v", v, f.refuse)
+	}
+	f.once = false
+	f.refuse["read"] = uefi.DeviceError
+	if v := r.Read32(0x40); v != gone {
+		t.Errorf("read %#x of a function that answers no more", v)
+	}
+}

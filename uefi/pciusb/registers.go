@@ -12,6 +12,10 @@ const registerBAR = 0
 // gone is what a read answers that no device did (PCI, 6.1).
 const gone = ^uint32(0)
 
+// tries is how often an access is tried that firmware refuses, and the end of what it has given (policy). A controller for which
+// a read is all ones counts as removed.
+const tries = 2
+
 // Registers are a controller's memory-mapped registers. An access allocates nothing.
 type Registers struct {
 	io *uefi.PCIIO
@@ -35,20 +39,29 @@ func (r *Registers) Read32(offset uint32) uint32 {
 }
 
 func (r *Registers) read(w *uefi.PCIWord, offset uint32) uint32 {
-	v, status := r.io.MemRead32(w, registerBAR, uint64(offset))
-	if status.IsError() {
-		return gone
+	for range tries {
+		if v, status := r.io.MemRead32(w, registerBAR, uint64(offset)); !status.IsError() {
+			return v
+		}
 	}
-	return v
+	return gone
 }
 
 // Write32 writes a register. That it failed shows in the next read.
 func (r *Registers) Write32(offset uint32, v uint32) {
 	if r.alone {
-		r.io.MemWrite32(&r.last, registerBAR, uint64(offset), v)
+		r.write(&r.last, offset, v)
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.io.MemWrite32(&r.word, registerBAR, uint64(offset), v)
+	r.write(&r.word, offset, v)
+}
+
+func (r *Registers) write(w *uefi.PCIWord, offset, v uint32) {
+	for range tries {
+		if !r.io.MemWrite32(w, registerBAR, uint64(offset), v).IsError() {
+			return
+		}
+	}
 }
