@@ -24,23 +24,35 @@ func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
 			say("%s: %v", i.Device().Path, v)
 		}
 	}()
-	r, err := d.openDirect(ctx, i, setting)
-	if err != nil {
-		if ctx.Err() == nil {
+	for first := true; ; first = false {
+		err := d.attachOnce(ctx, h, i, setting)
+		short := errors.Is(err, error(uefi.OutOfResources))
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errClosing) && (first || !short) {
 			say("%s: %v", i.Device().Path, err)
 		}
-		return
+		if !short || waitForMemory(ctx, i) != nil {
+			return
+		}
+	}
+}
+
+// attachOnce is one attempt at it. EFI_OUT_OF_RESOURCES is worth another one.
+func (d *Driver) attachOnce(ctx context.Context, h *host, i *usb.Interface, setting uint8) error {
+	if !room() {
+		return uefi.OutOfResources
+	}
+	r, err := d.openDirect(ctx, i, setting)
+	if err != nil {
+		return err
 	}
 	defer r.Close()
 	defer d.withdrawGone(h, r)
 	if err := d.offerAll(h, i, r); err != nil {
-		if !errors.Is(err, errClosing) {
-			say("%s: %v", r.Name(), err)
-		}
-		return
+		return err
 	}
 	i.Ready()
 	<-ctx.Done()
+	return nil
 }
 
 // readerSetting is the first setting in which an interface is a reader.

@@ -60,8 +60,19 @@ func (d *Driver) openByDriver(h uefi.Handle, guid *uefi.GUID, also uefi.OpenAttr
 	return d.boot.OpenProtocol(h, guid, d.image, h, uefi.OpenByDriver|also)
 }
 
-func (d *Driver) close(h uefi.Handle, guid *uefi.GUID) {
-	d.boot.CloseProtocol(h, guid, d.image, h)
+// closeTries is how often firmware is asked to close a protocol (policy). One that stays open keeps this driver from the
+// controller, and for a child that has gone it keeps Stop from the controller, since firmware asks for that child first.
+const closeTries = 2
+
+func (d *Driver) close(h uefi.Handle, guid *uefi.GUID) { d.closeFor(h, guid, h) }
+
+// closeFor ends the use of a protocol for a child, or for the controller itself.
+func (d *Driver) closeFor(h uefi.Handle, guid *uefi.GUID, child uefi.Handle) {
+	for range closeTries {
+		if d.boot.CloseProtocol(h, guid, d.image, child) == nil {
+			return
+		}
+	}
 }
 
 // supported is EFI_DRIVER_BINDING_PROTOCOL.Supported (UEFI 2.11, 11.1.2).
@@ -99,13 +110,18 @@ func (d *Driver) start(a *gate.Args) uefi.Status {
 // startError is why something that was there could not be made to work.
 type startError struct{ error }
 
-// driverStatus passes on the status of OpenProtocol, as Supported and Start must (UEFI 2.11, 11.1.2, 11.1.3).
+func (e *startError) Unwrap() error { return e.error }
+
+// driverStatus passes on the status of OpenProtocol, as Supported and Start must (UEFI 2.11, 11.1.2, 11.1.3). What was there and
+// could not be made to work for lack of memory is EFI_OUT_OF_RESOURCES.
 func driverStatus(err error) uefi.Status {
 	var failed *startError
 	var st uefi.Status
 	switch {
 	case err == nil:
 		return uefi.Success
+	case errors.As(err, &failed) && errors.Is(err, error(uefi.OutOfResources)):
+		return uefi.OutOfResources
 	case errors.As(err, &failed):
 		return uefi.DeviceError
 	case errors.As(err, &st):

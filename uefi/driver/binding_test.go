@@ -272,8 +272,12 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 			u := fw.plug(withSlots(3), 0)
 			c.do(fw, u)
 			before := fw.state()
-			if st := d.startOn(u.handle); st != uefi.DeviceError {
-				t.Errorf("status %v", st)
+			want := uefi.DeviceError
+			if fw.refuse != nil {
+				want = uefi.OutOfResources
+			}
+			if st := d.startOn(u.handle); st != want {
+				t.Errorf("status %v, want %v", st, want)
 			}
 			if after := fw.state(); after != before {
 				t.Errorf("before %s, after %s", before, after)
@@ -297,7 +301,7 @@ func TestStartWorksAfterOneThatFailed(t *testing.T) {
 		}
 		return uefi.Success
 	}
-	if st := d.startOn(u.handle); st != uefi.DeviceError {
+	if st := d.startOn(u.handle); st != uefi.OutOfResources {
 		t.Fatal(st)
 	}
 	fw.refuse = nil

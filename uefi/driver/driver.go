@@ -43,6 +43,9 @@ type Driver struct {
 // Run installs the driver and serves until it is unloaded. It returns only
 // when it could not be installed.
 func Run() error {
+	if !gate.Refill() {
+		return uefi.OutOfResources
+	}
 	d := &Driver{
 		boot:  uefi.Boot(),
 		image: uefi.ImageHandle(),
@@ -58,8 +61,8 @@ func Run() error {
 	}
 	d.members = d.newMembers()
 	d.binding = uefi.DriverBinding{
-		Supported:           gate.NewBindingFunc("Supported", uintptr(uefi.AccessDenied), d.serve(d.supported)),
-		Start:               d.newFunc("Start", uefi.AccessDenied, d.start),
+		Supported:           gate.NewBindingFunc("Supported", uintptr(uefi.AccessDenied), d.serve(withMemory(d.supported))),
+		Start:               d.newFunc("Start", uefi.AccessDenied, withMemory(d.start)),
 		Stop:                gate.NewBindingFunc("Stop", uintptr(uefi.DeviceError), d.serve(d.stop)),
 		Version:             version,
 		ImageHandle:         d.image,
@@ -104,12 +107,12 @@ func (d *Driver) serve(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uint
 // communication is pending is refused (UEFI 2.11, 37.6: EFI_ACCESS_DENIED).
 func (d *Driver) newMembers() smartcard.Table {
 	return smartcard.Table{
-		Connect:    d.newFunc("SCardConnect", uefi.AccessDenied, d.connect),
+		Connect:    d.newFunc("SCardConnect", uefi.AccessDenied, withMemory(d.connect)),
 		Disconnect: d.newFunc("SCardDisconnect", uefi.AccessDenied, d.disconnect),
-		Status:     d.newFunc("SCardStatus", uefi.AccessDenied, d.status),
-		Transmit:   d.newFunc("SCardTransmit", uefi.AccessDenied, d.transmit),
-		Control:    d.newFunc("SCardControl", uefi.AccessDenied, d.control),
-		GetAttrib:  d.newFunc("SCardGetAttrib", uefi.AccessDenied, d.getAttrib),
+		Status:     d.newFunc("SCardStatus", uefi.AccessDenied, withMemory(d.status)),
+		Transmit:   d.newFunc("SCardTransmit", uefi.AccessDenied, withMemory(d.transmit)),
+		Control:    d.newFunc("SCardControl", uefi.AccessDenied, withMemory(d.control)),
+		GetAttrib:  d.newFunc("SCardGetAttrib", uefi.AccessDenied, withMemory(d.getAttrib)),
 	}
 }
 

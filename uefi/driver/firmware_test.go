@@ -45,7 +45,7 @@ type firmware struct {
 	frozen  bool            // timers stand still
 	lingers bool            // transfers to a removed device time out
 	signals int             // events that were signaled
-	// refuse has a say before a service (install, uninstall, open) does its work.
+	// refuse has a say before a service (install, uninstall, open, close) does its work.
 	refuse func(service string, h uefi.Handle, guid uefi.GUID) uefi.Status
 	pool   map[uintptr][]uint16
 }
@@ -156,6 +156,9 @@ func (fw *firmware) open(a []uintptr) uintptr {
 }
 
 func (fw *firmware) close(a []uintptr) uintptr {
+	if st := fw.allows("close", uefi.Handle(a[0]), *abi.At[uefi.GUID](a[1])); st != uefi.Success {
+		return uintptr(st)
+	}
 	for _, h := range []uefi.Handle{uefi.Handle(a[0]), uefi.Handle(a[3])} {
 		if fw.handles[h] == nil {
 			fw.t.Errorf("close: there is no handle %#x", h)

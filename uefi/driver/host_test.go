@@ -282,7 +282,7 @@ func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.class = 0 }},
 		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("induced") }},
 		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.handles[f.handle], uefi.DevicePathGUID) }},
-		{name: "there is no timer", want: uefi.DeviceError, change: noEvents},
+		{name: "there is no timer", want: uefi.OutOfResources, change: noEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

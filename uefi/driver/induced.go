@@ -31,6 +31,9 @@ const (
 	InduceNested // does both while it panics
 )
 
+// InduceGrowth keeps 512 KiB more of memory with each call.
+const InduceGrowth uint32 = 0x7f000101
+
 // InduceUSBTime answers how many nanoseconds USB transfers have taken, as eight
 // bytes, the lowest first.
 const InduceUSBTime uint32 = 0x7f000100
@@ -101,6 +104,9 @@ func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
 	switch code {
 	case InduceUSBTime:
 		return binary.LittleEndian.AppendUint64(nil, uint64(usbTime)), nil, true
+	case InduceGrowth:
+		sink = append(sink, make([]byte, 512<<10))
+		return nil, nil, true
 	case InducePanic:
 		panic("induced")
 	case InduceNil:

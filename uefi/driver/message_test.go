@@ -111,7 +111,7 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 		}
 	}
 	refuse(uefi.OutOfResources)
-	start(uefi.DeviceError, 1)
+	start(uefi.OutOfResources, 1)
 	refuse(uefi.InvalidParameter)
 	start(uefi.DeviceError, 2) // another reason
 	fw.refuse = nil

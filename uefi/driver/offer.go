@@ -196,7 +196,7 @@ func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offer
 func (d *Driver) withdraw(c *controller, o *offered) error {
 	// The handle goes with its last protocol, and its use of the controller could not be closed then any more (UEFI 2.11, 7.3.10).
 	if o.opened {
-		d.boot.CloseProtocol(c.handle, c.guid, d.image, o.handle)
+		d.closeFor(c.handle, c.guid, o.handle)
 	}
 	if err := d.boot.UninstallProtocols(o.handle, o.protocols()...); err != nil {
 		if o.opened {

@@ -121,7 +121,7 @@ func TestAChildWhoseInterfacesFirmwareKeepsIsStoppedLater(t *testing.T) {
 		}
 		return uefi.Success
 	}
-	if st := d.startOn(u.handle); st != uefi.DeviceError {
+	if st := d.startOn(u.handle); st != uefi.OutOfResources {
 		t.Fatal(st)
 	}
 	if n := fw.count(smartcard.GUID); n == 0 {

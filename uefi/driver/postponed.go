@@ -139,6 +139,9 @@ func (d *Driver) openPostponed(c *controller, r *reader, limit time.Duration) er
 	if c.state == stateFailed {
 		return uefi.DeviceError
 	}
+	if !room() {
+		return uefi.OutOfResources
+	}
 	err := d.openReader(c, d.options.limit(limit))
 	switch {
 	case outOfTime(err):

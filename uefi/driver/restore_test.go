@@ -185,7 +185,7 @@ func TestAChildThatCannotBeMadeAgainIsMissingStill(t *testing.T) {
 			}
 			return uefi.Success
 		}
-		if st := d.startOn(u.handle); st != uefi.DeviceError {
+		if st := d.startOn(u.handle); st != uefi.OutOfResources {
 			t.Errorf("%s: %v", service, st)
 		}
 		if after := fw.state(); after != before {

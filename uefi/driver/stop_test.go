@@ -218,7 +218,7 @@ func TestSlotInUseGoesOnWorkingWhenStartFails(t *testing.T) {
 		}
 		return uefi.Success
 	}
-	if st := d.startOn(u.handle); st != uefi.DeviceError {
+	if st := d.startOn(u.handle); st != uefi.OutOfResources {
 		t.Fatal(st)
 	}
 	if err := d.use(t, fw, u.handle); err != nil {

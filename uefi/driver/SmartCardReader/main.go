@@ -7,6 +7,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"runtime/goos"
 
 	_ "tamaccid/board/uefi/x64"
@@ -15,12 +16,24 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// memoryLimit is what the driver may take from firmware (policy).
-const memoryLimit = 32 << 20
+const (
+	// memoryLimit is what the driver may take from firmware, and heapLimit what it
+	// may have before the collector runs all the time: the reserve of the runtime
+	// and its fragments lie between them (policy).
+	memoryLimit = 32 << 20
+	heapLimit   = 28 << 20
+
+	// collectAt makes the collector run whenever the heap has grown by that many
+	// per cent, and not before it has 1 MiB, which is 4 MiB for 100 (Go's
+	// runtime, heapMinimum): with one reader it stays within one arena.
+	collectAt = 25
+)
 
 func main() {
 	gate.ReportFatalErrors("smart card reader")
 	goos.RamSize = memoryLimit
+	debug.SetMemoryLimit(heapLimit)
+	debug.SetGCPercent(collectAt)
 	err := driver.Run()
 	fmt.Println("smart card reader:", err)
 	st := uefi.DeviceError
