@@ -48,6 +48,41 @@ EFI_STATUS disconnect(system_table *system, int child);
  * prints: what they leave behind is none of the driver's. */
 EFI_STATUS restart(system_table *system, UINT64 times);
 
+/* refusals lets each firmware call of a driver fail once, in each of its phases, or in those whose letter is among phases: l(oad), s(tart), c(onnect), t(ransmit), d(isconnect), (sto)p, u(nload);
+ * transfers of data and register accesses only from time to time: from the last one on, at a distance of 1/step of their
+ * number. With room, all memory but that many MiB is taken before. It returns EFI_SUCCESS only if the driver went on
+ * working and left nothing behind. */
+EFI_STATUS refusals(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options,
+		    const char *phases, UINT64 step, UINT64 room);
+
+/* shortage lets a driver live with all memory taken but 24 MiB, 23 MiB, and so on: it works, or says EFI_OUT_OF_RESOURCES,
+ * and works when there is memory again. */
+EFI_STATUS shortage(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options);
+
+/* short_runs does that with an application: it succeeds, or says EFI_OUT_OF_RESOURCES, and succeeds when there is memory again. */
+EFI_STATUS short_runs(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name);
+
+/* starve lets the driver's test build need more and more memory, which the firmware refuses: a call then says
+ * EFI_OUT_OF_RESOURCES, and the driver goes on when there is memory again, up to its own limit. */
+EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options);
+
+/* What they share with reload. read_file reads a file into pool memory, which is the caller's then; free_pages counts free pages;
+ * settle waits until the firmware offers a number of USB interfaces; set_options gives a driver load options, in memory that
+ * stays; children is how many handles are noted as made of what has a protocol; is_usb reports whether a handle has a USB
+ * interface or is a USB host controller. */
+EFI_STATUS read_file(boot_services *boot, EFI_HANDLE volume, const char *name, void **buffer, UINTN *size);
+UINT64 free_pages(boot_services *boot);
+EFI_STATUS settle(boot_services *boot, UINTN interfaces);
+EFI_STATUS set_options(boot_services *boot, EFI_HANDLE driver, const char *options);
+UINTN children(boot_services *boot, const EFI_GUID *protocol);
+int is_usb(boot_services *boot, EFI_HANDLE handle);
+
+extern const EFI_GUID usb_io_guid, pci_io_guid;
+
+/* send sends one command, and compares the answer. */
+EFI_STATUS send(reader *r, const UINT8 *command, UINTN length, const UINT8 *want, UINTN want_length);
+extern const UINT8 success_answer[2];
+
 /* registers checks that a call leaves the caller's registers as they were. */
 EFI_STATUS registers(reader *r);
 

@@ -14,6 +14,7 @@ typedef uint8_t UINT8;
 typedef uint16_t UINT16;
 typedef uint32_t UINT32;
 typedef uint64_t UINT64;
+typedef int64_t INT64;
 typedef uint64_t UINTN;
 typedef uint16_t CHAR16;
 typedef UINTN EFI_STATUS;
@@ -36,6 +37,7 @@ typedef struct {
 #define EFI_BUFFER_TOO_SMALL (EFI_ERROR_BIT | 5)
 #define EFI_NOT_READY (EFI_ERROR_BIT | 6)
 #define EFI_DEVICE_ERROR (EFI_ERROR_BIT | 7)
+#define EFI_OUT_OF_RESOURCES (EFI_ERROR_BIT | 9)
 #define EFI_NO_MEDIA (EFI_ERROR_BIT | 12)
 #define EFI_NOT_FOUND (EFI_ERROR_BIT | 14)
 #define EFI_ACCESS_DENIED (EFI_ERROR_BIT | 15)
@@ -53,6 +55,7 @@ typedef struct {
 #define TIMER_RELATIVE 2
 
 /* 7.3: ways to look handles up. */
+#define ALL_HANDLES 0
 #define BY_PROTOCOL 2
 
 /* 7.3.11: who has a protocol open. */
@@ -136,7 +139,8 @@ typedef struct {
 	EFI_STATUS(EFIAPI *unload)(EFI_HANDLE image);
 } loaded_image;
 
-/* 7.2: what a memory map consists of. */
+/* 7.2: ways to allocate, and what a memory map consists of. */
+#define PAGE_SIZE 4096
 #define CONVENTIONAL_MEMORY 7
 #define LOADER_DATA 2
 #define ALLOCATE_ANY 0

@@ -8,7 +8,7 @@ const UINT8 select_command[15] = {0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00
 const UINT8 hello_command[4] = {0x00, 0x00, 0x00, 0x00};
 const UINT8 hello_answer[14] = {'H', 'e', 'l', 'l', 'o', ' ', 'w', 'o', 'r', 'l', 'd', '!', 0x90, 0x00};
 
-static const UINT8 success[2] = {0x90, 0x00};
+const UINT8 success_answer[2] = {0x90, 0x00};
 
 static EFI_STATUS failure(const char *what, UINT64 number, EFI_STATUS status)
 {
@@ -46,7 +46,7 @@ EFI_STATUS count_ticks(system_table *system)
 	return right ? EFI_SUCCESS : EFI_ABORTED;
 }
 
-static EFI_STATUS send(reader *r, const UINT8 *command, UINTN length, const UINT8 *want, UINTN want_length)
+EFI_STATUS send(reader *r, const UINT8 *command, UINTN length, const UINT8 *want, UINTN want_length)
 {
 	static UINT8 answer[258];
 	UINTN n = sizeof answer;
@@ -71,7 +71,7 @@ EFI_STATUS converse(reader *r, UINT64 count, UINT64 *done)
 	status = r->connect(r, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &active);
 	if (status != EFI_SUCCESS)
 		return failure("connect", 0, status);
-	status = send(r, select_command, sizeof select_command, success, sizeof success);
+	status = send(r, select_command, sizeof select_command, success_answer, sizeof success_answer);
 	while (status == EFI_SUCCESS && *done < count) {
 		status = send(r, hello_command, sizeof hello_command, hello_answer, sizeof hello_answer);
 		*done += status == EFI_SUCCESS;

@@ -16,6 +16,9 @@
  *	cabi.efi restart NUMBER   stop and start the firmware's USB host drivers that many times, and count memory
  *	cabi.efi readers        print how many readers there are
  *	cabi.efi disconnect child|controller   disconnect the first child handle with a reader, or the host controller of it
+ *	cabi.efi refuse FILE OPTIONS PHASES STEP [MIB]   let each firmware call of a driver fail once
+ *	cabi.efi starve FILE OPTIONS   let the driver's test build need memory that it does not get
+ *	cabi.efi short FILE [OPTIONS]   load a driver or, without options, run an application with little memory left
  *	cabi.efi usb            print how many USB interfaces the firmware offers
  *	cabi.efi ticks          print how often ticker.efi's timer has ticked
  *
@@ -24,7 +27,7 @@
 #include "check.h"
 #include "console.h"
 
-#define MAX_WORDS 5
+#define MAX_WORDS 8
 #define MAX_WORD 32
 
 static char words[MAX_WORDS][MAX_WORD];
@@ -102,6 +105,14 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 	}
 	if (equal(mode, "disconnect"))
 		return disconnect(system, equal(words[2], "child"));
+	if (equal(mode, "refuse"))
+		return refusals(system, image, self, words[2], words[3], words[4], number(words[5]), number(words[6]));
+	if (equal(mode, "starve"))
+		return starve(system, image, self, words[2], words[3]);
+	if (equal(mode, "short") && equal(words[3], ""))
+		return short_runs(system, image, self, words[2]);
+	if (equal(mode, "short"))
+		return shortage(system, image, self, words[2], words[3]);
 	if (equal(mode, "usb")) {
 		say("%u USB interfaces\n", (UINT64)count_usb(system->boot));
 		return EFI_SUCCESS;

@@ -9,13 +9,12 @@ static const EFI_GUID file_system_guid = {
 #define PATIENCE 10000000
 #define STEP 10000
 
-static const EFI_GUID pci_io_guid = {
+const EFI_GUID pci_io_guid = {
 	0x4CF5B200, 0x68B8, 0x4CA5, {0x9E, 0xEC, 0xB2, 0x3E, 0x3F, 0x50, 0x02, 0x9A}};
-static const EFI_GUID usb_io_guid = {
+const EFI_GUID usb_io_guid = {
 	0x2B2F68D6, 0x0CD2, 0x44CF, {0x8E, 0x8B, 0xBB, 0xA2, 0x0B, 0x1B, 0x5B, 0x75}};
 
-/* read_file reads a file into pool memory, which is the caller's then. */
-static EFI_STATUS read_file(boot_services *boot, EFI_HANDLE volume, const char *name, void **buffer, UINTN *size)
+EFI_STATUS read_file(boot_services *boot, EFI_HANDLE volume, const char *name, void **buffer, UINTN *size)
 {
 	CHAR16 wide[MAX_NAME] = {0};
 	file_system *fs;
@@ -51,7 +50,7 @@ static EFI_STATUS read_file(boot_services *boot, EFI_HANDLE volume, const char *
 	return status;
 }
 
-static UINT64 free_pages(boot_services *boot)
+UINT64 free_pages(boot_services *boot)
 {
 	static UINT8 map[64 << 10];
 	UINTN size = sizeof map, key, step;
@@ -86,9 +85,9 @@ typedef struct pci_io {
 #define PCI_CLASS 8	 /* PCI Local Bus Specification 3.0, 6.1: above the revision */
 #define CLASS_USB 0x0C03 /* xHCI 1.2, 5.2.1, without the programming interface */
 
-/* wanted says whether a handle is a USB interface or a USB host controller: only these are connected, since firmware's
+/* is_usb reports whether a handle is a USB interface or a USB host controller: only these are connected, since firmware's
  * drivers for other functions leave memory behind when they look at them. */
-static int wanted(boot_services *boot, EFI_HANDLE handle)
+int is_usb(boot_services *boot, EFI_HANDLE handle)
 {
 	UINT32 class = 0;
 	pci_io *pci;
@@ -107,13 +106,13 @@ static void connect(boot_services *boot, const EFI_GUID *protocol)
 	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
 		return;
 	for (UINTN i = 0; i < count; i++)
-		if (wanted(boot, handles[i]))
+		if (is_usb(boot, handles[i]))
 			boot->connect_controller(handles[i], NULL, NULL, 1);
 	boot->free_pool(handles);
 }
 
 /* children is how many handles are noted as made of what has a protocol. */
-static UINTN children(boot_services *boot, const EFI_GUID *protocol)
+UINTN children(boot_services *boot, const EFI_GUID *protocol)
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0, found = 0, n;
@@ -155,7 +154,7 @@ UINTN count_readers(boot_services *boot)
 }
 
 /* settle waits until the firmware has its USB interfaces again: it looks for them when its timer ticks. */
-static EFI_STATUS settle(boot_services *boot, UINTN interfaces)
+EFI_STATUS settle(boot_services *boot, UINTN interfaces)
 {
 	for (UINTN waited = 0; count_usb(boot) != interfaces; waited += STEP) {
 		if (waited >= PATIENCE) {
@@ -168,7 +167,7 @@ static EFI_STATUS settle(boot_services *boot, UINTN interfaces)
 }
 
 /* set_options gives a driver load options, in memory that stays. */
-static EFI_STATUS set_options(boot_services *boot, EFI_HANDLE driver, const char *options)
+EFI_STATUS set_options(boot_services *boot, EFI_HANDLE driver, const char *options)
 {
 	static CHAR16 wide[MAX_NAME];
 	loaded_image *loaded;
@@ -261,7 +260,7 @@ static EFI_STATUS restart_one(boot_services *boot)
 	if (status != EFI_SUCCESS)
 		return status;
 	for (UINTN i = 0; i < count && status == EFI_SUCCESS; i++) {
-		if (!wanted(boot, handles[i]))
+		if (!is_usb(boot, handles[i]))
 			continue;
 		status = boot->disconnect_controller(handles[i], NULL, NULL);
 		if (status == EFI_SUCCESS)

@@ -1,0 +1,616 @@
+#include "refuse.h"
+
+#include "cabi.h"
+#include "console.h"
+
+/* One driver, one reader with the hello card. Each firmware call that the driver makes in a phase fails once:
+ *
+ *	phase        the driver before   does
+ *	load         absent              StartImage
+ *	start        loaded              ConnectController
+ *	connect      started             SCardConnect
+ *	transmit     connected           SCardTransmit
+ *	disconnect   connected           SCardDisconnect
+ *	stop         started             DisconnectController
+ *	unload       started             UnloadImage
+ *
+ * Whatever fails, the phase then succeeds at the next attempt, the card answers, and the machine has after the driver's stop, or
+ * after its end, what it had before. */
+
+/* In microseconds: how long a reader may take to come, and how often to look. */
+#define PATIENCE 10000000
+#define STEP 100000
+
+/* In MiB: how much memory is left at first. */
+#define MOST 24
+
+#define MAX_LOST 3 /* times that a call is tried: what is lost each time is the driver's (policy) */
+
+typedef struct {
+	boot_services *boot;
+	EFI_HANDLE parent;
+	void *source; /* the driver's file */
+	UINTN size;
+	const char *options;
+	int direct;	  /* the driver takes a host controller */
+	int shared;	  /* from a driver of the firmware's, which has it again when the image is unloaded */
+	UINTN interfaces; /* USB interfaces that the firmware has without the driver */
+
+	EFI_HANDLE driver, target;
+	reader *reader;
+	UINT64 violations;
+} life;
+
+/* What the machine has. */
+typedef struct {
+	UINT64 pages;
+	UINTN handles, of_pci, of_usb;
+	balance balance;
+} belongings;
+
+static UINTN count_handles(boot_services *boot)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0;
+
+	if (boot->locate_handle_buffer(ALL_HANDLES, NULL, NULL, &count, &handles) == EFI_SUCCESS)
+		boot->free_pool(handles);
+	return count;
+}
+
+/* openings is how often a protocol is open, on all handles. */
+static UINTN openings(boot_services *boot, const EFI_GUID *protocol)
+{
+	EFI_HANDLE *handles;
+	UINTN count = 0, found = 0, n;
+	opening *all;
+
+	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
+		return 0;
+	for (UINTN i = 0; i < count; i++) {
+		if (boot->open_protocol_information(handles[i], protocol, &all, &n) != EFI_SUCCESS)
+			continue;
+		for (UINTN k = 0; k < n; k++)
+			found += all[k].attributes >= OPEN_BY_CHILD_CONTROLLER;
+		boot->free_pool(all);
+	}
+	boot->free_pool(handles);
+	return found;
+}
+
+static belongings look(life *l)
+{
+	belongings b;
+
+	l->violations += settle(l->boot, l->interfaces) != EFI_SUCCESS;
+	b.balance = balanced();
+	b.handles = count_handles(l->boot);
+	b.of_pci = openings(l->boot, &pci_io_guid);
+	b.of_usb = openings(l->boot, &usb_io_guid);
+	b.pages = free_pages(l->boot);
+	return b;
+}
+
+/* load brings the driver up to its StartImage. */
+static EFI_STATUS load(life *l)
+{
+	EFI_STATUS status = l->boot->load_image(0, l->parent, NULL, l->source, l->size, &l->driver);
+
+	if (status != EFI_SUCCESS) {
+		l->driver = NULL;
+		return status;
+	}
+	watch(l->boot, l->driver);
+	return set_options(l->boot, l->driver, l->options);
+}
+
+static EFI_STATUS start_image(life *l)
+{
+	EFI_STATUS status = l->boot->start_image(l->driver, NULL, NULL);
+
+	if (status != EFI_SUCCESS)
+		l->driver = NULL; /* the firmware has unloaded it */
+	return status;
+}
+
+/* start offers the driver all USB interfaces or, for a driver that takes these, all USB host controllers. */
+static EFI_STATUS start(life *l)
+{
+	const EFI_GUID *protocol = l->direct ? &pci_io_guid : &usb_io_guid;
+	EFI_HANDLE *handles, first[2] = {l->driver, NULL};
+	UINTN count = 0;
+	EFI_STATUS status = l->boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles);
+
+	if (status != EFI_SUCCESS)
+		return status;
+	for (UINTN i = 0; i < count; i++)
+		if (is_usb(l->boot, handles[i])) {
+			l->boot->connect_controller(handles[i], first, NULL, 1);
+			l->target = handles[i];
+		}
+	l->boot->free_pool(handles);
+	status = find(l->boot, &l->reader);
+	if (status != EFI_SUCCESS || l->direct)
+		return status;
+	/* The protocol of the first slot is on the USB interface itself. */
+	status = l->boot->locate_handle_buffer(BY_PROTOCOL, &smart_card_reader_guid, NULL, &count, &handles);
+	if (status == EFI_SUCCESS) {
+		l->target = handles[0];
+		l->boot->free_pool(handles);
+	}
+	return status;
+}
+
+static EFI_STATUS connect(life *l)
+{
+	UINT32 active;
+
+	return l->reader->connect(l->reader, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &active);
+}
+
+static EFI_STATUS transmit(life *l)
+{
+	return send(l->reader, select_command, sizeof select_command, success_answer, sizeof success_answer);
+}
+
+static EFI_STATUS release(life *l)
+{
+	return l->reader->disconnect(l->reader, CA_UNPOWER);
+}
+
+static EFI_STATUS stop(life *l)
+{
+	EFI_STATUS status = l->boot->disconnect_controller(l->target, l->driver, NULL);
+
+	if (status == EFI_SUCCESS && find(l->boot, &l->reader) == EFI_SUCCESS)
+		return EFI_ABORTED;
+	return status;
+}
+
+static EFI_STATUS unload(life *l)
+{
+	EFI_STATUS status = l->boot->unload_image(l->driver);
+
+	if (status == EFI_SUCCESS) {
+		l->driver = NULL;
+		watch(l->boot, NULL);
+		if (find(l->boot, &l->reader) == EFI_SUCCESS)
+			return EFI_ABORTED;
+	}
+	return status;
+}
+
+enum { ABSENT, LOADED, STARTED, CONNECTED };
+
+static const struct phase {
+	const char *name;
+	char letter;
+	int before, after;
+	EFI_STATUS (*act)(life *l);
+} phases[] = {
+	{"load", 'l', ABSENT, LOADED, start_image},
+	{"start", 's', LOADED, STARTED, start},
+	{"connect", 'c', STARTED, CONNECTED, connect},
+	{"transmit", 't', CONNECTED, CONNECTED, transmit},
+	{"disconnect", 'd', CONNECTED, STARTED, release},
+	{"stop", 'p', STARTED, LOADED, stop},
+	{"unload", 'u', STARTED, ABSENT, unload},
+};
+
+/* bring takes the driver from one state to another, with firmware that does all it can. */
+static EFI_STATUS bring(life *l, int from, int to)
+{
+	EFI_STATUS status = EFI_SUCCESS;
+
+	for (; from < to && status == EFI_SUCCESS; from++) {
+		if (from == ABSENT) {
+			status = load(l);
+			if (status == EFI_SUCCESS)
+				status = start_image(l);
+		} else {
+			status = from == LOADED ? start(l) : connect(l);
+		}
+	}
+	if (from > to && from == CONNECTED) {
+		status = release(l);
+		from = STARTED;
+	}
+	if (from > to && status == EFI_SUCCESS && from == STARTED && to == LOADED)
+		status = stop(l);
+	if (from > to && status == EFI_SUCCESS && to == ABSENT)
+		status = unload(l);
+	return status;
+}
+
+static void violation(life *l, const struct phase *p, UINT64 n, const char *what, UINT64 value)
+{
+	l->violations++;
+	say("%s, call %u, %s: %s %x\n", p->name, n, refused_name() == NULL ? "nothing" : refused_name(), what, value);
+}
+
+/* proper reports whether a phase may end so, after a call that failed. Memory that is missing is named; StartImage and
+ * ConnectController say less. */
+static int proper(const struct phase *p, EFI_STATUS status)
+{
+	if (status == EFI_SUCCESS)
+		return 1;
+	if (p->act == start_image || p->act == stop || p->act == unload || p->act == start)
+		return (status & EFI_ERROR_BIT) != 0 && status != EFI_ABORTED;
+	return status == EFI_OUT_OF_RESOURCES || status == EFI_DEVICE_ERROR || status == EFI_TIMEOUT || status == EFI_NOT_READY;
+}
+
+/* again makes a phase succeed that has failed. A connection may have to be made anew. */
+static EFI_STATUS again(life *l, const struct phase *p)
+{
+	EFI_STATUS status;
+
+	if (p->act == start_image)
+		return bring(l, ABSENT, LOADED);
+	status = p->act(l);
+	/* On a host controller of its own a driver tries again by itself. */
+	for (UINTN waited = 0; p->act == start && status == EFI_NOT_FOUND && waited < PATIENCE; waited += STEP) {
+		l->boot->stall(STEP);
+		status = start(l);
+	}
+	if (status == EFI_SUCCESS || p->before != CONNECTED)
+		return status;
+	release(l);
+	status = connect(l);
+	return status == EFI_SUCCESS ? p->act(l) : status;
+}
+
+/* once lets call n of a kind fail in a phase, and brings the driver back to where it came from. It returns how many calls there
+ * were. */
+static UINT64 once(life *l, const struct phase *p, UINT32 kind, UINT64 n, int home, EFI_STATUS *result)
+{
+	EFI_STATUS status = bring(l, home, p->before);
+	UINT64 calls, done;
+
+	if (status == EFI_SUCCESS && p->act == start_image)
+		status = load(l);
+	if (status != EFI_SUCCESS) {
+		violation(l, p, n, "the driver does not get there: status", status);
+		*result = status;
+		return 0;
+	}
+	arm(kind, n);
+	*result = p->act(l);
+	calls = disarm();
+	if (!proper(p, *result))
+		violation(l, p, n, "status", *result);
+	status = *result == EFI_SUCCESS ? EFI_SUCCESS : again(l, p);
+	if (status != EFI_SUCCESS)
+		violation(l, p, n, "the next attempt fails: status", status);
+	if (p->after == CONNECTED)
+		status = transmit(l);
+	else
+		status = bring(l, p->after, STARTED) == EFI_SUCCESS ? converse(l->reader, 1, &done) : EFI_ABORTED;
+	if (status != EFI_SUCCESS)
+		violation(l, p, n, "the card does not answer afterwards: status", status);
+	status = bring(l, p->after == CONNECTED ? CONNECTED : STARTED, home);
+	if (status != EFI_SUCCESS)
+		violation(l, p, n, "the driver does not get back: status", status);
+	return calls;
+}
+
+/* compare reports what is missing. Pages are counted apart: firmware takes some itself now and then. */
+static void compare(life *l, const struct phase *p, UINT64 n, const belongings *before, const belongings *now)
+{
+	if (now->handles != before->handles)
+		violation(l, p, n, "handles more or less:", now->handles - before->handles);
+	if (now->of_pci + now->of_usb != before->of_pci + before->of_usb)
+		violation(l, p, n, "openings of protocols more or less:",
+			  now->of_pci + now->of_usb - before->of_pci - before->of_usb);
+	if (now->balance.events != before->balance.events)
+		violation(l, p, n, "events not closed:", (UINT64)(now->balance.events - before->balance.events));
+	/* The firmware may have made USB interfaces since the driver was armed: their calls are not counted. */
+	if (now->balance.pools != before->balance.pools && !l->shared)
+		violation(l, p, n, "pool memory not freed:", (UINT64)(now->balance.pools - before->balance.pools));
+}
+
+static INT64 lost(const belongings *before, const belongings *now)
+{
+	return (INT64)(before->pages - now->pages);
+}
+
+/* trial lets call n fail until no page is lost by it, and reports how often the phase ended with an error. */
+static UINT64 trial(life *l, const struct phase *p, UINT32 kind, UINT64 n, int home, UINT64 *failed)
+{
+	UINT64 calls = 0;
+	INT64 gone = 1;
+	EFI_STATUS result = EFI_SUCCESS;
+
+	for (int k = 0; k < MAX_LOST && gone > 0; k++) {
+		belongings before = look(l), now;
+
+		calls = once(l, p, kind, n, home, &result);
+		if (calls == 0 && result != EFI_SUCCESS)
+			return 0;
+		now = look(l);
+		compare(l, p, n, &before, &now);
+		gone = lost(&before, &now);
+	}
+	if (gone > 0)
+		violation(l, p, n, "pages lost each time:", (UINT64)gone);
+	*failed += result != EFI_SUCCESS;
+	return calls;
+}
+
+/* resident reports whether a phase is repeated while the driver stays loaded. */
+static int resident(const life *l, const struct phase *p)
+{
+	return p->before != ABSENT && p->after != ABSENT && !l->shared;
+}
+
+static void sweep(life *l, const struct phase *p, UINT32 kind, UINT64 step)
+{
+	int home = resident(l, p) ? LOADED : ABSENT;
+	UINT64 n, tried = 0, failed = 0;
+
+	for (n = 1; l->violations < 20; n += kind == REFUSE_TRANSFERS ? 1 + n / step : 1) {
+		if (trial(l, p, kind, n, home, &failed) < n)
+			break;
+		tried++;
+	}
+	say("%s: %u calls of %s failed once, the phase with %u of them\n", p->name, tried,
+	    kind == REFUSE_SERVICES ? "services" : "transfers and registers", failed);
+}
+
+static int among(char c, const char *s)
+{
+	for (; *s != 0; s++)
+		if (*s == c)
+			return 1;
+	return 0;
+}
+
+/* Blocks of memory that are taken, largest first. */
+#define MAX_BLOCKS 512
+static struct {
+	UINT64 memory;
+	UINTN pages;
+} blocks[MAX_BLOCKS];
+static UINTN taken;
+
+static void give_memory(boot_services *boot)
+{
+	while (taken > 0) {
+		taken--;
+		boot->free_pages(blocks[taken].memory, blocks[taken].pages);
+	}
+}
+
+/* take_memory takes all memory but a block of that size. */
+static EFI_STATUS take_memory(boot_services *boot, UINT64 mib)
+{
+	UINTN room = mib * (1048576 / PAGE_SIZE);
+	UINT64 hole;
+	EFI_STATUS status = boot->allocate_pages(ALLOCATE_ANY, LOADER_DATA, room, &hole);
+
+	if (status != EFI_SUCCESS)
+		return status;
+	for (UINTN pages = 1 << 16; pages > 0 && taken < MAX_BLOCKS;) {
+		if (boot->allocate_pages(ALLOCATE_ANY, LOADER_DATA, pages, &blocks[taken].memory) == EFI_SUCCESS)
+			blocks[taken++].pages = pages;
+		else
+			pages /= 2;
+	}
+	return boot->free_pages(hole, room);
+}
+
+static int begins(const char *s, const char *with)
+{
+	for (; *with != 0; s++, with++)
+		if (*s != *with)
+			return 0;
+	return 1;
+}
+
+static EFI_STATUS open(life *l, system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name,
+		       const char *options)
+{
+	EFI_STATUS status;
+
+	l->boot = system->boot;
+	l->parent = image;
+	l->options = options;
+	l->direct = begins(options, "usb=direct");
+	l->interfaces = count_usb(l->boot);
+	l->shared = l->direct && l->interfaces > 0;
+	status = read_file(l->boot, self->device, name, &l->source, &l->size);
+	if (status != EFI_SUCCESS)
+		say("%s: status %x\n", name, status);
+	else
+		status = hook(system);
+	/* What the firmware keeps of a first life is not the driver's. */
+	for (int k = 0; k < 3 && status == EFI_SUCCESS; k++) {
+		status = bring(l, ABSENT, CONNECTED);
+		if (status == EFI_SUCCESS)
+			status = bring(l, CONNECTED, ABSENT);
+		if (status == EFI_SUCCESS)
+			status = settle(l->boot, l->interfaces);
+	}
+	if (status != EFI_SUCCESS)
+		violation(l, &phases[0], 0, "the driver does not work: status", status);
+	return status;
+}
+
+static EFI_STATUS close(life *l)
+{
+	EFI_STATUS status = EFI_SUCCESS;
+
+	if (l->driver != NULL)
+		status = l->boot->unload_image(l->driver);
+	watch(l->boot, NULL);
+	unhook();
+	if (l->source != NULL)
+		l->boot->free_pool(l->source);
+	say("%u violations\n", l->violations);
+	return l->violations == 0 ? status : EFI_ABORTED;
+}
+
+EFI_STATUS refusals(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options,
+		    const char *wanted, UINT64 step, UINT64 room)
+{
+	life l = {0};
+	EFI_STATUS status = open(&l, system, image, self, name, options);
+
+	if (room > 0 && status == EFI_SUCCESS)
+		status = take_memory(l.boot, room);
+	for (UINTN i = 0; i < sizeof phases / sizeof *phases && status == EFI_SUCCESS; i++) {
+		const struct phase *p = &phases[i];
+
+		if (!among(p->letter, wanted))
+			continue;
+		/* What a driver keeps of its first Start until it is unloaded is not lost. */
+		if (resident(&l, p) && (status = bring(&l, ABSENT, STARTED)) == EFI_SUCCESS)
+			status = bring(&l, STARTED, LOADED);
+		sweep(&l, p, REFUSE_SERVICES, 1);
+		sweep(&l, p, REFUSE_TRANSFERS, step);
+		if (resident(&l, p) && status == EFI_SUCCESS)
+			status = bring(&l, LOADED, ABSENT);
+		if (status != EFI_SUCCESS) {
+			violation(&l, p, 0, "the driver does not come or go: status", status);
+			break;
+		}
+	}
+	give_memory(l.boot);
+	return close(&l);
+}
+
+/* short_life is one life with little memory: it returns 0 for one that went well, 1 for one that was refused properly. */
+static int short_life(life *l, UINT64 mib)
+{
+	static const struct phase p = {"short", 0, ABSENT, LOADED, NULL};
+	EFI_STATUS status = load(l);
+	int started;
+	UINT64 done;
+
+	if (status == EFI_OUT_OF_RESOURCES)
+		return 1;
+	if (status == EFI_SUCCESS)
+		status = start_image(l);
+	if (status == EFI_OUT_OF_RESOURCES)
+		return 1;
+	if (status != EFI_SUCCESS) {
+		violation(l, &p, mib, "load: status", status);
+		return 1;
+	}
+	started = start(l) == EFI_SUCCESS;
+	if (started) {
+		status = converse(l->reader, 10, &done);
+		if (status != EFI_SUCCESS)
+			violation(l, &p, mib, "the card does not answer: status", status);
+	}
+	status = unload(l);
+	if (status != EFI_SUCCESS)
+		violation(l, &p, mib, "unload: status", status);
+	return !started;
+}
+
+/* The driver's test build keeps more memory with each of these commands (uefi/driver/induced.go). */
+#define INDUCE_GROWTH 0x7f000101
+#define MAX_GROWTH 100
+
+EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options)
+{
+	static const struct phase p = {"starve", 0, STARTED, STARTED, NULL};
+	life l = {0};
+	UINT64 grown = 0, done;
+	EFI_STATUS status = open(&l, system, image, self, name, options);
+	belongings before = look(&l), now;
+
+	if (status == EFI_SUCCESS)
+		status = bring(&l, ABSENT, STARTED);
+	if (status == EFI_SUCCESS) {
+		deny("AllocatePages");
+		while (status == EFI_SUCCESS && grown < MAX_GROWTH) {
+			status = l.reader->control(l.reader, INDUCE_GROWTH, NULL, 0, NULL, NULL);
+			grown += status == EFI_SUCCESS;
+		}
+		say("grown %u times, then status %x\n", grown, status);
+		if (status != EFI_OUT_OF_RESOURCES)
+			violation(&l, &p, grown, "status", status);
+		deny(NULL);
+		status = converse(l.reader, 1, &done);
+		if (status != EFI_SUCCESS)
+			violation(&l, &p, grown, "the card does not answer with memory again: status", status);
+		do
+			status = l.reader->control(l.reader, INDUCE_GROWTH, NULL, 0, NULL, NULL);
+		while (status == EFI_SUCCESS && ++grown < MAX_GROWTH);
+		say("grown %u times, then status %x\n", grown, status);
+		if (status != EFI_OUT_OF_RESOURCES)
+			violation(&l, &p, grown, "status at the driver's own limit", status);
+		status = bring(&l, STARTED, ABSENT);
+	}
+	if (status != EFI_SUCCESS)
+		violation(&l, &p, grown, "the driver does not come or go: status", status);
+	now = look(&l);
+	compare(&l, &p, grown, &before, &now);
+	if (lost(&before, &now) > 1)
+		violation(&l, &p, grown, "pages lost:", (UINT64)lost(&before, &now));
+	return close(&l);
+}
+
+/* short_run is one run of an application with little memory. */
+static EFI_STATUS short_run(life *l)
+{
+	EFI_HANDLE application;
+	EFI_STATUS status = l->boot->load_image(0, l->parent, NULL, l->source, l->size, &application);
+
+	return status == EFI_SUCCESS ? l->boot->start_image(application, NULL, NULL) : status;
+}
+
+EFI_STATUS short_runs(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name)
+{
+	life l = {.boot = system->boot, .parent = image};
+	UINT64 worked = 0;
+	EFI_STATUS status = read_file(l.boot, self->device, name, &l.source, &l.size);
+
+	for (UINT64 mib = MOST; mib > 0 && status == EFI_SUCCESS; mib--) {
+		status = take_memory(l.boot, mib);
+		if (status == EFI_SUCCESS)
+			status = short_run(&l);
+		give_memory(l.boot);
+		worked += status == EFI_SUCCESS;
+		if (status == EFI_OUT_OF_RESOURCES)
+			status = short_run(&l);
+		if (status != EFI_SUCCESS)
+			say("%u MiB: status %x\n", mib, status);
+	}
+	if (l.source != NULL)
+		l.boot->free_pool(l.source);
+	say("worked %u times of %u\n", worked, (UINT64)MOST);
+	return status == EFI_SUCCESS && worked == 0 ? EFI_ABORTED : status;
+}
+
+EFI_STATUS shortage(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options)
+{
+	static const struct phase p = {"short", 0, ABSENT, LOADED, NULL};
+	life l = {0};
+	UINT64 worked = 0, enough = 0;
+	EFI_STATUS status = open(&l, system, image, self, name, options);
+
+	for (UINT64 mib = MOST; mib > 0 && status == EFI_SUCCESS; mib--) {
+		belongings before = look(&l), now;
+
+		status = take_memory(l.boot, mib);
+		if (status == EFI_SUCCESS && short_life(&l, mib) == 0) {
+			worked++;
+			enough = mib;
+		}
+		give_memory(l.boot);
+		now = look(&l);
+		compare(&l, &p, mib, &before, &now);
+		if (lost(&before, &now) > 1)
+			violation(&l, &p, mib, "pages lost:", (UINT64)lost(&before, &now));
+		if (status == EFI_SUCCESS && (status = bring(&l, ABSENT, CONNECTED)) == EFI_SUCCESS)
+			status = bring(&l, CONNECTED, ABSENT);
+		if (status != EFI_SUCCESS)
+			violation(&l, &p, mib, "with memory again: status", status);
+	}
+	say("worked %u times of %u, with %u MiB at least\n", worked, (UINT64)MOST, enough);
+	if (worked == 0)
+		violation(&l, &p, 0, "never worked", 0);
+	return close(&l);
+}

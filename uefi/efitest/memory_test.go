@@ -1,0 +1,124 @@
+//go:build linux && !tamago
+
+package efitest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tamaccid/board/qemu"
+)
+
+// littleMemory in MiB is more than the driver and its image need, and not twice as much.
+const littleMemory = 12
+
+// refuse lets each firmware call of the driver fail once; room is the memory in MiB that is left, 0 for all.
+// Of USB transfers and register accesses, behind each that fails a part of those before it is left out: one in step of them.
+func refuse(t *testing.T, c *qemu.Case, options, phases string, step, room int) {
+	t.Helper()
+	if *soak {
+		step = 1 << 30
+	}
+	r := c.Command(fmt.Sprintf("cabi.efi refuse %s %s %s %d %d", driverImage, options, phases, step, room))
+	t.Log(r.Output)
+	if r.Status != 0 || !strings.Contains(r.Output, "unload: ") || !strings.Contains(r.Output, "\n0 violations") {
+		t.Errorf("status %#x", r.Status)
+	}
+}
+
+// TestEachFirmwareCallFails lets call 1, 2, ... of the driver fail, in each phase of its life: the machine lives, the status is right,
+// nothing is lost, and the next attempt succeeds. A refusal of memory to the Go runtime costs one call and not the driver.
+func TestEachFirmwareCallFails(t *testing.T) {
+	t.Parallel()
+	for _, m := range []struct {
+		name    string
+		orphan  bool // firmware has no driver for the controller
+		options string
+		phases  string
+		step    int
+	}{
+		{name: "firmware's USB stack", options: "usb=firmware", phases: "lsctdpu", step: 8},
+		{name: "a controller that firmware has no driver for", orphan: true, options: "usb=direct", phases: "lsctdpu", step: 4},
+		// Each time firmware finds its devices again, which takes seconds.
+		{name: "a controller that firmware's driver leaves", options: "usb=direct", phases: "lspu", step: 1},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			limit := 10 * time.Minute
+			if *soak {
+				limit = time.Hour
+			}
+			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Limit: 3 * limit})
+			for _, room := range []int{0, littleMemory} {
+				s.Run(fmt.Sprintf("memory left: %d MiB", room), limit, func(t *testing.T, c *qemu.Case) {
+					if m.orphan && room == 0 {
+						c.Must("orphan.efi")
+					}
+					refuse(t, c, m.options, m.phases, m.step, room)
+					c.Must("ver")
+				})
+			}
+		})
+	}
+}
+
+// TestLittleMemory loads the driver, and runs an application, with all memory taken but 24, 23, ... 1 MiB: they work, or end with
+// EFI_OUT_OF_RESOURCES, and work when the memory is free again.
+func TestLittleMemory(t *testing.T) {
+	t.Parallel()
+	s := machine(t, "")
+	for _, options := range []string{"usb=firmware", "usb=direct"} {
+		s.Run(options, 4*time.Minute, func(t *testing.T, c *qemu.Case) {
+			r := c.Command("cabi.efi short " + driverImage + " " + options)
+			t.Log(r.Output)
+			if r.Status != 0 || !strings.Contains(r.Output, "\n0 violations") {
+				t.Errorf("status %#x", r.Status)
+			}
+		})
+	}
+	s.Run("an application", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+		_, err := c.Shell.Load(c.Ctx, driverImage)
+		must(t, err)
+		r := c.Command("cabi.efi short helloworld.efi")
+		t.Log(r.Output)
+		if r.Status != 0 || !strings.Contains(r.Output, "out of memory: the program cannot start") {
+			t.Errorf("status %#x", r.Status)
+		}
+		hello(t, c)
+	})
+}
+
+// TestMemoryThatIsRefusedCostsOneCall lets a driver need memory that the firmware refuses, and more than its limit.
+func TestMemoryThatIsRefusedCostsOneCall(t *testing.T) {
+	t.Parallel()
+	s := machine(t, "")
+	for _, options := range []string{"usb=firmware", "usb=direct"} {
+		s.Run(options, 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+			r := c.Command("cabi.efi starve " + inducedImage + " " + options)
+			t.Log(r.Output)
+			if r.Status != 0 || !strings.Contains(r.Output, "\n0 violations") {
+				t.Errorf("status %#x", r.Status)
+			}
+		})
+	}
+}
+
+// TestSmallMachine is one on which the firmware leaves little memory, in pieces.
+func TestSmallMachine(t *testing.T) {
+	t.Parallel()
+	for _, mib := range []int{64, 72, 80} {
+		s := qemu.NewSuite(t, qemu.Config{Volume: volume, Memory: mib, Reader: true, Card: insert("t0")})
+		s.Run(fmt.Sprintf("%d MiB", mib), 90*time.Second, func(t *testing.T, c *qemu.Case) {
+			if r := c.Command("load " + driverImage); strings.Contains(r.Output, "Success") {
+				// The application takes as much again.
+				if r := c.Command("helloworld.efi"); r.Status != 0 && !strings.Contains(r.Output, "out of memory") {
+					t.Errorf("status %#x\n%s", r.Status, r.Output)
+				}
+			} else if !strings.Contains(r.Output, "Out of Resources") {
+				t.Errorf("neither loaded nor refused for lack of memory\n%s", r.Output)
+			}
+			c.Must("ver")
+		})
+	}
+}
