@@ -28,6 +28,12 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	if n, ours, err := s.tokenReply(capdu, rapdu); ours {
 		return n, err
 	}
+	ended := false
+	defer func() {
+		if !ended && s.t1 != nil { // a panic: the caller's memory for the response need not be there
+			s.t1.Lose() // the card may be amid an answer of several blocks
+		}
+	}()
 	switch {
 	case s.r.level > LevelTPDU:
 		n, err = s.transmitAPDU(ctx, p, capdu, rapdu)
@@ -36,6 +42,7 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	default:
 		n, err = s.t0.Transmit(ctx, capdu, rapdu)
 	}
+	ended = true
 	if err != nil {
 		return 0, s.protocolError(err)
 	}
