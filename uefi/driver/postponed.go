@@ -120,9 +120,11 @@ func (d *Driver) postpone(c *controller, why error) error {
 	r := d.readers.new(name, nil, d.members)
 	limit := openLimit
 	r.open = func() error {
-		now := limit
-		limit = startLimit
-		return d.openPostponed(c, r, now)
+		err := d.openPostponed(c, r, limit)
+		if !errors.Is(err, errTimersStand) {
+			limit = startLimit
+		}
+		return err
 	}
 	if _, err := d.install(c, nil, r); err != nil {
 		return err

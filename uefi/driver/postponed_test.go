@@ -193,6 +193,30 @@ func TestFirmwareThatIdlesWithTimersThatNeverRun(t *testing.T) {
 	})
 }
 
+// TestASlowReaderHasItsTime: a member that could not ask the reader at all leaves the time to the next one.
+func TestASlowReaderHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw, d := newDriver(t)
+		u := fw.plug(withSlots(1), 0)
+		u.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Delay(2 * time.Second)}})
+		tpl := uefi.TPLCallback
+		replace(t, &callerTPL, func() uefi.TPL { return tpl })
+		fw.frozen = true
+		if st := d.startOn(u.handle); st != uefi.Success {
+			t.Fatal(st)
+		}
+		for range 2 { // a program's timer event
+			if st := d.statusOn(fw, u.handle); st != uefi.DeviceError {
+				t.Errorf("SCardStatus while timers stand still: %v", st)
+			}
+		}
+		tpl = uefi.TPLApplication
+		if st := d.statusOn(fw, u.handle); st != uefi.Success {
+			t.Errorf("SCardStatus: %v", st)
+		}
+	})
+}
+
 // TestStartIsBounded starts readers that do not behave. Start has its time, and so has each member;
 // when the fault is gone, the reader works.
 func TestStartIsBounded(t *testing.T) {
