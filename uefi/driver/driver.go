@@ -146,9 +146,11 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 }
 
 // reconnectFirmware asks firmware for drivers for host controllers. This driver is not among them: it refuses calls while it
-// serves one.
+// serves one, and is not to be connected to these controllers later.
 func (d *Driver) reconnectFirmware(hosts []uefi.Handle) {
+	d.noteUnseen()
 	for _, h := range hosts {
 		_ = d.boot.ConnectController(h, nil, true) // firmware need not have a driver
 	}
+	d.dropRefused(d.binding.Supported)
 }

@@ -37,14 +37,15 @@ type firmware struct {
 	handles map[uefi.Handle]map[uefi.GUID]uintptr
 	next    uefi.Handle
 	opened  []opening
-	events  int             // that are there
-	asked   []uefi.Handle   // controllers for which drivers were looked for
-	timers  map[uintptr]int // set timers, by event: their kind
-	partial bool            // not all that the driver uninstalls was installed
-	stays   bool            // drivers of firmware's do not leave
-	frozen  bool            // timers stand still
-	lingers bool            // transfers to a removed device time out
-	signals int             // events that were signaled
+	events  int                 // that are there
+	asked   []uefi.Handle       // controllers for which drivers were looked for
+	asks    func(h uefi.Handle) // is told of each, if not nil
+	timers  map[uintptr]int     // set timers, by event: their kind
+	partial bool                // not all that the driver uninstalls was installed
+	stays   bool                // drivers of firmware's do not leave
+	frozen  bool                // timers stand still
+	lingers bool                // transfers to a removed device time out
+	signals int                 // events that were signaled
 	// refuse has a say before a service (install, uninstall, open, close) does its work.
 	refuse func(service string, h uefi.Handle, guid uefi.GUID) uefi.Status
 	pool   map[uintptr][]uint16

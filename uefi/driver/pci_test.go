@@ -60,6 +60,9 @@ func (fw *firmware) fakeEvents(table *uefi.BootServicesTable) {
 	})
 	table.ConnectController = abi.Fake(func(a []uintptr) uintptr {
 		fw.asked = append(fw.asked, uefi.Handle(a[0]))
+		if fw.asks != nil {
+			fw.asks(uefi.Handle(a[0]))
+		}
 		return 0
 	})
 }

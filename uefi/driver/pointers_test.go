@@ -246,6 +246,37 @@ func TestEventsAreMadeAgainAfterAnUnloadThatWasRefused(t *testing.T) {
 	})
 }
 
+// TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain: while firmware looks for drivers of a host controller that was given back,
+// it asks this one too, which refuses.
+func TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const came = uefi.Handle(0x77) // during the call, before
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		fw.refuse = func(service string, h uefi.Handle, _ uefi.GUID) uefi.Status {
+			if service == "uninstall" && h == ourImage {
+				return uefi.AccessDenied
+			}
+			return uefi.Success
+		}
+		r := refusals{supported: []uefi.Handle{came}}
+		r.install(t, d)
+		fw.asks = func(h uefi.Handle) { r.supported = append(r.supported, h) }
+		var connected []uefi.Handle
+		replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return true })
+		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
+			t.Fatalf("Unload: %v", st)
+		}
+		d.afterCall()
+		if got, want := fmt.Sprint(fw.asked, connected), fmt.Sprint([]uefi.Handle{f.handle}, []uefi.Handle{came}); got != want {
+			t.Errorf("drivers are looked for in the call, and connected after it: %v, want %v", got, want)
+		}
+	})
+}
+
 func TestAControllerThatDoesNotStopKeepsItsMemory(t *testing.T) {
 	for _, c := range []struct {
 		name  string

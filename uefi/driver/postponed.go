@@ -257,17 +257,28 @@ func (d *Driver) pause(h uefi.Handle) bool {
 	return true
 }
 
-// afterCall comes after each call of firmware's.
-func (d *Driver) afterCall() {
+// noteUnseen notes the controllers for which Supported was refused: drivers are connected to them after the call in progress.
+func (d *Driver) noteUnseen() {
 	x := &d.deferred
-	for _, ok := refused(d.binding.Stop); ok; _, ok = refused(d.binding.Stop) {
-	}
-	x.stopped = nil // firmware tries again
 	for c, ok := refused(d.binding.Supported); ok; c, ok = refused(d.binding.Supported) {
 		if h := uefi.Handle(c); d.bound[h] == nil && !slices.Contains(x.unseen, h) {
 			x.unseen = append(x.unseen, h)
 		}
 	}
+}
+
+// dropRefused forgets the calls of a function that were refused.
+func (d *Driver) dropRefused(fn uintptr) {
+	for _, ok := refused(fn); ok; _, ok = refused(fn) {
+	}
+}
+
+// afterCall comes after each call of firmware's.
+func (d *Driver) afterCall() {
+	x := &d.deferred
+	d.dropRefused(d.binding.Stop)
+	x.stopped = nil // firmware tries again
+	d.noteUnseen()
 	if !d.ending && callerTPL() < uefi.TPLCallback {
 		d.connectUnseen()
 	}
