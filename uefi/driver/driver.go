@@ -133,10 +133,14 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 			stopped = append(stopped, h)
 		}
 	}
-	if len(d.polled) > 0 || d.closeEvents() != nil {
+	if len(d.polled) > 0 {
 		return uefi.AccessDenied
 	}
-	if err := d.boot.UninstallProtocols(d.image, d.protocols()...); err != nil {
+	err := d.closeEvents()
+	if err == nil {
+		err = d.boot.UninstallProtocols(d.image, d.protocols()...)
+	}
+	if err != nil {
 		_ = d.atExit() // or watch tries it again
 		return uefi.AccessDenied
 	}

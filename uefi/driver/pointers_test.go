@@ -277,6 +277,36 @@ func TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain(t *testing.T) {
 	})
 }
 
+func TestTheEndOfBootServicesIsWatchedAfterARefusedUnload(t *testing.T) {
+	fw, d := newDriver(t)
+	if err := d.atExit(); err != nil {
+		t.Fatal(err)
+	}
+	r := refusals{supported: []uefi.Handle{0x77}}
+	r.install(t, d)
+	replace(t, &connectDrivers, func(uintptr) bool { return true })
+	d.afterCall()
+	closed := 0
+	fw.refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
+		if service == "close event" {
+			if closed++; closed > 1 {
+				return uefi.InvalidParameter
+			}
+		}
+		return uefi.Success
+	}
+	if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied || closed != 2 {
+		t.Fatalf("Unload: %v, %d events", st, closed)
+	}
+	if d.direct.exit == 0 {
+		t.Error("the driver stays, and nothing is called at the end of boot services")
+	}
+	fw.refuse = nil
+	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success || fw.events != 0 {
+		t.Errorf("Unload: %v, %d events", st, fw.events)
+	}
+}
+
 func TestAControllerThatDoesNotStopKeepsItsMemory(t *testing.T) {
 	for _, c := range []struct {
 		name  string
