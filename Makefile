@@ -32,8 +32,8 @@ INSIDE   := ./baremetal/usb/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb
 MACHINES ?= 2
 FUZZTIME ?= 30s
 
-# Printed descriptors of real readers.
-DIR      ?= ../shared/data/readers
+# Printed descriptors of real readers. Without a folder of them, the table in ccid/testdata serves.
+DIR      ?= $(wildcard ../shared/data/readers)
 
 GOFILES  := $(shell find . -path ./$(BUILD) -prune -o \( -name '*.go' -o -name '*.s' \) -print) go.mod go.sum
 CABI     := uefi/driver/testdata/cabi
@@ -252,10 +252,10 @@ bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in f
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest | grep SCardTransmit
 	@QEMU_REQUIRED=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./uefi/efitest | grep direct/firmware
 
-readers: ## exchange with a virtual reader for each descriptor in DIR (../shared/data/readers)
-	@test -d "$(DIR)" || { echo "there is no folder $(DIR): make readers DIR=folder"; exit 1; }
+readers: ## exchange with a virtual reader for each descriptor in DIR (../shared/data/readers, or the table in ccid/testdata)
+	@test -z "$(DIR)" || test -d "$(DIR)" || { echo "there is no folder $(DIR): make readers DIR=folder"; exit 1; }
 	@$(GO) test -c -o $(BUILD)/ccid.test ./ccid
-	@cd ccid && { ../$(BUILD)/ccid.test -test.run '^TestReaders$$' -readers $(abspath $(DIR)); echo $$? >../$(BUILD)/readers.status; } | grep -v '^PASS$$'
+	@cd ccid && { ../$(BUILD)/ccid.test -test.run '^TestReaders$$' -readers $(abspath $(or $(DIR),ccid/testdata/readers.txt)); echo $$? >../$(BUILD)/readers.status; } | grep -v '^PASS$$'
 	@exit $$(cat $(BUILD)/readers.status)
 
 # The go command sometimes takes the end of the time for a failure, without an input that fails: that is none.

@@ -1,3 +1,5 @@
+//go:build !tamago
+
 package ccid_test
 
 import (
@@ -6,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -19,8 +20,12 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// readersFlag names a folder of printed descriptors; the report goes to the standard output then.
-var readersFlag = flag.String("readers", "", "folder of printed descriptors of readers: exchange with each, and print a line for each interface")
+// realReaders is the table of the descriptors of real readers.
+const realReaders = "testdata/readers.txt"
+
+// readersFlag names other descriptors, and asks for the report on the standard output.
+var readersFlag = flag.String("readers", "", "folder of printed descriptors of readers, or a table of "+
+	"descriptors: exchange with each interface, and print a line for it")
 
 // fleetTiming keeps the waits of readers short that do not answer at all.
 var fleetTiming = &ccid.Timing{
@@ -28,48 +33,81 @@ var fleetTiming = &ccid.Timing{
 	PollICCD: 100 * time.Microsecond,
 }
 
-// member is one interface of one printed device.
+// member is one interface of a reader.
 type member struct {
-	file     string
+	name     string // of the file, or the identity of the device
 	model    reader.Model
 	function int
 	line     string // of the report
 	failed   bool
 }
 
-// TestReaders makes a virtual reader of every printed descriptor, and has a card with each protocol that it declares powered, spoken
-// to in all four cases at all lengths, and with extended lengths where the level allows.
+// join makes members of the models' interfaces. Without a name, each device is named by its identity.
+func join(fleet []*member, name string, models []reader.Model) []*member {
+	for _, m := range models {
+		label := name
+		if label == "" {
+			label = fmt.Sprintf("%04X:%04X %X.%02X", m.Vendor, m.Product, m.Version>>8, m.Version&0xFF)
+		}
+		for i := range m.Functions {
+			fleet = append(fleet, &member{name: label, model: m, function: i})
+		}
+	}
+	return fleet
+}
+
+// probe parses the descriptors of the member's virtual reader.
+func (m *member) probe() (ccid.Interface, error) {
+	return ccid.Probe(m.model.ConfigDescriptor(), uint8(m.function), 0)
+}
+
+// unusable reports whether the member is a CCID without bulk endpoints, which Probe rejects.
+func (m *member) unusable() bool {
+	f := m.model.Functions[m.function]
+	return f.Endpoints < 2 && f.Protocol == reader.BulkCCID
+}
+
+// readTable reads a table of descriptors.
+func readTable(path string) ([]reader.Model, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return reader.ParseTable(f)
+}
+
+// TestReaders makes a virtual reader of every descriptor of a real one. A card with each protocol
+// that the descriptor declares is powered, and exchanges all four cases at all lengths, with extended
+// lengths where the level allows. The descriptors are those of the table; with -readers those of
+// another table or of a folder.
 func TestReaders(t *testing.T) {
-	folders := dumpFolders
-	if *readersFlag != "" {
-		folders = []string{*readersFlag}
-	}
-	var paths []string
-	for _, folder := range folders {
-		if paths, _ = filepath.Glob(filepath.Join(folder, "*.txt")); len(paths) > 0 {
-			break
-		}
-	}
-	if len(paths) == 0 {
-		if *readersFlag != "" {
-			t.Fatalf("no printed descriptors (*.txt) in %s", *readersFlag)
-		}
-		t.Skip("no printed descriptors of real readers beside the repository (shared/data/readers)")
-	}
 	var fleet []*member
+	var source string
 	failed := 0
-	for _, path := range paths {
-		models, err := parseDump(path)
-		if err != nil {
-			failed++
-			t.Errorf("%s: %v", filepath.Base(path), err)
-			continue
-		}
-		for _, m := range models {
-			for i := range m.Functions {
-				fleet = append(fleet, &member{file: filepath.Base(path), model: m, function: i})
+	path := *readersFlag
+	if path == "" {
+		path = realReaders
+	}
+	if info, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	} else if info.IsDir() {
+		files := readDumps(t, path)
+		for _, d := range files {
+			if d.err != nil {
+				failed++
+				t.Errorf("%s: %v", d.file, d.err)
 			}
+			fleet = join(fleet, d.file, d.models)
 		}
+		source = fmt.Sprintf("%d files", len(files))
+	} else {
+		models, err := readTable(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fleet = join(fleet, "", models)
+		source = fmt.Sprintf("%d devices", len(models))
 	}
 	work := make(chan *member)
 	var workers sync.WaitGroup
@@ -96,7 +134,7 @@ func TestReaders(t *testing.T) {
 			fmt.Println(m.line)
 		}
 	}
-	closing := fmt.Sprintf("readers: %d files, %d interfaces, %d passed, %d failed", len(paths), len(fleet), len(fleet)-failed, failed)
+	closing := fmt.Sprintf("readers: %s, %d interfaces, %d passed, %d failed", source, len(fleet), len(fleet)-failed, failed)
 	if *readersFlag != "" {
 		fmt.Println(closing)
 	} else {
@@ -104,21 +142,12 @@ func TestReaders(t *testing.T) {
 	}
 }
 
-func parseDump(path string) ([]reader.Model, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return reader.ParseDump(f)
-}
-
 // exchange runs everything with the member and writes its line.
 func (m *member) exchange(t *testing.T) {
-	i, err := ccid.Probe(m.model.ConfigDescriptor(), uint8(m.function), 0)
-	name := fmt.Sprintf("%s interface %d", m.file, m.function)
+	i, err := m.probe()
+	name := fmt.Sprintf("%s interface %d", m.name, m.function)
 	switch {
-	case err != nil && m.model.Functions[m.function].Endpoints < 2 && m.model.Functions[m.function].Protocol == reader.BulkCCID:
+	case err != nil && m.unusable():
 		m.line = fmt.Sprintf("%s: passed as far as it can: a CCID without bulk endpoints", name)
 		return
 	case err != nil:

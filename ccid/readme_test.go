@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of README.md")
+// Update is exported for the tests of package ccid_test, which are in the same program.
+var Update = flag.Bool("update", false, "write the generated parts of README.md, or the table of real readers")
 
 // The generated part of README.md lies between these lines.
 const (
@@ -72,7 +73,7 @@ func TestReadmeHasTheQuirkTable(t *testing.T) {
 	if old == want {
 		return
 	}
-	if !*update {
+	if !*Update {
 		t.Fatal("the quirk table in README.md is not the code's: go test -run TestReadme -update ./ccid")
 	}
 	if err := os.WriteFile(readme, []byte(head+tableBegins+want+tableEnds+tail), 0o644); err != nil {

@@ -32,24 +32,9 @@ func (c *Class) Bytes(kind uint8) []byte {
 	if kind == 0 {
 		kind = classDescriptorType
 	}
-	b := make([]byte, 0, classDescriptorSize)
-	le := binary.LittleEndian
-	b = append(b, classDescriptorSize, kind)
-	b = le.AppendUint16(b, c.Version)
-	b = append(b, c.MaxSlotIndex, c.VoltageSupport)
-	b = le.AppendUint32(b, c.Protocols)
-	b = le.AppendUint32(b, c.DefaultClock)
-	b = le.AppendUint32(b, c.MaximumClock)
-	b = append(b, c.NumClocks)
-	b = le.AppendUint32(b, c.DataRate)
-	b = le.AppendUint32(b, c.MaxDataRate)
-	b = append(b, c.NumDataRates)
-	for _, v := range []uint32{c.MaxIFSD, c.SynchProtocols, c.Mechanical, c.Features, c.MaxMessageLength} {
-		b = le.AppendUint32(b, v)
-	}
-	b = append(b, c.ClassGetResponse, c.ClassEnvelope)
-	b = le.AppendUint16(b, c.LCDLayout)
-	return append(b, c.PINSupport, c.MaxBusySlots)
+	b := append(make([]byte, 0, classDescriptorSize), classDescriptorSize, kind)
+	b, _ = binary.Append(b, binary.LittleEndian, c) // no error: all fields have fixed sizes
+	return b
 }
 
 // speed is the speed with its default.

@@ -19,14 +19,15 @@ import (
 // ErrDump is a text that is no printed descriptor.
 var ErrDump = errors.New("reader: not a printed class descriptor")
 
-// maxDump bounds what is read: the longest real one is under 20 KB. policy
-const maxDump = 1 << 20
+// maxText bounds what is read: the longest printed descriptor of a real reader is under 20 KB, and
+// the table of all of them under 150 KB. policy
+const maxText = 1 << 20
 
-// ParseDump reads the printed descriptors in r: a model for each device, which is a function for each interface with
-// the same identity and a new interface number.
+// ParseDump reads the printed descriptors in r: a model for each device. Blocks that follow each
+// other with the same identity and a rising interface number are the functions of one device.
 func ParseDump(r io.Reader) ([]Model, error) {
 	p := dump{}
-	lines := bufio.NewScanner(io.LimitReader(r, maxDump))
+	lines := bufio.NewScanner(io.LimitReader(r, maxText))
 	for n := 1; lines.Scan(); n++ {
 		if err := p.line(lines.Text()); err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrDump, n, err)
@@ -49,8 +50,6 @@ type dump struct {
 	models []Model
 	m      Model
 	f      Function
-	number uint64 // bInterfaceNumber
-	last   uint64 // of the function before
 	open   bool
 	fields map[string]bool
 	list   *[]uint32 // that "Support" lines go to
@@ -71,15 +70,14 @@ func (p *dump) close() error {
 	p.open = false
 	if n := len(p.models); n > 0 {
 		m := &p.models[n-1]
-		if m.Vendor == p.m.Vendor && m.Product == p.m.Product && m.Version == p.m.Version && p.number > p.last {
+		last := m.Functions[len(m.Functions)-1].Number
+		if m.Vendor == p.m.Vendor && m.Product == p.m.Product && m.Version == p.m.Version && p.f.Number > last {
 			m.Functions = append(m.Functions, p.f)
-			p.last = p.number
 			return nil
 		}
 	}
 	p.m.Functions = []Function{p.f}
 	p.models = append(p.models, p.m)
-	p.last = p.number
 	return nil
 }
 
@@ -93,7 +91,7 @@ func (p *dump) line(text string) error {
 		if err := p.close(); err != nil {
 			return err
 		}
-		*p = dump{models: p.models, last: p.last, open: true, fields: map[string]bool{}}
+		*p = dump{models: p.models, open: true, fields: map[string]bool{}}
 		p.f.CCID = &Class{MaxBusySlots: 1}
 		p.m.Speed = usb.SpeedFull
 	}
@@ -150,7 +148,7 @@ var setters = map[string]func(p *dump, v uint64){
 	"idVendor":               func(p *dump, v uint64) { p.m.Vendor = uint16(v) },
 	"idProduct":              func(p *dump, v uint64) { p.m.Product = uint16(v) },
 	"bcdDevice":              func(p *dump, v uint64) { p.m.Version = uint16(v) },
-	"bInterfaceNumber":       func(p *dump, v uint64) { p.number = v },
+	"bInterfaceNumber":       func(p *dump, v uint64) { p.f.Number = uint8(v) },
 	"bNumEndpoints":          func(p *dump, v uint64) { p.f.Endpoints = int(min(v, 3)) },
 	"bInterfaceClass":        func(p *dump, v uint64) { p.f.Class = uint8(v) },
 	"bInterfaceSubClass":     func(p *dump, v uint64) { p.f.SubClass = uint8(v) },

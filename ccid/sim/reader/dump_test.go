@@ -3,13 +3,9 @@
 package reader
 
 import (
-	"encoding/binary"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"tamaccid/ccid/usb"
 )
@@ -101,52 +97,6 @@ func TestTextsThatAreNoDescriptor(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// The folder of real readers' descriptors lies beside the repository.
-const readersFolder = "../../../../shared/data/readers"
-
-func TestEveryPrintedReaderHasDescriptorsThatReadBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files, _ := filepath.Glob(filepath.Join(readersFolder, "*.txt"))
-		if len(files) == 0 {
-			t.Skip("no printed descriptors in shared/data/readers beside the repository")
-		}
-		interfaces := 0
-		for _, name := range files {
-			f, err := os.Open(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			models, err := ParseDump(f)
-			f.Close()
-			if err != nil {
-				t.Errorf("%s: %v", filepath.Base(name), err)
-			}
-			for _, m := range models {
-				d := NewDevice(m)
-				all, err := usb.Interfaces(m.ConfigDescriptor())
-				if err != nil || len(all) != len(m.Functions) {
-					t.Errorf("%s: %d interfaces in the configuration, %v", filepath.Base(name), len(all), err)
-					continue
-				}
-				for i, f := range m.Functions {
-					interfaces++
-					if len(all[i].Endpoints) != f.Endpoints || len(all[i].Other) != 1 || len(all[i].Other[0]) != classDescriptorSize {
-						t.Errorf("%s: interface %d is %+v", filepath.Base(name), i, all[i])
-					} else if got := binary.LittleEndian.Uint32(all[i].Other[0][40:]); got != f.CCID.Features {
-						t.Errorf("%s: dwFeatures %08X", filepath.Base(name), got)
-					}
-					if r := d.Reader(i); r == nil || r.Slots() != int(f.CCID.MaxSlotIndex)+1 {
-						t.Errorf("%s: no reader %d with its slots", filepath.Base(name), i)
-					}
-				}
-			}
-		}
-		if t.Logf("%d files, %d interfaces", len(files), interfaces); interfaces < len(files) {
-			t.Errorf("%d interfaces in %d files", interfaces, len(files))
-		}
-	})
 }
 
 func FuzzParseDump(f *testing.F) {

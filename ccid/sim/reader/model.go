@@ -49,6 +49,9 @@ const (
 
 // Function is one interface of a device.
 type Function struct {
+	// Number is bInterfaceNumber of the real device. The virtual device numbers its functions from 0
+	// in their order.
+	Number          uint8
 	Class, SubClass uint8
 	Protocol        Kind
 	Name            string
@@ -70,7 +73,7 @@ type Function struct {
 	Escape func(slot uint8, data []byte) (answer []byte, ok bool)
 }
 
-// Class is the class descriptor (CCID 1.1, table 5.1-1).
+// Class is the class descriptor behind bDescriptorType, field for field (CCID 1.1, table 5.1-1).
 type Class struct {
 	Version          uint16 // bcdCCID
 	MaxSlotIndex     uint8
