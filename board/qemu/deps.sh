@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs what building and testing needs and this host lacks, on Debian and Ubuntu. Elsewhere it names the packages.
 #
-#	deps.sh run    QEMU and UEFI firmware for it
-#	deps.sh test   these, the compiler for C programs in firmware, a C compiler for Go's race detector, what checks our signed images
-#	               and our captures of USB packets, and what unpacks the modules of a Linux kernel (linux.sh)
+#	deps.sh run     QEMU and UEFI firmware for it
+#	deps.sh check   a C compiler for Go's race detector
+#	deps.sh test    all of these, the compiler for C programs in firmware, what checks our signed images and our captures
+#	                of USB packets, and what unpacks the modules of a Linux kernel (linux.sh)
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -25,21 +26,33 @@ libc() { # a compiler without the C library's headers cannot link the race detec
 	has gcc && echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1
 }
 
-need qemu-system-x86 has qemu-system-x86_64
-need ovmf firmware
-case ${1-run} in
-run) ;;
-test)
-	need gcc-mingw-w64-x86-64 has x86_64-w64-mingw32-gcc
+emulator() {
+	need qemu-system-x86 has qemu-system-x86_64
+	need ovmf firmware
+}
+compiler() {
 	need gcc has gcc
 	need libc6-dev libc
+}
+
+case ${1-run} in
+run)
+	emulator
+	;;
+check)
+	compiler
+	;;
+test)
+	emulator
+	compiler
+	need gcc-mingw-w64-x86-64 has x86_64-w64-mingw32-gcc
 	need osslsigncode has osslsigncode
 	need tcpdump has tcpdump
 	need xz-utils has xz
 	need zstd has zstd
 	;;
 *)
-	echo "usage: deps.sh run|test" >&2
+	echo "usage: deps.sh run|check|test" >&2
 	exit 2
 	;;
 esac

@@ -45,6 +45,9 @@ func (s *setups) saw(request, descriptor uint8) bool {
 }
 
 func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts QEMU: not in short mode")
+	}
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
 		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu

@@ -18,6 +18,9 @@ import (
 // startQEMU runs a machine with a CCID reader and no system to boot. Its card answers on the character device.
 func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts QEMU: not in short mode")
+	}
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
 		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu
