@@ -162,39 +162,41 @@ func TestAnInterruptEndpointThatFirmwarePollsIsNotReadBeside(t *testing.T) {
 }
 
 func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
-	f := reader(t)
-	p := f.poller()
-	tr := f.open()
-	f.control = func(uefi.USBRequest, []byte) answer { return answer{} }
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
-	for i := range maxFailures {
-		p.box.failed = uint32(uefi.USBStall)
-		f.log = nil
-		tr.all()
-		if got := fmt.Sprint(f.log); got != "[poll 81 false, 0 bytes each 0 ms control 02 01 0000 0081 0 in 500 ms poll 81 true, 16 bytes each 255 ms]" {
-			t.Fatalf("failure %d: %s", i+1, got)
+	synctest.Test(t, func(t *testing.T) {
+		f := reader(t)
+		p := f.poller()
+		tr := f.open()
+		f.control = func(uefi.USBRequest, []byte) answer { return answer{} }
+		if err := tr.Listen(2); err != nil {
+			t.Fatal(err)
 		}
-	}
-	p.send(0x50, 1)
-	if got := tr.all(); len(got) != 1 {
-		t.Error("no message after failures")
-	}
-	for range maxFailures + 1 {
-		if p.box == nil {
-			t.Fatal("given up too early: a message came in between")
+		for i := range maxFailures {
+			p.box.failed = uint32(uefi.USBStall)
+			f.log = nil
+			tr.all()
+			if got := fmt.Sprint(f.log); got != "[poll 81 false, 0 bytes each 0 ms control 02 01 0000 0081 0 in 500 ms poll 81 true, 16 bytes each 255 ms]" {
+				t.Fatalf("failure %d: %s", i+1, got)
+			}
 		}
-		p.box.failed = uint32(uefi.USBSystem)
-		tr.all()
-	}
-	if p.box != nil || p.started != 2*maxFailures+1 {
-		t.Errorf("polling was started %d times", p.started)
-	}
-	if tr.all() != nil {
-		t.Error("news of an endpoint that is left alone")
-	}
-	tr.Close()
+		p.send(0x50, 1)
+		if got := tr.all(); len(got) != 1 {
+			t.Error("no message after failures")
+		}
+		for range maxFailures + 1 {
+			if p.box == nil {
+				t.Fatal("given up too early: a message came in between")
+			}
+			p.box.failed = uint32(uefi.USBSystem)
+			tr.all()
+		}
+		if p.box != nil || p.started != 2*maxFailures+1 {
+			t.Errorf("polling was started %d times", p.started)
+		}
+		if tr.all() != nil {
+			t.Error("news of an endpoint that is left alone")
+		}
+		tr.Close()
+	})
 }
 
 func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
