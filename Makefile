@@ -178,7 +178,7 @@ i386:
 machines: $(TESTS) $(KERNELS) $(LINUX)/vmlinuz.efi $(LINUX)/init
 	@echo "== tests in QEMU"
 	@CGO_ENABLED=1 $(GO) test -race -run '^TestQEMU' ./ccid/sim/usbredir ./ccid/sim/vscard
-	@$(GO) test -p 1 -parallel $(MACHINES) -timeout 25m $$($(call TESTED,$$m))
+	@$(GO) test -p 1 -parallel $(MACHINES) -timeout 60m $$($(call TESTED,$$m))
 
 test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 	@echo "== tests inside firmware"
