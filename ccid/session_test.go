@@ -124,9 +124,10 @@ func (b *bench) take() {
 	}
 }
 
+// insert may run beside use: what it writes is written before the reader has the card.
 func (b *bench) insert(c card.Card) {
-	b.device.Reader(0).Insert(0, c)
 	b.changed = time.Now()
+	b.device.Reader(0).Insert(0, c)
 }
 
 func (b *bench) remove() { b.insert(nil) }

@@ -1,7 +1,14 @@
 package xhcitest
 
+import goruntime "runtime"
+
 // Read32 is the driver's.
 func (c *Controller) Read32(at uint32) uint32 {
+	if at == capLength+0x04 {
+		// Halt polls USBSTS without sleeping. The goroutines of the model must run in between, or
+		// the controller does not stop on a busy host.
+		goruntime.Gosched()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if at%4 != 0 || at >= Size {
