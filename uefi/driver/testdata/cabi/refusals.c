@@ -141,6 +141,18 @@ static EFI_STATUS start(life *l)
 	return status;
 }
 
+/* start_at_last waits for the reader: on a host controller of its own a driver finds it later, and tries again by itself. */
+static EFI_STATUS start_at_last(life *l)
+{
+	EFI_STATUS status = start(l);
+
+	for (UINTN waited = 0; status == EFI_NOT_FOUND && waited < PATIENCE; waited += STEP) {
+		l->boot->stall(STEP);
+		status = start(l);
+	}
+	return status;
+}
+
 static EFI_STATUS connect(life *l)
 {
 	UINT32 active;
@@ -208,7 +220,7 @@ static EFI_STATUS bring(life *l, int from, int to)
 			if (status == EFI_SUCCESS)
 				status = start_image(l);
 		} else {
-			status = from == LOADED ? start(l) : connect(l);
+			status = from == LOADED ? start_at_last(l) : connect(l);
 		}
 	}
 	if (from > to && from == CONNECTED) {
@@ -246,12 +258,7 @@ static EFI_STATUS again(life *l, const struct phase *p)
 
 	if (p->act == start_image)
 		return bring(l, ABSENT, LOADED);
-	status = p->act(l);
-	/* On a host controller of its own a driver tries again by itself. */
-	for (UINTN waited = 0; p->act == start && status == EFI_NOT_FOUND && waited < PATIENCE; waited += STEP) {
-		l->boot->stall(STEP);
-		status = start(l);
-	}
+	status = p->act == start ? start_at_last(l) : p->act(l);
 	if (status == EFI_SUCCESS || p->before != CONNECTED)
 		return status;
 	release(l);
