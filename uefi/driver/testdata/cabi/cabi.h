@@ -32,6 +32,10 @@ UINTN count_usb(boot_services *boot);
  * EFI_ACCESS_DENIED and leave the exchange alone. */
 EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count, EFI_TPL level);
 
+/* meddle exchanges a number of commands. A timer event at TPL_CALLBACK connects drivers to all USB interfaces ("connect"), disconnects
+ * them from the readers ("disconnect") or unloads them ("unload") whenever a call is in progress. */
+EFI_STATUS meddle(system_table *system, reader *r, UINT64 count, const char *what);
+
 /* reload loads, connects, uses and unloads a driver file of the volume that this program came from, a number of times,
  * with load options, and waits each time until the firmware has its USB interfaces back. It returns EFI_SUCCESS only if that always went well and takes no memory: after the last time there are as many free
  * pages as there were after the tenth. */

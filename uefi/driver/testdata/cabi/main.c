@@ -6,6 +6,7 @@
  *	cabi.efi apdus NUMBER   connect, and exchange that many commands
  *	cabi.efi nested NUMBER [callback]   exchange that many commands, and see that calls from an event above TPL_CALLBACK, or at it,
  *	                        are refused meanwhile
+ *	cabi.efi meddle NUMBER WHAT   exchange that many commands, while an event at TPL_CALLBACK connects, disconnects or unloads
  *	cabi.efi registers      see that a call keeps the registers that are the caller's
  *	cabi.efi wild           call the members with bad addresses
  *	cabi.efi modes          call a member in unusual processor states
@@ -130,6 +131,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, system_table *system)
 		return exchange(system, r, number(words[2]));
 	if (equal(mode, "nested"))
 		return call_inside(system, r, number(words[2]), equal(words[3], "callback") ? TPL_CALLBACK : TPL_NOTIFY);
+	if (equal(mode, "meddle"))
+		return meddle(system, r, number(words[2]), words[3]);
 	if (equal(mode, "registers"))
 		return registers(r);
 	if (equal(mode, "wild"))
