@@ -50,10 +50,6 @@ EFI_STATUS call_inside(system_table *system, reader *r, UINT64 count, EFI_TPL le
 	return nested.denied > 0 && (nested.others == 0 || level == TPL_CALLBACK) ? EFI_SUCCESS : EFI_ABORTED;
 }
 
-static const EFI_GUID pci_io_guid = {
-	0x4CF5B200, 0x68B8, 0x4CA5, {0x9E, 0xEC, 0xB2, 0x3E, 0x3F, 0x50, 0x02, 0x9A}};
-static const EFI_GUID usb_io_guid = {
-	0x2B2F68D6, 0x0CD2, 0x44CF, {0x8E, 0x8B, 0xBB, 0xA2, 0x0B, 0x1B, 0x5B, 0x75}};
 
 static struct {
 	boot_services *boot;
