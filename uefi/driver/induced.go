@@ -84,12 +84,12 @@ func (t *timed) Control(ctx context.Context, setup usb.Setup, b []byte, timeout 
 	return t.Transport.Control(ctx, setup, b, timeout)
 }
 
-// late is the failure that waits for the next answer, 0 without one.
-var late uint32
+// atNextAnswer is the failure that waits for the next answer, 0 without one.
+var atNextAnswer uint32
 
 func failLate(ctx context.Context) {
-	if code := late; code != 0 {
-		late = 0
+	if code := atNextAnswer; code != 0 {
+		atNextAnswer = 0
 		induced(ctx, code)
 	}
 }
@@ -98,7 +98,7 @@ var sink [][]byte
 
 func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
 	if code&^InduceLater >= InducePanic && code&^InduceLater <= InduceWild && code&InduceLater != 0 {
-		late = code &^ InduceLater
+		atNextAnswer = code &^ InduceLater
 		return nil, nil, true
 	}
 	switch code {
