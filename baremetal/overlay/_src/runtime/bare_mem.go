@@ -31,8 +31,8 @@ const (
 	// bareStart is the size of the first pool: the tables that the runtime makes
 	// at its start, and a pool (measured with Go 1.26: 1.1 MiB).
 	bareStart = 1664 << 10
-	// barePool is the size of a pool that is full. The runtime asks for 256 KiB
-	// at once at most, which is a persistentAlloc chunk, but for arenas.
+	// barePool is the size of a pool. The runtime asks for 256 KiB at once at
+	// most, which is a persistentAlloc chunk, but for arenas.
 	barePool = 512 << 10
 )
 
@@ -237,17 +237,18 @@ func barerefill() uintptr {
 	if barereserve == 0 {
 		barereserve = baretake(bareArena, bareArena)
 	}
-	a, b := &barepools[0], &barepools[1]
-	if a.size+b.size < barePool {
-		if b.size < a.size {
-			a, b = b, a
-		}
+	small, large := &barepools[0], &barepools[1]
+	if large.size < small.size {
+		small, large = large, small
+	}
+	full := large.size >= barePool
+	if !full {
 		if p := baretake(barePool, barePage); p != 0 {
-			bareunmap(a.addr, a.size)
-			a.addr, a.size = p, barePool
+			bareunmap(small.addr, small.size)
+			small.addr, small.size, full = p, barePool, true
 		}
 	}
-	if barereserve == 0 || a.size+b.size < barePool {
+	if barereserve == 0 || !full {
 		return bareerr(_ENOMEM)
 	}
 	return bareOK
