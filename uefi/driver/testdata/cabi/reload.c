@@ -5,7 +5,7 @@
 
 static const EFI_GUID file_system_guid = {
 	0x964E5B22, 0x6459, 0x11D2, {0x8E, 0x39, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}};
-/* In microseconds: how long the firmware may take to find its devices again, and how often to look. */
+/* In microseconds: how long the firmware may take to find its devices again, or a driver its reader, and how often to look. */
 #define PATIENCE 10000000
 #define STEP 10000
 
@@ -203,7 +203,9 @@ static EFI_STATUS once(boot_services *boot, EFI_HANDLE parent, void *source, UIN
 		return status; /* the firmware has unloaded it */
 	connect(boot, &pci_io_guid);
 	connect(boot, &usb_io_guid);
-	status = find(boot, &r);
+	/* On a host controller of its own a driver may find the reader after its Start. */
+	for (UINTN waited = 0; (status = find(boot, &r)) != EFI_SUCCESS && waited < PATIENCE; waited += STEP)
+		boot->stall(STEP);
 	if (status == EFI_SUCCESS)
 		status = converse(r, 1, &done);
 	unloaded = boot->unload_image(driver);
