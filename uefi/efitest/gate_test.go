@@ -42,7 +42,13 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 		t.Run(usage, func(t *testing.T) {
 			s := machine(t, "")
 			s.Boot = booting(loader + " " + driverImage + " " + usage)
-			for _, where := range []string{"application", "callback", "notify", "inside"} {
+			places := []string{"application", "callback", "notify"}
+			if usage == "usb=direct" {
+				// In a transfer of firmware's USB stack it is firmware that dies: edk2's UsbBusDxe
+				// calls RestoreTPL after the event, in a table that ExitBootServices has zeroed.
+				places = append(places, "inside")
+			}
+			for _, where := range places {
 				s.Run(where, time.Minute, func(t *testing.T, c *qemu.Case) {
 					output := ends(t, c, where)
 					if usage == "usb=direct" && where != "notify" {
