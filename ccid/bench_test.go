@@ -36,7 +36,11 @@ func (e *echoTransport) In(_ context.Context, _ uint8, buf []byte, _ time.Durati
 var _ usb.Transport = (*echoTransport)(nil)
 
 func benchSlot(tb testing.TB, level Features) *Slot {
-	e := &echoTransport{fake: *newFake(class(level|FeatureAutoParameters), nil)}
+	return slotOf(tb, class(level|FeatureAutoParameters))
+}
+
+func slotOf(tb testing.TB, c ClassDescriptor) *Slot {
+	e := &echoTransport{fake: *newFake(c, nil)}
 	r, err := Open(context.Background(), e, Options{})
 	if err != nil {
 		tb.Fatal(err)
@@ -90,5 +94,24 @@ func TestTransmitAllocatesNothing(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%v: %v allocations", level.Level(), n)
 		}
+	}
+}
+
+// A program may offer room for the longest response with every command. What is read is as long as
+// the command's response can be.
+func TestRoomForALongResponseCostsAShortCommandNothing(t *testing.T) {
+	c := class(FeatureExtendedAPDU | FeatureAutoParameters)
+	c.MaxMessageLength = maxMessage
+	s := slotOf(t, c)
+	s.r.pipe.(*bulk).ending.Store(endingEnded) // reads are as long as the answer may be
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r := make([]byte, 65538)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := s.Transmit(ctx, caseThree, r); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -10,8 +10,8 @@ package ccid
 // A message has maxMessage bytes at most, and less where dwMaxCCIDMessageLength is less (Reader.largest). With maxSlots slots that
 // is 24 KiB between calls, and 192 KiB more for each call under way. The inbound buffers are whole packets.
 const (
-	// maxSlots bounds the slots of one reader that are used (policy: readers in the field have 8 at most; CCID 1.1, table 5.1-1
-	// allows 256).
+	// maxSlots bounds the slots of one reader that are used (policy: no reader in
+	// testdata/readers.txt has more than 8; CCID 1.1, table 5.1-1 allows 256).
 	maxSlots = 16
 	// maxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its header (CCID 1.1, 5.1).
 	maxMessage = headerSize + 65544

@@ -22,7 +22,7 @@ import (
 //	                                              maxExtensions                          wait on
 //	command failed                                -                                      *SlotError
 //	slot busy                                     repeated after Busy, up to the wait    answer or ErrBusy
-//	command aborted by nobody here                stale, resync, repeated once           answer or *SlotError
+//	command aborted, not by this driver           stale, resync, repeated once           answer or *SlotError
 //	IN stalls or breaks                           halt cleared, answer awaited Halt      answer, or stale, ErrTransport
 //	OUT stalls                                    halt cleared, sent once more           answer, or stale, ErrTransport
 //	answer malformed, of the wrong type           stale, resync                          ErrProtocol
@@ -105,7 +105,7 @@ func (s *Slot) exec(ctx context.Context, c command) (answer, error) {
 			return a, nil
 		case a.error == errAborted && c.repeat && !again:
 			// The reader waits for the second half of an abort sequence (CCID 1.1, 5.3.1) that
-			// somebody began before Open.
+			// was begun before Open.
 			s.stale, again = true, true
 		case a.error == errSlotBusy || a.error == errBusyAuto:
 			if deadline.IsZero() {

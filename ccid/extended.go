@@ -44,7 +44,8 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 	if len(capdu) > room && (s.r.level != LevelExtendedAPDU || room == 0) {
 		return 0, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, len(capdu), room)
 	}
-	a, whole, err := s.sendParts(ctx, p, capdu, len(rapdu))
+	answerRoom := responseRoom(capdu, rapdu)
+	a, whole, err := s.sendParts(ctx, p, capdu, answerRoom)
 	if err != nil {
 		return 0, err
 	}
@@ -73,12 +74,23 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 			s.stale = true
 			return 0, fmt.Errorf("%w: response does not end", ErrProtocol)
 		}
-		want := min(room, max(0, len(rapdu)-n))
+		want := min(room, max(0, answerRoom-n))
 		if a, err = s.xfr(ctx, 0, 0, levelContinue, want, s.apduWait(p, room)); err != nil {
 			s.stale = true
 			return 0, err
 		}
 	}
+}
+
+// responseRoom is how long the response is expected to be at most: what the command asks for, or a
+// short response, which some cards give without being asked. The caller's buffer may be far longer,
+// and a read takes a buffer of its size.
+func responseRoom(capdu, rapdu []byte) int {
+	c, err := apdu.Parse(capdu)
+	if err != nil {
+		return len(rapdu)
+	}
+	return min(len(rapdu), max(c.Le+statusSize, apdu.MaxShortResponse))
 }
 
 // finish checks the length of a whole response.

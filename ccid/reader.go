@@ -130,8 +130,8 @@ func (r *Reader) Shutdown(ctx context.Context) error {
 		if s.ATR() == nil {
 			continue
 		}
-		err := s.PowerOff(ctx)
-		if _, answered := err.(*SlotError); err != nil && !answered {
+		var answer *SlotError
+		if err := s.PowerOff(ctx); err != nil && !errors.As(err, &answer) {
 			break
 		}
 	}

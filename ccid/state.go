@@ -153,7 +153,7 @@ func (s *Slot) notified(present, changed bool) {
 	}
 }
 
-// missed takes that there were notifications that nobody has.
+// missed handles the loss of notifications: the card may have been changed.
 func (s *Slot) missed() {
 	s.mu.Lock()
 	s.mustReport, s.reportsUntil = false, time.Time{}

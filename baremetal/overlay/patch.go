@@ -66,7 +66,7 @@ var patches = []patch{
 	}},
 
 	// The same without waste: memory that is aligned already is asked for, and no
-	// table of 1.4 MB is made for a memory profile that nobody reads.
+	// table of 1.4 MB is made for a memory profile, which is not used.
 	{"runtime/mem.go", []sub{
 		{"\tretries := 0\nretry:\n", "\tif v == nil {\n\t\tp, err := mmap(nil, size, _PROT_NONE, _MAP_ANON|_MAP_PRIVATE, -1, uint32(align))\n" +
 			"\t\tif err != 0 {\n\t\t\treturn nil, 0\n\t\t}\n\t\treturn p, size\n\t}\n\tretries := 0\nretry:\n", 1},
@@ -75,7 +75,7 @@ var patches = []patch{
 		{"var MemProfileRate int = 512 * 1024\n", "var MemProfileRate int\n", 1},
 	}},
 
-	// The collector knows how much memory there may be.
+	// The memory limit of the collector (min keeps the import of package math).
 	{"runtime/mgcpacer.go", []sub{
 		{"\tif p == \"\" || p == \"off\" {\n\t\treturn math.MaxInt64\n", "\tif p == \"\" || p == \"off\" {\n\t\treturn min(math.MaxInt64, barelimit())\n", 1},
 	}},

@@ -21,7 +21,7 @@ type visitor struct {
 	results []string // one a call
 }
 
-// call makes one call. That it fails is no fault.
+// call makes one call and notes its error, which a hostile reader may cause.
 func (v *visitor) call(name string, f func() error) {
 	began := time.Now()
 	err := f()

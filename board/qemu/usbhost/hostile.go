@@ -23,7 +23,7 @@ type hostile struct {
 	faults []reader.Fault
 	// events happen beside the visit, until it ends.
 	events func(d *reader.Device, done <-chan struct{})
-	// hangs says that firmware's own bus driver hangs when it enumerates the device, see lie.
+	// hangs: firmware's own bus driver hangs when it enumerates the device, see lie.
 	hangs bool
 	// quick devices are the ones of each kind that TestHostile visits; the others only a long
 	// run (HostileAll).
@@ -262,9 +262,9 @@ const (
 
 // A Scope says which hostile devices are visited, and on what.
 type Scope struct {
-	// Firmware says that firmware's USB stack enumerates the devices.
+	// Firmware: firmware's USB stack enumerates the devices.
 	Firmware bool
-	// All says that all devices are visited, not one of each sort.
+	// All: all devices are visited, not one of each sort.
 	All bool
 	// Bound is the longest that a member of the driver's protocol may take.
 	Bound time.Duration

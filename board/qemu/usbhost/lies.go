@@ -14,7 +14,7 @@ type lie struct {
 	fault reader.Fault
 	// works says that the reader is as good as another for all that.
 	works bool
-	// hangs says that the firmware of Debian 12 (edk2-stable202211) hangs when it enumerates the
+	// hangs: the firmware of Debian 12 (edk2-stable202211) hangs when it enumerates the
 	// device while a program runs, with no other driver loaded: UsbBusDxe's parser of descriptors
 	// does not end, or XhciDxe waits for a timer event that never comes in the timer event that
 	// UsbBusDxe enumerates in.
