@@ -70,7 +70,11 @@ type conn struct {
 	wg        sync.WaitGroup
 }
 
-type transfer struct{ cancel context.CancelFunc }
+// A transfer is one that has not been answered. over is closed when it has.
+type transfer struct {
+	cancel context.CancelFunc
+	over   chan struct{}
+}
 
 // Serve runs one connection until it ends or ctx does, and closes it. The result is nil when the peer closed it between packets.
 func (s *Server) Serve(ctx context.Context, rw io.ReadWriteCloser) error {

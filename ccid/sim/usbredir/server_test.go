@@ -210,3 +210,29 @@ func TestHostilePeers(t *testing.T) {
 		})
 	})
 }
+
+// QEMU's UHCI has the same id for a transfer and the next one in its place, and usb-redir takes the
+// first answer with the id of a cancelled transfer for the end of that.
+func TestACancelledTransferEndsBeforeTheNextIsAnswered(t *testing.T) {
+	d := reader.NewDevice(reader.New(reader.TPDU))
+	p := connect(t, d)
+	p.hello()
+	p.attach()
+	const id = 7
+	cancel := appendPacket(nil, typeCancel, id, true)
+	getStatus := appendPacket(nil, typeControl, id, true, unhex(t, "80 00 80 00 0000 0000 0200"))
+	both := append(cancel, getStatus...)
+	for range 300 {
+		p.send(typeBulk, id, "81 00 4000 00000000 0000")
+		written := make(chan error, 1)
+		go func() {
+			_, err := p.conn.Write(both)
+			written <- err
+		}()
+		p.expect(typeBulk, id, "81 01 0000 00000000 0000")
+		p.expect(typeControl, id, "80 00 80 00 0000 0000 0200 0000")
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

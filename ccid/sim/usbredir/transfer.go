@@ -70,8 +70,13 @@ func (c *conn) handle(h header, body []byte) error {
 		c.stopInterrupt(body[0])
 		return c.write(typeInterruptStatus, h.id, []byte{statusSuccess, body[0]})
 	case typeCancel:
+		// The answer comes before that to the next packet, which may have the same id: QEMU 7.2
+		// (hcd-uhci) numbers transfers by their place in memory.
 		if t := c.pending[h.id]; t != nil {
 			t.cancel()
+			c.mu.Unlock()
+			<-t.over
+			c.mu.Lock()
 		}
 	case typeControl:
 		return c.controlPacket(h.id, body)
@@ -188,11 +193,19 @@ func (c *conn) length(head []byte, n int) {
 	}
 }
 
+// begin notes a transfer that is not answered at once; c.mu is held.
+func (c *conn) begin(id uint64, cancel context.CancelFunc) *transfer {
+	t := &transfer{cancel: cancel, over: make(chan struct{})}
+	c.pending[id] = t
+	return t
+}
+
 // hold keeps a transfer that its device never takes, until it is cancelled.
 func (c *conn) hold(id uint64, head []byte) {
 	ctx, cancel := context.WithCancel(c.ctx)
-	c.pending[id] = &transfer{cancel: cancel}
+	t := c.begin(id, cancel)
 	c.wg.Go(func() {
+		defer close(t.over)
 		<-ctx.Done()
 		c.finish(id, head, nil, ctx.Err())
 	})
@@ -201,11 +214,11 @@ func (c *conn) hold(id uint64, head []byte) {
 // read starts a bulk IN transfer, behind those of its endpoint that were asked for before.
 func (c *conn) read(id uint64, head []byte, endpoint uint8, length int) {
 	ctx, cancel := context.WithCancel(c.ctx)
-	c.pending[id] = &transfer{cancel: cancel}
-	before, over := c.order[endpoint], make(chan struct{})
-	c.order[endpoint] = over
+	t := c.begin(id, cancel)
+	before := c.order[endpoint]
+	c.order[endpoint] = t.over
 	c.wg.Go(func() {
-		defer close(over)
+		defer close(t.over)
 		if before != nil {
 			select {
 			case <-before:
