@@ -39,7 +39,7 @@ func TestABadReaderIsPluggedInWhileAProgramRuns(t *testing.T) {
 		s.Run(c.name, 2*time.Minute, func(t *testing.T, k *qemu.Case) {
 			good, g := virtual(t, "", "extended", 1, "t1")
 			var answers atomic.Int64
-			g.Inject(reader.Fault{At: reader.AtAnswer, Command: xfrBlock, Times: reader.Forever, Do: []reader.Action{
+			g.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Times: reader.Forever, Do: []reader.Action{
 				func(*reader.Event) { answers.Add(1) }}})
 			must(t, k.Machine.Plug(k.Ctx, good))
 			appears(t, k, true)

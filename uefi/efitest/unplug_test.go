@@ -12,8 +12,6 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-const xfrBlock = 0x6F // PC_to_RDR_XfrBlock (CCID 1.1, 6.1.4)
-
 // TestUnplugDuringACommand unplugs a reader whose card has not answered for a while. The call in
 // progress ends soon by the clock of the machine, firmware removes the device, and the reader works
 // when it is plugged in again.
@@ -45,7 +43,7 @@ func TestUnplugDuringACommand(t *testing.T) {
 				must(t, k.Machine.Plug(k.Ctx, device))
 				appears(t, k, true)
 				silent := make(chan struct{}, 1)
-				d.Inject(reader.Fault{At: reader.AtAnswer, Command: xfrBlock, Skip: before, Times: reader.Forever, Do: []reader.Action{f.action,
+				d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before, Times: reader.Forever, Do: []reader.Action{f.action,
 					func(*reader.Event) {
 						select {
 						case silent <- struct{}{}:
@@ -96,7 +94,7 @@ func TestFirmwareRunsDuringACommand(t *testing.T) {
 	slow := func(t *testing.T, k *qemu.Case) (device qemu.Redirected, began chan struct{}) {
 		device, d := virtual(t, "", "extended", 1, "t1")
 		began = make(chan struct{})
-		d.Inject(reader.Fault{At: reader.AtAnswer, Command: xfrBlock, Skip: before, Do: []reader.Action{reader.Delay(long),
+		d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before, Do: []reader.Action{reader.Delay(long),
 			func(*reader.Event) { close(began) }}})
 		must(t, k.Machine.Plug(k.Ctx, device))
 		appears(t, k, true)

@@ -4,6 +4,7 @@ package usbhost
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,9 +26,7 @@ type hostile struct {
 	events func(d *reader.Device, done <-chan struct{})
 	// hangs: firmware's own bus driver hangs when it enumerates the device, see lie.
 	hangs bool
-	// quick devices are the ones of each kind that TestHostile visits; the others only a long
-	// run (HostileAll).
-	quick bool
+	quick bool // visited in a short run too
 }
 
 // always is a fault that strikes each time.
@@ -45,15 +44,6 @@ func after(n int, faults []reader.Fault) []reader.Fault {
 	}
 	return faults
 }
-
-// Message types (CCID 1.1, 6.1 and 6.3).
-const (
-	powerOn     = 0x62
-	slotStatus  = 0x65
-	xfrBlock    = 0x6F
-	slotChange  = 0x50
-	errSlotBusy = 0xE0 // CCID 1.1, table 6.2-2
-)
 
 // at changes the answers to one command.
 func at(command byte, do ...reader.Action) []reader.Fault {
@@ -122,15 +112,16 @@ func text(units ...uint16) []reader.Fault {
 	}}}}
 }
 
-// hostiles are the devices, beside liars and mishaps.
+// hostiles are the devices, beside those of the catalogue, the liars and the mishaps.
 var hostiles = []hostile{
 	// Silence.
-	{name: "silent from the first command on", kind: "short", faults: answers(reader.Lose()), quick: true},
-	{name: "silent from the third command on", kind: "tpdu", faults: after(2, answers(reader.Lose()))},
-	{name: "silent at power-on", kind: "short", faults: at(powerOn, reader.Lose())},
-	{name: "silent at each block", kind: "tpdu", faults: at(xfrBlock, reader.Lose()), quick: true},
-	{name: "takes no command", kind: "short", faults: always(reader.AtOut, reader.Block()), quick: true},
-	{name: "answers no control request", kind: "short", faults: always(reader.AtControl, reader.Block()), hangs: true},
+	{name: "silent from the third command on", kind: "tpdu",
+		faults: after(2, answers(reader.Lose()))},
+	{name: "silent at power-on", kind: "short", faults: at(reader.IccPowerOn, reader.Lose())},
+	{name: "silent at each block", kind: "tpdu",
+		faults: at(reader.XfrBlock, reader.Lose()), quick: true},
+	{name: "answers no control request", kind: "short",
+		faults: always(reader.AtControl, reader.Block()), hangs: true},
 	{name: "answers no class request", kind: "manual", faults: []reader.Fault{{At: reader.AtControl,
 		Times: reader.Forever, If: func(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass },
 		Do: []reader.Action{reader.Block()}}}},
@@ -143,104 +134,121 @@ var hostiles = []hostile{
 		{At: reader.AtAnswer, Skip: 5, Do: []reader.Action{reader.Lose()}},
 		{At: reader.AtAnswer, Skip: 7, Do: []reader.Action{reader.Lose()}}}},
 	// Slowness.
-	{name: "every answer takes 900 ms", kind: "short", faults: answers(reader.Delay(900 * time.Millisecond)), quick: true},
-	{name: "every answer takes 3,500 ms", kind: "short", faults: answers(reader.Delay(3500 * time.Millisecond))},
-	{name: "time extensions without end", kind: "short",
-		faults: at(xfrBlock, reader.Extend(reader.Endless, 1, 50*time.Millisecond)), quick: true},
+	{name: "every answer takes 900 ms", kind: "short",
+		faults: answers(reader.Delay(900 * time.Millisecond)), quick: true},
+	{name: "every answer takes 3,500 ms", kind: "short",
+		faults: answers(reader.Delay(3500 * time.Millisecond))},
 	{name: "time extensions of 255 times without end", kind: "tpdu",
-		faults: at(xfrBlock, reader.Extend(reader.Endless, 255, 500*time.Millisecond))},
-	{name: "time extensions without pause", kind: "short", faults: at(xfrBlock, reader.Extend(reader.Endless, 1, 0))},
+		faults: at(reader.XfrBlock, reader.Extend(reader.Endless, 255, 500*time.Millisecond))},
+	{name: "time extensions without pause", kind: "short",
+		faults: at(reader.XfrBlock, reader.Extend(reader.Endless, 1, 0))},
 	{name: "time extensions at power-on without end", kind: "short",
-		faults: at(powerOn, reader.Extend(reader.Endless, 1, 100*time.Millisecond))},
-	{name: "the slot is always busy", kind: "short", faults: answers(reader.WrongStatus(0x40, errSlotBusy))},
+		faults: at(reader.IccPowerOn, reader.Extend(reader.Endless, 1, 100*time.Millisecond))},
 	// Wrong answers.
-	{name: "another type of message", kind: "short", faults: answers(reader.WrongType(0x77)), quick: true},
-	{name: "another slot's number", kind: "short", faults: answers(reader.WrongSlot(200))},
-	{name: "another slot's number in a reader with four", kind: "slots", faults: answers(reader.WrongSlot(3))},
-	{name: "another sequence number", kind: "short", faults: answers(reader.WrongSeq(1))},
-	{name: "a reserved command status", kind: "short", faults: answers(reader.WrongStatus(0xC0, 0))},
+	{name: "another slot's number in a reader with four", kind: "slots",
+		faults: answers(reader.WrongSlot(3))},
+	{name: "a reserved command status", kind: "short",
+		faults: answers(reader.WrongStatus(0xC0, 0))},
 	{name: "a reserved card status", kind: "short", faults: answers(reader.WrongStatus(0x03, 0))},
 	{name: "every command fails", kind: "short", faults: answers(reader.WrongStatus(0x40, 0xFB))},
-	{name: "messages of 4 GiB", kind: "short", faults: answers(reader.WrongLength(0xFFFFFFFF)), quick: true},
 	{name: "messages of 2 GiB", kind: "tpdu", faults: answers(reader.WrongLength(0x80000000))},
-	{name: "messages of 64 KB that are short", kind: "short", faults: answers(reader.WrongLength(0xFFFF))},
+	{name: "messages of 64 KB that are short", kind: "short",
+		faults: answers(reader.WrongLength(0xFFFF))},
 	{name: "messages without a header", kind: "short", faults: answers(reader.Truncate(4))},
 	{name: "empty messages", kind: "short", faults: answers(reader.Truncate(0))},
 	{name: "random bytes behind each message", kind: "short", faults: answers(reader.Pad(300))},
-	{name: "an answer to reset of 400 bytes", kind: "short", faults: at(powerOn, reader.Payload(make([]byte, 240)))},
-	{name: "an empty answer to reset", kind: "short", faults: at(powerOn, reader.Payload(nil))},
-	{name: "an answer to reset of nothing but interface characters", kind: "tpdu", faults: at(powerOn,
-		reader.Payload([]byte(strings.Repeat("\xFF", 33))))},
-	{name: "blocks of nonsense", kind: "tpdu", faults: at(xfrBlock, reader.Payload([]byte{0, 0xE1, 0, 0xE1})), quick: true},
+	{name: "an answer to reset of 400 bytes", kind: "short",
+		faults: at(reader.IccPowerOn, reader.Payload(make([]byte, 240)))},
+	{name: "an empty answer to reset", kind: "short",
+		faults: at(reader.IccPowerOn, reader.Payload(nil))},
+	{name: "an answer to reset of nothing but interface characters", kind: "tpdu",
+		faults: at(reader.IccPowerOn,
+			reader.Payload([]byte(strings.Repeat("\xFF", 33))))},
+	{name: "blocks of nonsense", kind: "tpdu",
+		faults: at(reader.XfrBlock, reader.Payload([]byte{0, 0xE1, 0, 0xE1})), quick: true},
 	{name: "a card that asks for time without end at T=1", kind: "tpdu",
-		faults: at(xfrBlock, reader.Payload([]byte{0, 0xC3, 1, 255, 0xC3 ^ 1 ^ 255}))},
-	{name: "empty blocks", kind: "tpdu", faults: at(xfrBlock, reader.Payload(nil))},
-	{name: "responses of one byte", kind: "short", faults: at(xfrBlock, reader.Payload([]byte{0x90}))},
-	{name: "responses that are longer than asked for", kind: "short", faults: at(xfrBlock, reader.Payload(make([]byte, 261)))},
-	{name: "61xx without end", kind: "short", faults: at(xfrBlock, reader.Payload([]byte{0x61, 0x10}))},
-	{name: "6Cxx without end", kind: "short", faults: at(xfrBlock, reader.Payload([]byte{0x6C, 0x10}))},
-	{name: "chains that never end", kind: "extended", faults: at(xfrBlock, func(e *reader.Event) {
-		if n := len(e.Answers); n > 0 && len(e.Answers[n-1].Bytes) >= 10 {
-			e.Answers[n-1].Bytes[9] = 1 // bChainParameter: begins and continues (CCID 1.1, 6.2.1)
-		}
-	}), quick: true},
+		faults: at(reader.XfrBlock, reader.Payload([]byte{0, 0xC3, 1, 255, 0xC3 ^ 1 ^ 255}))},
+	{name: "empty blocks", kind: "tpdu", faults: at(reader.XfrBlock, reader.Payload(nil))},
+	{name: "responses of one byte", kind: "short",
+		faults: at(reader.XfrBlock, reader.Payload([]byte{0x90}))},
+	{name: "responses that are longer than asked for", kind: "short",
+		faults: at(reader.XfrBlock, reader.Payload(make([]byte, 261)))},
+	{name: "61xx without end", kind: "short",
+		faults: at(reader.XfrBlock, reader.Payload([]byte{0x61, 0x10}))},
+	{name: "6Cxx without end", kind: "short",
+		faults: at(reader.XfrBlock, reader.Payload([]byte{0x6C, 0x10}))},
+	{name: "chains that never end", kind: "extended",
+		faults: at(reader.XfrBlock, func(e *reader.Event) {
+			if n := len(e.Answers); n > 0 && len(e.Answers[n-1].Bytes) >= 10 {
+				e.Answers[n-1].Bytes[9] = 1 // bChainParameter: begins and continues (CCID 1.1, 6.2.1)
+			}
+		}), quick: true},
 	// Storms.
-	{name: "1,000 empty packets before each answer", kind: "short", faults: answers(reader.ZLPFirst(1000))},
 	{name: "1,000 stale answers before each", kind: "short",
 		faults: answers(flood(1000, []byte{0x81, 0, 0, 0, 0, 0, 0xFE, 0, 0, 0})), quick: true},
 	{name: "1,000 answers of another slot before each", kind: "slots",
 		faults: answers(flood(1000, []byte{0x81, 0, 0, 0, 0, 1, 0xFE, 0, 0, 0}))},
-	{name: "halts without end", kind: "short", faults: answers(reader.Stall()), quick: true},
-	{name: "cards change as fast as they can", kind: "short", events: swapping(time.Millisecond), quick: true},
+	{name: "cards change as fast as they can", kind: "short",
+		events: swapping(time.Millisecond), quick: true},
 	{name: "cards of a reader that powers them itself change", kind: "short",
 		model: class(func(c *reader.Class) { c.Features |= reader.AutoActivation }), events: swapping(5 * time.Millisecond)},
 	{name: "notifications of hardware errors and of nothing", kind: "short",
 		faults: always(reader.AtNotify, reader.Edit(func([]byte) []byte { return []byte{0x51, 0, 0, 1, 0xFF, 0xFF} })),
 		events: swapping(2 * time.Millisecond)},
-	{name: "a card that is changed in each command", kind: "short", faults: always(reader.AtCommand, func(e *reader.Event) {
-		if c, err := card.Named("t0"); err == nil {
-			reader.Swap(c)(e)
-		}
-	})},
+	{name: "a card that is changed in each command", kind: "short",
+		faults: always(reader.AtCommand, func(e *reader.Event) {
+			if c, err := card.Named("t0"); err == nil {
+				reader.Swap(c)(e)
+			}
+		})},
 	{name: "a short circuit at each block", kind: "short", faults: []reader.Fault{
-		{At: reader.AtCommand, Command: xfrBlock, Times: reader.Forever, Do: []reader.Action{reader.PowerFail()}}}},
+		{At: reader.AtCommand, Command: reader.XfrBlock, Times: reader.Forever, Do: []reader.Action{reader.PowerFail()}}}},
 	{name: "leaves the bus at its first command", kind: "short", faults: []reader.Fault{
 		{At: reader.AtCommand, Do: []reader.Action{reader.Unplug()}}}, quick: true},
 	{name: "leaves the bus at its tenth command", kind: "tpdu", faults: []reader.Fault{
 		{At: reader.AtCommand, Skip: 9, Do: []reader.Action{reader.Unplug()}}}},
 	// Claims.
-	{name: "256 slots, 255 at once, messages of 4 GiB", kind: "tpdu", model: class(func(c *reader.Class) {
-		c.MaxSlotIndex, c.MaxBusySlots, c.MaxMessageLength = 255, 255, 0xFFFFFFFF
-	}), quick: true},
 	{name: "32 slots, messages of 512 KB", kind: "high-speed", model: class(func(c *reader.Class) {
 		c.MaxSlotIndex, c.MaxBusySlots, c.MaxMessageLength = 31, 32, 512<<10
 	})},
-	{name: "blocks of 4 GiB", kind: "tpdu", model: class(func(c *reader.Class) { c.MaxIFSD = 0xFFFFFFFF })},
-	{name: "255 clocks and 255 data rates", kind: "manual", model: class(func(c *reader.Class) {
-		c.NumClocks, c.NumDataRates = 255, 255
-	})},
+	{name: "blocks of 4 GiB", kind: "tpdu",
+		model: class(func(c *reader.Class) { c.MaxIFSD = 0xFFFFFFFF })},
 	{name: "clocks of 4 THz", kind: "manual", model: class(func(c *reader.Class) {
 		c.DefaultClock, c.MaximumClock, c.DataRate, c.MaxDataRate = 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF
 	})},
-	{name: "all features at once", kind: "short", model: class(func(c *reader.Class) { c.Features = 0xFFFFFFFF })},
+	{name: "all features at once", kind: "short",
+		model: class(func(c *reader.Class) { c.Features = 0xFFFFFFFF })},
 	{name: "no features, protocols or voltages", kind: "short", model: class(func(c *reader.Class) {
 		c.Features, c.Protocols, c.VoltageSupport = 0, 0, 0
 	})},
-	{name: "names of control characters", kind: "short", faults: text(0x001B, 0x009B, 'c', 0x0007), quick: true},
 	{name: "names that run from right to left", kind: "short", faults: text(0x202E, 'x', 0xFEFF)},
 	{name: "names of broken surrogates", kind: "short", faults: text(0xD800, 0xDFFF, 0xFFFF)},
-	{name: "hostile names of the vendor's class", kind: "vendor-class", faults: text(0xD800, 0x202E, 0x0000)},
 	// Change.
 	{name: "a configuration whose slots change", kind: "tpdu",
 		faults: toggling(usb.TypeConfiguration, classPart+4, 200)},
 	{name: "a configuration whose endpoints change", kind: "tpdu",
 		faults: toggling(usb.TypeConfiguration, theEndpoint+2, 0x8F)},
-	{name: "a device whose configurations change", kind: "tpdu", faults: toggling(usb.TypeDevice, configurations, 255)},
+	{name: "a device whose configurations change", kind: "tpdu",
+		faults: toggling(usb.TypeDevice, configurations, 255)},
 }
 
-// allHostiles are these, the liars, and the mishaps without end.
-func allHostiles() []hostile {
-	all := append([]hostile(nil), hostiles...)
+// quickKinds are those of the catalogue that a short run visits.
+var quickKinds = []string{"silent", "full", "endless-extensions", "wrong-type", "wrong-length", "stalls", "many-slots",
+	"hostile-strings"}
+
+// catalogued are the hostile devices of package reader's catalogue, and hostiles.
+func catalogued() (all []hostile) {
+	for _, kind := range reader.Hostile() {
+		all = append(all, hostile{name: kind, kind: kind, quick: slices.Contains(quickKinds, kind)})
+	}
+	return append(all, hostiles...)
+}
+
+// allHostiles are these, the liars, and the mishaps without end. claims is how many of them there
+// are before the liars: those that claim most are among them.
+func allHostiles() (all []hostile, claims int) {
+	all = catalogued()
+	claims = len(all)
 	for i, l := range liars {
 		all = append(all, hostile{name: l.name, kind: l.kind, faults: []reader.Fault{l.fault}, hangs: l.hangs,
 			quick: !l.hangs && i%5 == 1})
@@ -250,7 +258,7 @@ func allHostiles() []hostile {
 		f.Times = reader.Forever
 		all = append(all, hostile{name: m.name + ", without end", kind: m.kind, faults: []reader.Fault{f}, quick: i%7 == 1})
 	}
-	return all
+	return all, claims
 }
 
 // A call of package sclib makes two calls of members at most that a hostile device can delay.
@@ -283,11 +291,12 @@ func TestHostile(t *testing.T, board Board, model qemu.Controller, scope Scope) 
 	defer l.end()
 	var marks []mark
 	visited := 0
-	for i, h := range allHostiles() {
+	all, claims := allHostiles()
+	for i, h := range all {
 		if !scope.All && !h.quick || scope.Firmware && h.hangs {
 			continue
 		}
-		if visited == settled || i >= len(hostiles) && len(marks) == 1 {
+		if visited == settled || i >= claims && len(marks) == 1 {
 			l.run(t, trial{fmt.Sprintf("memory after %d devices", visited), func(s *stand) {
 				marks = append(marks, mark{s.stats(), visited})
 			}})
@@ -317,7 +326,7 @@ func TestHostile(t *testing.T, board Board, model qemu.Controller, scope Scope) 
 }
 
 // Memory is looked at after settled devices, when tables of the firmware have grown, and after all
-// of hostiles, when the heap of the driver has: Go's runtime keeps the arenas that it has once
+// that claim most, when the heap of the driver has: Go's runtime keeps the arenas that it has once
 // needed. arenas is how many pages that may be, two of 2 MiB, and pool those of its tables, which
 // grow by 512 KiB at any time (policy).
 const (
