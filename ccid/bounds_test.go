@@ -18,7 +18,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// grace is how long a call may go on after the end of its context: Timing.Cancel, and a request of a millisecond.
+// grace is how long a call may go on after the end of its context: Timing.Cancel, and a request of
+// a millisecond.
 const grace = 110 * time.Millisecond
 
 func ofClass(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass }
@@ -66,8 +67,9 @@ var calls = []struct {
 	}},
 }
 
-// TestEveryCallEndsWithItsContext has each call end by its context, however the reader keeps it from ending, and with a slot that the
-// call before has left out of step. The reader is usable afterwards.
+// TestEveryCallEndsWithItsContext has each call end by its context, however the reader keeps it
+// from ending, and with a slot that the call before has left out of step. The reader is usable
+// afterwards.
 func TestEveryCallEndsWithItsContext(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	for _, k := range kinds {
@@ -138,7 +140,8 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 var openable = []string{"busy", "endless-extensions", "hostile-strings", "hostile-strings-vendor", "many-functions", "many-rates", "many-slots",
 	"silent-at-power-off", "silent-strings", "silent-tables", "huge-answers"}
 
-// TestOpenEndsWithItsContext opens each hostile reader within a second, and without a limit of the caller's.
+// TestOpenEndsWithItsContext opens each hostile reader within a second, and without a limit of the
+// caller's.
 func TestOpenEndsWithItsContext(t *testing.T) {
 	const ownBound = 10*time.Second + grace // Timing.Open
 	for _, name := range append(reader.Hostile(), reader.Names()...) {
@@ -194,7 +197,8 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestShutdownAsksASilentReaderOnce powers all slots of a reader that answers no IccPowerOff, and shuts it down.
+// TestShutdownAsksASilentReaderOnce powers all slots of a reader that answers no IccPowerOff, and
+// shuts it down.
 func TestShutdownAsksASilentReaderOnce(t *testing.T) {
 	for _, name := range []string{"silent-at-power-off", "slots"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -235,7 +239,8 @@ func TestShutdownAsksASilentReaderOnce(t *testing.T) {
 	}
 }
 
-// TestWhatAReaderTakesOfMemoryIsBounded uses every slot of readers that declare as much as the fields hold, or answer as long as they can.
+// TestWhatAReaderTakesOfMemoryIsBounded uses every slot of readers that declare as much as the
+// fields hold, or answer as long as they can.
 func TestWhatAReaderTakesOfMemoryIsBounded(t *testing.T) {
 	const bound = 512 << 10
 	heap := func() uint64 {
@@ -287,7 +292,8 @@ func TestWhatAReaderTakesOfMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestLongAnswersOfSlotsThatWorkAtOnce has two slots read 64 KB at the same time, so that each finds the other's parts in the pipe.
+// TestLongAnswersOfSlotsThatWorkAtOnce has two slots read 64 KB at the same time, so that each
+// finds the other's parts in the pipe.
 func TestLongAnswersOfSlotsThatWorkAtOnce(t *testing.T) {
 	for _, message := range []uint32{271, 1024, 65554} {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,21 +1,25 @@
 package ccid
 
-// What one reader takes of memory does not follow from what its descriptor declares. A slot has buffers from its first call on:
+// What one reader takes of memory does not follow from what its descriptor declares. A slot has
+// buffers from its first call on:
 //
 //	buffer                         between calls    during a call
 //	command                        minMessage       as long as the longest message that is sent
 //	answer                         minMessage       as long as the longest message that comes
 //	answer read by another slot    minMessage       the same; only where the reader works on several slots at once
 //
-// A message has maxMessage bytes at most, and less where dwMaxCCIDMessageLength is less (Reader.largest). With maxSlots slots that
-// is 24 KiB between calls, and 192 KiB more for each call under way. The inbound buffers are whole packets.
+// A message has maxMessage bytes at most, and less where dwMaxCCIDMessageLength is less
+// (Reader.largest). With maxSlots slots that is 24 KiB between calls, and 192 KiB more for each
+// call under way. The inbound buffers are whole packets.
 const (
 	// maxSlots bounds the slots of one reader that are used (policy: no reader in
 	// testdata/readers.txt has more than 8; CCID 1.1, table 5.1-1 allows 256).
 	maxSlots = 16
-	// maxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its header (CCID 1.1, 5.1).
+	// maxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its
+	// header (CCID 1.1, 5.1).
 	maxMessage = headerSize + 65544
-	// minMessage is the shortest buffer: a short APDU's answer fits even where the descriptor says otherwise.
+	// minMessage is the shortest buffer: a short APDU's answer fits even where the descriptor says
+	// otherwise.
 	minMessage = 512
 )
 
@@ -48,7 +52,8 @@ func (s *Slot) releaseBuffers() {
 	s.box.shrink()
 }
 
-// grown is b with room for n bytes: b itself, or a longer buffer with its content. Then b is cleared, since it may hold secrets.
+// grown is b with room for n bytes: b itself, or a longer buffer with its content. Then b is
+// cleared, since it may hold secrets.
 func grown(b []byte, n int) []byte {
 	if n <= len(b) {
 		return b
@@ -78,9 +83,9 @@ func (s *Slot) wipe() {
 	s.r.pipe.wipe()
 }
 
-// Wipe clears every buffer in which a command or an answer may lie, while a call may be in progress that will never go on. It
-// allocates nothing, takes no lock and needs no goroutine: it is for the end of a program by a fatal error. Nothing of the reader
-// may be called afterwards.
+// Wipe clears every buffer in which a command or an answer may lie, while a call may be in progress
+// that will never go on. It allocates nothing, takes no lock and needs no goroutine: it is for the
+// end of a program by a fatal error. Nothing of the reader may be called afterwards.
 func (s *Slot) Wipe() {
 	s.wipe()
 	clear(s.keptOut)

@@ -173,7 +173,8 @@ func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Tim
 	return nil, fmt.Errorf("%w: no end of other slots' answers", ErrProtocol)
 }
 
-// turn reads one message, ends the caller's turn to read, and reports whether the message was another slot's.
+// turn reads one message, ends the caller's turn to read, and reports whether the message was
+// another slot's.
 func (b *bulk) turn(ctx context.Context, s *Slot, want int, deadline time.Time) (frame []byte, others bool, err error) {
 	defer b.in.leave()
 	select { // what came while the turn was waited for
@@ -199,7 +200,8 @@ func whole(b []byte) bool {
 	return ok && uint64(len(b)-headerSize) >= uint64(h.length)
 }
 
-// read reads one message into the slot's in buffer: as many transfers as its header asks for. The caller owns the endpoint.
+// read reads one message into the slot's in buffer: as many transfers as its header asks for. The
+// caller owns the endpoint.
 func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) ([]byte, error) {
 	n, empty := 0, 0
 	full := b.full

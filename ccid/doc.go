@@ -2,9 +2,11 @@
 // devices, versions A and B (control pipe). It needs one thing of the machine, a usb.Transport, and knows nothing of
 // operating systems, of UEFI or of host controllers.
 //
-// A Reader has Slots; a Slot is what a program uses: State, Connect, Transmit, Disconnect, Control, GetAttrib. All methods
-// may be called concurrently. Every call takes a context, ends with it (Timing.Cancel later at most), and is bounded without one
-// too (see Timing); a cancelled call leaves the reader usable. Slices passed in belong to the caller and are not kept; slices returned are the caller's to keep.
+// A Reader has Slots; a Slot is what a program uses: State, Connect, Transmit, Disconnect, Control,
+// GetAttrib. All methods may be called concurrently. Every call takes a context, ends with it
+// (Timing.Cancel later at most), and is bounded without one too (see Timing); a cancelled call
+// leaves the reader usable. Slices passed in belong to the caller and are not kept; slices returned
+// are the caller's to keep.
 //
 // Layers, from the wire up:
 //

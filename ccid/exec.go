@@ -61,7 +61,8 @@ type pipe interface {
 	// roundTrip sends the command and waits for its answer, time extensions included. Failed commands are answers.
 	// When it returns an error the reader may still be busy with the command, unless the slot was brought back in step.
 	roundTrip(ctx context.Context, s *Slot, c *command) (answer, error)
-	// resync brings a stale slot back in step before a command of type next. It ends with ctx, and has bounds of its own.
+	// resync brings a stale slot back in step before a command of type next. It ends with ctx, and
+	// has bounds of its own.
 	resync(ctx context.Context, s *Slot, next messageType) error
 	// wipe clears what the pipe itself keeps of commands and answers, at the end of a call.
 	wipe()

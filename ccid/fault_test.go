@@ -29,8 +29,8 @@ func beforeTheEnd(t *testing.T, n int) []byte {
 	return b[page-n:]
 }
 
-// TestAFaultInTheCallersMemoryCostsOneCall: a caller whose buffer is shorter than it says causes a panic amid the answer, and
-// recovers. The card is in step again for the next command.
+// TestAFaultInTheCallersMemoryCostsOneCall: a caller whose buffer is shorter than it says causes a
+// panic amid the answer, and recovers. The card is in step again for the next command.
 func TestAFaultInTheCallersMemoryCostsOneCall(t *testing.T) {
 	const length = 256
 	command := []byte{0x80, 0x34, length >> 8, length & 0xFF, length & 0xFF} // card.Exchange: that many bytes, which count

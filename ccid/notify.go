@@ -126,7 +126,8 @@ const (
 	maxLatency   = 500 * time.Millisecond
 )
 
-// takePause is the pause between two looks for notifications that do not come by themselves (policy).
+// takePause is the pause between two looks for notifications that do not come by themselves
+// (policy).
 const takePause = 10 * time.Millisecond
 
 // notificationLatency is the time from a change to its notification on a host that reads the

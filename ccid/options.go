@@ -71,15 +71,15 @@ type Timing struct {
 	PIN time.Duration
 	// Abort is the wait for each step when a command is given up.
 	Abort time.Duration
-	// Cancel is how long a call goes on after its context has ended, to bring the reader back in step. A reader that needs longer is
-	// brought back in step before its next command.
+	// Cancel is how long a call goes on after its context has ended, to bring the reader back in
+	// step. A reader that needs longer is brought back in step before its next command.
 	Cancel time.Duration
 	// Open bounds Open, to which the waits are added that the quirk table has for a reader.
 	Open time.Duration
 	// Halt is how long an answer is still waited for after a stall was cleared.
 	Halt time.Duration
-	// Limit bounds one command with all its time extensions (but for a command whose own wait is longer), and the waiting time
-	// extensions of a T=1 card within one APDU.
+	// Limit bounds one command with all its time extensions (but for a command whose own wait is
+	// longer), and the waiting time extensions of a T=1 card within one APDU.
 	Limit time.Duration
 	// Busy is the pause before a command is repeated that the reader was too busy for, Poll that between two looks at
 	// a reader that cannot tell of card changes, or at an ICCD that is at work.

@@ -166,8 +166,8 @@ func (s *Slot) readyForPIN(ctx context.Context) error {
 	return s.readFirmware(ctx)
 }
 
-// secure sends the PIN operation in b, the beginning of the out buffer's payload, to which prologue and command are added, and
-// returns the card's response.
+// secure sends the PIN operation in b, the beginning of the out buffer's payload, to which prologue
+// and command are added, and returns the card's response.
 func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte, error) {
 	p := s.Protocol()
 	block := p == T1 && s.r.level == LevelTPDU

@@ -100,8 +100,8 @@ func (r *Reader) readTables(ctx context.Context) error {
 	return nil
 }
 
-// table reads a list of double words. Fewer than declared are taken as they are. Errors are the end of ctx, a reader that has gone,
-// and usb.ErrTimeout.
+// table reads a list of double words. Fewer than declared are taken as they are. Errors are the end
+// of ctx, a reader that has gone, and usb.ErrTimeout.
 func (r *Reader) table(ctx context.Context, request uint8, entries int) ([]uint32, error) {
 	b := make([]byte, 4*entries)
 	if err := r.control.enter(ctx); err != nil {

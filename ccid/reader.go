@@ -49,8 +49,8 @@ type Reader struct {
 	firmware vendorFeatures
 }
 
-// Open makes a Reader of a claimed interface, within the time of ctx and Timing.Open. On success the Reader owns t and Close closes
-// it; on an error t stays the caller's. No card is powered.
+// Open makes a Reader of a claimed interface, within the time of ctx and Timing.Open. On success
+// the Reader owns t and Close closes it; on an error t stays the caller's. No card is powered.
 func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	dev := t.Device()
 	iface, err := Probe(dev.Config, dev.Interface, dev.AltSetting)
@@ -91,8 +91,8 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// Slots are the reader's slots, at least one and at most 16, in the order of their numbers. A reader that declares more (bMaxSlotIndex
-// of Class) is used with the first 16.
+// Slots are the reader's slots, at least one and at most 16, in the order of their numbers. A
+// reader that declares more (bMaxSlotIndex of Class) is used with the first 16.
 func (r *Reader) Slots() []*Slot { return r.slots }
 
 // Name is "<Manufacturer> <Product> <Unit>".
@@ -122,8 +122,8 @@ func (r *Reader) Gone() bool { return r.gone.Load() }
 // Done is closed when the reader has gone or was closed.
 func (r *Reader) Done() <-chan struct{} { return r.done }
 
-// Shutdown switches off the cards that are powered, as far as ctx allows, and closes the reader. A reader that leaves a command
-// without a proper answer is not asked again.
+// Shutdown switches off the cards that are powered, as far as ctx allows, and closes the reader. A
+// reader that leaves a command without a proper answer is not asked again.
 func (r *Reader) Shutdown(ctx context.Context) error {
 	r.ending.Store(true)
 	for _, s := range r.slots {
@@ -138,8 +138,8 @@ func (r *Reader) Shutdown(ctx context.Context) error {
 	return r.Close()
 }
 
-// Close ends all calls that are under way with ErrClosed and closes the transport. Cards are left as they are: Shutdown switches
-// them off.
+// Close ends all calls that are under way with ErrClosed and closes the transport. Cards are left
+// as they are: Shutdown switches them off.
 func (r *Reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil

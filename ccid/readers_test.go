@@ -42,7 +42,8 @@ type member struct {
 	failed   bool
 }
 
-// join makes members of the models' interfaces. Without a name, each device is named by its identity.
+// join makes members of the models' interfaces. Without a name, each device is named by its
+// identity.
 func join(fleet []*member, name string, models []reader.Model) []*member {
 	for _, m := range models {
 		label := name
@@ -78,9 +79,9 @@ func readTable(path string) ([]reader.Model, error) {
 }
 
 // TestReaders makes a virtual reader of every descriptor of a real one. A card with each protocol
-// that the descriptor declares is powered, and exchanges all four cases at all lengths, with extended
-// lengths where the level allows. The descriptors are those of the table; with -readers those of
-// another table or of a folder.
+// that the descriptor declares is powered, and exchanges all four cases at all lengths, with
+// extended lengths where the level allows. The descriptors are those of the table; with -readers
+// those of another table or of a folder.
 func TestReaders(t *testing.T) {
 	var fleet []*member
 	var source string

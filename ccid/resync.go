@@ -20,9 +20,10 @@ const (
 // reader that was busy (policy).
 const resyncTries = 3
 
-// fell takes a slot whose command got no proper answer back in step at once, and gives the error for the caller. When ctx has ended
-// that has Timing.Cancel and no more, and what is left to do is done before the next command. The answer counts as lost, so that
-// the command may be repeated, only when the slot is in step again.
+// fell takes a slot whose command got no proper answer back in step at once, and gives the error
+// for the caller. When ctx has ended that has Timing.Cancel and no more, and what is left to do is
+// done before the next command. The answer counts as lost, so that the command may be repeated,
+// only when the slot is in step again.
 func (b *bulk) fell(ctx context.Context, s *Slot, err error) error {
 	if errors.Is(err, usb.ErrGone) {
 		return err

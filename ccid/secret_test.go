@@ -24,8 +24,9 @@ var secretPIN = []byte("\xd1\x86PIN of forty bytes: \x90\x31\x41\x59\x26\x53\x58
 // secretPiece is how many bytes of a secret make a copy of it.
 const secretPiece = 8
 
-// secretIn looks for pieces of the secret in all memory that is reached from a value, buffers up to their capacity, and says where the
-// first one is. Transports are left out: behind them is the reader.
+// secretIn looks for pieces of the secret in all memory that is reached from a value, buffers up to
+// their capacity, and says where the first one is. Transports are left out: behind them is the
+// reader.
 func secretIn(v any, secret []byte) (where string) {
 	seen := map[unsafe.Pointer]reflect.Type{}
 	holds := func(b []byte) bool {
@@ -127,7 +128,8 @@ func (w *watched) Control(ctx context.Context, setup usb.Setup, data []byte, tim
 // errInduced is a panic's value.
 var errInduced = errors.New("induced")
 
-// pinSlot is the connected first slot of a reader, both of the catalogues, with a card that takes any PIN and gives it back.
+// pinSlot is the connected first slot of a reader, both of the catalogues, with a card that takes
+// any PIN and gives it back.
 func pinSlot(t *testing.T, kind, chip string) (*ccid.Slot, *watched, *reader.Device) {
 	t.Helper()
 	m, err := reader.Named(kind)
@@ -157,7 +159,8 @@ func pinSlot(t *testing.T, kind, chip string) (*ccid.Slot, *watched, *reader.Dev
 	return s, w, d
 }
 
-// pinReaders are kinds of readers, and of cards in them, that differ in the buffers and locks of the driver.
+// pinReaders are kinds of readers, and of cards in them, that differ in the buffers and locks of
+// the driver.
 var pinReaders = []struct{ kind, card string }{
 	{"character", "t0"}, {"character", "t1"}, {"tpdu", "t0"}, {"tpdu", "t1"}, {"tpdu", "t1-crc"}, {"short", "t0"}, {"extended", "t1"},
 	{"high-speed", "t1"}, {"tiny-messages", "t1"}, {"slots", "t1"}, {"slots", "t0"}, {"no-zlp", "t1"}, {"pinpad", "t0"}, {"pinpad", "t1"},
@@ -173,8 +176,9 @@ var (
 // manyTransfers is more than VERIFY and its answer take.
 const manyTransfers = 12
 
-// TestSecretsDoNotStayInTheDriver sends a PIN to a card and has it read back, and looks for copies in the driver's memory: when all goes
-// well, and when at each transfer on the way something else happens.
+// TestSecretsDoNotStayInTheDriver sends a PIN to a card and has it read back, and looks for copies
+// in the driver's memory: when all goes well, and when at each transfer on the way something else
+// happens.
 func TestSecretsDoNotStayInTheDriver(t *testing.T) {
 	for _, k := range pinReaders {
 		for _, way := range []struct {
@@ -221,8 +225,8 @@ func TestSecretsDoNotStayInTheDriver(t *testing.T) {
 	}
 }
 
-// TestAPanicCostsOneCall has a panic at each transfer of a call, and wants the next calls to work at once: no lock is held, and no answer
-// taken for another command's.
+// TestAPanicCostsOneCall has a panic at each transfer of a call, and wants the next calls to work
+// at once: no lock is held, and no answer taken for another command's.
 func TestAPanicCostsOneCall(t *testing.T) {
 	const atOnce = time.Second // longer than any reader here takes, shorter than any wait for one that is silent
 	for _, k := range pinReaders {

@@ -91,7 +91,8 @@ type Slot struct {
 	lock  gate
 	seq   uint8
 	stale bool // the reader may still owe an answer to an earlier command
-	// out holds the command and in the answer; keptOut and keptIn are what stays of them between calls.
+	// out holds the command and in the answer; keptOut and keptIn are what stays of them between
+	// calls.
 	out, in         []byte
 	keptOut, keptIn []byte
 	scratch         [headerSize]byte
@@ -156,7 +157,8 @@ func (s *Slot) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave ends a call. It is deferred, so that nothing of the call stays in memory when it ends by a panic.
+// leave ends a call. It is deferred, so that nothing of the call stays in memory when it ends by a
+// panic.
 func (s *Slot) leave() {
 	s.wipe()
 	s.releaseBuffers()

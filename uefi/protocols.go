@@ -28,10 +28,11 @@ func (b *BootServices) InstallProtocol(h Handle, guid *GUID, iface uintptr) (Han
 	return h, nil
 }
 
-// InstallProtocols installs several interfaces on one handle, all or none, and returns the handle. With h 0 the handle is
-// made. A device path that exists already elsewhere is AlreadyStarted, as with InstallMultipleProtocolInterfaces
-// (UEFI 2.11, 7.3.17). A handle beside an error is one from which not all of the interfaces could be removed again:
-// they must go on working until UninstallProtocols succeeds.
+// InstallProtocols installs several interfaces on one handle, all or none, and returns the handle.
+// With h 0 the handle is made. A device path that exists already elsewhere is AlreadyStarted, as
+// with InstallMultipleProtocolInterfaces (UEFI 2.11, 7.3.17). A handle beside an error is one from
+// which not all of the interfaces could be removed again: they must go on working until
+// UninstallProtocols succeeds.
 func (b *BootServices) InstallProtocols(h Handle, protocols ...Protocol) (Handle, error) {
 	for i, p := range protocols {
 		on, err := Handle(0), error(AlreadyStarted)
@@ -69,8 +70,9 @@ func (b *BootServices) UninstallProtocol(h Handle, guid *GUID, iface uintptr) er
 	return check(abi.Call(b.table.UninstallProtocolInterface, uintptr(h), uintptr(unsafe.Pointer(guid)), iface))
 }
 
-// UninstallProtocols removes several interfaces from one handle, all or none, the last first. One that is not installed counts
-// as removed: an earlier attempt may have removed it and have been unable to put it back.
+// UninstallProtocols removes several interfaces from one handle, all or none, the last first. One
+// that is not installed counts as removed: an earlier attempt may have removed it and have been
+// unable to put it back.
 func (b *BootServices) UninstallProtocols(h Handle, protocols ...Protocol) error {
 	for i := len(protocols) - 1; i >= 0; i-- {
 		if err := b.UninstallProtocol(h, protocols[i].GUID, protocols[i].Interface); err != nil && err != error(NotFound) {

@@ -102,8 +102,8 @@ var patches = []patch{
 		{"\tstackSystem = goos.IsWindows*4096", "\tstackSystem = 512 + goos.IsWindows*4096", 1},
 	}},
 
-	// A caller of firmware's protocols may pass any number as a pointer. One that is no Go pointer must not end the program when
-	// the garbage collector or a growing stack finds it.
+	// A caller of firmware's protocols may pass any number as a pointer. One that is no Go pointer
+	// must not end the program when the garbage collector or a growing stack finds it.
 	{"runtime/runtime1.go", []sub{
 		{"\tdebug.invalidptr = 1\n", "\tdebug.invalidptr = 0\n", 1},
 	}},

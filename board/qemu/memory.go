@@ -12,12 +12,12 @@ import (
 	"syscall"
 )
 
-// maxMemorySearch is the most memory, in MiB, that machine q35 has below the hole for devices: from address 0 on in one piece
-// (QEMU, hw/i386/pc_q35.c).
+// maxMemorySearch is the most memory, in MiB, that machine q35 has below the hole for devices: from
+// address 0 on in one piece (QEMU, hw/i386/pc_q35.c).
 const maxMemorySearch = 2048
 
-// SecretWindow is the length of the pieces of a secret that FindInMemory looks for: that of a general register, which is the
-// smallest place that a copy leaves a piece in.
+// SecretWindow is the length of the pieces of a secret that FindInMemory looks for: that of a
+// general register, which is the smallest place that a copy leaves a piece in.
 const SecretWindow = 8
 
 // A Trace is a run of bytes in the machine's memory that is a piece of a secret.
@@ -33,8 +33,9 @@ func (t Trace) End() uint64 { return t.Address + uint64(t.Size) }
 
 func (t Trace) String() string { return fmt.Sprintf("%#x, %d bytes: % X", t.Address, t.Size, t.Around) }
 
-// FindInMemory stops the machine, looks at each address of its memory for each piece of SecretWindow bytes of the secrets, and lets
-// the machine go on. Pieces that overlap or touch are one Trace. Devices' memory and the processor's registers are not searched.
+// FindInMemory stops the machine, looks at each address of its memory for each piece of
+// SecretWindow bytes of the secrets, and lets the machine go on. Pieces that overlap or touch are
+// one Trace. Devices' memory and the processor's registers are not searched.
 func (m *Machine) FindInMemory(ctx context.Context, secrets ...[]byte) ([]Trace, error) {
 	if m.config.Memory > maxMemorySearch {
 		return nil, fmt.Errorf("qemu: a search of %d MiB, %d at most", m.config.Memory, maxMemorySearch)

@@ -4,8 +4,8 @@ import "math/bits"
 
 // A Clock turns values of a counter that runs evenly into nanoseconds. The zero value stands still.
 //
-// A counter may be set back: by firmware that wakes the machine or synchronises processors, or a hypervisor. The clock goes on
-// from the time that it showed last.
+// A counter may be set back: by firmware that wakes the machine or synchronises processors, or a
+// hypervisor. The clock goes on from the time that it showed last.
 type Clock struct {
 	ticks, period uint64 // ticks of the counter in period nanoseconds
 	start         uint64 // the counter at time 0

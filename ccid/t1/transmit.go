@@ -49,8 +49,9 @@ func (e *Engine) Prologue(n int) [prologueSize]byte {
 	return [prologueSize]byte{e.c.NAD, e.ns << 6, byte(n)}
 }
 
-// Complete goes on after the card's answer to a block whose prologue Prologue gave. It keeps a copy of the answer, which Wipe
-// clears. Retransmission of that block is not possible: a card that asks for it makes the call fail with ErrLost.
+// Complete goes on after the card's answer to a block whose prologue Prologue gave. It keeps a copy
+// of the answer, which Wipe clears. Retransmission of that block is not possible: a card that asks
+// for it makes the call fail with ErrLost.
 func (e *Engine) Complete(ctx context.Context, answer, response []byte) (n int, err error) {
 	t := turn{response: response, started: time.Now(), out: true, restart: true}
 	e.outN = 0

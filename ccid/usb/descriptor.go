@@ -80,11 +80,13 @@ type Interface struct {
 	Protocol   uint8
 	NameIdx    uint8
 	Endpoints  []Endpoint
-	// Other holds the class and vendor descriptors after this interface, after its endpoints too, in their order: the first maxOther.
+	// Other holds the class and vendor descriptors after this interface, after its endpoints too,
+	// in their order: the first maxOther.
 	Other [][]byte
 }
 
-// maxOther bounds them (policy: a device may fill its configuration with descriptors of two bytes; those of a reader are few).
+// maxOther bounds them (policy: a device may fill its configuration with descriptors of two bytes;
+// those of a reader are few).
 const maxOther = 64
 
 // TransferType says how an endpoint moves data (USB 2.0, table 9-13, bmAttributes).

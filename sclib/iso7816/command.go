@@ -37,9 +37,10 @@ type Command struct {
 // Bytes encodes the command.
 func (c Command) Bytes() ([]byte, error) { return c.Append(nil) }
 
-// Append appends the encoded command to dst. Length fields are extended if Extended says so or if short ones do not hold the
-// lengths. A command with neither data nor Ne has no length fields. ErrLength says that no length field holds the lengths. The
-// result is the only copy of the command: a dst without room for it is copied once, before.
+// Append appends the encoded command to dst. Length fields are extended if Extended says so or if
+// short ones do not hold the lengths. A command with neither data nor Ne has no length fields.
+// ErrLength says that no length field holds the lengths. The result is the only copy of the
+// command: a dst without room for it is copied once, before.
 func (c Command) Append(dst []byte) ([]byte, error) {
 	nc := len(c.Data)
 	if nc > MaxData || c.Ne < 0 || c.Ne > MaxNe {

@@ -10,8 +10,9 @@ type Transmitter interface {
 	Transmit(ctx context.Context, command []byte) (answer []byte, err error)
 }
 
-// Exchange sends a command and returns the data of the answer. No copy of the command is kept. A status word other than 90 00 is the error, a StatusWord, beside
-// what data there is; an answer without one is ErrResponse.
+// Exchange sends a command and returns the data of the answer. No copy of the command is kept. A
+// status word other than 90 00 is the error, a StatusWord, beside what data there is; an answer
+// without one is ErrResponse.
 func Exchange(ctx context.Context, t Transmitter, c Command) (data []byte, err error) {
 	command, err := c.Bytes()
 	if err != nil {

@@ -104,7 +104,8 @@ func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (r
 // errClosing says that the driver is about to let go of the host controller.
 var errClosing = errors.New("driver: host controller is being closed")
 
-// offerAll installs the protocol for each slot of a reader. What it has begun when it fails, withdrawGone ends.
+// offerAll installs the protocol for each slot of a reader. What it has begun when it fails,
+// withdrawGone ends.
 func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -136,8 +137,8 @@ func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) error {
 	return nil
 }
 
-// withdrawGone removes the slots of a reader that has gone for good: one that somebody holds on to answers that its reader has
-// gone.
+// withdrawGone removes the slots of a reader that has gone for good: one that somebody holds on to
+// answers that its reader has gone.
 func (d *Driver) withdrawGone(h *host, r *ccid.Reader) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

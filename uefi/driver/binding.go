@@ -34,9 +34,10 @@ import (
 //	                          the driver's own protocols               take the controller back
 //	end of boot services      -                                        the controller is stopped
 //
-// A slot whose protocol cannot be uninstalled goes on working, and Stop fails. When its reader has gone it answers so, and is
-// removed when that is tried again. Stop fails too while firmware does not end the polling of an interrupt endpoint. Unload
-// fails while firmware has a pointer into the image: a protocol, an event, an interrupt endpoint that it polls.
+// A slot whose protocol cannot be uninstalled goes on working, and Stop fails. When its reader has
+// gone it answers so, and is removed when that is tried again. Stop fails too while firmware does
+// not end the polling of an interrupt endpoint. Unload fails while firmware has a pointer into the
+// image: a protocol, an event, an interrupt endpoint that it polls.
 
 // version is the driver binding's: at least 0x10, which is where drivers that
 // are not the platform's begin (UEFI 2.11, 11.1).
@@ -60,8 +61,9 @@ func (d *Driver) openByDriver(h uefi.Handle, guid *uefi.GUID, also uefi.OpenAttr
 	return d.boot.OpenProtocol(h, guid, d.image, h, uefi.OpenByDriver|also)
 }
 
-// closeTries is how often firmware is asked to close a protocol (policy). One that stays open keeps this driver from the
-// controller, and for a child that has gone it keeps Stop from the controller, since firmware asks for that child first.
+// closeTries is how often firmware is asked to close a protocol (policy). One that stays open keeps
+// this driver from the controller, and for a child that has gone it keeps Stop from the controller,
+// since firmware asks for that child first.
 const closeTries = 2
 
 func (d *Driver) close(h uefi.Handle, guid *uefi.GUID) { d.closeFor(h, guid, h) }
@@ -112,8 +114,9 @@ type startError struct{ error }
 
 func (e *startError) Unwrap() error { return e.error }
 
-// driverStatus passes on the status of OpenProtocol, as Supported and Start must (UEFI 2.11, 11.1.2, 11.1.3). What was there and
-// could not be made to work for lack of memory is EFI_OUT_OF_RESOURCES.
+// driverStatus passes on the status of OpenProtocol, as Supported and Start must (UEFI 2.11,
+// 11.1.2, 11.1.3). What was there and could not be made to work for lack of memory is
+// EFI_OUT_OF_RESOURCES.
 func driverStatus(err error) uefi.Status {
 	var failed *startError
 	var st uefi.Status
@@ -167,7 +170,8 @@ func (d *Driver) stopChildren(c *controller, n, buffer uintptr) uefi.Status {
 	return uefi.Success
 }
 
-// shut withdraws what is left of c and lets go of it. After an error c goes on working, and shut can be tried again.
+// shut withdraws what is left of c and lets go of it. After an error c goes on working, and shut
+// can be tried again.
 func (d *Driver) shut(c *controller) error { return d.shutWithin(c, d.newShutdown(c)) }
 
 // shutWithin is shut for a controller of several.
@@ -197,8 +201,9 @@ func (c *controller) listen() error {
 	return c.transport.Listen(notificationSize(declaredSlots(c.reader)))
 }
 
-// unlisten ends that. After an error firmware may go on polling: it calls into the image and writes to memory of the driver.
-// Where that is so although the device has gone, trying again is of no use: the controller goes, the memory and the image stay.
+// unlisten ends that. After an error firmware may go on polling: it calls into the image and writes
+// to memory of the driver. Where that is so although the device has gone, trying again is of no
+// use: the controller goes, the memory and the image stay.
 func (d *Driver) unlisten(c *controller) error {
 	if c.transport == nil {
 		return nil

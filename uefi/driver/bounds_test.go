@@ -32,10 +32,12 @@ func hostileReader(t *testing.T, name string) *sim.Device {
 	return d
 }
 
-// late is what the end of a call may take beyond its limit: that of a class request's last try, and what is rounded.
+// late is what the end of a call may take beyond its limit: that of a class request's last try, and
+// what is rounded.
 const late = 150 * time.Millisecond
 
-// TestSilentReadersDoNotHoldUpUnload powers the cards of many readers, of which all but two then answer nothing.
+// TestSilentReadersDoNotHoldUpUnload powers the cards of many readers, of which all but two then
+// answer nothing.
 func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 	const silent = 17
 	for _, direct := range []bool{false, true} {
@@ -161,7 +163,8 @@ func TestWaitOption(t *testing.T) {
 	}
 }
 
-// TestHostileReadersOneAfterAnother has the driver live with each hostile device. Then it is as before, and works with a good reader.
+// TestHostileReadersOneAfterAnother has the driver live with each hostile device. Then it is as
+// before, and works with a good reader.
 func TestHostileReadersOneAfterAnother(t *testing.T) {
 	const bound = 11 * time.Second // ccid.Timing.Open, and descriptors
 	for _, name := range sim.Hostile() {
@@ -221,7 +224,8 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 	}
 }
 
-// TestSlotsOfAllReadersAreBounded plugs readers in until no more are offered, takes one away, and has another one in its place.
+// TestSlotsOfAllReadersAreBounded plugs readers in until no more are offered, takes one away, and
+// has another one in its place.
 func TestSlotsOfAllReadersAreBounded(t *testing.T) {
 	fw, d := newDriver(t)
 	var plugged []*usbInterface

@@ -44,10 +44,11 @@ func (d *Driver) allHosts() []*host {
 	return nil
 }
 
-// atExit has firmware call silence at the end of boot services. From then on the members answer EFI_DEVICE_ERROR: what they
-// need of firmware is not there any more. The level is TPL_NOTIFY: the caller of ExitBootServices may be above TPL_APPLICATION, this
-// driver may be in the middle of a call at TPL_CALLBACK, and where there is an IOMMU edk2's driver for it removes the mappings of DMA
-// at TPL_CALLBACK.
+// atExit has firmware call silence at the end of boot services. From then on the members answer
+// EFI_DEVICE_ERROR: what they need of firmware is not there any more. The level is TPL_NOTIFY: the
+// caller of ExitBootServices may be above TPL_APPLICATION, this driver may be in the middle of a
+// call at TPL_CALLBACK, and where there is an IOMMU edk2's driver for it removes the mappings of
+// DMA at TPL_CALLBACK.
 func (d *Driver) atExit() (err error) {
 	if d.direct.exit != 0 {
 		return nil
@@ -59,8 +60,9 @@ func (d *Driver) atExit() (err error) {
 	return nil
 }
 
-// silence stops all host controllers and wipes commands in progress, at the end of boot services or when a fatal error ends the
-// driver. Other goroutines stand still, wherever they are: it allocates nothing, takes no lock and does not wait for them.
+// silence stops all host controllers and wipes commands in progress, at the end of boot services or
+// when a fatal error ends the driver. Other goroutines stand still, wherever they are: it allocates
+// nothing, takes no lock and does not wait for them.
 func (d *Driver) silence() {
 	for _, h := range d.allHosts() {
 		h.function.Silence(h.halt)
@@ -68,7 +70,8 @@ func (d *Driver) silence() {
 	d.readers.wipe()
 }
 
-// watch lets goroutines run from time to time, and has h stopped at the end of boot services. The events stay until Unload.
+// watch lets goroutines run from time to time, and has h stopped at the end of boot services. The
+// events stay until Unload.
 func (d *Driver) watch(h *host) (err error) {
 	x := &d.direct
 	if x.tick == 0 {

@@ -35,8 +35,8 @@ type Driver struct {
 	ending   bool // the image goes when the call in progress is answered
 
 	complaints map[uefi.Handle]string // see complain
-	// polled are transports of readers that have gone and that firmware may poll all the same: they keep the memory in place
-	// that firmware then writes to.
+	// polled are transports of readers that have gone and that firmware may poll all the same: they
+	// keep the memory in place that firmware then writes to.
 	polled []*usbio.Transport
 }
 
@@ -116,8 +116,9 @@ func (d *Driver) newMembers() smartcard.Table {
 	}
 }
 
-// unload is EFI_IMAGE_UNLOAD (UEFI 2.11, 9.2.3). It is refused while firmware has a pointer into the image. What has been
-// ended until then stays so, and the rest goes on working. Firmware's drivers have the host controllers that were stopped.
+// unload is EFI_IMAGE_UNLOAD (UEFI 2.11, 9.2.3). It is refused while firmware has a pointer into
+// the image. What has been ended until then stays so, and the rest goes on working. Firmware's
+// drivers have the host controllers that were stopped.
 func (d *Driver) unload(a *gate.Args) uefi.Status {
 	if uefi.Handle(a.At(0)) != d.image {
 		return uefi.InvalidParameter
@@ -149,8 +150,8 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 	return uefi.Success
 }
 
-// reconnectFirmware asks firmware for drivers for host controllers. This driver is not among them: it refuses calls while it
-// serves one, and is not to be connected to these controllers later.
+// reconnectFirmware asks firmware for drivers for host controllers. This driver is not among them:
+// it refuses calls while it serves one, and is not to be connected to these controllers later.
 func (d *Driver) reconnectFirmware(hosts []uefi.Handle) {
 	d.noteUnseen()
 	for _, h := range hosts {

@@ -204,8 +204,8 @@ func (d *Driver) closeHost(c *controller) {
 	h.release(running)
 }
 
-// release gives memory and function back. A controller that may be running keeps both: it must not write to memory that is
-// somebody else's, and is no bus master any more.
+// release gives memory and function back. A controller that may be running keeps both: it must not
+// write to memory that is somebody else's, and is no bus master any more.
 func (h *host) release(running bool) {
 	err := h.function.Quiet()
 	if !running {

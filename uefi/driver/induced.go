@@ -38,11 +38,12 @@ const InduceGrowth uint32 = 0x7f000101
 // bytes, the lowest first.
 const InduceUSBTime uint32 = 0x7f000100
 
-// InduceLater added to one of the codes above makes the driver fail not at once but when it waits for the answer to the next
-// command: the command has been sent.
+// InduceLater added to one of the codes above makes the driver fail not at once but when it waits
+// for the answer to the next command: the command has been sent.
 const InduceLater uint32 = 0x1000
 
-// Addresses in four-level paging (Intel SDM volume 1, 3.3.7.1): beyond any memory, and not canonical.
+// Addresses in four-level paging (Intel SDM volume 1, 3.3.7.1): beyond any memory, and not
+// canonical.
 const (
 	unmapped     = 0x7000_0000_0000
 	nonCanonical = 0x8000_0000_0000

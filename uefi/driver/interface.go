@@ -9,8 +9,8 @@ import (
 	"tamaccid/uefi/usbio"
 )
 
-// Offsets of bInterfaceNumber, bAlternateSetting and bInterfaceClass in an interface descriptor (USB 2.0, table 9-12), and classes
-// (USB 2.0, 9.6.5; CCID 1.1, 4.4).
+// Offsets of bInterfaceNumber, bAlternateSetting and bInterfaceClass in an interface descriptor
+// (USB 2.0, table 9-12), and classes (USB 2.0, 9.6.5; CCID 1.1, 4.4).
 const (
 	interfaceNumber  = 2
 	alternateSetting = 3
@@ -79,7 +79,8 @@ func (d *Driver) startInterface(h uefi.Handle) error {
 	return nil
 }
 
-// abandon ends what an unsuccessful Start has begun. A slot that somebody uses already goes on working until Stop or Unload.
+// abandon ends what an unsuccessful Start has begun. A slot that somebody uses already goes on
+// working until Stop or Unload.
 func (d *Driver) abandon(c *controller) {
 	if c.reader == nil && len(c.slots) == 0 {
 		delete(d.bound, c.handle)

@@ -28,15 +28,17 @@ import (
 //
 // The first member opens a reader that Start has not opened, see postponed.go.
 
-// How long a member may take at most (policy), or less by the load option wait: SCardTransmit has what that says. The class driver's
-// own waits end long before, these bound what a hostile reader can add up.
+// How long a member may take at most (policy), or less by the load option wait: SCardTransmit has
+// what that says. The class driver's own waits end long before, these bound what a hostile reader
+// can add up.
 const (
 	connectLimit = 60 * time.Second
 	controlLimit = 150 * time.Second // a PIN is typed in it; other commands have what the load option says
 	statusLimit  = 10 * time.Second
 )
 
-// Bounds of a caller's buffers: more than any APDU (ISO/IEC 7816-3:2006, 12.1.3), and the longest ATR (8.2.1).
+// Bounds of a caller's buffers: more than any APDU (ISO/IEC 7816-3:2006, 12.1.3), and the longest
+// ATR (8.2.1).
 const (
 	maxAPDU = 65544
 	maxATR  = 33
@@ -209,8 +211,9 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 // the fault is a panic, and costs the call.
 const shortResponse = 258
 
-// takes reports whether a caller's buffer at p, whose length is the number at length, and that number can be written. At most
-// most bytes of it are looked at. A buffer without a length is none; without a buffer the length alone is written.
+// takes reports whether a caller's buffer at p, whose length is the number at length, and that
+// number can be written. At most most bytes of it are looked at. A buffer without a length is none;
+// without a buffer the length alone is written.
 func takes(p, length, most uintptr) bool {
 	if length == 0 {
 		return p == 0

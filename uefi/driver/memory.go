@@ -9,8 +9,8 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// The Go runtime does not survive memory that it does not get. What a call or a reader may need is in its heap and its reserve
-// before it begins:
+// The Go runtime does not survive memory that it does not get. What a call or a reader may need is
+// in its heap and its reserve before it begins:
 //
 //	moment                                        does
 //	the image is loaded                           heap and reserve are taken, or EFI_OUT_OF_RESOURCES
@@ -39,7 +39,8 @@ func withMemory(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uefi.Status
 	}
 }
 
-// waitForMemory waits until it is time to look for memory again. Start does not wait for a reader that does so.
+// waitForMemory waits until it is time to look for memory again. Start does not wait for a reader
+// that does so.
 func waitForMemory(ctx context.Context, i *usb.Interface) error {
 	i.Ready()
 	select {

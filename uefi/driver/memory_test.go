@@ -12,7 +12,8 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// short makes a driver without memory; full and left are whether the reserve can be filled, and whether there is room without that.
+// short makes a driver without memory; full and left are whether the reserve can be filled, and
+// whether there is room without that.
 func short(t *testing.T, full bool, left *atomic.Bool) {
 	fillReserve, room = func() bool { return full }, left.Load
 	t.Cleanup(func() { fillReserve, room = gate.Refill, gate.Room })
@@ -99,7 +100,8 @@ func TestStartWithoutMemoryNamesTheCause(t *testing.T) {
 	}
 }
 
-// A protocol that stays open would keep this driver from the reader, or for a child that has gone, Stop from the controller.
+// A protocol that stays open would keep this driver from the reader, or for a child that has gone,
+// Stop from the controller.
 func TestFirmwareIsAskedAgainToCloseAProtocol(t *testing.T) {
 	fw, d, u := started(t, 2)
 	asked, refused := 0, 0

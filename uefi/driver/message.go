@@ -10,7 +10,8 @@ import (
 // maxMessage is the longest message, in bytes (policy: a few lines of a console with 80 columns).
 const maxMessage = 300
 
-// say prints a message: one line of printable characters. The console begins it on a line of its own.
+// say prints a message: one line of printable characters. The console begins it on a line of its
+// own.
 func say(format string, args ...any) { output(message(format, args...)) }
 
 // message is the line that say prints.
@@ -24,8 +25,8 @@ var output = func(line string) { fmt.Print(line) }
 // maxComplaints bounds how many handles have a complaint (policy).
 const maxComplaints = 64
 
-// complain says what is wrong with a controller. Firmware calls Start and Stop again and again, so the same is said once, until
-// Stop succeeds.
+// complain says what is wrong with a controller. Firmware calls Start and Stop again and again, so
+// the same is said once, until Stop succeeds.
 func (d *Driver) complain(h uefi.Handle, err error) {
 	line := message("%v", err)
 	if path := d.boot.DevicePathOf(h); path != nil {

@@ -30,21 +30,23 @@ type controller struct {
 	host      *host            // of a host controller
 }
 
-// takeNotifications delivers what the interrupt endpoint of a USB interface has sent. On a host controller the reader reads
-// its endpoint itself.
+// takeNotifications delivers what the interrupt endpoint of a USB interface has sent. On a host
+// controller the reader reads its endpoint itself.
 func (c *controller) takeNotifications() {
 	if c.transport != nil && c.transport.Notifications(c.reader.Deliver) {
 		c.reader.Missed()
 	}
 }
 
-// slotPath is where the protocol of a slot belongs: on a child handle with that device path, without one on the controller itself.
+// slotPath is where the protocol of a slot belongs: on a child handle with that device path,
+// without one on the controller itself.
 type slotPath struct {
 	slot *ccid.Slot
 	path uefi.DevicePath
 }
 
-// slotPaths are those of a reader's slots: the first has the path first, each other one a node behind base.
+// slotPaths are those of a reader's slots: the first has the path first, each other one a node
+// behind base.
 func slotPaths(r *ccid.Reader, first, base uefi.DevicePath) (all []slotPath, err error) {
 	for i, s := range r.Slots() {
 		p := slotPath{s, first}
@@ -58,8 +60,8 @@ func slotPaths(r *ccid.Reader, first, base uefi.DevicePath) (all []slotPath, err
 	return all, nil
 }
 
-// missing are the slots without the protocol, after Stop for a child, that remaining names: 0 is for all of them, the end of
-// a device path for none (UEFI 2.11, 11.1.3: RemainingDevicePath).
+// missing are the slots without the protocol, after Stop for a child, that remaining names: 0 is
+// for all of them, the end of a device path for none (UEFI 2.11, 11.1.3: RemainingDevicePath).
 func (d *Driver) missing(c *controller, remaining uintptr) (all []slotPath) {
 	parent, wanted := d.boot.DevicePathOf(c.handle), uefi.DevicePathAt(remaining)
 	for _, p := range c.paths {
@@ -71,7 +73,8 @@ func (d *Driver) missing(c *controller, remaining uintptr) (all []slotPath) {
 	return all
 }
 
-// behind is what follows the nodes of parent in a child's path, nil for a slot without a path of its own.
+// behind is what follows the nodes of parent in a child's path, nil for a slot without a path of
+// its own.
 func behind(parent, child uefi.DevicePath) uefi.DevicePath {
 	for child.Complete() && parent.Complete() && !parent.IsEnd() {
 		_, parent, _ = parent.Next()
@@ -80,8 +83,9 @@ func behind(parent, child uefi.DevicePath) uefi.DevicePath {
 	return child
 }
 
-// names reports whether a device path leads to, through or behind child. USB Class and USB WWID nodes name devices by what
-// they are (UEFI 2.11, 10.3.4.7, 10.3.4.8): any child may be one of them.
+// names reports whether a device path leads to, through or behind child. USB Class and USB WWID
+// nodes name devices by what they are (UEFI 2.11, 10.3.4.7, 10.3.4.8): any child may be one of
+// them.
 func names(wanted, child uefi.DevicePath) bool {
 	for first := true; ; first = false {
 		w, restWanted, err := wanted.Next()
@@ -143,7 +147,8 @@ func (c *controller) children() (n int) {
 	return n
 }
 
-// maxOffers bounds the slots that are offered at the same time, so that devices cannot take all memory by their number (policy).
+// maxOffers bounds the slots that are offered at the same time, so that devices cannot take all
+// memory by their number (policy).
 const maxOffers = 256
 
 var errOffers = fmt.Errorf("more than %d slots", maxOffers)
@@ -156,7 +161,8 @@ func (d *Driver) offers() (n int) {
 	return n
 }
 
-// offer installs the protocol for a slot. With an error the slot that it returns is there all the same.
+// offer installs the protocol for a slot. With an error the slot that it returns is there all the
+// same.
 func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
 	r := d.readers.new(p.slot.Name(), p.slot, d.members)
 	r.hear = c.takeNotifications
@@ -233,12 +239,13 @@ func controllerNode(slot uint32) uefi.Node {
 		Data: []byte{byte(slot), byte(slot >> 8), byte(slot >> 16), byte(slot >> 24)}}
 }
 
-// shutdownLimit is how long all readers together may take to switch their cards off in one call of Stop or Unload (policy).
+// shutdownLimit is how long all readers together may take to switch their cards off in one call of
+// Stop or Unload (policy).
 const shutdownLimit = 2 * time.Second
 
-// A shutdown leaves no card powered behind: it closes readers within shutdownLimit. Each has its share of the time that is left, so
-// that one which is silent does not keep the others' cards powered.
-// Through firmware's USB stack it makes no transfer while timers stand still.
+// A shutdown leaves no card powered behind: it closes readers within shutdownLimit. Each has its
+// share of the time that is left, so that one which is silent does not keep the others' cards
+// powered. Through firmware's USB stack it makes no transfer while timers stand still.
 type shutdown struct {
 	end     time.Time
 	readers int // that are still to be closed
@@ -265,7 +272,8 @@ func (c *controller) readers() []*ccid.Reader {
 	return []*ccid.Reader{c.reader}
 }
 
-// close switches the cards of a controller's readers off and closes the readers. That one may have gone is no concern here.
+// close switches the cards of a controller's readers off and closes the readers. That one may have
+// gone is no concern here.
 func (s *shutdown) close(c *controller) {
 	for _, r := range c.readers() {
 		limit := time.Until(s.end) / time.Duration(max(s.readers, 1))

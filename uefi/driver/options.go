@@ -35,8 +35,9 @@ type options struct {
 	wait time.Duration // 0 stands for defaultWait
 }
 
-// How long SCardConnect, SCardDisconnect and SCardTransmit may take (policy). The default is more than the longest block waiting time,
-// 51 s (ISO/IEC 7816-3:2006, 11.4.3). Keys are generated in a longer time by some cards. maxWait stays below gate.RequestLimit.
+// How long SCardConnect, SCardDisconnect and SCardTransmit may take (policy). The default is more
+// than the longest block waiting time, 51 s (ISO/IEC 7816-3:2006, 11.4.3). Keys are generated in a
+// longer time by some cards. maxWait stays below gate.RequestLimit.
 const (
 	defaultWait = 60 * time.Second
 	maxWait     = 240 * time.Second

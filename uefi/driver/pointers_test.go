@@ -13,7 +13,8 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// Firmware that keeps a pointer into the image: the image stays, and everything works or can be tried again.
+// Firmware that keeps a pointer into the image: the image stays, and everything works or can be
+// tried again.
 
 func TestStopIsRefusedWhileFirmwarePollsTheReader(t *testing.T) {
 	for _, st := range []uefi.Status{uefi.DeviceError, uefi.InvalidParameter, uefi.OutOfResources} {
@@ -64,8 +65,8 @@ func TestStopOfAReaderThatFirmwarePollsNoLonger(t *testing.T) {
 	}
 }
 
-// Stop of a reader that has gone must not fail for ever: edk2's UsbBusDxe keeps the record of a device until its drivers have
-// stopped, and repeats that each time it looks at its ports.
+// Stop of a reader that has gone must not fail for ever: edk2's UsbBusDxe keeps the record of a
+// device until its drivers have stopped, and repeats that each time it looks at its ports.
 func TestAReaderThatHasGoneAndThatFirmwarePollsOnKeepsTheImage(t *testing.T) {
 	fw, d, u := started(t, 1)
 	u.endless = uefi.DeviceError
@@ -246,8 +247,8 @@ func TestEventsAreMadeAgainAfterAnUnloadThatWasRefused(t *testing.T) {
 	})
 }
 
-// TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain: while firmware looks for drivers of a host controller that was given back,
-// it asks this one too, which refuses.
+// TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain: while firmware looks for drivers of a host
+// controller that was given back, it asks this one too, which refuses.
 func TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const came = uefi.Handle(0x77) // during the call, before

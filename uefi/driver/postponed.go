@@ -257,7 +257,8 @@ func (d *Driver) pause(h uefi.Handle) bool {
 	return true
 }
 
-// noteUnseen notes the controllers for which Supported was refused: drivers are connected to them after the call in progress.
+// noteUnseen notes the controllers for which Supported was refused: drivers are connected to them
+// after the call in progress.
 func (d *Driver) noteUnseen() {
 	x := &d.deferred
 	for c, ok := refused(d.binding.Supported); ok; c, ok = refused(d.binding.Supported) {

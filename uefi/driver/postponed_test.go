@@ -193,7 +193,8 @@ func TestFirmwareThatIdlesWithTimersThatNeverRun(t *testing.T) {
 	})
 }
 
-// TestASlowReaderHasItsTime: a member that could not ask the reader at all leaves the time to the next one.
+// TestASlowReaderHasItsTime: a member that could not ask the reader at all leaves the time to the
+// next one.
 func TestASlowReaderHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)

@@ -33,8 +33,8 @@ func (rs *readers) new(name string, s slot, members smartcard.Table) *reader {
 	return r
 }
 
-// wipe clears what commands and answers in progress have left in memory. It is for the end of the driver or of boot services:
-// see ccid.Slot.Wipe.
+// wipe clears what commands and answers in progress have left in memory. It is for the end of the
+// driver or of boot services: see ccid.Slot.Wipe.
 func (rs *readers) wipe() {
 	for _, r := range rs.all {
 		if r.slot != nil {

@@ -36,7 +36,8 @@ func (d *Driver) byPath(fw *firmware, path string) uefi.Handle {
 	return 0
 }
 
-// A host controller with three readers: at root port 1, behind a hub at port 3, and one with two slots at port 4.
+// A host controller with three readers: at root port 1, behind a hub at port 3, and one with two
+// slots at port 4.
 func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 	const first, behindHub, slot0, slot1 = "USB(0x0,0x0)", "USB(0x2,0x0)/USB(0x1,0x0)", "USB(0x3,0x0)", "USB(0x3,0x0)/Path(1,5,01000000)"
 	class := uefi.Node{Type: uefi.MessagingNode, SubType: usbClassNode, Data: make([]byte, 7)}

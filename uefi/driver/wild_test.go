@@ -122,7 +122,8 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 	}
 }
 
-// A caller without memory of its own behind what it claims is not the driver's business as long as nothing has to be written there.
+// A caller without memory of its own behind what it claims is not the driver's business as long as
+// nothing has to be written there.
 func TestOutputThatIsNotWrittenNeedsNoMemory(t *testing.T) {
 	d, r, _ := fakeReader(t)
 	if st := call(d.status, r.address(), 0x7000_0000_0000, addr(place(t, uintptr(0)))); st != uefi.BufferTooSmall {

@@ -14,7 +14,8 @@ import (
 // usages are the two ways to the reader, as load options.
 var usages = []string{"usb=firmware", "usb=direct"}
 
-// TestCallersErrorsCostTheirCall calls members with bad addresses, and in states of the processor that few callers have.
+// TestCallersErrorsCostTheirCall calls members with bad addresses, and in states of the processor
+// that few callers have.
 func TestCallersErrorsCostTheirCall(t *testing.T) {
 	t.Parallel()
 	for _, usage := range usages {
@@ -33,9 +34,10 @@ func TestCallersErrorsCostTheirCall(t *testing.T) {
 	}
 }
 
-// TestEndOfBootServicesAnywhere ends boot services where few loaders do it. The driver has stopped its controllers then, and refuses
-// calls. At TPL_NOTIFY, where ExitBootServices must not be called (UEFI 2.11, 7.1), firmware dispatches no notification of anybody's:
-// there calls are refused, but nothing stops.
+// TestEndOfBootServicesAnywhere ends boot services where few loaders do it. The driver has stopped
+// its controllers then, and refuses calls. At TPL_NOTIFY, where ExitBootServices must not be called
+// (UEFI 2.11, 7.1), firmware dispatches no notification of anybody's: there calls are refused, but
+// nothing stops.
 func TestEndOfBootServicesAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, usage := range usages {

@@ -10,8 +10,9 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// TestAnEventMeddlesDuringACommand has a program's timer event connect and disconnect readers, and unload the driver, while a card
-// takes long for a command. The command ends well, and so do those after it.
+// TestAnEventMeddlesDuringACommand has a program's timer event connect and disconnect readers, and
+// unload the driver, while a card takes long for a command. The command ends well, and so do those
+// after it.
 func TestAnEventMeddlesDuringACommand(t *testing.T) {
 	t.Parallel()
 	const before, long = 5, 6 * time.Second

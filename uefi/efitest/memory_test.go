@@ -14,8 +14,9 @@ import (
 // littleMemory in MiB is more than the driver and its image need, and not twice as much.
 const littleMemory = 12
 
-// refuse lets each firmware call of the driver fail once; room is the memory in MiB that is left, 0 for all.
-// Of USB transfers and register accesses, behind each that fails a part of those before it is left out: one in step of them.
+// refuse lets each firmware call of the driver fail once; room is the memory in MiB that is left, 0
+// for all. Of USB transfers and register accesses, behind each that fails a part of those before it
+// is left out: one in step of them.
 func refuse(t *testing.T, c *qemu.Case, options, phases string, step, room int) {
 	t.Helper()
 	if *soak {
@@ -28,8 +29,9 @@ func refuse(t *testing.T, c *qemu.Case, options, phases string, step, room int) 
 	}
 }
 
-// TestEachFirmwareCallFails lets call 1, 2, ... of the driver fail, in each phase of its life: the machine lives, the status is right,
-// nothing is lost, and the next attempt succeeds. A refusal of memory to the Go runtime costs one call and not the driver.
+// TestEachFirmwareCallFails lets call 1, 2, ... of the driver fail, in each phase of its life: the
+// machine lives, the status is right, nothing is lost, and the next attempt succeeds. A refusal of
+// memory to the Go runtime costs one call and not the driver.
 func TestEachFirmwareCallFails(t *testing.T) {
 	t.Parallel()
 	for _, m := range []struct {
@@ -67,8 +69,8 @@ func TestEachFirmwareCallFails(t *testing.T) {
 	}
 }
 
-// TestLittleMemory loads the driver, and runs an application, with all memory taken but 24, 23, ... 1 MiB: they work, or end with
-// EFI_OUT_OF_RESOURCES, and work when the memory is free again.
+// TestLittleMemory loads the driver, and runs an application, with all memory taken but 24, 23, ...
+// 1 MiB: they work, or end with EFI_OUT_OF_RESOURCES, and work when the memory is free again.
 func TestLittleMemory(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")
@@ -93,7 +95,8 @@ func TestLittleMemory(t *testing.T) {
 	})
 }
 
-// TestMemoryThatIsRefusedCostsOneCall lets a driver need memory that the firmware refuses, and more than its limit.
+// TestMemoryThatIsRefusedCostsOneCall lets a driver need memory that the firmware refuses, and more
+// than its limit.
 func TestMemoryThatIsRefusedCostsOneCall(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")

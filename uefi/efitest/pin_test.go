@@ -43,7 +43,8 @@ var pinOthers = []vessel{
 	unplugged: {kind: "tpdu", cards: []string{"t1"}},
 }
 
-// pinWork is how long a card thinks about a PIN: some ticks of the firmware's timer, whose interrupt saves registers.
+// pinWork is how long a card thinks about a PIN: some ticks of the firmware's timer, whose
+// interrupt saves registers.
 const pinWork = 100 * time.Millisecond
 
 // pinCard takes every PIN and gives it back.
@@ -69,8 +70,9 @@ func masked(pin []byte) string {
 	return fmt.Sprintf("%x", b)
 }
 
-// searched runs the program and looks for the secrets whenever it waits: nowhere but in its buffers may they be, and in the number of
-// them that is wanted for each time. It returns what the program printed.
+// searched runs the program and looks for the secrets whenever it waits: nowhere but in its buffers
+// may they be, and in the number of them that is wanted for each time. It returns what the program
+// printed.
 func searched(t *testing.T, c *qemu.Case, line string, held []int, secrets ...[]byte) string {
 	t.Helper()
 	command := c.Background(line)

@@ -13,8 +13,9 @@ import (
 	"tamaccid/ccid/sim/usbredir"
 )
 
-// TestDevicesThatAskForTooMuch plugs in a reader that declares 256 slots and messages of 4 GiB, with a card in each slot, then one
-// of names without end, and then a good one. Each is used as far as it goes, and the driver lives.
+// TestDevicesThatAskForTooMuch plugs in a reader that declares 256 slots and messages of 4 GiB,
+// with a card in each slot, then one of names without end, and then a good one. Each is used as far
+// as it goes, and the driver lives.
 func TestDevicesThatAskForTooMuch(t *testing.T) {
 	t.Parallel()
 	const noticed = 2 * time.Second // by firmware, which looks at its ports, and by our timer

@@ -1,7 +1,7 @@
 package gate
 
-// A fatalReport reduces what the Go runtime prints about a fatal error, which is a page for each goroutine, to the reason and
-// the function. It is filled in the dispatcher: it allocates nothing.
+// A fatalReport reduces what the Go runtime prints about a fatal error, which is a page for each
+// goroutine, to the reason and the function. It is filled in the dispatcher: it allocates nothing.
 type fatalReport struct {
 	reason, function text
 	line             text // the one that is being printed
@@ -66,7 +66,8 @@ func (t *text) isFunction() bool {
 	return t.arguments() > 0
 }
 
-// arguments is where the list of arguments of the function in a line of a stack trace begins, 0 if it has none.
+// arguments is where the list of arguments of the function in a line of a stack trace begins, 0 if
+// it has none.
 func (t *text) arguments() int {
 	for i := t.n - 1; i > 0; i-- {
 		if t.b[i] == '(' {

@@ -12,8 +12,8 @@ const registerBAR = 0
 // gone is what a read answers that no device did (PCI, 6.1).
 const gone = ^uint32(0)
 
-// tries is how often an access is tried that firmware refuses, and the end of what it has given (policy). A controller for which
-// a read is all ones counts as removed.
+// tries is how often an access is tried that firmware refuses, and the end of what it has given
+// (policy). A controller for which a read is all ones counts as removed.
 const tries = 2
 
 // Registers are a controller's memory-mapped registers. An access allocates nothing.

@@ -295,8 +295,8 @@ func (r *Reader) expect() {
 	r.out.size = maxResponse
 }
 
-// take copies an answer to the caller and wipes it here: it may hold secrets. How much a producer has written that fails does not
-// follow from the size.
+// take copies an answer to the caller and wipes it here: it may hold secrets. How much a producer
+// has written that fails does not follow from the size.
 func (r *Reader) take(op string, status uintptr, to []byte) (n int, err error) {
 	size := r.out.size
 	if err := failed(op, status, size); err != nil {

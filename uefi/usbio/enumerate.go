@@ -18,12 +18,12 @@ const (
 	maxEndpoints      = 30
 )
 
-// descriptorLimit is how long the configurations of a device may take to be read, all together (USB 2.0, 9.2.6.4: 500 ms a packet;
-// policy: a few packets of a slow device).
+// descriptorLimit is how long the configurations of a device may take to be read, all together (USB
+// 2.0, 9.2.6.4: 500 ms a packet; policy: a few packets of a slow device).
 const descriptorLimit = 2 * time.Second
 
-// Strings are not needed, and firmware waits for each that does not come. A device is asked for no more of them after stringsLimit, or
-// after one that it has not sent within stringWait (policy).
+// Strings are not needed, and firmware waits for each that does not come. A device is asked for no
+// more of them after stringsLimit, or after one that it has not sent within stringWait (policy).
 const (
 	stringsLimit = time.Second
 	stringWait   = 100 * time.Millisecond

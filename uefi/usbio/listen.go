@@ -27,7 +27,8 @@ import (
 //	           firmware ends it                                                          -> off
 //	           firmware refuses                        the box stays where it is         -> on
 //
-// Firmware may call the function and write to the box for as long as the state is on: until then neither may be freed.
+// Firmware may call the function and write to the box for as long as the state is on: until then
+// neither may be freed.
 
 // A box is what the callback knows of. record_amd64.s has its layout.
 type box struct {
@@ -64,8 +65,9 @@ type listener struct {
 	on       bool
 }
 
-// Listen makes firmware poll the interrupt endpoint, for messages of that many bytes at most, until Unlisten or Close. In is
-// not available for that endpoint meanwhile. An error says that there is no such endpoint, or that firmware cannot poll.
+// Listen makes firmware poll the interrupt endpoint, for messages of that many bytes at most, until
+// Unlisten or Close. In is not available for that endpoint meanwhile. An error says that there is
+// no such endpoint, or that firmware cannot poll.
 func (t *Transport) Listen(size int) error {
 	if t.gone.Load() || t.closed.Load() {
 		return usb.ErrGone
@@ -96,13 +98,14 @@ func (t *Transport) poll(l *listener) error {
 	return err
 }
 
-// Unlisten ends what Listen began. After an error firmware may go on polling: the image, the Transport and the opening of
-// EFI_USB_IO_PROTOCOL must stay. Unlisten can then be tried again, except after usb.ErrGone: the device has gone, and
-// firmware still did not end the polling.
+// Unlisten ends what Listen began. After an error firmware may go on polling: the image, the
+// Transport and the opening of EFI_USB_IO_PROTOCOL must stay. Unlisten can then be tried again,
+// except after usb.ErrGone: the device has gone, and firmware still did not end the polling.
 //
-// edk2 (edk2-stable202605, XhciDxe, EhciDxe, UhciDxe: AsyncInterruptTransfer) ends the polling of a removed device too, and
-// answers EFI_NOT_FOUND where no transfer is registered. XhciDxe answers EFI_INVALID_PARAMETER for a device address that it
-// does not know, without having looked for the transfer: that one may still be registered.
+// edk2 (edk2-stable202605, XhciDxe, EhciDxe, UhciDxe: AsyncInterruptTransfer) ends the polling of a
+// removed device too, and answers EFI_NOT_FOUND where no transfer is registered. XhciDxe answers
+// EFI_INVALID_PARAMETER for a device address that it does not know, without having looked for the
+// transfer: that one may still be registered.
 func (t *Transport) Unlisten() error {
 	l := t.listener
 	if l == nil || !l.on {

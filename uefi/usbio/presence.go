@@ -43,7 +43,8 @@ func (t *Transport) quiet() bool {
 	return t.now()-time.Duration(max(t.heard.Load(), t.asked.Load())) >= silence
 }
 
-// stillThere is usb.ErrGone for a device that is known to be away. It asks only after a while of silence, and no longer than until.
+// stillThere is usb.ErrGone for a device that is known to be away. It asks only after a while of
+// silence, and no longer than until.
 func (t *Transport) stillThere(until limit) error {
 	if !t.quiet() {
 		return nil
@@ -59,8 +60,8 @@ func (t *Transport) stillThere(until limit) error {
 // present asks the device, as long as it may take.
 func (t *Transport) present() presence { return t.ask(probeLimit) }
 
-// ask asks the device. One that does not answer in time is neither there nor away at first: small readers do nothing else
-// while a card computes.
+// ask asks the device. One that does not answer in time is neither there nor away at first: small
+// readers do nothing else while a card computes.
 func (t *Transport) ask(wait time.Duration) presence {
 	t.probing.Lock()
 	defer t.probing.Unlock()

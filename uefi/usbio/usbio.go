@@ -103,8 +103,9 @@ func New(ctx context.Context, controller uefi.Handle, protocol uintptr, pause fu
 	return open(ctx, uefi.Boot(), controller, protocol, pause)
 }
 
-// Configuration reads the descriptor of the active configuration of the device whose EFI_USB_IO_PROTOCOL is at that address. It is for
-// deciding whether the interface is wanted: nothing else is read.
+// Configuration reads the descriptor of the active configuration of the device whose
+// EFI_USB_IO_PROTOCOL is at that address. It is for deciding whether the interface is wanted:
+// nothing else is read.
 func Configuration(ctx context.Context, protocol uintptr) ([]byte, error) {
 	t := &Transport{io: uefi.USBIOAt(protocol), start: time.Now()}
 	descriptor, err := t.io.DeviceDescriptor()
@@ -140,8 +141,8 @@ func (t *Transport) Device() *usb.Device { return &t.device }
 // MaxIn is the largest buffer for In.
 func (t *Transport) MaxIn() int { return maxTransfer }
 
-// Close makes every later call, and a waiting one at its next pause, end with usb.ErrGone. The device is left as it is. The
-// error is that of Unlisten.
+// Close makes every later call, and a waiting one at its next pause, end with usb.ErrGone. The
+// device is left as it is. The error is that of Unlisten.
 func (t *Transport) Close() error {
 	t.closed.Store(true)
 	return t.Unlisten()

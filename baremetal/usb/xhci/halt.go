@@ -25,8 +25,8 @@ func (c *Controller) Halt() {
 	c.writeRT(rtIMan, imanPending)
 }
 
-// Wipe clears the data of transfers in flight. Like Halt, after which it belongs, it allocates nothing, takes no lock and may interrupt
-// any other method.
+// Wipe clears the data of transfers in flight. Like Halt, after which it belongs, it allocates
+// nothing, takes no lock and may interrupt any other method.
 func (c *Controller) Wipe() {
 	for _, d := range c.slots {
 		if d == nil {

@@ -69,7 +69,8 @@ func (e *endpoint) transfer(ctx context.Context, setup wire.Setup, buf []byte, i
 	}
 	err := e.finish(e.await(ctx, timeout))
 	e.timer.Stop()
-	// A dead controller may still use the memory, until Close: what it writes there is wiped with the memory then.
+	// A dead controller may still use the memory, until Close: what it writes there is wiped with
+	// the memory then.
 	if dead := e.d.c.Err(); dead != nil {
 		return 0, dead
 	}

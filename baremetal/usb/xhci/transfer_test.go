@@ -75,7 +75,8 @@ func TestSecretsDoNotStayInSharedMemory(t *testing.T) {
 	})
 }
 
-// TestSecretsDoNotOutliveTheController: the memory is in use until Close, but the secrets go at once.
+// TestSecretsDoNotOutliveTheController: the memory is in use until Close, but the secrets go at
+// once.
 func TestSecretsDoNotOutliveTheController(t *testing.T) {
 	const secret = "PIN 31415926"
 	for _, k := range []struct {

@@ -36,9 +36,10 @@ func initConsole() {
 	}
 }
 
-// beginLine gives a driver's message a line of its own: the console may be in the middle of a command line that is being typed.
-// The line is ended through ConOut, whose mode then has the cursor in column 0 until something else is printed there. Where
-// StdErr is the same device, output through it need not change that mode (edk2-stable202605, ConSplitterDxe).
+// beginLine gives a driver's message a line of its own: the console may be in the middle of a
+// command line that is being typed. The line is ended through ConOut, whose mode then has the
+// cursor in column 0 until something else is printed there. Where StdErr is the same device, output
+// through it need not change that mode (edk2-stable202605, ConSplitterDxe).
 func beginLine() {
 	con := gate.Word(gate.SystemTable(), stConOut)
 	if consoleMember != stStdErr || con == 0 {

@@ -8,8 +8,9 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// hostile are devices that enumerate and then do what a class driver has to survive: their descriptors ask for too much, or they
-// break the protocol each time. Device.Heal makes an ordinary reader of those that do the latter.
+// hostile are devices that enumerate and then do what a class driver has to survive: their
+// descriptors ask for too much, or they break the protocol each time. Device.Heal makes an ordinary
+// reader of those that do the latter.
 var hostile = map[string]func() Model{
 	// Descriptors.
 	"many-slots": func() Model { // all that the fields can hold
@@ -107,8 +108,8 @@ func ofStrings(e *Event) bool {
 	return e.Setup.In() && e.Setup.Request == usb.RequestGetDescriptor && e.Setup.Value>>8 == usb.TypeString
 }
 
-// hostileStrings gives a device names of the greatest length, of characters that move a cursor or the direction of writing. On the
-// wire they have lone surrogates besides.
+// hostileStrings gives a device names of the greatest length, of characters that move a cursor or
+// the direction of writing. On the wire they have lone surrogates besides.
 func hostileStrings(m Model) Model {
 	const all = 126 // characters (USB 2.0, 9.6.7)
 	name := strings.Repeat("\u009B2J\x1b[31m\u202E\uFEFF\r\n\x07", all)

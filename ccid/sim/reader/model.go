@@ -49,8 +49,8 @@ const (
 
 // Function is one interface of a device.
 type Function struct {
-	// Number is bInterfaceNumber of the real device. The virtual device numbers its functions from 0
-	// in their order.
+	// Number is bInterfaceNumber of the real device. The virtual device numbers its functions from
+	// 0 in their order.
 	Number          uint8
 	Class, SubClass uint8
 	Protocol        Kind

@@ -160,7 +160,8 @@ var (
 	word int
 )
 
-// strangePointers holds what a caller in C may pass: a small number, and the address of memory that the Go runtime does not use.
+// strangePointers holds what a caller in C may pass: a small number, and the address of memory that
+// the Go runtime does not use.
 func strangePointers() error {
 	big := make([]byte, 1<<20)
 	at := uintptr(unsafe.Pointer(&big[0]))

@@ -1,13 +1,15 @@
 //go:build tamago && induced
 
-// pin hands secrets to a reader and tells where its own copies are, so that a search of the machine's memory can look for others:
+// pin hands secrets to a reader and tells where its own copies are, so that a search of the
+// machine's memory can look for others:
 //
 //	pin READER verify MASKED...    VERIFY with each PIN, then reads each back from the card
 //	pin READER FAILURE MASKED      VERIFY, in the middle of which the driver fails: panic or fatal; or unplug, which
 //	                               the caller does
 //	pin READER secure              a PIN entry at the reader's keypad, whose answer the caller makes a secret
 //
-// READER is a part of the reader's name. A PIN is in hexadecimal digits, each byte XORed with A5, since firmware keeps command lines.
+// READER is a part of the reader's name. A PIN is in hexadecimal digits, each byte XORed with A5,
+// since firmware keeps command lines.
 package main
 
 import (
@@ -32,7 +34,8 @@ const mask = 0xA5
 // maxAnswer is the longest short response (ISO/IEC 7816-3:2006, 12.1.3).
 const maxAnswer = 258
 
-// failures are the control codes that make the driver fail when it waits for the answer to the command that follows.
+// failures are the control codes that make the driver fail when it waits for the answer to the
+// command that follows.
 var failures = map[string]uint32{
 	"panic": driver.InduceLater + driver.InducePanic,
 	"fatal": driver.InduceLater + driver.InduceFatal,
@@ -104,7 +107,8 @@ func find(part string) (*smartcard.Reader, error) {
 	return nil, fmt.Errorf("no reader %q", part)
 }
 
-// verifyCommand is VERIFY (ISO/IEC 7816-4:2013, 11.6.6) with the PIN, of which it makes this one copy.
+// verifyCommand is VERIFY (ISO/IEC 7816-4:2013, 11.6.6) with the PIN, of which it makes this one
+// copy.
 func verifyCommand(masked string) ([]byte, error) {
 	pin, err := hex.DecodeString(masked)
 	if err != nil || len(pin) > 255 {

@@ -24,8 +24,8 @@ import (
 const settled = 500 * time.Millisecond
 
 // Limits (policy): how long a card is waited for, and its removal after "ready". Between two APDUs
-// while it is waited for, there is a pause: QEMU 7.2 loses the answer to an APDU in whose middle the
-// card is removed, and the driver waits for it.
+// while it is waited for, there is a pause: QEMU 7.2 loses the answer to an APDU in whose middle
+// the card is removed, and the driver waits for it.
 const (
 	insertion = time.Minute
 	removal   = time.Minute

@@ -303,8 +303,9 @@ func BareRelease() {
 	baremem.Now = 0
 }
 
-// BareScrub clears what threads and goroutines have left behind: their stacks, those of signals included, and their registers. No Go
-// code may run after it but the caller's own way out, which is on the dispatcher's stack. All memory stays in place.
+// BareScrub clears what threads and goroutines have left behind: their stacks, those of signals
+// included, and their registers. No Go code may run after it but the caller's own way out, which is
+// on the dispatcher's stack. All memory stays in place.
 //
 //go:nowritebarrierrec
 func BareScrub() {
