@@ -47,9 +47,9 @@ const (
 func newBulk(r *Reader) (*bulk, error) {
 	packet := int(r.iface.BulkIn.MaxPacketSize)
 	b := &bulk{
-		largest: r.largest(),
-		r:       r, t: r.t, epIn: r.iface.BulkIn.Address, epOut: r.iface.BulkOut.Address, packet: packet,
-		maxIn: r.t.MaxIn() / packet * packet, control: r.control, out: newGate(1), in: newGate(1), shared: cap(r.busy) > 1,
+		r: r, t: r.t, epIn: r.iface.BulkIn.Address, epOut: r.iface.BulkOut.Address,
+		packet: packet, maxIn: r.t.MaxIn() / packet * packet, largest: r.largest(),
+		control: r.control, out: newGate(1), in: newGate(1), shared: cap(r.busy) > 1,
 	}
 	if b.maxIn == 0 {
 		return nil, fmt.Errorf("%w: packets of %d bytes, transfers of %d at most", ErrDescriptor, packet, r.t.MaxIn())

@@ -153,7 +153,8 @@ func (r *Reader) Polled(take func(), delay time.Duration) {
 
 // notifies reports whether notifications are read.
 func (r *Reader) notifies() bool {
-	return r.polled != nil || r.listeners.Load() > 0 || r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
+	return r.polled != nil || r.listeners.Load() > 0 ||
+		r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
 }
 
 // expectReports: the endpoint is read from now on, and what it sends first may be the insertion of
@@ -209,7 +210,8 @@ func (s *Slot) awaitReport(ctx context.Context) error {
 // and no notification has shown since that the slot was empty before. An error says that it is
 // empty now.
 func (s *Slot) settled(ctx context.Context) (bool, error) {
-	if s.LastState() == Absent { // a notification that came during IccPowerOn: the removal may be older, or newer
+	// A notification may have come during IccPowerOn: the removal may be older, or newer.
+	if s.LastState() == Absent {
 		if err := s.getStatus(ctx); err != nil {
 			return false, err
 		}

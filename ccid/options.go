@@ -113,7 +113,8 @@ func (t *Timing) withPolicy() Timing {
 	for _, f := range [...]struct{ into, from *time.Duration }{
 		{&filled.Write, &policy.Write}, {&filled.Answer, &policy.Answer}, {&filled.Power, &policy.Power},
 		{&filled.Escape, &policy.Escape}, {&filled.Long, &policy.Long}, {&filled.PIN, &policy.PIN},
-		{&filled.Abort, &policy.Abort}, {&filled.Cancel, &policy.Cancel}, {&filled.Open, &policy.Open}, {&filled.Halt, &policy.Halt}, {&filled.Limit, &policy.Limit},
+		{&filled.Abort, &policy.Abort}, {&filled.Cancel, &policy.Cancel}, {&filled.Open, &policy.Open},
+		{&filled.Halt, &policy.Halt}, {&filled.Limit, &policy.Limit},
 		{&filled.Busy, &policy.Busy}, {&filled.Poll, &policy.Poll}, {&filled.PollICCD, &policy.PollICCD},
 	} {
 		if *f.into <= 0 {

@@ -38,7 +38,8 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.reader, "reader", "tpdu", "file with printed descriptors, or one of: "+strings.Join(append(reader.Names(), reader.Hostile()...), " "))
+	flag.StringVar(&o.reader, "reader", "tpdu", "file with printed descriptors, or one of: "+
+		strings.Join(append(reader.Names(), reader.Hostile()...), " "))
 	flag.StringVar(&o.card, "card", "t0", "none, or one of: "+strings.Join(card.Names(), " "))
 	flag.StringVar(&o.listen, "listen", "", "path of a Unix socket, or host:port")
 	flag.StringVar(&o.capture, "capture", "", "pcapng file for the USB traffic")

@@ -108,7 +108,9 @@ func (d *Driver) openReader(c *controller, limit time.Duration) error {
 			t.Close()
 		}
 	}()
-	r, err := ccid.Open(ctx, tap(t), ccid.Options{Unit: c.unit, CheckNotifications: notificationLook, Timing: d.options.timing()})
+	r, err := ccid.Open(ctx, tap(t), ccid.Options{
+		Unit: c.unit, CheckNotifications: notificationLook, Timing: d.options.timing(),
+	})
 	if err != nil {
 		return err
 	}

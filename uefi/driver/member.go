@@ -258,7 +258,8 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 	}
 	capdu, capduLen := a.At(1), a.At(2)
 	rapdu := a.At(3)
-	if capduLen == 0 || capduLen > maxAPDU || !gate.Readable(capdu, capduLen) || rapdu == 0 || !takes(rapdu, a.At(4), shortResponse) {
+	if capduLen == 0 || capduLen > maxAPDU || !gate.Readable(capdu, capduLen) ||
+		rapdu == 0 || !takes(rapdu, a.At(4), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	rapduLen := uefi.At[uintptr](a.At(4))

@@ -81,8 +81,8 @@ var errTimersStand = errors.New("driver: firmware's timers stand still")
 
 // outOfTime reports whether an error is one of time.
 func outOfTime(err error) bool {
-	return errors.Is(err, errTimersStand) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ccid.ErrTimeout) ||
-		errors.Is(err, usb.ErrTimeout)
+	return errors.Is(err, errTimersStand) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, ccid.ErrTimeout) || errors.Is(err, usb.ErrTimeout)
 }
 
 // timersRun reports whether firmware's timers run. Below TPL_CALLBACK they do.
