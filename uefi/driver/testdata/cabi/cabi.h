@@ -72,13 +72,13 @@ EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *se
 
 /* What they share with reload. read_file reads a file into pool memory, which is the caller's then; free_pages counts free pages;
  * settle waits until the firmware offers a number of USB interfaces; set_options gives a driver load options, in memory that
- * stays; children is how many handles are noted as made of what has a protocol; is_usb reports whether a handle has a USB
+ * stays; openings counts the openings of these kinds of a protocol, on all handles; is_usb reports whether a handle has a USB
  * interface or is a USB host controller. */
 EFI_STATUS read_file(boot_services *boot, EFI_HANDLE volume, const char *name, void **buffer, UINTN *size);
 UINT64 free_pages(boot_services *boot);
 EFI_STATUS settle(boot_services *boot, UINTN interfaces);
 EFI_STATUS set_options(boot_services *boot, EFI_HANDLE driver, const char *options);
-UINTN children(boot_services *boot, const EFI_GUID *protocol);
+UINTN openings(boot_services *boot, const EFI_GUID *protocol, UINT32 kinds);
 int is_usb(boot_services *boot, EFI_HANDLE handle);
 
 extern const EFI_GUID usb_io_guid, pci_io_guid;

@@ -60,6 +60,7 @@ typedef struct {
 
 /* 7.3.11: who has a protocol open. */
 #define OPEN_BY_CHILD_CONTROLLER 8
+#define OPEN_BY_ALL 0x38 /* a child, a driver, and exclusive */
 
 typedef struct {
 	EFI_HANDLE agent, controller;

@@ -58,26 +58,6 @@ static UINTN count_handles(boot_services *boot)
 	return count;
 }
 
-/* openings is how often a protocol is open, on all handles. */
-static UINTN openings(boot_services *boot, const EFI_GUID *protocol)
-{
-	EFI_HANDLE *handles;
-	UINTN count = 0, found = 0, n;
-	opening *all;
-
-	if (boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
-		return 0;
-	for (UINTN i = 0; i < count; i++) {
-		if (boot->open_protocol_information(handles[i], protocol, &all, &n) != EFI_SUCCESS)
-			continue;
-		for (UINTN k = 0; k < n; k++)
-			found += all[k].attributes >= OPEN_BY_CHILD_CONTROLLER;
-		boot->free_pool(all);
-	}
-	boot->free_pool(handles);
-	return found;
-}
-
 static belongings look(life *l)
 {
 	belongings b;
@@ -85,8 +65,8 @@ static belongings look(life *l)
 	l->violations += settle(l->boot, l->interfaces) != EFI_SUCCESS;
 	b.balance = balanced();
 	b.handles = count_handles(l->boot);
-	b.of_pci = openings(l->boot, &pci_io_guid);
-	b.of_usb = openings(l->boot, &usb_io_guid);
+	b.of_pci = openings(l->boot, &pci_io_guid, OPEN_BY_ALL);
+	b.of_usb = openings(l->boot, &usb_io_guid, OPEN_BY_ALL);
 	b.pages = free_pages(l->boot);
 	return b;
 }

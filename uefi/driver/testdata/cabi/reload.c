@@ -111,8 +111,7 @@ static void connect(boot_services *boot, const EFI_GUID *protocol)
 	boot->free_pool(handles);
 }
 
-/* children is how many handles are noted as made of what has a protocol. */
-UINTN children(boot_services *boot, const EFI_GUID *protocol)
+UINTN openings(boot_services *boot, const EFI_GUID *protocol, UINT32 kinds)
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0, found = 0, n;
@@ -124,7 +123,7 @@ UINTN children(boot_services *boot, const EFI_GUID *protocol)
 		if (boot->open_protocol_information(handles[i], protocol, &all, &n) != EFI_SUCCESS)
 			continue;
 		for (UINTN k = 0; k < n; k++)
-			found += all[k].attributes == OPEN_BY_CHILD_CONTROLLER;
+			found += (all[k].attributes & kinds) != 0;
 		boot->free_pool(all);
 	}
 	boot->free_pool(handles);
@@ -222,7 +221,8 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 	EFI_STATUS status;
 	void *source;
 	UINTN size, interfaces = count_usb(boot);
-	UINTN of_pci = children(boot, &pci_io_guid), of_usb = children(boot, &usb_io_guid);
+	UINTN of_pci = openings(boot, &pci_io_guid, OPEN_BY_CHILD_CONTROLLER);
+	UINTN of_usb = openings(boot, &usb_io_guid, OPEN_BY_CHILD_CONTROLLER);
 	reader *r;
 
 	status = read_file(boot, self->device, name, &source, &size);
@@ -245,7 +245,8 @@ EFI_STATUS reload(system_table *system, EFI_HANDLE image, const loaded_image *se
 		say("a reader is left behind\n");
 		return EFI_ABORTED;
 	}
-	if (children(boot, &pci_io_guid) != of_pci || children(boot, &usb_io_guid) != of_usb) {
+	if (openings(boot, &pci_io_guid, OPEN_BY_CHILD_CONTROLLER) != of_pci ||
+	    openings(boot, &usb_io_guid, OPEN_BY_CHILD_CONTROLLER) != of_usb) {
 		say("handles that are gone are still noted as children\n");
 		return EFI_ABORTED;
 	}
