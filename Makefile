@@ -11,7 +11,7 @@ MINGW    ?= x86_64-w64-mingw32-gcc
 # TAMAGO is the go command of the TamaGo compiler; with it, "make efi" builds the samples with it.
 
 # For "make run": the machine (uefi or q35), who drives its USB controller (auto, direct or
-# firmware; for uefi only) and further arguments of board/qemu/cmd/run.
+# firmware; for uefi only) and further arguments of board/qemu/harness/cmd/run.
 BOARD    ?= uefi
 USB      ?=
 ARGS     ?=
@@ -30,21 +30,21 @@ DIR      ?= $(wildcard ../shared/data/readers)
 DRIVER   := SmartCardReader
 SAMPLES  := helloworld exchange loaddriver
 
-# The samples that are also built as kernels for the PC without firmware, board/q35.
+# The samples that are also built as kernels for the PC without firmware, board/qemu/q35.
 SAMPLES_Q35 := helloworld exchange
 
 # All packages, named by their top folders: "./..." would find packages in build/ too.
 PACKAGES := ./baremetal/... ./board/... ./ccid/... ./sclib/... ./samples/... ./uefi/...
 
 # Packages whose tests also run on i386: those that must be correct where an int has 32 bits.
-NARROW   := ./baremetal/usb/... ./ccid/... ./sclib/... ./uefi/image/...
+NARROW   := ./baremetal/usbhost/... ./ccid/... ./sclib/... ./uefi/image/...
 
 # Packages whose tests also run inside firmware: those that need no host.
-INSIDE   := ./baremetal/usb/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb sim/card sim/ifd sim/reader) ./sclib/... ./uefi/... \
+INSIDE   := ./baremetal/usbhost/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1 usb sim/card sim/ifd sim/reader) ./sclib/... ./uefi/... \
 	$(SAMPLES:%=./samples/%)
 
 # The package that starts machines. A package whose tests import it runs in "make machines".
-HARNESS  := tamaccid/board/qemu
+HARNESS  := tamaccid/board/qemu/harness
 
 # The test programs in C.
 CABI     := uefi/driver/testdata/cabi
@@ -82,7 +82,7 @@ KERNELS  := $(addprefix $(Q35)/,$(SAMPLES_Q35) agent machine)
 
 # Go for firmware uses Linux's system calls, which baremetal/overlay implements.
 FIRMWARE_ENV   := CGO_ENABLED=0 GOOS=linux GOARCH=amd64
-FIRMWARE_FLAGS := -overlay $(OVERLAY) -tags tamago
+FIRMWARE_FLAGS := -overlay $(OVERLAY)
 # Functions are aligned to 16 bytes instead of the linker's 32: images take a hundredth less memory.
 FIRMWARE_LINK  := -ldflags='-s -w -funcalign=16'
 
@@ -100,13 +100,13 @@ help: ## list the targets
 # ---- packages of the host ----
 
 deps: ## install what "make run" needs and is missing (Debian, Ubuntu)
-	@board/qemu/deps.sh run
+	@board/qemu/harness/deps.sh run
 
 deps-check: ## install what "make check" needs and is missing (Debian, Ubuntu)
-	@board/qemu/deps.sh check
+	@board/qemu/harness/deps.sh check
 
 deps-test: ## install what "make test" needs and is missing (Debian, Ubuntu)
-	@board/qemu/deps.sh test
+	@board/qemu/harness/deps.sh test
 
 # ---- use ----
 
@@ -154,8 +154,8 @@ vet: $(OVERLAY) ## look for suspicious constructs, in host and firmware builds
 	@echo "== vet"
 	@$(GO) vet $(PACKAGES)
 	@$(GO) mod download
-	@for tags in "" ,q35 ,induced; do \
-		$(FIRMWARE_ENV) $(GO) vet $(FIRMWARE_FLAGS)$$tags $(PACKAGES) 2>$(BUILD)/vet.log || \
+	@for tags in uefi q35 uefi,induced; do \
+		$(FIRMWARE_ENV) $(GO) vet $(FIRMWARE_FLAGS) -tags tamago,$$tags $(PACKAGES) 2>$(BUILD)/vet.log || \
 			{ ! grep -v '$(NO_GOOS)' $(BUILD)/vet.log && grep -q '$(NO_GOOS)' $(BUILD)/vet.log; } || exit 1; \
 	done
 
@@ -182,7 +182,7 @@ machines: $(TESTS) $(KERNELS) $(LINUX)/vmlinuz.efi $(LINUX)/init
 
 test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 	@echo "== tests inside firmware"
-	@$(GO) run ./board/qemu/cmd/efitest -overlay $(OVERLAY) $(INSIDE)
+	@$(GO) run ./board/qemu/harness/cmd/efitest -overlay $(OVERLAY) $(INSIDE)
 
 # Loops that take too long for every run of the tests, one a line.
 soak: export QEMU_REQUIRED := 1
@@ -190,8 +190,8 @@ soak: deps-test $(TESTS) ## long loops, which take hours
 	@$(GO) test -count=1 -timeout 4h -parallel $(MACHINES) -v -run '^(TestSessions|TestHostileDevices|TestEachFirmwareCallFails)$$' ./uefi/efitest -soak
 
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
-	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/... ./baremetal/usb/...
-	@$(GO) test -count=1 -run '^TestStackTakesTheTimeItMust$$' -v ./baremetal/usb/xhci
+	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/... ./baremetal/usbhost/...
+	@$(GO) test -count=1 -run '^TestStackTakesTheTimeItMust$$' -v ./baremetal/usbhost/xhci
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest
 	@QEMU_REQUIRED=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./uefi/efitest
 
@@ -218,7 +218,7 @@ clean: ## remove build/
 ifndef TAMAGO
 efi: $(IMAGES) ## build driver and samples into build/efi/x64
 else
-# The TamaGo compiler links at a fixed address: the one in board/uefi/x64, after one page of
+# The TamaGo compiler links at a fixed address: the one in board/uefi, after one page of
 # headers.
 FIXED    := $(BUILD)/tamago/x64
 efi: $(SAMPLES:%=$(FIXED)/%.efi)
@@ -234,7 +234,7 @@ $(FIXED)/%.efi: $(FIXED)/go.mod $(GOFILES) $(MKEFI)
 	@echo "building $* with $(TAMAGO)"
 	@mkdir -p $(ELF)
 	@CGO_ENABLED=0 GOOS=tamago GOARCH=amd64 GOOSPKG=github.com/usbarmory/tamago $(TAMAGO) build \
-		-mod=mod -modfile=$< -trimpath -ldflags='-s -w -T 0x4001000 -R 0x1000' -o $(ELF)/$*-tamago.elf ./samples/$*
+		-tags uefi -mod=mod -modfile=$< -trimpath -ldflags='-s -w -T 0x4001000 -R 0x1000' -o $(ELF)/$*-tamago.elf ./samples/$*
 	@$(MKEFI) -subsystem app $(ELF)/$*-tamago.elf $@
 endif
 
@@ -253,12 +253,12 @@ $(MKEFI): $(GOFILES)
 
 $(ELF)/$(DRIVER).elf $(ELF)/$(DRIVER)Induced.elf: PACKAGE := ./uefi/driver/$(DRIVER)
 $(EFITESTS:%=$(ELF)/%.elf) $(ELF)/induce.elf $(ELF)/pin.elf: PACKAGE = ./uefi/efitest/$*
-$(ELF)/agent.elf: PACKAGE := ./board/qemu/agent
+$(ELF)/agent.elf: PACKAGE := ./board/qemu/harness/agent
 $(INDUCED:%=$(ELF)/%.elf): TAGS := ,induced
 $(ELF)/%.elf: PACKAGE = ./samples/$*
 $(ELF)/%.elf: $(OVERLAY) $(GOFILES)
 	@echo "building $*"
-	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS)$(TAGS) -buildmode=pie -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
+	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS) -tags tamago,uefi$(TAGS) -buildmode=pie -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
 	@touch $@
 
 $(EFI)/$(DRIVER).efi $(TESTEFI)/$(DRIVER)Induced.efi $(TESTEFI)/goticker.efi: SUBSYSTEM := driver
@@ -288,23 +288,23 @@ $(TESTEFI)/ticker.efi: $(CABI)/ticker.c $(CABI)/efi.h $(CABI)/ticks.h
 
 # A Linux kernel, and the program that it starts there.
 $(LINUX)/vmlinuz.efi:
-	@board/qemu/linux.sh $(LINUX)
+	@board/qemu/harness/linux.sh $(LINUX)
 
-$(LINUX)/init: $(wildcard board/qemu/linux/*.go board/qemu/linux/init/*.go)
-	@CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./board/qemu/linux/init
+$(LINUX)/init: $(wildcard board/qemu/harness/linux/*.go board/qemu/harness/linux/init/*.go)
+	@CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./board/qemu/harness/linux/init
 
 # Kernel images: the samples that board q35 has, and the machine test.
 q35: $(SAMPLES_Q35:%=$(Q35)/%) ## build samples as kernels of a PC without firmware into build/q35
 
 $(MKKERNEL): $(GOFILES)
-	@$(GO) build -o $@ ./board/q35/cmd/mkkernel
+	@$(GO) build -o $@ ./board/qemu/q35/cmd/mkkernel
 
-$(ELF)/machine-q35.elf: PACKAGE := ./board/q35/machine
-$(ELF)/agent-q35.elf: PACKAGE := ./board/qemu/agent
+$(ELF)/machine-q35.elf: PACKAGE := ./board/qemu/q35/machine
+$(ELF)/agent-q35.elf: PACKAGE := ./board/qemu/harness/agent
 $(ELF)/%-q35.elf: PACKAGE = ./samples/$*
 $(ELF)/%-q35.elf: $(OVERLAY) $(GOFILES)
 	@echo "building $* for q35"
-	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS),q35 -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
+	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS) -tags tamago,q35 -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
 	@touch $@
 
 $(Q35)/%: $(ELF)/%-q35.elf $(MKKERNEL)
@@ -313,4 +313,4 @@ $(Q35)/%: $(ELF)/%-q35.elf $(MKKERNEL)
 
 # The command behind "make run".
 $(RUN): $(GOFILES)
-	@$(GO) build -o $@ ./board/qemu/cmd/run
+	@$(GO) build -o $@ ./board/qemu/harness/cmd/run

@@ -58,25 +58,26 @@ var rooms = []room{
 			"board. Of ccid they share the wire types in ccid/usb.",
 		rows: []row{
 			{folder: "baremetal/overlay", imports: "os/..."},
+			{folder: "baremetal/cpu/*"},
 			{
-				folder:  "baremetal/usb",
+				folder:  "baremetal/usbhost",
 				imports: "ccid/usb",
-				tests:   "baremetal/usb/usbtest ccid ccid/sim/...",
+				tests:   "baremetal/usbhost/usbtest ccid ccid/sim/...",
 			},
 			{
-				folder:  "baremetal/usb/dmamem",
-				imports: "baremetal/usb github.com/usbarmory/tamago/dma unsafe",
+				folder:  "baremetal/usbhost/dmamem",
+				imports: "baremetal/usbhost github.com/usbarmory/tamago/dma unsafe",
 			},
 			{
-				folder:  "baremetal/usb/xhci",
-				imports: "baremetal/usb ccid/usb unsafe",
-				tests:   "baremetal/usb/xhci/xhcitest ccid ccid/sim/...",
+				folder:  "baremetal/usbhost/xhci",
+				imports: "baremetal/usbhost ccid/usb unsafe",
+				tests:   "baremetal/usbhost/xhci/xhcitest ccid ccid/sim/...",
 			},
 			// Virtual controllers, for tests only. The devices on them are virtual readers.
-			{folder: "baremetal/usb/usbtest", imports: "baremetal/usb ccid/sim/reader ccid/usb"},
+			{folder: "baremetal/usbhost/usbtest", imports: "baremetal/usbhost ccid/sim/reader ccid/usb"},
 			{
-				folder:  "baremetal/usb/xhci/xhcitest",
-				imports: "baremetal/usb ccid/sim/reader ccid/usb unsafe",
+				folder:  "baremetal/usbhost/xhci/xhcitest",
+				imports: "baremetal/usbhost ccid/sim/reader ccid/usb unsafe",
 			},
 		},
 	},
@@ -85,16 +86,14 @@ var rooms = []room{
 		rule: "PC/SC for Go knows nothing about UEFI or a board. A backend imports what it serves.",
 		rows: []row{
 			{folder: "sclib", imports: "ccid/usb", tests: "sclib/sclibtest"},
-			{folder: "sclib/core", imports: "ccid ccid/usb sclib", tests: "ccid/sim/... sclib/iso7816"},
-			{folder: "sclib/efi", imports: "sclib"}, // see exceptions
 			{folder: "sclib/iso7816", imports: "ccid/apdu"},
+			{
+				folder:  "sclib/native",
+				imports: "baremetal/usbhost ccid ccid/usb sclib",
+				tests:   "baremetal/usbhost/usbtest ccid/sim/... sclib/iso7816",
+			},
 			{folder: "sclib/pcsclite", imports: "net os sclib"},
 			{folder: "sclib/sclibtest", imports: "sclib"},
-			{
-				folder:  "sclib/usbhost",
-				imports: "baremetal/usb sclib/core",
-				tests:   "baremetal/usb/usbtest ccid/sim/... ccid/usb sclib sclib/iso7816",
-			},
 		},
 	},
 	{
@@ -102,106 +101,119 @@ var rooms = []room{
 		rule: "The driver uses ccid directly for the slot, which it owns; everything above a slot " +
 			"comes from sclib. Only programs and tests import a board.",
 		rows: []row{
-			{folder: "uefi", imports: "uefi/gate uefi/internal/abi unsafe", tests: "board/uefi/x64"},
+			{folder: "uefi", imports: "uefi/gate uefi/internal/abi unsafe", tests: "board/uefi"},
 			{folder: "uefi/gate", imports: "runtime/goos syscall unsafe"},
 			{folder: "uefi/image"},
 			{folder: "uefi/image/cmd/mkefi", imports: "os uefi/image"},
 			{folder: "uefi/internal/abi", imports: "uefi/gate unsafe"},
 			{
-				folder:  "uefi/pciusb",
-				imports: "baremetal/usb baremetal/usb/dmamem uefi uefi/gate unsafe",
+				folder:  "uefi/pcihost",
+				imports: "baremetal/usbhost baremetal/usbhost/dmamem uefi uefi/gate unsafe",
 				tests:   "uefi/internal/abi",
 			},
+			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/..."},
 			{folder: "uefi/smartcard", imports: "uefi uefi/internal/abi unsafe"},
 			{
 				folder:  "uefi/usbio",
 				imports: "ccid/usb uefi unsafe",
-				tests:   "board/uefi/x64 uefi/gate uefi/internal/abi",
+				tests:   "board/uefi uefi/gate uefi/internal/abi",
 			},
 			{
 				folder: "uefi/driver",
-				imports: "baremetal/usb baremetal/usb/xhci ccid ccid/usb uefi uefi/gate uefi/pciusb " +
+				imports: "baremetal/usbhost baremetal/usbhost/xhci ccid ccid/usb uefi uefi/gate uefi/pcihost " +
 					"uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
-				tests: "baremetal/usb/usbtest ccid/sim/... uefi/internal/abi",
+				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/internal/abi",
 			},
 			{
 				folder:  "uefi/driver/SmartCardReader",
-				imports: "board/uefi/x64 runtime/goos uefi uefi/driver uefi/gate",
+				imports: "board/uefi runtime/goos uefi uefi/driver uefi/gate",
 			},
 			// The tests start machines; the folders below hold the programs that run on them.
-			{folder: "uefi/efitest", tests: "board/qemu/... ccid/sim/... ccid/usb"},
+			{folder: "uefi/efitest", tests: "board/qemu/harness/... ccid/sim/... ccid/usb"},
 			{
 				folder: "uefi/efitest/*",
-				imports: "board/qemu/inside board/uefi/x64 uefi uefi/driver uefi/gate uefi/pciusb " +
+				imports: "board/qemu/harness/inside board/uefi uefi uefi/driver uefi/gate uefi/pcihost " +
 					"uefi/smartcard github.com/usbarmory/tamago/... os unsafe",
 			},
 		},
 	},
 	{
 		name: "board",
-		rule: "A board knows nothing about smart cards.",
+		rule: "A board knows nothing about smart cards. Only board/auto does, which chooses the backend " +
+			"that belongs to a board.",
 		rows: []row{
 			{
-				folder: "board/q35",
-				imports: "baremetal/usb baremetal/usb/dmamem baremetal/usb/xhci " +
-					"board/q35/internal/bootinfo board/x86 github.com/u-root/u-root/pkg/shlex " +
-					"github.com/usbarmory/tamago/... os runtime/goos unsafe",
+				folder:  "board/auto",
+				imports: "board/qemu/q35 board/uefi sclib sclib/native sclib/pcsclite uefi/pcsc",
 			},
-			{folder: "board/q35/cmd/mkkernel", imports: "board/q35/kernel os"},
-			{folder: "board/q35/internal/bootinfo"},
-			{folder: "board/q35/kernel", imports: "board/q35/internal/bootinfo"},
+			{
+				folder: "board/qemu/q35",
+				imports: "baremetal/cpu/amd64 baremetal/usbhost baremetal/usbhost/dmamem " +
+					"baremetal/usbhost/xhci board/qemu/q35/internal/bootinfo " +
+					"github.com/u-root/u-root/pkg/shlex github.com/usbarmory/tamago/... os " +
+					"runtime/goos unsafe",
+			},
+			{folder: "board/qemu/q35/cmd/mkkernel", imports: "board/qemu/q35/kernel os"},
+			{folder: "board/qemu/q35/internal/bootinfo"},
+			{folder: "board/qemu/q35/kernel", imports: "board/qemu/q35/internal/bootinfo"},
 			{
 				// The test of the machine: the program, and what starts it in QEMU with readers.
-				folder:  "board/q35/machine",
-				imports: "board/q35 board/qemu/inside os runtime/goos unsafe",
-				tests:   "board/qemu/... ccid/sim/...",
+				folder:  "board/qemu/q35/machine",
+				imports: "board/qemu/q35 board/qemu/harness/inside os runtime/goos unsafe",
+				tests:   "board/qemu/harness/... ccid/sim/...",
 			},
 			{
-				folder: "board/uefi/x64",
-				imports: "board/x86 uefi uefi/gate github.com/u-root/u-root/pkg/shlex os runtime/goos " +
-					"unsafe",
+				folder: "board/uefi",
+				imports: "baremetal/cpu/amd64 uefi uefi/gate github.com/u-root/u-root/pkg/shlex os " +
+					"runtime/goos unsafe",
 			},
-			{folder: "board/x86"},
 		},
 	},
 	{
-		name: "board/qemu",
+		name: "board/qemu/harness",
 		rule: "The test harness is no board: it starts machines and attaches virtual readers and " +
 			"cards to them. It knows the simulator; only its agent, a test program, knows sclib.",
 		rows: []row{
-			{folder: "board/qemu", imports: "net os/... syscall", tests: "ccid/sim/..."},
+			{folder: "board/qemu/harness", imports: "net os/... syscall", tests: "ccid/sim/..."},
 			{
-				folder:  "board/qemu/agent",
-				imports: "board/q35 board/uefi/x64 os sclib/... uefi",
+				folder:  "board/qemu/harness/agent",
+				imports: "board/auto board/qemu/q35 os sclib/... uefi",
 			},
 			{
-				folder:  "board/qemu/cmd/efitest",
-				imports: "board/qemu board/qemu/cmd/internal/program ccid/sim/... os/... uefi/image",
+				folder: "board/qemu/harness/cmd/efitest",
+				imports: "board/qemu/harness board/qemu/harness/cmd/internal/program ccid/sim/... os/... " +
+					"uefi/image",
 			},
-			{folder: "board/qemu/cmd/internal/program", imports: "os/... syscall"},
+			{folder: "board/qemu/harness/cmd/internal/program", imports: "os/... syscall"},
 			{
-				folder:  "board/qemu/cmd/run",
-				imports: "board/qemu board/qemu/cmd/internal/program ccid/sim/... os",
+				folder:  "board/qemu/harness/cmd/run",
+				imports: "board/qemu/harness board/qemu/harness/cmd/internal/program ccid/sim/... os",
 			},
-			{folder: "board/qemu/inside", imports: "github.com/usbarmory/tamago/... os"},
-			{folder: "board/qemu/linux", imports: "os"},
-			{folder: "board/qemu/linux/init", imports: "board/qemu/linux os syscall unsafe"},
-			{folder: "board/qemu/usbhost", imports: "board/qemu ccid/sim/... ccid/usb os"},
+			{folder: "board/qemu/harness/inside", imports: "github.com/usbarmory/tamago/... os"},
+			{folder: "board/qemu/harness/linux", imports: "os"},
+			{
+				folder:  "board/qemu/harness/linux/init",
+				imports: "board/qemu/harness/linux os syscall unsafe",
+			},
+			{
+				folder:  "board/qemu/harness/usbcases",
+				imports: "board/qemu/harness ccid/sim/... ccid/usb os",
+			},
 		},
 	},
 	{
 		name: "samples",
-		rule: "A sample imports sclib and the boards that it runs on.",
+		rule: "A sample imports sclib and board/auto, or the board that it is for.",
 		rows: []row{
 			{folder: "samples"}, // this test
 			{
 				folder:  "samples/exchange",
-				imports: "board/q35 board/uefi/x64 os sclib/...",
+				imports: "board/auto os sclib/...",
 				tests:   "ccid ccid/sim/...",
 			},
-			{folder: "samples/helloworld", imports: "board/q35 board/uefi/x64 os sclib/..."},
+			{folder: "samples/helloworld", imports: "board/auto os sclib/..."},
 			// A UEFI boot loader, which loads the driver and uses no card.
-			{folder: "samples/loaddriver", imports: "board/uefi/x64 os uefi"},
+			{folder: "samples/loaddriver", imports: "board/uefi os uefi"},
 			// A virtual reader for other programs: a sample of the simulator.
 			{folder: "samples/vreader", imports: "ccid/sim/... ccid/usb net os/... syscall"},
 		},
@@ -210,10 +222,7 @@ var rooms = []room{
 
 // exceptions are imports that break the rule of their room, each with the planned move that ends
 // it. An exception that no file needs is a failure, so that it does not outlive the move.
-var exceptions = []exception{
-	{folder: "sclib/efi", imports: "uefi", until: "this backend moves to uefi/pcsc"},
-	{folder: "sclib/efi", imports: "uefi/smartcard", until: "this backend moves to uefi/pcsc"},
-}
+var exceptions []exception
 
 // TestArrows reports every import of this module that the table does not allow, in every file of
 // every package, whatever its build constraints.

@@ -9,7 +9,7 @@
 //	answer, err := card.Transmit(ctx, []byte{0x00, 0xA4, 0x04, 0x00})
 //
 // A program is written once against a [Context]. What gives access to readers is a [Backend]: the EFI protocol of any driver
-// (sclib/efi), the CCID class driver of this module (sclib/core), the daemon of pcsc-lite (sclib/pcsclite). A backend offers
+// (uefi/pcsc), the CCID class driver of this module (sclib/native), the daemon of pcsc-lite (sclib/pcsclite). A backend offers
 // each reader to one user at a time, as the hardware does; sharing, transactions and the events that tell one handle what
 // another did are made here, so they are the same everywhere.
 //

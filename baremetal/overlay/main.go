@@ -4,7 +4,7 @@
 // operating system: it writes an overlay.json for "go build -overlay".
 //
 //	go run ./baremetal/overlay -o DIR
-//	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -overlay DIR/overlay.json -tags tamago -buildmode=pie ...
+//	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -overlay DIR/overlay.json -tags tamago,uefi -buildmode=pie ...
 //
 // The Go tree itself is not touched. Substitutions are checked: a Go release
 // whose source does not hold exactly what is to be replaced is refused by name.

@@ -12,14 +12,18 @@ import (
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/sclib"
-	"tamaccid/sclib/core"
+	"tamaccid/sclib/native"
 	"tamaccid/sclib/sclibtest"
 )
 
 // plug opens all readers of a virtual device, with a card of the catalogue in each slot. The card "" is none.
 func plug(t *testing.T, m reader.Model, kind string) *sclib.Context {
 	t.Helper()
-	d, b := reader.NewDevice(m), core.New()
+	d := reader.NewDevice(m)
+	b, err := native.New(native.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for n := 0; d.Reader(n) != nil; n++ {
 		for slot := range d.Reader(n).Slots() {
 			if kind == "" {

@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"tamaccid/board/auto"
 )
 
 const usage = "usage: exchange [-quick] [-time UNITS] [READER]"
@@ -35,7 +37,7 @@ func main() {
 }
 
 func exchange(o options) error {
-	sc, err := establish()
+	sc, err := auto.Establish(auto.Options{Report: func(err error) { fmt.Println(err) }})
 	if err != nil {
 		return err
 	}

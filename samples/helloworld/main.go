@@ -1,6 +1,7 @@
 // Helloworld asks the "Hello world!" applet on a smart card for its text and shows every byte of the conversation.
 //
-// It is written once against sclib. The file board_*.go for the machine it is built for says where readers come from.
+// It is written once against sclib; board/auto gives it the readers of the machine that it is built
+// for.
 package main
 
 import (
@@ -8,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"tamaccid/board/auto"
 )
 
 // patience is how long it all may take. It takes a second; a card may ask for more time (policy).
@@ -21,7 +24,7 @@ func main() {
 }
 
 func helloworld() error {
-	sc, err := establish()
+	sc, err := auto.Establish(auto.Options{Report: func(err error) { fmt.Println(err) }})
 	if err != nil {
 		return err
 	}

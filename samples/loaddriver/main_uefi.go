@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	_ "tamaccid/board/uefi/x64" // the machine: memory, clock, console, exit
+	_ "tamaccid/board/uefi" // the machine: memory, clock, console, exit
 	"tamaccid/uefi"
 )
 

@@ -3,7 +3,8 @@
 // Package pcsclite is sclib's way to the readers of a PC/SC daemon, pcscd of pcsc-lite, through its socket. It needs no C
 // library.
 //
-//	sc := sclib.New(pcsclite.New(""))
+//	sc := readers, err := pcsclite.New(pcsclite.Options{})
+//	sc := sclib.New(readers)
 //
 // The daemon shares readers among programs: share modes and transactions count for all of them.
 //
@@ -34,15 +35,24 @@ type Backend struct {
 	readers []*reader
 }
 
-// New makes a backend for the daemon behind a socket; an empty path is where pcscd is by default.
-func New(path string) *Backend {
+// Options are the settings of a Backend.
+type Options struct {
+	// Socket is the path of the daemon's socket. If it is empty, it is the value of the environment
+	// variable SocketVariable or, without that, DefaultSocket.
+	Socket string
+}
+
+// New makes a backend for the daemon behind a socket. The error is always nil: a daemon that cannot
+// be reached is an error of the first method that needs it, and one that is started later is found.
+func New(o Options) (*Backend, error) {
+	path := o.Socket
 	if path == "" {
 		path = os.Getenv(SocketVariable)
 	}
 	if path == "" {
 		path = DefaultSocket
 	}
-	return &Backend{path: path}
+	return &Backend{path: path}, nil
 }
 
 // A state is what the daemon tells of a reader.

@@ -176,7 +176,7 @@ func (d *daemon) states() []byte {
 
 func connect(t *testing.T, d *daemon) (*sclib.Context, *sclib.Card) {
 	t.Helper()
-	sc := sclib.New(New(d.path))
+	sc := sclib.New(&Backend{path: d.path})
 	t.Cleanup(func() { sc.Release() })
 	names, err := sc.ListReaders(t.Context())
 	if err != nil || len(names) != 1 || names[0] != d.name {
@@ -276,7 +276,7 @@ func TestReturnCodes(t *testing.T) {
 func TestWithoutADaemon(t *testing.T) {
 	d := newDaemon(t)
 	d.set(func() { d.version = 9 })
-	sc := sclib.New(New(d.path))
+	sc := sclib.New(&Backend{path: d.path})
 	defer sc.Release()
 	_, err := sc.ListReaders(t.Context())
 	want(t, err, sclib.ErrNoService)

@@ -6,14 +6,14 @@ import (
 	"slices"
 	"time"
 
-	"tamaccid/baremetal/usb"
+	"tamaccid/baremetal/usbhost"
 	"tamaccid/ccid"
-	wire "tamaccid/ccid/usb"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 )
 
 // attach is a reader's life on a host controller of our own, from its coming to its going. Other devices are named.
-func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
+func (d *Driver) attach(ctx context.Context, h *host, i *usbhost.Interface) {
 	setting, ok := readerSetting(i)
 	if !ok {
 		h.warn(i)
@@ -37,7 +37,7 @@ func (d *Driver) attach(ctx context.Context, h *host, i *usb.Interface) {
 }
 
 // attachOnce is one attempt at it. EFI_OUT_OF_RESOURCES is worth another one.
-func (d *Driver) attachOnce(ctx context.Context, h *host, i *usb.Interface, setting uint8) error {
+func (d *Driver) attachOnce(ctx context.Context, h *host, i *usbhost.Interface, setting uint8) error {
 	if !room() {
 		return uefi.OutOfResources
 	}
@@ -56,7 +56,7 @@ func (d *Driver) attachOnce(ctx context.Context, h *host, i *usb.Interface, sett
 }
 
 // readerSetting is the first setting in which an interface is a reader.
-func readerSetting(i *usb.Interface) (alt uint8, ok bool) {
+func readerSetting(i *usbhost.Interface) (alt uint8, ok bool) {
 	for _, s := range i.Settings() {
 		if isReader(i.Device().Config, s) {
 			return s.AltSetting, true
@@ -67,7 +67,7 @@ func readerSetting(i *usb.Interface) (alt uint8, ok bool) {
 
 // isReader says whether an interface in this setting is a reader: by its class, or by a reader's class descriptor in one of the
 // vendor's own class. Opening tells what is wrong with it, if anything is.
-func isReader(config []byte, s wire.Interface) bool {
+func isReader(config []byte, s usb.Interface) bool {
 	switch s.Class {
 	case classSmartCard:
 		return true
@@ -82,7 +82,7 @@ func isReader(config []byte, s wire.Interface) bool {
 const backgroundLimit = 60 * time.Second
 
 // openDirect brings a reader up.
-func (d *Driver) openDirect(ctx context.Context, i *usb.Interface, alt uint8) (r *ccid.Reader, err error) {
+func (d *Driver) openDirect(ctx context.Context, i *usbhost.Interface, alt uint8) (r *ccid.Reader, err error) {
 	ctx, cancel := context.WithTimeout(ctx, backgroundLimit)
 	defer cancel()
 	t, err := i.ClaimSetting(ctx, alt)
@@ -106,7 +106,7 @@ var errClosing = errors.New("driver: host controller is being closed")
 
 // offerAll installs the protocol for each slot of a reader. What it has begun when it fails,
 // withdrawGone ends.
-func (d *Driver) offerAll(h *host, i *usb.Interface, r *ccid.Reader) error {
+func (d *Driver) offerAll(h *host, i *usbhost.Interface, r *ccid.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := h.controller
@@ -160,7 +160,7 @@ const (
 
 // interfacePath is the device path of an interface: a USB node for each hub on the way and one for the device, with the port of the
 // parent, counted from 0 as firmware does, and the interface (UEFI 2.11, 10.3.4.5).
-func interfacePath(controller uefi.DevicePath, at usb.Location, number uint8) (uefi.DevicePath, error) {
+func interfacePath(controller uefi.DevicePath, at usbhost.Location, number uint8) (uefi.DevicePath, error) {
 	port, route := at.RootPort, at.Route
 	for path := controller; ; route >>= portBits {
 		n := uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{port - 1, 0}}

@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/sim/card"
 	sim "tamaccid/ccid/sim/reader"
-	wire "tamaccid/ccid/usb"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )
@@ -55,7 +55,7 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 					f := fw.plugHost()
 					for i, device := range devices {
 						if i%10 == 0 {
-							hubs = append(hubs, usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 10}))
+							hubs = append(hubs, usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 10}))
 							f.virtual.Plug(len(hubs), hubs[i/10])
 						}
 						hubs[i/10].Plug(i%10+1, usbtest.Reader(device))

@@ -3,8 +3,8 @@ package driver
 import (
 	"fmt"
 
-	"tamaccid/baremetal/usb"
-	wire "tamaccid/ccid/usb"
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/ccid/usb"
 )
 
 // A device that is no reader has no driver on a host controller that this driver has taken. It is named once, so that nobody looks for
@@ -25,7 +25,7 @@ var classes = []struct {
 }
 
 // kind is what a device is by one of its interfaces.
-func kind(i wire.Interface) string {
+func kind(i usb.Interface) string {
 	for _, c := range classes {
 		if c.class == i.Class && (c.anySub || c.subClass == i.SubClass) && (c.anyProtocol || c.protocol == i.Protocol) {
 			return c.name
@@ -35,9 +35,9 @@ func kind(i wire.Interface) string {
 }
 
 // warn names a device that has no reader among its interfaces, when it comes to its first interface.
-func (h *host) warn(i *usb.Interface) {
+func (h *host) warn(i *usbhost.Interface) {
 	dev := i.Device()
-	all, _ := wire.Interfaces(dev.Config) // what could be read of it
+	all, _ := usb.Interfaces(dev.Config) // what could be read of it
 	for _, s := range all {
 		if isReader(dev.Config, s) || s.Number < i.Descriptor().Number {
 			return
@@ -50,9 +50,9 @@ func (h *host) warn(i *usb.Interface) {
 const maxTitle = 64
 
 // title is the name that a device gives itself.
-func title(dev *wire.Device) string {
+func title(dev *usb.Device) string {
 	for _, s := range []string{dev.Product, dev.Manufacturer} {
-		if s = wire.Text(s, maxTitle); s != "" {
+		if s = usb.Text(s, maxTitle); s != "" {
 			return s
 		}
 	}
@@ -61,9 +61,9 @@ func title(dev *wire.Device) string {
 }
 
 // report tells what went wrong on the bus.
-func (h *host) report(e usb.Event) {
+func (h *host) report(e usbhost.Event) {
 	switch e.Kind {
-	case usb.Found, usb.Removed, usb.ControllerAdded:
+	case usbhost.Found, usbhost.Removed, usbhost.ControllerAdded:
 	default:
 		say("%v", e)
 	}

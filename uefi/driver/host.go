@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 
-	"tamaccid/baremetal/usb"
-	"tamaccid/baremetal/usb/xhci"
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/xhci"
 	"tamaccid/ccid"
 	"tamaccid/uefi"
-	"tamaccid/uefi/pciusb"
+	"tamaccid/uefi/pcihost"
 )
 
 // A host is a USB host controller that the driver runs itself.
 type host struct {
 	controller *controller
-	function   *pciusb.Function
-	memory     *pciusb.Memory
-	bus        *usb.Bus
+	function   *pcihost.Function
+	memory     *pcihost.Memory
+	bus        *usbhost.Bus
 	halt       func() // stops the controller and wipes transfers in flight, without a goroutine
 	path       uefi.DevicePath
 	name       []uint16 // with its NUL, for firmware
@@ -26,13 +26,13 @@ type host struct {
 
 // hostController is a driver for a host controller.
 type hostController interface {
-	usb.Controller
+	usbhost.Controller
 	Halt()
 	Wipe()
 }
 
 // newHostController makes the driver for a host controller's registers. Tests have another one.
-var newHostController = func(f *pciusb.Function, m usb.Memory) (hostController, error) {
+var newHostController = func(f *pcihost.Function, m usbhost.Memory) (hostController, error) {
 	return xhci.New(f.Registers(), m, xhci.Options{Name: f.String(), Report: func(message string) {
 		say("%s", message)
 	}})
@@ -61,7 +61,7 @@ func (d *Driver) supportsHost(h uefi.Handle, remaining uintptr) error {
 }
 
 func isHost(addr uintptr) error {
-	if !pciusb.IsXHCI(uefi.PCIIOAt(addr)) {
+	if !pcihost.IsXHCI(uefi.PCIIOAt(addr)) {
 		return uefi.Unsupported
 	}
 	return nil
@@ -148,14 +148,14 @@ func (d *Driver) leaveBehind(h uefi.Handle) error {
 // openHost makes the host of a controller whose protocol is open at addr.
 func (d *Driver) openHost(c *controller, addr uintptr) error {
 	io := uefi.PCIIOAt(addr)
-	if !pciusb.IsXHCI(io) {
+	if !pcihost.IsXHCI(io) {
 		return uefi.Unsupported
 	}
 	path := d.boot.DevicePathOf(c.handle)
 	if path == nil {
 		return errors.New("host controller without a device path")
 	}
-	f, err := pciusb.Open(io)
+	f, err := pcihost.Open(io)
 	if err != nil {
 		return err
 	}
@@ -175,9 +175,9 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 		return err
 	}
 	h.halt, h.name = func() { hc.Halt(); hc.Wipe() }, uefi.UTF16(hc.Name())
-	h.bus = usb.New(usb.Options{
-		Attach: func(ctx context.Context, i *usb.Interface) { d.attach(ctx, h, i) },
-		Report: func(e usb.Event) { h.report(e) },
+	h.bus = usbhost.New(usbhost.Options{
+		Attach: func(ctx context.Context, i *usbhost.Interface) { d.attach(ctx, h, i) },
+		Report: func(e usbhost.Event) { h.report(e) },
 	})
 	running = true
 	if err := h.bus.Add(hc); err != nil {

@@ -11,10 +11,10 @@ import (
 	"time"
 	"unsafe"
 
-	"tamaccid/baremetal/usb"
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/usbtest"
 	sim "tamaccid/ccid/sim/reader"
-	wire "tamaccid/ccid/usb"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
@@ -104,7 +104,7 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
-		hub := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4})
+		hub := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4})
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
 		f.virtual.Plug(3, hub)
 		hub.Plug(2, usbtest.Reader(withSlots(1)))
@@ -386,14 +386,14 @@ func TestInterfacePath(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		at     usb.Location
+		at     usbhost.Location
 		number uint8
 		want   string
 	}{
-		{usb.Location{RootPort: 1}, 0, "USB(0x0,0x0)"},
-		{usb.Location{RootPort: 8}, 2, "USB(0x7,0x2)"},
-		{usb.Location{RootPort: 2, Route: 3, Tier: 1}, 1, "USB(0x1,0x0)/USB(0x2,0x1)"},
-		{usb.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0, "USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
+		{usbhost.Location{RootPort: 1}, 0, "USB(0x0,0x0)"},
+		{usbhost.Location{RootPort: 8}, 2, "USB(0x7,0x2)"},
+		{usbhost.Location{RootPort: 2, Route: 3, Tier: 1}, 1, "USB(0x1,0x0)/USB(0x2,0x1)"},
+		{usbhost.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0, "USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
 	} {
 		p, err := interfacePath(root, c.at, c.number)
 		if want := "Pci(0x4,0x0)/" + c.want; err != nil || p.String() != want {
@@ -404,14 +404,14 @@ func TestInterfacePath(t *testing.T) {
 
 func TestKindsOfDevices(t *testing.T) {
 	for _, c := range []struct {
-		i    wire.Interface
+		i    usb.Interface
 		want string
 	}{
-		{wire.Interface{Class: 3, SubClass: 1, Protocol: 1}, "keyboard"},
-		{wire.Interface{Class: 3, SubClass: 1, Protocol: 2}, "mouse"},
-		{wire.Interface{Class: 3}, "input device"},
-		{wire.Interface{Class: 8, SubClass: 6, Protocol: 0x50}, "storage device"},
-		{wire.Interface{Class: 0xff, SubClass: 1, Protocol: 1}, "device"},
+		{usb.Interface{Class: 3, SubClass: 1, Protocol: 1}, "keyboard"},
+		{usb.Interface{Class: 3, SubClass: 1, Protocol: 2}, "mouse"},
+		{usb.Interface{Class: 3}, "input device"},
+		{usb.Interface{Class: 8, SubClass: 6, Protocol: 0x50}, "storage device"},
+		{usb.Interface{Class: 0xff, SubClass: 1, Protocol: 1}, "device"},
 	} {
 		if got := kind(c.i); got != c.want {
 			t.Errorf("%+v: %s", c.i, got)

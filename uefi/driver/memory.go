@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"tamaccid/baremetal/usb"
+	"tamaccid/baremetal/usbhost"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 )
@@ -41,7 +41,7 @@ func withMemory(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uefi.Status
 
 // waitForMemory waits until it is time to look for memory again. Start does not wait for a reader
 // that does so.
-func waitForMemory(ctx context.Context, i *usb.Interface) error {
+func waitForMemory(ctx context.Context, i *usbhost.Interface) error {
 	i.Ready()
 	select {
 	case <-ctx.Done():

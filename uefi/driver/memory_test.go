@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 )

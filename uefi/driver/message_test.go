@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	wire "tamaccid/ccid/usb"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 )
 
@@ -31,7 +31,7 @@ func shown(t *testing.T, line string) {
 		t.Errorf("%d bytes: %q", len(line), line)
 	}
 	for _, r := range text {
-		if !wire.Printable(r) {
+		if !usb.Printable(r) {
 			t.Fatalf("%U in %q", r, line)
 		}
 	}
@@ -71,7 +71,7 @@ func TestUnknownLoadOptionsAreNamedInOneBoundedLine(t *testing.T) {
 
 func TestTheNameOfADeviceThatIsNoReader(t *testing.T) {
 	descriptor := make([]byte, 18)
-	descriptor[0], descriptor[1] = 18, wire.TypeDevice
+	descriptor[0], descriptor[1] = 18, usb.TypeDevice
 	copy(descriptor[8:], []byte{0x34, 0x12, 0x78, 0x56})
 	for _, c := range []struct{ name, maker, product, want string }{
 		{"its product", "Maker", "Keyboard", "Keyboard"},
@@ -81,7 +81,7 @@ func TestTheNameOfADeviceThatIsNoReader(t *testing.T) {
 		{"nothing but such characters", "Maker", "\u202e\u009b", "Maker"},
 		{"a long one", "", strings.Repeat("x", 126), strings.Repeat("x", maxTitle)},
 	} {
-		if got := title(&wire.Device{Descriptor: descriptor, Manufacturer: c.maker, Product: c.product}); got != c.want {
+		if got := title(&usb.Device{Descriptor: descriptor, Manufacturer: c.maker, Product: c.product}); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

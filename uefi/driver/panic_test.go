@@ -12,13 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tamaccid/baremetal/usb"
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid"
-	wire "tamaccid/ccid/usb"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
-	"tamaccid/uefi/pciusb"
+	"tamaccid/uefi/pcihost"
 	"tamaccid/uefi/smartcard"
 )
 
@@ -99,7 +99,7 @@ func TestDisconnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 
 // fuse is a transport of which the n-th request or command panics.
 type fuse struct {
-	wire.Transport
+	usb.Transport
 	left *int
 }
 
@@ -109,7 +109,7 @@ func (f *fuse) burn() {
 	}
 }
 
-func (f *fuse) Control(ctx context.Context, setup wire.Setup, data []byte, timeout time.Duration) (int, error) {
+func (f *fuse) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (int, error) {
 	f.burn()
 	return f.Transport.Control(ctx, setup, data, timeout)
 }
@@ -123,7 +123,7 @@ func (f *fuse) Out(ctx context.Context, endpoint uint8, b []byte, timeout time.D
 func lightFuse(t *testing.T, n int) {
 	before := tap
 	t.Cleanup(func() { tap = before })
-	tap = func(tr wire.Transport) wire.Transport { return &fuse{tr, &n} }
+	tap = func(tr usb.Transport) usb.Transport { return &fuse{tr, &n} }
 }
 
 func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
@@ -238,7 +238,7 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		works := newHostController
-		newHostController = func(*pciusb.Function, usb.Memory) (hostController, error) { panic(inducedPanic{}) }
+		newHostController = func(*pcihost.Function, usbhost.Memory) (hostController, error) { panic(inducedPanic{}) }
 		if st := attempt(func(a *gate.Args) uefi.Status {
 			d.mu.Lock()
 			defer d.mu.Unlock()

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"unsafe"
 
-	"tamaccid/baremetal/usb"
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/uefi"
 	"tamaccid/uefi/internal/abi"
-	"tamaccid/uefi/pciusb"
+	"tamaccid/uefi/pcihost"
 )
 
 // fakeEvents adds events and timers, and the search for drivers.
@@ -177,7 +177,7 @@ func (fw *firmware) plugHost() *pciFunction {
 	}
 	before := newHostController
 	fw.t.Cleanup(func() { newHostController = before })
-	newHostController = func(_ *pciusb.Function, m usb.Memory) (hostController, error) {
+	newHostController = func(_ *pcihost.Function, m usbhost.Memory) (hostController, error) {
 		if f.broken != nil {
 			return nil, f.broken
 		}

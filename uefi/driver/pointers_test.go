@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )

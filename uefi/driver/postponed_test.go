@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tamaccid/baremetal/usb/usbtest"
+	"tamaccid/baremetal/usbhost/usbtest"
 	sim "tamaccid/ccid/sim/reader"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"tamaccid/baremetal/usb/usbtest"
-	wire "tamaccid/ccid/usb"
+	"tamaccid/baremetal/usbhost/usbtest"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )
@@ -65,7 +65,7 @@ func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDirect(t)
 				f := fw.plugHost()
-				hub := usbtest.NewHub(usbtest.HubModel{Speed: wire.SpeedHigh, Ports: 4})
+				hub := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4})
 				f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
 				f.virtual.Plug(3, hub)
 				hub.Plug(2, usbtest.Reader(withSlots(1)))

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 // TestDriverVariable has firmware load the driver by itself: a Driver#### variable (UEFI 2.11, 3.1.3), made as the README says, outlives
@@ -18,7 +18,7 @@ func TestDriverVariable(t *testing.T) {
 	const limit = 3 * time.Minute // of two boots
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	m, err := qemu.Start(ctx, qemu.Config{
+	m, err := harness.Start(ctx, harness.Config{
 		Volume: volume, Reader: true, Card: insert("t0"), Limit: limit, Args: []string{"-action", "reboot=reset"},
 	})
 	must(t, err)

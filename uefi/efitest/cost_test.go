@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 const (
@@ -21,10 +21,10 @@ const (
 )
 
 // costBoot is a machine with a reader at the Shell's prompt.
-func costBoot(ctx context.Context, b *testing.B) *qemu.Shell {
+func costBoot(ctx context.Context, b *testing.B) *harness.Shell {
 	b.Helper()
-	qemu.Require(b)
-	m, err := qemu.Start(ctx, qemu.Config{Volume: volume, Reader: true, Card: insert("t0")})
+	harness.Require(b)
+	m, err := harness.Start(ctx, harness.Config{Volume: volume, Reader: true, Card: insert("t0")})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func costBoot(ctx context.Context, b *testing.B) *qemu.Shell {
 var perAPDU = regexp.MustCompile(`(\d+) ns each\s`)
 
 // cost loads the driver by a command line, sends APDUs through it, and unloads it. It returns what one took in nanoseconds.
-func cost(ctx context.Context, sh *qemu.Shell, load string) (ns float64, err error) {
+func cost(ctx context.Context, sh *harness.Shell, load string) (ns float64, err error) {
 	var measured string
 	for _, line := range []string{load, fmt.Sprintf("apdus.efi %d", costAPDUs)} {
 		r, err := sh.Run(ctx, line)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 // loader gives a driver load options.
@@ -22,8 +22,8 @@ const directly = loader + " " + driverImage + " usb=direct"
 const bystander = "cannot be used: its host controller is driven directly"
 
 // booting is a Suite's Boot that runs a command line.
-func booting(line string) func(ctx context.Context, sh *qemu.Shell) error {
-	return func(ctx context.Context, sh *qemu.Shell) error {
+func booting(line string) func(ctx context.Context, sh *harness.Shell) error {
+	return func(ctx context.Context, sh *harness.Shell) error {
 		r, err := sh.Run(ctx, line)
 		if err != nil {
 			return err
@@ -33,20 +33,20 @@ func booting(line string) func(ctx context.Context, sh *qemu.Shell) error {
 }
 
 // direct is a machine with a reader, whose driver runs the host controller itself.
-func direct(t *testing.T, controller qemu.Controller, args ...string) *qemu.Suite {
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
+func direct(t *testing.T, controller harness.Controller, args ...string) *harness.Suite {
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
 	s.Boot = booting(directly)
 	return s
 }
 
 // firmwareUSB is how many USB interfaces the firmware offers.
-func firmwareUSB(t *testing.T, c *qemu.Case) int {
+func firmwareUSB(t *testing.T, c *harness.Case) int {
 	t.Helper()
 	return number(t, c.Must("cabi.efi usb").Output, `(\d+) USB interfaces`)
 }
 
 // firmwareHas waits until firmware offers that many USB interfaces: it looks for devices when its timer ticks.
-func firmwareHas(t *testing.T, c *qemu.Case, want int) {
+func firmwareHas(t *testing.T, c *harness.Case, want int) {
 	t.Helper()
 	for firmwareUSB(t, c) != want {
 		select {
@@ -59,20 +59,20 @@ func firmwareHas(t *testing.T, c *qemu.Case, want int) {
 
 func TestDirect(t *testing.T) {
 	t.Parallel()
-	for _, controller := range []qemu.Controller{qemu.XHCI, qemu.NECXHCI} {
+	for _, controller := range []harness.Controller{harness.XHCI, harness.NECXHCI} {
 		t.Run(string(controller), func(t *testing.T) {
 			s := direct(t, controller)
-			s.Run("firmware's USB stack has left the controller", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+			s.Run("firmware's USB stack has left the controller", 30*time.Second, func(t *testing.T, c *harness.Case) {
 				if n := firmwareUSB(t, c); n != 0 {
 					t.Errorf("firmware offers %d USB interfaces", n)
 				}
 			})
-			s.Run("each APDU case", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+			s.Run("each APDU case", 2*time.Minute, func(t *testing.T, c *harness.Case) {
 				if r := c.Command("exchange.efi -quick"); r.Status != 0 {
 					t.Errorf("status %#x\n%s", r.Status, r.Output)
 				}
 			})
-			s.Run("controller and reader have names", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+			s.Run("controller and reader have names", 30*time.Second, func(t *testing.T, c *harness.Case) {
 				out := c.Must("devtree").Output
 				if at := strings.Index(out, "xHCI 1."); at < 0 || !strings.Contains(out[at:], "QEMU QEMU USB CCID 0") {
 					t.Errorf("no reader below a controller in\n%s", out)
@@ -85,8 +85,8 @@ func TestDirect(t *testing.T) {
 
 func TestDirectBesideAKeyboard(t *testing.T) {
 	t.Parallel()
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", "usb-kbd,bus=" + qemu.USBBus}})
-	s.Run("the keyboard is named once, and firmware has it again after Unload", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", "usb-kbd,bus=" + harness.USBBus}})
+	s.Run("the keyboard is named once, and firmware has it again after Unload", 90*time.Second, func(t *testing.T, c *harness.Case) {
 		firmwareHas(t, c, 2)
 		r := c.Must(directly)
 		if n := strings.Count(r.Output, bystander); n != 1 || !strings.Contains(r.Output, `the keyboard "QEMU USB Keyboard"`) {
@@ -99,18 +99,18 @@ func TestDirectBesideAKeyboard(t *testing.T) {
 		refuses(t, c, "No smart card reader")
 		firmwareHas(t, c, 2)
 	})
-	s.Run("firmware's stack serves the reader afterwards", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("firmware's stack serves the reader afterwards", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		_, err := c.Shell.Load(c.Ctx, driverImage)
 		must(t, err)
 		hello(t, c)
 		firmwareHas(t, c, 2)
 	})
-	s.Run("a second driver takes the controller from the first, with its reader", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a second driver takes the controller from the first, with its reader", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		c.Must(directly)
 		firmwareHas(t, c, 0)
 		hello(t, c)
 	})
-	s.Run("unknown options are named", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("unknown options are named", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must(loader + " " + driverImage + " usb=firmware speed=high")
 		if !strings.Contains(r.Output, `unknown load options: "speed=high"`) {
 			t.Errorf("no warning\n%s", r.Output)
@@ -120,7 +120,7 @@ func TestDirectBesideAKeyboard(t *testing.T) {
 }
 
 // readers waits until there are that many readers: one that is connected is enumerated first.
-func readers(t *testing.T, c *qemu.Case, want int) {
+func readers(t *testing.T, c *harness.Case, want int) {
 	t.Helper()
 	for {
 		n := number(t, c.Must("cabi.efi readers").Output, `(\d+) readers`)
@@ -137,8 +137,8 @@ func readers(t *testing.T, c *qemu.Case, want int) {
 
 func TestDirectDisconnectAndConnect(t *testing.T) {
 	t.Parallel()
-	s := direct(t, qemu.XHCI, "-device", "usb-ccid,bus="+qemu.USBBus)
-	s.Run("a child that is disconnected is made again by connect", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s := direct(t, harness.XHCI, "-device", "usb-ccid,bus="+harness.USBBus)
+	s.Run("a child that is disconnected is made again by connect", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		readers(t, c, 2)
 		c.Must("cabi.efi disconnect child")
 		readers(t, c, 1)
@@ -146,7 +146,7 @@ func TestDirectDisconnectAndConnect(t *testing.T) {
 		readers(t, c, 2)
 		hello(t, c)
 	})
-	s.Run("a controller that is disconnected stays so until connect", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a controller that is disconnected stays so until connect", 90*time.Second, func(t *testing.T, c *harness.Case) {
 		c.Must("cabi.efi disconnect controller")
 		// Firmware's driver would have the controller by then, if it were asked.
 		c.Must("stall 2000000")
@@ -158,7 +158,7 @@ func TestDirectDisconnectAndConnect(t *testing.T) {
 		readers(t, c, 2)
 		hello(t, c)
 	})
-	s.Run("Unload gives the controller to firmware", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("Unload gives the controller to firmware", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r, err := c.Shell.Unload(c.Ctx, driverImage)
 		must(t, err)
 		must(t, r.Err())
@@ -169,7 +169,7 @@ func TestDirectDisconnectAndConnect(t *testing.T) {
 func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")
-	s.Run("a controller without a driver is taken unasked", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a controller without a driver is taken unasked", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		c.Must("orphan.efi")
 		_, err := c.Shell.Load(c.Ctx, driverImage)
 		must(t, err)
@@ -181,7 +181,7 @@ func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 		must(t, err)
 		must(t, r.Err())
 	})
-	s.Run("but not when the load options forbid it", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("but not when the load options forbid it", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		c.Must(loader + " " + driverImage + " usb=firmware")
 		refuses(t, c, "No smart card reader")
 	})
@@ -189,7 +189,7 @@ func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 
 // reload loads the driver, exchanges with a card and unloads it, again and again, and returns how many pages went between the 10th and
 // the last round: until then firmware's own tables grow. A C program does it, since the Shell's own commands leave memory behind.
-func reload(t *testing.T, c *qemu.Case, rounds int, options string) (pages int) {
+func reload(t *testing.T, c *harness.Case, rounds int, options string) (pages int) {
 	t.Helper()
 	r := c.Command(fmt.Sprintf("cabi.efi reload %s %d %s", driverImage, rounds, options))
 	if r.Status != 0 {
@@ -210,7 +210,7 @@ func TestDirectLoadAndUnload(t *testing.T) {
 	t.Parallel()
 	t.Run("firmware without a driver", func(t *testing.T) {
 		s := machine(t, "")
-		s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *harness.Case) {
 			c.Must("orphan.efi")
 			if pages := reload(t, c, 100, "usb=direct"); pages != 0 {
 				t.Errorf("%d pages lost", pages)
@@ -220,7 +220,7 @@ func TestDirectLoadAndUnload(t *testing.T) {
 	t.Run("firmware with a driver", func(t *testing.T) {
 		const rounds = 30
 		s := machine(t, "")
-		s.Run("no more growth than firmware's own", 5*time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run("no more growth than firmware's own", 5*time.Minute, func(t *testing.T, c *harness.Case) {
 			firmwares := lost(t, c.Must(fmt.Sprintf("cabi.efi restart %d", rounds)).Output, rounds)
 			if with := reload(t, c, rounds, "usb=direct"); with > firmwares+1 { // of a page that was begun already
 				t.Errorf("%d pages lost, %d without the driver", with, firmwares)

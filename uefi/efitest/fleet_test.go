@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/sim/usbredir"
@@ -90,7 +90,7 @@ func (v *vessel) build(t *testing.T, i int) *reader.Device {
 // launch serves the devices of vessels and returns them, with QEMU's options for them.
 func launch(t *testing.T, vessels []vessel) (args []string, devices []*reader.Device) {
 	t.Helper()
-	args = []string{"-device", string(qemu.UHCI) + ",id=uhci", "-device", string(qemu.EHCI) + ",id=ehci"}
+	args = []string{"-device", string(harness.UHCI) + ",id=uhci", "-device", string(harness.EHCI) + ",id=ehci"}
 	dir, controllers, taken := t.TempDir(), 0, rings
 	for i, v := range vessels {
 		d := v.build(t, i)
@@ -105,7 +105,7 @@ func launch(t *testing.T, vessels []vessel) (args []string, devices []*reader.De
 			if taken += needs; taken > rings {
 				taken = needs
 				controllers++
-				args = append(args, "-device", fmt.Sprintf("%s,id=xhci%d", qemu.XHCI, controllers))
+				args = append(args, "-device", fmt.Sprintf("%s,id=xhci%d", harness.XHCI, controllers))
 			}
 			bus = fmt.Sprintf("xhci%d.0", controllers)
 		}
@@ -165,17 +165,17 @@ func report(level reader.Level, protocol string) []string {
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	args, _ := launch(t, fleet)
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: args})
-	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Args: args})
+	s.Boot = func(ctx context.Context, sh *harness.Shell) error {
 		_, err := sh.Load(ctx, driverImage)
 		return err
 	}
 	for i, v := range fleet {
 		if v.bus == onEHCI {
-			s.Run(v.name, 5*time.Minute, func(t *testing.T, c *qemu.Case) { tryQuickly(t, c, v.product(i)) })
+			s.Run(v.name, 5*time.Minute, func(t *testing.T, c *harness.Case) { tryQuickly(t, c, v.product(i)) })
 			continue
 		}
-		s.Run(v.name, 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run(v.name, 2*time.Minute, func(t *testing.T, c *harness.Case) {
 			r := c.Command("exchange.efi " + v.product(i))
 			n := len(v.cards)
 			end := fmt.Sprintf("%d readers: %d passed, 0 failed, 0 without a card", n, n)
@@ -208,7 +208,7 @@ func TestFleet(t *testing.T) {
 // tryQuickly runs the lengths that matter of the exchange test, anew when the host controller has come to a stand: QEMU's EHCI stops its
 // asynchronous schedule while an interrupt on async advance is not acknowledged, and edk2's driver waits 10 ms for one and no longer, which
 // a busy host may take. Nothing but the firmware's driver, started anew, helps then.
-func tryQuickly(t *testing.T, c *qemu.Case, product string) {
+func tryQuickly(t *testing.T, c *harness.Case, product string) {
 	const tries = 3
 	for range tries {
 		r := c.Command("exchange.efi -quick " + product)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 // usages are the two ways to the reader, as load options.
@@ -23,7 +23,7 @@ func TestCallersErrorsCostTheirCall(t *testing.T) {
 			s := machine(t, "")
 			s.Boot = booting(loader + " " + driverImage + " " + usage)
 			for _, mode := range []string{"modes", "wild", "registers"} {
-				s.Run(mode, 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+				s.Run(mode, 2*time.Minute, func(t *testing.T, c *harness.Case) {
 					if r := c.Command("cabi.efi " + mode); r.Status != 0 {
 						t.Errorf("status %#x\n%s", r.Status, r.Output)
 					}
@@ -51,7 +51,7 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 				places = append(places, "inside")
 			}
 			for _, where := range places {
-				s.Run(where, time.Minute, func(t *testing.T, c *qemu.Case) {
+				s.Run(where, time.Minute, func(t *testing.T, c *harness.Case) {
 					output := ends(t, c, where)
 					if usage == "usb=direct" && where != "notify" {
 						state := map[string]string{"before": running, "after": stopped, "later": stopped}
@@ -79,7 +79,7 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 }
 
 // ends ends boot services, which ends the machine, and returns what was printed.
-func ends(t *testing.T, c *qemu.Case, where string) string {
+func ends(t *testing.T, c *harness.Case, where string) string {
 	t.Helper()
 	command := c.Background("cabi.efi exit " + where)
 	before, match, err := command.Expect(c.Ctx, regexp.MustCompile(`exit: end`))

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/reader"
 )
 
 // handOver runs handover. When boot services have ended it gives the controller reasons to write: a card that is removed and inserted,
 // a reader that is unplugged. It returns what was printed.
-func handOver(t *testing.T, c *qemu.Case, arguments string) string {
+func handOver(t *testing.T, c *harness.Case, arguments string) string {
 	t.Helper()
 	command := c.Background("handover.efi" + arguments)
 	expect := func(pattern string) string {
@@ -42,8 +42,8 @@ const (
 )
 
 // twoControllers is a machine with a reader on one of two controllers, and nothing on the other.
-func twoControllers(t *testing.T) *qemu.Suite {
-	return qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(qemu.NECXHCI)}})
+func twoControllers(t *testing.T) *harness.Suite {
+	return harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(harness.NECXHCI)}})
 }
 
 // wantBoth looks for the state of both controllers at a moment in what handover has printed.
@@ -58,7 +58,7 @@ func wantBoth(t *testing.T, output, moment, state string) {
 func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 	t.Parallel()
 	s := twoControllers(t)
-	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *harness.Case) {
 		c.Must(directly)
 		// A device that answers nothing has the driver in the middle of a control transfer.
 		mute, d := virtual(t, "3", "short", 3, "")
@@ -73,7 +73,7 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 		}
 		t.Log(output)
 	})
-	s.Run("direct mode: a controller that was let run on would be seen", time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("direct mode: a controller that was let run on would be seen", time.Minute, func(t *testing.T, c *harness.Case) {
 		c.Must(directly)
 		if output := handOver(t, c, " restart"); !strings.Contains(output, "memory: changed") {
 			t.Error(output)
@@ -87,7 +87,7 @@ func TestNothingRunsOnAfterTheDriverHasDied(t *testing.T) {
 	t.Parallel()
 	s := twoControllers(t)
 	for _, death := range []string{"fatal", "stack", "wedge"} {
-		s.Run(death, time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run(death, time.Minute, func(t *testing.T, c *harness.Case) {
 			c.Must(loader + " " + inducedImage + " usb=direct")
 			hello(t, c)
 			wantBoth(t, c.Must("handover.efi look").Output, "now", running)

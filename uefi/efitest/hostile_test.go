@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
-	"tamaccid/board/qemu/usbhost"
+	"tamaccid/board/qemu/harness"
+	"tamaccid/board/qemu/harness/usbcases"
 )
 
 // agentInFirmware boots a machine whose driver reaches its readers through firmware's USB stack,
 // and starts the agent there.
-func agentInFirmware(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Agent, error) {
+func agentInFirmware(ctx context.Context, c harness.Config) (*harness.Machine, *harness.Agent, error) {
 	return agentBehind(ctx, c, fmt.Sprintf("%s %s usb=firmware wait=%d", loader, driverImage, waitOption))
 }
 
@@ -25,13 +25,13 @@ const waitOption = 4
 func TestHostileDevices(t *testing.T) {
 	t.Parallel()
 	t.Run("through firmware's USB stack", func(t *testing.T) {
-		usbhost.TestHostile(t, agentInFirmware, qemu.XHCI,
-			usbhost.Scope{Firmware: true, All: *soak, Bound: waitOption * time.Second})
+		usbcases.TestHostile(t, agentInFirmware, harness.XHCI,
+			usbcases.Scope{Firmware: true, All: *soak, Bound: waitOption * time.Second})
 	})
 	t.Run("directly", func(t *testing.T) {
-		board := func(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Agent, error) {
+		board := func(ctx context.Context, c harness.Config) (*harness.Machine, *harness.Agent, error) {
 			return agentBehind(ctx, c, fmt.Sprintf("%s wait=%d", directly, waitOption))
 		}
-		usbhost.TestHostile(t, board, qemu.XHCI, usbhost.Scope{All: *soak, Bound: waitOption * time.Second})
+		usbcases.TestHostile(t, board, harness.XHCI, usbcases.Scope{All: *soak, Bound: waitOption * time.Second})
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/reader"
 )
 
@@ -19,8 +19,8 @@ import (
 // interrupt last). The program goes on, and so does the machine.
 func TestABadReaderIsPluggedInWhileAProgramRuns(t *testing.T) {
 	t.Parallel()
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume})
-	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+	s := harness.NewSuite(t, harness.Config{Volume: volume})
+	s.Boot = func(ctx context.Context, sh *harness.Shell) error {
 		_, err := sh.Load(ctx, driverImage)
 		return err
 	}
@@ -36,7 +36,7 @@ func TestABadReaderIsPluggedInWhileAProgramRuns(t *testing.T) {
 		{"it goes at the first command", "extended", reader.Fault{At: reader.AtCommand, Do: []reader.Action{reader.Unplug()}}, true},
 		{"there is nothing wrong with it", "extended", reader.Fault{}, false},
 	} {
-		s.Run(c.name, 2*time.Minute, func(t *testing.T, k *qemu.Case) {
+		s.Run(c.name, 2*time.Minute, func(t *testing.T, k *harness.Case) {
 			good, g := virtual(t, "", "extended", 1, "t1")
 			var answers atomic.Int64
 			g.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Times: reader.Forever, Do: []reader.Action{

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
-	"tamaccid/board/qemu/linux"
+	"tamaccid/board/qemu/harness"
+	"tamaccid/board/qemu/harness/linux"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/sim/usbredir"
@@ -33,7 +33,7 @@ const linuxMemory = 512
 // withLinux is a volume with these images, the kernel and its RAM disk.
 func withLinux(t *testing.T, images ...string) string {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(kernel, linux.Kernel)); err != nil && os.Getenv(qemu.RequiredVariable) == "" {
+	if _, err := os.Stat(filepath.Join(kernel, linux.Kernel)); err != nil && os.Getenv(harness.RequiredVariable) == "" {
 		t.Skipf("%v (make build/linux/vmlinuz.efi fetches it)", err)
 	}
 	folder := t.TempDir()
@@ -57,7 +57,7 @@ func in(folder string, names []string) (paths []string) {
 
 // bootLinux starts the kernel from the Shell, and returns what it says of the devices it found: once there was one for each of wanted,
 // "VENDOR:PRODUCT".
-func bootLinux(t *testing.T, c *qemu.Case, wanted ...string) string {
+func bootLinux(t *testing.T, c *harness.Case, wanted ...string) string {
 	t.Helper()
 	// The machine is gone with this command; the case's end sees to the rest.
 	command := c.Background(linux.CommandLine(ramDisk, wanted...))
@@ -73,7 +73,7 @@ func bootLinux(t *testing.T, c *qemu.Case, wanted ...string) string {
 }
 
 // virtual is a reader of the catalogue with a card in it, on a port.
-func virtual(t *testing.T, port, kind string, product uint16, cardName string) (qemu.Redirected, *reader.Device) {
+func virtual(t *testing.T, port, kind string, product uint16, cardName string) (harness.Redirected, *reader.Device) {
 	t.Helper()
 	m, err := reader.Named(kind)
 	must(t, err)
@@ -85,7 +85,7 @@ func virtual(t *testing.T, port, kind string, product uint16, cardName string) (
 		must(t, err)
 		d.Reader(0).Insert(0, c)
 	}
-	return qemu.Redirected{ID: id, Port: port, Serve: (&usbredir.Server{Device: d}).Serve}, d
+	return harness.Redirected{ID: id, Port: port, Serve: (&usbredir.Server{Device: d}).Serve}, d
 }
 
 func TestLinuxFindsTheDevicesAfterDirectMode(t *testing.T) {
@@ -93,9 +93,9 @@ func TestLinuxFindsTheDevicesAfterDirectMode(t *testing.T) {
 	high, _ := virtual(t, "2", "high-speed", 2, "t1")
 	super, _ := virtual(t, "3", "super-speed", 3, "t1")
 	hubbed, _ := virtual(t, "4.1", "short", 4, "t1")
-	s := qemu.NewSuite(t, qemu.Config{Volume: withLinux(t, driverImage, loader, "helloworld.efi"), Memory: linuxMemory, Reader: true,
-		Card: insert("t0"), Hubs: []string{"4"}, Redirected: []qemu.Redirected{high, super, hubbed}})
-	s.Run("all speeds, and behind a hub", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+	s := harness.NewSuite(t, harness.Config{Volume: withLinux(t, driverImage, loader, "helloworld.efi"), Memory: linuxMemory, Reader: true,
+		Card: insert("t0"), Hubs: []string{"4"}, Redirected: []harness.Redirected{high, super, hubbed}})
+	s.Run("all speeds, and behind a hub", 2*time.Minute, func(t *testing.T, c *harness.Case) {
 		c.Must(directly)
 		c.Must("helloworld.efi")
 		t.Log(bootLinux(t, c, "08e6:4433", "1209:0002", "1209:0003", "1209:0004"))

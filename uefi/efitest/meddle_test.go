@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/reader"
 )
 
@@ -17,13 +17,13 @@ func TestAnEventMeddlesDuringACommand(t *testing.T) {
 	t.Parallel()
 	const before, long = 5, 6 * time.Second
 	for _, usage := range usages {
-		s := qemu.NewSuite(t, qemu.Config{Volume: volume})
+		s := harness.NewSuite(t, harness.Config{Volume: volume})
 		s.Boot = booting(loader + " " + driverImage + " " + usage)
 		for _, what := range []string{"connect", "disconnect", "unload"} {
 			if usage == "usb=direct" && what != "unload" {
 				continue // there is no handle that anything manages
 			}
-			s.Run(usage+", "+what, 2*time.Minute, func(t *testing.T, k *qemu.Case) {
+			s.Run(usage+", "+what, 2*time.Minute, func(t *testing.T, k *harness.Case) {
 				device, d := virtual(t, "", "extended", 1, "t1")
 				must(t, k.Machine.Plug(k.Ctx, device))
 				appears(t, k, true)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 // littleMemory in MiB is more than the driver and its image need, and not twice as much.
@@ -17,7 +17,7 @@ const littleMemory = 12
 // refuse lets each firmware call of the driver fail once; room is the memory in MiB that is left, 0
 // for all. Of USB transfers and register accesses, behind each that fails a part of those before it
 // is left out: one in step of them.
-func refuse(t *testing.T, c *qemu.Case, options, phases string, step, room int) {
+func refuse(t *testing.T, c *harness.Case, options, phases string, step, room int) {
 	t.Helper()
 	if *soak {
 		step = 1 << 30
@@ -51,13 +51,13 @@ func TestEachFirmwareCallFails(t *testing.T) {
 			if *soak {
 				limit = time.Hour
 			}
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0"), Limit: 3 * limit})
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Limit: 3 * limit})
 			for _, room := range []int{0, littleMemory} {
 				phases := m.phases
 				if room > 0 && !*soak {
 					phases = "lsu" // those that take memory
 				}
-				s.Run(fmt.Sprintf("memory left: %d MiB", room), limit, func(t *testing.T, c *qemu.Case) {
+				s.Run(fmt.Sprintf("memory left: %d MiB", room), limit, func(t *testing.T, c *harness.Case) {
 					if m.orphan && room == 0 {
 						c.Must("orphan.efi")
 					}
@@ -75,7 +75,7 @@ func TestLittleMemory(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")
 	for _, options := range []string{"usb=firmware", "usb=direct"} {
-		s.Run(options, 4*time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run(options, 4*time.Minute, func(t *testing.T, c *harness.Case) {
 			r := c.Command("cabi.efi short " + driverImage + " " + options)
 			t.Log(r.Output)
 			if r.Status != 0 || !strings.Contains(r.Output, "\n0 violations") {
@@ -83,7 +83,7 @@ func TestLittleMemory(t *testing.T) {
 			}
 		})
 	}
-	s.Run("an application", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("an application", 2*time.Minute, func(t *testing.T, c *harness.Case) {
 		_, err := c.Shell.Load(c.Ctx, driverImage)
 		must(t, err)
 		r := c.Command("cabi.efi short helloworld.efi")
@@ -101,7 +101,7 @@ func TestMemoryThatIsRefusedCostsOneCall(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")
 	for _, options := range []string{"usb=firmware", "usb=direct"} {
-		s.Run(options, 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run(options, 2*time.Minute, func(t *testing.T, c *harness.Case) {
 			r := c.Command("cabi.efi starve " + inducedImage + " " + options)
 			t.Log(r.Output)
 			if r.Status != 0 || !strings.Contains(r.Output, "\n0 violations") {
@@ -115,8 +115,8 @@ func TestMemoryThatIsRefusedCostsOneCall(t *testing.T) {
 func TestSmallMachine(t *testing.T) {
 	t.Parallel()
 	for _, mib := range []int{64, 72, 80} {
-		s := qemu.NewSuite(t, qemu.Config{Volume: volume, Memory: mib, Reader: true, Card: insert("t0")})
-		s.Run(fmt.Sprintf("%d MiB", mib), 90*time.Second, func(t *testing.T, c *qemu.Case) {
+		s := harness.NewSuite(t, harness.Config{Volume: volume, Memory: mib, Reader: true, Card: insert("t0")})
+		s.Run(fmt.Sprintf("%d MiB", mib), 90*time.Second, func(t *testing.T, c *harness.Case) {
 			if r := c.Command("load " + driverImage); strings.Contains(r.Output, "Success") {
 				// The application takes as much again.
 				if r := c.Command("helloworld.efi"); r.Status != 0 && !strings.Contains(r.Output, "out of memory") {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/sim/vscard"
@@ -73,7 +73,7 @@ func masked(pin []byte) string {
 // searched runs the program and looks for the secrets whenever it waits: nowhere but in its buffers
 // may they be, and in the number of them that is wanted for each time. It returns what the program
 // printed.
-func searched(t *testing.T, c *qemu.Case, line string, held []int, secrets ...[]byte) string {
+func searched(t *testing.T, c *harness.Case, line string, held []int, secrets ...[]byte) string {
 	t.Helper()
 	command := c.Background(line)
 	for _, want := range held {
@@ -136,10 +136,10 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 			own := func(ctx context.Context, conn io.ReadWriteCloser) error {
 				return vscard.NewSlot(pinCard(card.ATRT0)).Serve(ctx, conn)
 			}
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: own, Args: args})
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: own, Args: args})
 			s.Boot = booting(mode.load)
 			verify := func(name, product string) {
-				s.Run(name, 60*time.Second, func(t *testing.T, c *qemu.Case) {
+				s.Run(name, 60*time.Second, func(t *testing.T, c *harness.Case) {
 					long, short := secret(t, 48), secret(t, 8)
 					line := fmt.Sprintf("pin.efi %s verify %s %s", product, masked(long), masked(short))
 					out := searched(t, c, line, []int{1, 2, 1, 2}, long, short)
@@ -151,7 +151,7 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 				})
 			}
 			fails := func(name, product, way string, before func()) {
-				s.Run(name, 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+				s.Run(name, 2*time.Minute, func(t *testing.T, c *harness.Case) {
 					if before != nil {
 						before()
 					}
@@ -174,7 +174,7 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 				return all[i].product(i), devices[i]
 			}
 			for name, other := range map[string]int{"keypad, T=0": keypadT0, "keypad, T=1": keypadT1} {
-				s.Run(name, 60*time.Second, func(t *testing.T, c *qemu.Case) {
+				s.Run(name, 60*time.Second, func(t *testing.T, c *harness.Case) {
 					product, d := at(other)
 					told := secret(t, 48)
 					answer := append(append([]byte(nil), told...), 0x90, 0x00)
@@ -197,7 +197,7 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 			})
 			v := pinVessels[mode.dies]
 			fails(v.name+", a fatal error", v.product(mode.dies), "fatal", nil)
-			s.Run("the machine goes on", 30*time.Second, func(t *testing.T, c *qemu.Case) { c.Must("ver") })
+			s.Run("the machine goes on", 30*time.Second, func(t *testing.T, c *harness.Case) { c.Must("ver") })
 		})
 	}
 }

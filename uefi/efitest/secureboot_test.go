@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 // Debian's ovmf has a variable store with a key in db for tests, the private half of which it brings along.
@@ -46,13 +46,13 @@ func signed(t *testing.T, images ...string) (folder string) {
 // TestSecureBoot starts signed images on firmware that starts no others (UEFI 2.11, 32).
 func TestSecureBoot(t *testing.T) {
 	t.Parallel()
-	qemu.Require(t, signer)
+	harness.Require(t, signer)
 	for _, path := range []string{snakeoilVars, snakeoilKey, snakeoilCertificate} {
 		if _, err := os.Stat(path); err != nil {
 			t.Skipf("%v: it comes with Debian's ovmf only", err)
 		}
 	}
-	firmware, err := qemu.FindFirmware()
+	firmware, err := harness.FindFirmware()
 	must(t, err)
 	firmware.Vars = snakeoilVars
 	folder := signed(t, driverImage, "helloworld.efi", secureBoot)
@@ -64,7 +64,7 @@ func TestSecureBoot(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	m, err := qemu.Start(ctx, qemu.Config{Firmware: firmware, Volume: folder, Reader: true, Card: insert("t0")})
+	m, err := harness.Start(ctx, harness.Config{Firmware: firmware, Volume: folder, Reader: true, Card: insert("t0")})
 	must(t, err)
 	defer m.Close()
 	output, _, err := m.Console.Expect(ctx, regexp.MustCompile(`secureboot: end`))

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 )
 
 // APDUs that TestSessions sends on each machine, in make test and in make soak.
@@ -31,18 +31,18 @@ func TestSessions(t *testing.T) {
 	away := []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 	for _, m := range []struct {
 		name       string
-		controller qemu.Controller
+		controller harness.Controller
 		load       string
 	}{
-		{"firmware's stack, xHCI", qemu.XHCI, loader + " " + driverImage + " usb=firmware"},
-		{"firmware's stack, UHCI", qemu.UHCI, loader + " " + driverImage + " usb=firmware"},
-		{"a controller of our own, xHCI", qemu.XHCI, directly},
+		{"firmware's stack, xHCI", harness.XHCI, loader + " " + driverImage + " usb=firmware"},
+		{"firmware's stack, UHCI", harness.UHCI, loader + " " + driverImage + " usb=firmware"},
+		{"a controller of our own, xHCI", harness.XHCI, directly},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: m.controller, Reader: true, Card: insert("t0"),
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Controller: m.controller, Reader: true, Card: insert("t0"),
 				Limit: time.Minute + time.Duration(sessions)*20*time.Second})
 			s.Boot = booting(m.load)
-			s.Run(fmt.Sprintf("%d sessions of %d APDUs", sessions, each), time.Duration(sessions)*20*time.Second, func(t *testing.T, c *qemu.Case) {
+			s.Run(fmt.Sprintf("%d sessions of %d APDUs", sessions, each), time.Duration(sessions)*20*time.Second, func(t *testing.T, c *harness.Case) {
 				command := c.Background(fmt.Sprintf("sessions.efi %d %d", sessions, each))
 				for i := range sessions {
 					if m := c.Expect(command, fmt.Sprintf(`session %d is ready|sessions: .*`, i+1)); !strings.HasSuffix(m[0], "ready") {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/sim/usbredir"
@@ -24,17 +24,17 @@ func TestUnloadOfSilentReaders(t *testing.T) {
 		{"on a controller of our own", " usb=direct"},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
-			var redirected []qemu.Redirected
+			var redirected []harness.Redirected
 			for _, id := range []string{"first", "second"} {
 				m, err := reader.Named("silent-at-power-off")
 				must(t, err)
 				d := reader.NewDevice(m)
 				d.Reader(0).Insert(0, card.T1())
-				redirected = append(redirected, qemu.Redirected{ID: id, Serve: (&usbredir.Server{Device: d}).Serve})
+				redirected = append(redirected, harness.Redirected{ID: id, Serve: (&usbredir.Server{Device: d}).Serve})
 			}
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Redirected: redirected})
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: redirected})
 			s.Boot = booting(loader + " " + driverImage + mode.options)
-			s.Run("unload", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+			s.Run("unload", 2*time.Minute, func(t *testing.T, c *harness.Case) {
 				if r := c.Command("exchange.efi -quick"); !strings.Contains(r.Output, "2 readers: 2 passed") {
 					t.Fatalf("status %#x\n%s", r.Status, r.Output)
 				}

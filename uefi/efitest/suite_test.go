@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/vscard"
 )
@@ -32,7 +32,7 @@ const (
 )
 
 // insert plays the card named on each connection of QEMU's.
-func insert(name string) qemu.Card {
+func insert(name string) harness.Card {
 	return func(ctx context.Context, conn io.ReadWriteCloser) error {
 		c, err := card.Named(name)
 		if err != nil {
@@ -42,10 +42,10 @@ func insert(name string) qemu.Card {
 	}
 }
 
-func machine(t *testing.T, image string) *qemu.Suite {
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Reader: true, Card: insert("t0")})
+func machine(t *testing.T, image string) *harness.Suite {
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0")})
 	if image != "" {
-		s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+		s.Boot = func(ctx context.Context, sh *harness.Shell) error {
 			_, err := sh.Load(ctx, image)
 			return err
 		}
@@ -54,7 +54,7 @@ func machine(t *testing.T, image string) *qemu.Suite {
 }
 
 // hello asks the card for its text.
-func hello(t *testing.T, c *qemu.Case) {
+func hello(t *testing.T, c *harness.Case) {
 	t.Helper()
 	r := c.Command("helloworld.efi")
 	for _, want := range []string{"Reader: QEMU", "3B 08 74 61 6D 61 63 63 69 64",
@@ -69,7 +69,7 @@ func hello(t *testing.T, c *qemu.Case) {
 }
 
 // refuses runs helloworld where it must fail, in words.
-func refuses(t *testing.T, c *qemu.Case, words string) {
+func refuses(t *testing.T, c *harness.Case, words string) {
 	t.Helper()
 	r := c.Command("helloworld.efi")
 	if r.Status == 0 || !strings.Contains(r.Output, words) {
@@ -97,14 +97,14 @@ func number(t *testing.T, output, pattern string) int {
 
 func TestTheRuntimeOnTheBoard(t *testing.T) {
 	t.Parallel()
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume})
+	s := harness.NewSuite(t, harness.Config{Volume: volume})
 	// The Shell takes a page for itself now and then: one during these runs, in ten repetitions of ten. Another one is granted, since
 	// other firmware may begin a page elsewhere. A leak of ours is a page in each run; one in every second run is too much as well,
 	// beside the Shell's one.
 	const runs, shells = 4, 2
 	lost := 0
 	for i := range runs {
-		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second, func(t *testing.T, c *harness.Case) {
 			before := c.FreePages()
 			r := c.Command("machine.efi")
 			if r.Status != 0 {
@@ -116,7 +116,7 @@ func TestTheRuntimeOnTheBoard(t *testing.T) {
 	if lost > shells {
 		t.Errorf("%d pages lost in %d runs, of which %d may be the Shell's", lost, runs, shells)
 	}
-	s.Run("an unknown command line ends with an error", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("an unknown command line ends with an error", 30*time.Second, func(t *testing.T, c *harness.Case) {
 		if r := c.Command("apdus.efi many"); r.Status == 0 || !strings.Contains(r.Output, "usage:") {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
@@ -125,8 +125,8 @@ func TestTheRuntimeOnTheBoard(t *testing.T) {
 
 func TestWithoutEntropyNothingIsMadeUp(t *testing.T) {
 	t.Parallel()
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: []string{"-cpu", "max,-rdrand,-rdseed"}})
-	s.Run("crypto/rand ends the program", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Args: []string{"-cpu", "max,-rdrand,-rdseed"}})
+	s.Run("crypto/rand ends the program", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Command("machine.efi")
 		if r.Status == 0 || !strings.Contains(r.Output, "failed to read random data") {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
@@ -139,19 +139,19 @@ func TestDriver(t *testing.T) {
 	t.Parallel()
 	s := machine(t, driverImage)
 	inEachMode(s)
-	s.Run("a call keeps the registers that are the caller's", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a call keeps the registers that are the caller's", 30*time.Second, func(t *testing.T, c *harness.Case) {
 		if r := c.Command("cabi.efi registers"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
 	})
 	// A completion that enters the stack again (iPXE): from above TPL_CALLBACK, which is the only way there is.
-	s.Run("a call from an event while another is in progress is refused", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a call from an event while another is in progress is refused", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		if r := c.Command("cabi.efi nested 500"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
 		hello(t, c)
 	})
-	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute, func(t *testing.T, c *harness.Case) {
 		_, err := c.Shell.Load(c.Ctx, "goticker.efi")
 		must(t, err)
 		c.Must("apdus.efi 10000")
@@ -164,7 +164,7 @@ func TestDriver(t *testing.T) {
 			t.Errorf("the exit hook ran %d times only", n)
 		}
 	})
-	s.Run("10,000 APDUs of a C program beside a timer event of a C driver", 3*time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("10,000 APDUs of a C program beside a timer event of a C driver", 3*time.Minute, func(t *testing.T, c *harness.Case) {
 		_, err := c.Shell.Load(c.Ctx, "ticker.efi")
 		must(t, err)
 		c.Must("cabi.efi apdus 10000")
@@ -174,7 +174,7 @@ func TestDriver(t *testing.T) {
 		_, err = c.Shell.Unload(c.Ctx, "ticker.efi")
 		must(t, err)
 	})
-	s.Run("a C program sees the empty reader", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a C program sees the empty reader", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		must(t, c.Machine.RemoveCard(c.Ctx))
 		if r := c.Command("cabi.efi nocard"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
@@ -182,12 +182,12 @@ func TestDriver(t *testing.T) {
 		must(t, c.Machine.InsertCard(c.Ctx))
 		hello(t, c)
 	})
-	s.Run("a card is removed in the middle of APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a card is removed in the middle of APDUs", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		fails(t, c, func() error { return c.Machine.RemoveCard(c.Ctx) })
 		must(t, c.Machine.InsertCard(c.Ctx))
 		hello(t, c)
 	})
-	s.Run("the driver has names", 30*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("the driver has names", 30*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("drivers")
 		if !strings.Contains(r.Output, "tamaccid Smart Card Reader Driver") {
 			t.Errorf("no name in\n%s", r.Output)
@@ -196,15 +196,15 @@ func TestDriver(t *testing.T) {
 }
 
 // inEachMode runs the cases that do not depend on who drives the host controller.
-func inEachMode(s *qemu.Suite) {
+func inEachMode(s *harness.Suite) {
 	s.Run("an application in Go reads the card", 30*time.Second, hello)
-	s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		if r := c.Command("cabi.efi"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
 		hello(t, c)
 	})
-	s.Run("a card is removed and inserted", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a card is removed and inserted", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		for range 3 {
 			must(t, c.Machine.RemoveCard(c.Ctx))
 			refuses(t, c, "no card in the reader")
@@ -212,13 +212,13 @@ func inEachMode(s *qemu.Suite) {
 			hello(t, c)
 		}
 	})
-	s.Run("all drivers leave their devices and come back", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("all drivers leave their devices and come back", 90*time.Second, func(t *testing.T, c *harness.Case) {
 		for range 4 {
 			c.Must("reconnect -r")
 			hello(t, c)
 		}
 	})
-	s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *harness.Case) {
 		for range 3 {
 			must(t, c.Machine.UnplugReader(c.Ctx))
 			appears(t, c, false)
@@ -227,7 +227,7 @@ func inEachMode(s *qemu.Suite) {
 			hello(t, c)
 		}
 	})
-	s.Run("a reader is unplugged in the middle of APDUs", 2*time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("a reader is unplugged in the middle of APDUs", 2*time.Minute, func(t *testing.T, c *harness.Case) {
 		for range 3 {
 			fails(t, c, func() error { return c.Machine.UnplugReader(c.Ctx) })
 			appears(t, c, false)
@@ -240,7 +240,7 @@ func inEachMode(s *qemu.Suite) {
 
 // fails sends APDUs without end, does what makes them fail in their middle,
 // and wants an error status.
-func fails(t *testing.T, c *qemu.Case, happens func() error) {
+func fails(t *testing.T, c *harness.Case, happens func() error) {
 	t.Helper()
 	command := c.Background("apdus.efi 1000000")
 	c.Expect(command, "sending")
@@ -253,7 +253,7 @@ func fails(t *testing.T, c *qemu.Case, happens func() error) {
 
 // appears waits until firmware has noticed that the reader has come or gone:
 // it looks at its ports from time to time.
-func appears(t *testing.T, c *qemu.Case, want bool) {
+func appears(t *testing.T, c *harness.Case, want bool) {
 	t.Helper()
 	for {
 		r := c.Command("helloworld.efi")
@@ -271,7 +271,7 @@ func appears(t *testing.T, c *qemu.Case, want bool) {
 func TestLoadAndUnload(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")
-	s.Run("the driver works at two addresses", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("the driver works at two addresses", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		first, err := c.Shell.Load(c.Ctx, driverImage)
 		must(t, err)
 		hello(t, c)
@@ -292,7 +292,7 @@ func TestLoadAndUnload(t *testing.T) {
 		}
 		refuses(t, c, "No smart card reader")
 	})
-	s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *qemu.Case) {
+	s.Run("100 times without growth", 5*time.Minute, func(t *testing.T, c *harness.Case) {
 		if pages := reload(t, c, 100, ""); pages != 0 {
 			t.Errorf("%d pages lost", pages)
 		}
@@ -303,7 +303,7 @@ func TestResidentMemory(t *testing.T) {
 	t.Parallel()
 	const limit = 16 << 20
 	s := machine(t, "")
-	s.Run("after HelloWorld", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("after HelloWorld", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		c.Command("helloworld.efi") // what firmware keeps of a first run is not the driver's
 		before := c.FreePages()
 		_, err := c.Shell.Load(c.Ctx, driverImage)
@@ -321,7 +321,7 @@ func TestResidentMemory(t *testing.T) {
 func TestCost(t *testing.T) {
 	t.Parallel()
 	s := machine(t, inducedImage)
-	s.Run("1,000 APDUs", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("1,000 APDUs", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("apdus.efi 1000")
 		total, outside := number(t, r.Output, `(\d+) ns each\s`), number(t, r.Output, `(\d+) ns each outside`)
 		fmt.Printf("SCardTransmit: %d us each, %d us of it (%.0f %%) outside of USB transfers\n",
@@ -332,7 +332,7 @@ func TestCost(t *testing.T) {
 func TestInducedFailures(t *testing.T) {
 	t.Parallel()
 	s := machine(t, inducedImage)
-	s.Run("a message begins on a line of its own, and ends it", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+	s.Run("a message begins on a line of its own, and ends it", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("cabi.efi typed")
 		if !regexp.MustCompile(`(?m)^one\s*\n.*induced\s*\n.*induced\s*\ntwo\s*\n.*induced\s*\nthree\s*$`).MatchString(r.Output) {
 			t.Errorf("%q", r.Output)
@@ -345,7 +345,7 @@ func TestInducedFailures(t *testing.T) {
 		{"panic", true}, {"nil", true}, {"wait", true}, {"wild", true}, {"gp", true}, {"copy", true}, {"nested", true},
 		{"wedge", false}, {"fatal", false}, {"memory", false}, {"stack", false},
 	} {
-		s.Run(f.name, 60*time.Second, func(t *testing.T, c *qemu.Case) {
+		s.Run(f.name, 60*time.Second, func(t *testing.T, c *harness.Case) {
 			r := c.Command("induce.efi " + f.name)
 			if r.Status != 0 {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)

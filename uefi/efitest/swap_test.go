@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/sim/usbredir"
@@ -25,9 +25,9 @@ func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
 			m.Functions[0].CCID.Features |= reader.AutoActivation | reader.AutoVoltage
 			d := reader.NewDevice(m)
 			d.Reader(0).Insert(0, card.T1())
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Redirected: []qemu.Redirected{{ID: "auto", Serve: (&usbredir.Server{Device: d}).Serve}}})
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: []harness.Redirected{{ID: "auto", Serve: (&usbredir.Server{Device: d}).Serve}}})
 			s.Boot = booting(c.load)
-			s.Run("swap", 60*time.Second, func(t *testing.T, c *qemu.Case) {
+			s.Run("swap", 60*time.Second, func(t *testing.T, c *harness.Case) {
 				for _, change := range []struct {
 					name  string
 					do    func()

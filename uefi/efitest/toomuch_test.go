@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/sim/usbredir"
@@ -33,7 +33,7 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				{"short", "1 reader: 1 passed, 0 failed, 0 without a card"},
 			}
 			var devices []*reader.Device
-			var redirected []qemu.Redirected
+			var redirected []harness.Redirected
 			for i, k := range kinds {
 				m, err := reader.Named(k.name)
 				must(t, err)
@@ -46,11 +46,11 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				}
 				d.Unplug()
 				devices = append(devices, d)
-				redirected = append(redirected, qemu.Redirected{ID: k.name, Serve: (&usbredir.Server{Device: d}).Serve})
+				redirected = append(redirected, harness.Redirected{ID: k.name, Serve: (&usbredir.Server{Device: d}).Serve})
 			}
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Redirected: redirected})
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: redirected})
 			s.Boot = booting(loader + " " + driverImage + mode.options)
-			s.Run("one after another", 4*time.Minute, func(t *testing.T, c *qemu.Case) {
+			s.Run("one after another", 4*time.Minute, func(t *testing.T, c *harness.Case) {
 				for i, k := range kinds {
 					devices[i].Replug()
 					time.Sleep(noticed)

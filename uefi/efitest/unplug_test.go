@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
+	"tamaccid/board/qemu/harness"
 	"tamaccid/ccid/sim/reader"
 )
 
@@ -23,9 +23,9 @@ func TestUnplugDuringACommand(t *testing.T) {
 		limit  = 8 * time.Second // from then on; the documented bound is 2 s, but edk2's EhciDxe counts pauses that are longer here
 	)
 	for _, c := range []struct {
-		controller qemu.Controller
+		controller harness.Controller
 		kind       string
-	}{{qemu.XHCI, "extended"}, {qemu.UHCI, "extended"}, {qemu.EHCI, "high-speed"}} {
+	}{{harness.XHCI, "extended"}, {harness.UHCI, "extended"}, {harness.EHCI, "high-speed"}} {
 		for _, f := range []struct {
 			name   string
 			action reader.Action
@@ -33,12 +33,12 @@ func TestUnplugDuringACommand(t *testing.T) {
 			{"the reader is silent", reader.Lose()},
 			{"the reader asks for more time", reader.Extend(reader.Endless, 1, 500*time.Millisecond)},
 		} {
-			s := qemu.NewSuite(t, qemu.Config{Volume: volume, Controller: c.controller})
-			s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Controller: c.controller})
+			s.Boot = func(ctx context.Context, sh *harness.Shell) error {
 				_, err := sh.Load(ctx, driverImage)
 				return err
 			}
-			s.Run(string(c.controller)+", "+f.name, 3*time.Minute, func(t *testing.T, k *qemu.Case) {
+			s.Run(string(c.controller)+", "+f.name, 3*time.Minute, func(t *testing.T, k *harness.Case) {
 				device, d := virtual(t, "", c.kind, 1, "t1")
 				must(t, k.Machine.Plug(k.Ctx, device))
 				appears(t, k, true)
@@ -85,13 +85,13 @@ func TestUnplugDuringACommand(t *testing.T) {
 func TestFirmwareRunsDuringACommand(t *testing.T) {
 	t.Parallel()
 	const before, long = 5, 6 * time.Second
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume})
-	s.Boot = func(ctx context.Context, sh *qemu.Shell) error {
+	s := harness.NewSuite(t, harness.Config{Volume: volume})
+	s.Boot = func(ctx context.Context, sh *harness.Shell) error {
 		_, err := sh.Load(ctx, driverImage)
 		return err
 	}
 	// slow plugs in a reader that takes long for a command after others, and returns the device.
-	slow := func(t *testing.T, k *qemu.Case) (device qemu.Redirected, began chan struct{}) {
+	slow := func(t *testing.T, k *harness.Case) (device harness.Redirected, began chan struct{}) {
 		device, d := virtual(t, "", "extended", 1, "t1")
 		began = make(chan struct{})
 		d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before, Do: []reader.Action{reader.Delay(long),
@@ -100,7 +100,7 @@ func TestFirmwareRunsDuringACommand(t *testing.T) {
 		appears(t, k, true)
 		return device, began
 	}
-	s.Run("a program's events run, and their calls are refused", time.Minute, func(t *testing.T, k *qemu.Case) {
+	s.Run("a program's events run, and their calls are refused", time.Minute, func(t *testing.T, k *harness.Case) {
 		device, _ := slow(t, k)
 		r := k.Command("cabi.efi nested 10 callback")
 		if r.Status != 0 {
@@ -110,7 +110,7 @@ func TestFirmwareRunsDuringACommand(t *testing.T) {
 		must(t, k.Machine.DeviceDel(k.Ctx, device.ID))
 		appears(t, k, false)
 	})
-	s.Run("a reader that is plugged in is there after the command", time.Minute, func(t *testing.T, k *qemu.Case) {
+	s.Run("a reader that is plugged in is there after the command", time.Minute, func(t *testing.T, k *harness.Case) {
 		device, began := slow(t, k)
 		command := k.Background("cabi.efi apdus 10")
 		select {

@@ -9,20 +9,20 @@ import (
 	"testing"
 	"time"
 
-	"tamaccid/board/qemu"
-	"tamaccid/board/qemu/usbhost"
+	"tamaccid/board/qemu/harness"
+	"tamaccid/board/qemu/harness/usbcases"
 )
 
 // agentDirectly boots a machine whose driver runs the USB host controller itself, and starts the agent there.
-func agentDirectly(ctx context.Context, c qemu.Config) (*qemu.Machine, *qemu.Agent, error) {
+func agentDirectly(ctx context.Context, c harness.Config) (*harness.Machine, *harness.Agent, error) {
 	return agentBehind(ctx, c, directly)
 }
 
 // agentBehind boots a machine, loads the driver by a command line and starts the agent.
-func agentBehind(ctx context.Context, c qemu.Config, load string) (*qemu.Machine, *qemu.Agent, error) {
+func agentBehind(ctx context.Context, c harness.Config, load string) (*harness.Machine, *harness.Agent, error) {
 	c.Volume = volume
 	// The machine outlives its boot, whose limit ctx is.
-	m, err := qemu.Start(context.WithoutCancel(ctx), c)
+	m, err := harness.Start(context.WithoutCancel(ctx), c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,7 +42,7 @@ func agentBehind(ctx context.Context, c qemu.Config, load string) (*qemu.Machine
 
 func TestUSBHost(t *testing.T) {
 	t.Parallel()
-	usbhost.Test(t, agentDirectly, usbhost.Models...)
+	usbcases.Test(t, agentDirectly, usbcases.Models...)
 }
 
 // TestFleetDirectly has the readers of the fleet that are on xHCI controllers through the exchange test, at the lengths that matter,
@@ -50,13 +50,13 @@ func TestUSBHost(t *testing.T) {
 func TestFleetDirectly(t *testing.T) {
 	t.Parallel()
 	args, _ := launch(t, fleet)
-	s := qemu.NewSuite(t, qemu.Config{Volume: volume, Args: args})
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Args: args})
 	s.Boot = booting(directly)
 	for i, v := range fleet {
 		if v.bus != "" {
 			continue
 		}
-		s.Run(v.name, time.Minute, func(t *testing.T, c *qemu.Case) {
+		s.Run(v.name, time.Minute, func(t *testing.T, c *harness.Case) {
 			if r := c.Command("exchange.efi -quick " + v.product(i)); r.Status != 0 || !strings.Contains(r.Output, " 0 failed, 0 without") {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)
 			}

@@ -28,11 +28,11 @@ tamaccid/ccid.(*Reader).listen(0x1)
 	{"a panic that nobody recovers", `panic: runtime error: index out of range [5] with length 3
 
 goroutine 21 [running]:
-tamaccid/baremetal/usb/xhci.(*Controller).pump(0xc000112000)
-	tamaccid/baremetal/usb/xhci/event.go:20 +0x20
-created by tamaccid/baremetal/usb/xhci.Open in goroutine 1
-	tamaccid/baremetal/usb/xhci/controller.go:81 +0x90
-`, "driver: panic: runtime error: index out of range [5] with length 3 in tamaccid/baremetal/usb/xhci.(*Controller).pump; over\n"},
+tamaccid/baremetal/usbhost/xhci.(*Controller).pump(0xc000112000)
+	tamaccid/baremetal/usbhost/xhci/event.go:20 +0x20
+created by tamaccid/baremetal/usbhost/xhci.Open in goroutine 1
+	tamaccid/baremetal/usbhost/xhci/controller.go:81 +0x90
+`, "driver: panic: runtime error: index out of range [5] with length 3 in tamaccid/baremetal/usbhost/xhci.(*Controller).pump; over\n"},
 	{"a fault", `unexpected fault address 0x700000000000
 fatal error: fault
 [signal SIGSEGV: segmentation violation code=0x1 addr=0x700000000000 pc=0x5da1e2]

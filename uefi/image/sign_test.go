@@ -23,7 +23,7 @@ const signer = "osslsigncode"
 
 func TestImageCanBeSignedAndVerified(t *testing.T) {
 	if _, err := exec.LookPath(signer); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu
+		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
 			t.Fatal(err)
 		}
 		t.Skipf("%s is not installed: no signature is tried", signer)

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unsafe"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"

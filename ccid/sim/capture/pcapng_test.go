@@ -57,7 +57,7 @@ func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
 func TestLibpcapReadsIt(t *testing.T) {
 	const program = "tcpdump"
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu
+		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
 			t.Fatal(err)
 		}
 		t.Skip("no " + program + " on this machine")

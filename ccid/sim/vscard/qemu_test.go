@@ -23,7 +23,7 @@ func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 	}
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu
+		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
 			t.Fatal(err)
 		}
 		t.Skip("no " + program + " on this machine")

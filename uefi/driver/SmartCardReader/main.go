@@ -10,7 +10,7 @@ import (
 	"runtime/debug"
 	"runtime/goos"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/driver"
 	"tamaccid/uefi/gate"

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi/smartcard"
 )
 

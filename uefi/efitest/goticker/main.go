@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"time"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 )

@@ -30,7 +30,7 @@ import (
 	"runtime/debug"
 	"unsafe"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"

@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/driver"
 	"tamaccid/uefi/smartcard"

@@ -19,8 +19,8 @@ import (
 	"github.com/usbarmory/tamago/dma"
 	"github.com/usbarmory/tamago/soc/intel/uart"
 
-	"tamaccid/board/qemu/inside"
-	_ "tamaccid/board/uefi/x64"
+	"tamaccid/board/qemu/harness/inside"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 )
 

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"os"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
-	"tamaccid/uefi/pciusb"
+	"tamaccid/uefi/pcihost"
 )
 
 func main() {
@@ -33,7 +33,7 @@ func run(b *uefi.BootServices) (n int, err error) {
 	}
 	for _, h := range all {
 		addr, err := b.HandleProtocol(h, &uefi.PCIIOGUID)
-		if err != nil || !pciusb.IsXHCI(uefi.PCIIOAt(addr)) {
+		if err != nil || !pcihost.IsXHCI(uefi.PCIIOAt(addr)) {
 			continue
 		}
 		openings, err := b.OpenProtocolInformation(h, &uefi.PCIIOGUID)

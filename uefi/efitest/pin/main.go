@@ -22,7 +22,7 @@ import (
 	"strings"
 	"unsafe"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/driver"
 	"tamaccid/uefi/smartcard"

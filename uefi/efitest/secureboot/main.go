@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"fmt"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 )
 

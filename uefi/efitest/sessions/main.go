@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"time"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"os"
 
-	_ "tamaccid/board/uefi/x64"
+	_ "tamaccid/board/uefi"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )

@@ -436,33 +436,26 @@ static EFI_STATUS close(life *l)
 	return l->violations == 0 ? status : EFI_ABORTED;
 }
 
-EFI_STATUS refusals(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options,
-		    const char *wanted, UINT64 step, UINT64 room)
+/* rich_refusals lets each call of each wanted phase fail once. */
+static void rich_refusals(life *l, const char *wanted, UINT64 step, EFI_STATUS status)
 {
-	life l = {0};
-	EFI_STATUS status = open(&l, system, image, self, name, options);
-
-	if (room > 0 && status == EFI_SUCCESS)
-		status = take_memory(l.boot, room);
 	for (UINTN i = 0; i < sizeof phases / sizeof *phases && status == EFI_SUCCESS; i++) {
 		const struct phase *p = &phases[i];
 
 		if (!among(p->letter, wanted))
 			continue;
 		/* What a driver keeps of its first Start until it is unloaded is not lost. */
-		if (resident(&l, p) && (status = bring(&l, ABSENT, STARTED)) == EFI_SUCCESS)
-			status = bring(&l, STARTED, LOADED);
-		sweep(&l, p, REFUSE_SERVICES, 1);
-		sweep(&l, p, REFUSE_TRANSFERS, step);
-		if (resident(&l, p) && status == EFI_SUCCESS)
-			status = bring(&l, LOADED, ABSENT);
+		if (resident(l, p) && (status = bring(l, ABSENT, STARTED)) == EFI_SUCCESS)
+			status = bring(l, STARTED, LOADED);
+		sweep(l, p, REFUSE_SERVICES, 1);
+		sweep(l, p, REFUSE_TRANSFERS, step);
+		if (resident(l, p) && status == EFI_SUCCESS)
+			status = bring(l, LOADED, ABSENT);
 		if (status != EFI_SUCCESS) {
-			violation(&l, p, 0, "the driver does not come or go: status", status);
+			violation(l, p, 0, "the driver does not come or go: status", status);
 			break;
 		}
 	}
-	give_memory(l.boot);
-	return close(&l);
 }
 
 /* short_life is one life with little memory: it returns 0 for one that went well, 1 for one that was refused properly. */
@@ -493,6 +486,95 @@ static int short_life(life *l, UINT64 mib)
 	if (status != EFI_SUCCESS)
 		violation(l, &p, mib, "unload: status", status);
 	return !started;
+}
+
+/* poor_once is one life with too little memory for a whole one, in which call n of a kind fails in
+ * one phase. Each phase succeeds or ends with an error, and the driver goes. It returns how many
+ * calls there were in the phase. */
+static UINT64 poor_once(life *l, const struct phase *p, UINT32 kind, UINT64 n, UINT64 *failed)
+{
+	static EFI_STATUS (*const acts[])(life *l) = {start_image, start, unload};
+	EFI_STATUS status = load(l);
+	UINT64 calls = 0;
+
+	if (status != EFI_SUCCESS && status != EFI_OUT_OF_RESOURCES)
+		violation(l, p, n, "LoadImage: status", status);
+	for (UINTN i = 0; i < sizeof acts / sizeof *acts && l->driver != NULL; i++) {
+		if (acts[i] == p->act)
+			arm(kind, n);
+		status = acts[i](l);
+		if (acts[i] == p->act) {
+			calls = disarm();
+			*failed += status != EFI_SUCCESS;
+			if (!proper(p, status))
+				violation(l, p, n, "status", status);
+		} else if (acts[i] != start && status != EFI_SUCCESS && status != EFI_OUT_OF_RESOURCES) {
+			violation(l, p, n, "another phase ends with status", status);
+		}
+	}
+	if (l->driver != NULL && (status = unload(l)) != EFI_SUCCESS)
+		violation(l, p, n, "the driver does not go: status", status);
+	return calls;
+}
+
+/* poor_sweep does what sweep does, with too little memory for a whole life. */
+static void poor_sweep(life *l, const struct phase *p, UINT32 kind, UINT64 step)
+{
+	UINT64 calls, tried = 0, failed = 0;
+
+	for (UINT64 n = 1; l->violations < 20; n += kind == REFUSE_TRANSFERS ? 1 + n / step : 1) {
+		belongings before = look(l), now;
+
+		calls = poor_once(l, p, kind, n, &failed);
+		now = look(l);
+		compare(l, p, n, &before, &now);
+		if (calls < n)
+			break;
+		tried++;
+	}
+	say("%s: %u calls of %s failed once with too little memory, the phase with %u of them\n", p->name,
+	    tried, kind == REFUSE_SERVICES ? "services" : "transfers and registers", failed);
+}
+
+/* poor_refusals does what refusals does, with too little memory for a whole life. */
+static void poor_refusals(life *l, const char *wanted, UINT64 step)
+{
+	belongings before = look(l), now;
+
+	for (UINTN i = 0; i < sizeof phases / sizeof *phases; i++) {
+		const struct phase *p = &phases[i];
+
+		if (!among(p->letter, wanted) || (p->act != start_image && p->act != start && p->act != unload))
+			continue;
+		poor_sweep(l, p, REFUSE_SERVICES, 1);
+		poor_sweep(l, p, REFUSE_TRANSFERS, step);
+	}
+	now = look(l);
+	if (lost(&before, &now) > 1)
+		violation(l, &phases[0], 0, "pages lost in all lives together:", (UINT64)lost(&before, &now));
+}
+
+EFI_STATUS refusals(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options,
+		    const char *wanted, UINT64 step, UINT64 room)
+{
+	life l = {0};
+	EFI_STATUS status = open(&l, system, image, self, name, options);
+	int poor = 0;
+
+	if (room > 0 && status == EFI_SUCCESS) {
+		status = take_memory(l.boot, room);
+		poor = status == EFI_SUCCESS && short_life(&l, room) != 0;
+	}
+	if (poor)
+		poor_refusals(&l, wanted, step);
+	else
+		rich_refusals(&l, wanted, step, status);
+	give_memory(l.boot);
+	if (poor && (status = bring(&l, ABSENT, CONNECTED)) == EFI_SUCCESS)
+		status = bring(&l, CONNECTED, ABSENT);
+	if (poor && status != EFI_SUCCESS)
+		violation(&l, &phases[0], 0, "with memory again: status", status);
+	return close(&l);
 }
 
 /* The driver's test build keeps more memory with each of these commands (uefi/driver/induced.go). */

@@ -1,0 +1,39 @@
+package amd64
+
+// tries is how often the generator is asked before it counts as failed (DRNG, 5.2.1).
+const tries = 10
+
+// Entropy is the processor's random number generator. The zero value has none.
+type Entropy struct{ seed, rand bool }
+
+// FindEntropy says what the processor has.
+func FindEntropy() (e Entropy) {
+	highest, _, _, _ := CPUID(leafHighest, 0)
+	_, _, c, _ := CPUID(leafFeatures, 0)
+	e.rand = c>>rdrandBit&1 != 0
+	if highest >= leafExtended {
+		_, b, _, _ := CPUID(leafExtended, 0)
+		e.seed = b>>rdseedBit&1 != 0
+	}
+	return e
+}
+
+func rdseed() (v uint64, ok bool)
+func rdrand() (v uint64, ok bool)
+
+// Word is 64 random bits; ok is false when there is no generator, or it fails.
+func (e Entropy) Word() (v uint64, ok bool) {
+	for range tries {
+		if e.seed {
+			if v, ok := rdseed(); ok {
+				return v, true
+			}
+		}
+		if e.rand {
+			if v, ok := rdrand(); ok {
+				return v, true
+			}
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,150 @@
+//go:build tamago
+
+package dmamem
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"github.com/usbarmory/tamago/dma"
+
+	"tamaccid/baremetal/usbhost"
+)
+
+// Memory is a usbhost.Memory. Its methods may be called concurrently.
+type Memory struct {
+	more func(size int) (Chunk, error)
+	give func(Chunk)
+
+	mu     sync.Mutex
+	closed bool
+	chunks []*region
+	held   map[uintptr]piece // by address of the buffer
+}
+
+// region is a chunk under TamaGo's allocator.
+type region struct {
+	Chunk
+	*dma.Region
+	pieces int // buffers in use
+}
+
+// piece is a buffer in use.
+type piece struct {
+	in   *region
+	base uint // as the allocator knows it
+	size int
+}
+
+var _ usbhost.Memory = (*Memory)(nil)
+
+// New makes a memory that asks more for at least size bytes when it needs them, and hands to give what it needs no longer.
+// Nothing is asked for before the first Alloc. An error of more ends up in Alloc's.
+func New(more func(size int) (Chunk, error), give func(Chunk)) *Memory {
+	return &Memory{more: more, give: give, held: map[uintptr]piece{}}
+}
+
+// Alloc is usbhost.Memory's.
+func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := needOf(size, align, 0); !ok || m.closed {
+		return usbhost.Buffer{}, usbhost.ErrNoMemory
+	}
+	for _, r := range m.chunks {
+		if b, ok := m.carve(r, size, align); ok {
+			return b, nil
+		}
+	}
+	r, err := m.grow(size, align)
+	if err != nil {
+		return usbhost.Buffer{}, err
+	}
+	b, ok := m.carve(r, size, align)
+	if !ok {
+		m.drop(r)
+		return usbhost.Buffer{}, usbhost.ErrNoMemory
+	}
+	return b, nil
+}
+
+// carve takes a buffer out of r, if it has room. TamaGo's allocator panics where it has none: it is asked before.
+func (m *Memory) carve(r *region, size, align int) (usbhost.Buffer, bool) {
+	delta := r.Bus - uint64(r.CPU)
+	n, _ := needOf(size, align, delta)
+	if !fits(r.FreeBlocks(), n) {
+		return usbhost.Buffer{}, false
+	}
+	base, mem := r.Reserve(int(n.size), int(n.align))
+	off := n.offset(uintptr(base), delta)
+	b := mem[off : off+uintptr(size) : off+uintptr(size)]
+	clear(b)
+	cpu := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	r.pieces++
+	m.held[cpu] = piece{in: r, base: base, size: size}
+	return usbhost.Buffer{Bytes: b, Bus: uint64(cpu) + delta}, true
+}
+
+// grow adds a chunk in which a buffer of that size fits.
+func (m *Memory) grow(size, align int) (*region, error) {
+	n, _ := needOf(size, align, 1) // the most that it may take
+	c, err := m.more(chunkFor(n))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", usbhost.ErrNoMemory, err)
+	}
+	if !c.valid(chunkFor(n)) {
+		m.give(c)
+		return nil, fmt.Errorf("%w: the board gave %d bytes at %#x, bus address %#x", usbhost.ErrNoMemory, c.Size, c.CPU, c.Bus)
+	}
+	d, err := dma.NewRegion(uint(c.CPU), c.Size, false)
+	if err != nil {
+		m.give(c)
+		return nil, fmt.Errorf("%w: %w", usbhost.ErrNoMemory, err)
+	}
+	r := &region{Chunk: c, Region: d}
+	m.chunks = append(m.chunks, r)
+	return r, nil
+}
+
+// Free is usbhost.Memory's. What is no buffer of this memory, or none any more, is left alone. A chunk that holds no buffer any
+// more goes back to the board, but for the last.
+func (m *Memory) Free(b usbhost.Buffer) {
+	cpu := uintptr(unsafe.Pointer(unsafe.SliceData(b.Bytes)))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, ok := m.held[cpu]
+	if !ok {
+		return
+	}
+	delete(m.held, cpu)
+	clear(unsafe.Slice(unsafe.SliceData(b.Bytes), p.size))
+	p.in.Release(p.base)
+	if p.in.pieces--; p.in.pieces == 0 && len(m.chunks) > 1 {
+		m.drop(p.in)
+	}
+}
+
+// drop gives a chunk back.
+func (m *Memory) drop(r *region) {
+	m.chunks = slices.DeleteFunc(m.chunks, func(c *region) bool { return c == r })
+	m.give(r.Chunk)
+}
+
+// Close gives all chunks back, wiped: no controller may use them any more, and no buffer is good after it.
+func (m *Memory) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	for _, r := range m.chunks {
+		for cpu, p := range m.held {
+			if p.in == r {
+				delete(m.held, cpu)
+				clear(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(nil), cpu)), p.size))
+			}
+		}
+		m.give(r.Chunk)
+	}
+	m.chunks = nil
+}

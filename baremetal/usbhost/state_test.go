@@ -1,0 +1,167 @@
+package usbhost
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tamaccid/ccid/usb"
+)
+
+// The table in port.go, for the states between which a port waits. A cell that is not there is "leave".
+func TestStatesOfAPort(t *testing.T) {
+	gone := PortStatus{Powered: true, Change: ConnectChange}
+	events := map[string]PortStatus{
+		"nothing there":             {Powered: true},
+		"plugged in":                {Powered: true, Connected: true, Change: ConnectChange},
+		"there, of old":             {Powered: true, Connected: true, Enabled: true},
+		"unplugged":                 gone,
+		"replugged":                 {Powered: true, Connected: true, Change: ConnectChange | EnableChange},
+		"disabled":                  {Powered: true, Connected: true, Change: EnableChange},
+		"stuck":                     {Powered: true, Connected: true, Enabled: true, Stuck: true, USB3: true},
+		"over-current":              {OverCurrent: true, Change: OverCurrentChange | ConnectChange},
+		"over-current for a moment": {Change: OverCurrentChange | ConnectChange},
+		"other changes":             {Powered: true, Connected: true, Enabled: true, Change: ResetChange | LinkChange | ConfigChange},
+	}
+	want := map[portState]map[string]action{
+		empty: {"plugged in": attach, "there, of old": attach, "replugged": attach, "disabled": attach, "stuck": attach, "other changes": attach,
+			"over-current": trip, "over-current for a moment": trip},
+		running: {"nothing there": empties, "plugged in": empties, "unplugged": empties, "replugged": empties, "disabled": restart, "stuck": restart,
+			"over-current": trip, "over-current for a moment": trip},
+		refused: {"nothing there": empties, "plugged in": empties, "unplugged": empties, "replugged": empties,
+			"over-current": trip, "over-current for a moment": trip},
+		tripped: {"nothing there": repower, "plugged in": repower, "there, of old": repower, "unplugged": repower, "replugged": repower, "disabled": repower,
+			"stuck": repower, "over-current for a moment": repower, "other changes": repower},
+	}
+	for state, cells := range want {
+		for event, st := range events {
+			if got := decide(state, st, false); got != cells[event] {
+				t.Errorf("state %d, %s: %d, not %d", state, event, got, cells[event])
+			}
+		}
+	}
+	if got := decide(running, events["there, of old"], true); got != restart {
+		t.Errorf("a device that fails: %d", got)
+	}
+	if got := decide(refused, events["there, of old"], true); got != leave {
+		t.Errorf("a refused device that fails: %d", got)
+	}
+}
+
+func TestWindowsAtTheDefaultAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		now := time.Now()
+		ms := time.Millisecond
+		for n, c := range []struct {
+			least, slack, begin time.Duration
+		}{
+			{50 * ms, 0, 0},             // the window opens at 50
+			{50 * ms, 0, 15 * ms},       // at 65
+			{10 * ms, 10 * ms, 70 * ms}, // a hub's, at 80 to 90
+			{50 * ms, 0, 55 * ms},       // at 105
+		} {
+			if got := g.reserve(now, c.least, c.slack).Sub(now); got != c.begin {
+				t.Errorf("reset %d begins at %v, not %v", n, got, c.begin)
+			}
+		}
+		if !g.enter() || g.enter() {
+			t.Fatal("the default address is for one")
+		}
+		time.Sleep(30 * ms)
+		g.leave(true)
+		if err := g.wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if g.window != 30*ms {
+			t.Errorf("%v was learned", g.window)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), ms)
+		defer cancel()
+		if g.wait(ctx) == nil {
+			t.Error("nobody has left")
+		}
+		time.Sleep(time.Second)
+		g.leave(true)
+		if g.window != longestWindow {
+			t.Errorf("%v was learned", g.window)
+		}
+	})
+}
+
+// echo is hardware that has always done already.
+type echo struct{ Device }
+
+func (echo) MaxTransfer() int { return 65536 }
+func (echo) Control(context.Context, usb.Setup, []byte, time.Duration) (int, error) {
+	return 8, nil
+}
+func (echo) Transfer(_ context.Context, _ uint8, buf []byte, _ time.Duration) (int, error) {
+	return len(buf), nil
+}
+
+func TestTransfersDoNotAllocate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	d := &device{hardware: echo{}, pipe0: newLock(), ctx: ctx, translator: &device{ctx: ctx}}
+	s := &usb.Interface{Endpoints: []usb.Endpoint{{Address: 0x81, Type: usb.BulkTransfer, MaxPacketSize: 64}, {Address: 0x02, Type: usb.BulkTransfer, MaxPacketSize: 64}}}
+	tr := newTransport(&Interface{device: d}, s, &usb.Device{})
+	buf := make([]byte, 256)
+	n := testing.AllocsPerRun(100, func() {
+		_, err1 := tr.Out(ctx, 0x02, buf[:11], time.Second)
+		_, err2 := tr.In(ctx, 0x81, buf, time.Second)
+		_, err3 := tr.Control(ctx, usb.Setup{RequestType: 0xA1, Length: 8}, buf, time.Second)
+		if err1 != nil || err2 != nil || err3 != nil {
+			t.Error(err1, err2, err3)
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// tree is a branch of a hub at some place.
+func tree(l Location, multi bool) *branch {
+	return &branch{hub: &device{location: l, hardware: echo{}, hub: &hub{multi: multi}}}
+}
+
+func TestLocations(t *testing.T) {
+	deep := Location{RootPort: 3, Route: 0x0421, Tier: 3, Speed: usb.SpeedHigh}
+	full := Location{RootPort: 3, Route: 0x4, Tier: 1, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 9, MultiTT: true}
+	for _, c := range []struct {
+		name  string
+		b     *branch
+		port  int
+		speed usb.Speed
+		want  Location
+	}{
+		{"on a root port", &branch{}, 7, usb.SpeedFull, Location{RootPort: 7, Speed: usb.SpeedFull}},
+		{"behind the fourth hub", tree(deep, false), 5, usb.SpeedHigh, Location{RootPort: 3, Route: 0x5421, Tier: 4, Speed: usb.SpeedHigh}},
+		{"on a port above 15", tree(deep, false), 20, usb.SpeedHigh, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedHigh}},
+		{"through a translator", tree(deep, false), 20, usb.SpeedLow, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedLow, TTHub: echo{}, TTPort: 20}},
+		{"through one of several translators", tree(deep, true), 1, usb.SpeedFull, Location{RootPort: 3, Route: 0x1421, Tier: 4, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 1, MultiTT: true}},
+		{"behind a full-speed hub behind a translator", tree(full, false), 2, usb.SpeedLow, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedLow, TTHub: echo{}, TTPort: 9, MultiTT: true}},
+		{"faster than its hub, which cannot be", tree(full, false), 2, usb.SpeedHigh, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 9, MultiTT: true}},
+	} {
+		if got := c.b.locate(c.port, c.speed); got != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
+// USB 2.0, table 11-18.
+func TestBufferOf(t *testing.T) {
+	for _, c := range []struct {
+		address, endpoint uint8
+		kind              usb.TransferType
+		want              uint16
+	}{
+		{0, 0x00, usb.ControlTransfer, 0}, {1, 0x80, usb.ControlTransfer, 0x8010}, {127, 0x8F, usb.BulkTransfer, 0x97FF},
+		{127, 0x01, usb.BulkTransfer, 0x17F1}, {0x55, 0x0A, usb.BulkTransfer, 0x155A},
+	} {
+		if got := bufferOf(c.address, c.endpoint, c.kind); got != c.want {
+			t.Errorf("address %d, endpoint %#02x, type %d: %#04x, not %#04x", c.address, c.endpoint, c.kind, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package xhci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/xhci/xhcitest"
+	"tamaccid/ccid/usb"
+)
+
+// TestDeviations has what is in the package comment.
+func TestDeviations(t *testing.T) {
+	five := bytes.Repeat([]byte("five "), 1000) // more than one piece
+	reads := func(b *bench, room int, want []byte) {
+		b.t.Helper()
+		b.s.Add(bulkIn, xhcitest.Line{Data: want})
+		if got, err := b.in(bulkIn, room, time.Second); err != nil || !bytes.Equal(got, want) {
+			b.t.Errorf("%d of %d bytes into %d: %v", len(got), len(want), room, err)
+		}
+		b.s.Add(0, xhcitest.Line{Data: want})
+		buf := make([]byte, room)
+		if n, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Length: uint16(room)}, buf, time.Second); err != nil || !bytes.Equal(buf[:n], want) {
+			b.t.Errorf("%d of %d bytes through the default pipe: %v", n, len(want), err)
+		}
+	}
+	unplugged := func(b *bench) {
+		b.t.Helper()
+		began := time.Now()
+		ends := make(chan error)
+		for _, e := range []uint8{bulkIn, intIn} {
+			go func() {
+				_, err := b.in(e, 64, time.Second)
+				ends <- err
+			}()
+		}
+		await()
+		b.hw.Attach(1, nil)
+		for range 2 {
+			if err := <-ends; !errors.Is(err, usb.ErrTransfer) {
+				b.t.Errorf("unplugged: %v", err)
+			}
+		}
+		if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTransfer) {
+			b.t.Errorf("the next transfer: %v", err)
+		}
+		b.d.Release()
+		if d := time.Since(began); d > 100*time.Millisecond {
+			b.t.Errorf("gone after %v", d)
+		}
+		b.bench().works(bulkIn)
+	}
+	for _, k := range []struct {
+		name   string
+		faults xhcitest.Faults
+		f      func(b *bench)
+	}{
+		{"a success for a short transfer", xhcitest.Faults{ShortSuccess: true}, func(b *bench) {
+			reads(b, 64, five[:5])
+			reads(b, 64, nil)
+			reads(b, 20032, five[:5]) // in the first of several blocks
+			reads(b, 20032, five)
+		}},
+		{"a success after a short transfer", xhcitest.Faults{TwiceSuccess: true}, func(b *bench) {
+			for range 50 {
+				reads(b, 20032, five)
+			}
+		}},
+		{"a context that does not say that its endpoint is running", xhcitest.Faults{LazyState: true}, func(b *bench) {
+			for range 3 {
+				if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTimeout) {
+					b.t.Error(err)
+				}
+			}
+			b.works(bulkIn)
+		}},
+		{"blocks are read from beyond the end of a ring", xhcitest.Faults{Overfetch: true}, func(b *bench) {
+			for range 50 {
+				reads(b, 64, five[:5])
+			}
+		}},
+		{"a control transfer fails with a link after its setup stage", xhcitest.Faults{SplitControl: true}, func(b *bench) {
+			for n := range 200 {
+				reads(b, 64, five[:n%64])
+				if n%7 == 0 { // without data there are two blocks, not three
+					b.s.Add(0, xhcitest.Line{})
+					if _, err := b.d.Control(context.Background(), usb.Setup{}, nil, time.Second); err != nil {
+						b.t.Errorf("no data: %v", err)
+					}
+				}
+			}
+		}},
+		{"an endpoint hangs that goes on after a transaction error", xhcitest.Faults{NoSoftRetry: true}, unplugged},
+		{"Reset Endpoint stops the controller when there is no link", xhcitest.Faults{NoLinkNoReset: true}, unplugged},
+		{"an endpoint that is starting looks stopped, and cannot be stopped", xhcitest.Faults{SlowStart: 30 * time.Millisecond}, func(b *bench) {
+			for range 3 {
+				if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
+					b.t.Error(err)
+				}
+			}
+			b.works(bulkIn)
+			b.in(bulkIn, 64, 5*time.Millisecond)
+			b.s.Add(bulkIn, xhcitest.Line{Err: usb.ErrBabble}) // it halts as soon as it has started
+			began := time.Now()
+			if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrBabble) || time.Since(began) > 50*time.Millisecond {
+				b.t.Errorf("%v after %v", err, time.Since(began))
+			}
+			b.works(bulkIn)
+		}},
+		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
+			for tries := range 5 {
+				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })
+				if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTimeout) {
+					b.t.Error(err)
+				}
+				b.works(bulkIn)
+			}
+		}},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			onBench(t, func(b *bench) {
+				b.hw.Set(func(f *xhcitest.Faults) { *f = k.faults })
+				k.f(b)
+			})
+		})
+	}
+}
+
+// TestStoppedShort: the length of Stopped - Short Packet is what was moved, not what is left (xHCI 1.2, 4.6.9).
+func TestStoppedShort(t *testing.T) {
+	for _, k := range []struct {
+		code, length uint32
+		want         int
+	}{{28, 10, 10}, {28, 1000, 128}, {26, 28, 100}, {27, 5, 0}} {
+		onBench(t, func(b *bench) {
+			end := make(chan int)
+			go func() {
+				got, err := b.in(bulkIn, 128, 0)
+				if !errors.Is(err, usb.ErrTransfer) {
+					b.t.Errorf("stopped without a reason: %v", err)
+				}
+				end <- len(got)
+			}()
+			await()
+			b.hw.Inject(b.hw.Rings(1)[3], k.code<<24|k.length, 32<<10|3<<16|1<<24)
+			if n := <-end; n != k.want {
+				b.t.Errorf("code %d, length %d: %d bytes", k.code, k.length, n)
+			}
+			b.works(bulkIn)
+		})
+	}
+}
+
+func TestMemoryThatRunsOut(t *testing.T) {
+	ctx := context.Background()
+	onBench(t, func(b *bench) {
+		b.hw.Attach(2, xhcitest.NewScript(usb.SpeedHigh))
+		at := usbhost.Location{RootPort: 2, Speed: b.enable(2)}
+		full := b.mem.InUse()
+		for extra := range 3 { // a context and a ring
+			b.mem.Limit(full + extra*1024)
+			if _, err := b.c.NewDevice(ctx, at); extra < 2 && !errors.Is(err, usbhost.ErrNoMemory) {
+				b.t.Errorf("%d bytes left: %v", extra*1024, err)
+			}
+			if extra < 2 && b.mem.InUse() != full {
+				b.t.Error("memory of a device that was not made")
+			}
+		}
+		b.mem.Limit(b.mem.InUse() + 5000)
+		if _, err := b.in(bulkIn, 8192, time.Second); !errors.Is(err, usbhost.ErrNoMemory) {
+			b.t.Error(err)
+		}
+		if err := b.d.Configure(ctx, append(fullSpeed[:3:3], usb.Endpoint{Address: 4, Type: usb.BulkTransfer, MaxPacketSize: 64},
+			usb.Endpoint{Address: 5, Type: usb.BulkTransfer, MaxPacketSize: 64})); !errors.Is(err, usbhost.ErrNoMemory) {
+			b.t.Error(err)
+		}
+		b.mem.Limit(0)
+		b.works(bulkIn)
+	})
+}
+
+func TestPacketSizeOfTheDefaultPipe(t *testing.T) {
+	onBench(t, func(b *bench) {
+		for _, n := range []int{0, -8, 7, 9, 128, 512, 1 << 20} {
+			if err := b.d.SetMaxPacketSize0(context.Background(), n); !errors.Is(err, usb.ErrDescriptor) {
+				b.t.Errorf("%d: %v", n, err)
+			}
+		}
+		for _, n := range []int{64, 64, 8} {
+			if err := b.d.SetMaxPacketSize0(context.Background(), n); err != nil {
+				b.t.Errorf("%d: %v", n, err)
+			}
+			b.works(0)
+		}
+	})
+}
+
+// TestHubsAreToldOf: with the configuration, or after it; by another command before version 0.96.
+func TestHubsAreToldOf(t *testing.T) {
+	ctx := context.Background()
+	pipe := []usb.Endpoint{{Address: 0x81, Type: usb.InterruptTransfer, MaxPacketSize: 1, Interval: 12}}
+	info := usbhost.HubInfo{Ports: 4, ThinkTime: 1}
+	for _, k := range []struct {
+		version uint16
+		after   bool
+		want    int // of the last command
+	}{{0x0110, false, xhcitest.ConfigureEndpoint}, {0x0110, true, xhcitest.ConfigureEndpoint}, {0x0095, true, xhcitest.EvaluateContext}} {
+		run(t, xhcitest.Options{Version: k.version}, func(r *rig) {
+			r.hw.Attach(1, xhcitest.NewHub(4))
+			d := r.device(1)
+			calls := []func() error{func() error { return d.SetHub(ctx, info) }, func() error { return d.Configure(ctx, pipe) }}
+			if k.after {
+				calls[0], calls[1] = calls[1], calls[0]
+			}
+			for _, f := range calls {
+				if err := f(); err != nil {
+					t.Error(err)
+				}
+			}
+			log := r.hw.Log()
+			if got := log[len(log)-1]; got.Command != k.want || got.Code != xhcitest.Success {
+				t.Errorf("%+v", got)
+			}
+			n := len(log)
+			if err := d.Configure(ctx, pipe); err != nil || len(r.hw.Log()) != n {
+				t.Errorf("the same configuration again: %v, %v", err, r.hw.Log()[n:])
+			}
+			if err := d.Configure(ctx, nil); err != nil {
+				t.Error(err)
+			}
+			if _, err := d.Transfer(ctx, 0x81, make([]byte, 1), time.Second); !errors.Is(err, errNoEndpoint) {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,268 @@
+package xhci
+
+import (
+	"context"
+	"errors"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+
+	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/xhci/xhcitest"
+	"tamaccid/ccid"
+	"tamaccid/ccid/sim/card"
+	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
+)
+
+// helloReader is a reader of a kind with a card that says hello.
+func helloReader(t *testing.T, kind string) xhcitest.Device {
+	t.Helper()
+	m, err := reader.Named(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := reader.NewDevice(m)
+	d.Reader(0).Insert(0, card.T1())
+	return xhcitest.Reader(d)
+}
+
+// hello plugs a device into a port and has n cards in all say hello, through the bus and the class driver.
+func hello(r *rig, d xhcitest.Device, port, n int) {
+	r.t.Helper()
+	r.hw.Attach(port, d)
+	said := make(chan string, n)
+	bus := usbhost.New(usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
+		said <- converse(ctx, r.t, i)
+		<-ctx.Done()
+	}})
+	if err := bus.Add(r.c); err != nil {
+		r.t.Fatal(err)
+	}
+	for range n {
+		select {
+		case s := <-said:
+			if s != card.HelloText {
+				r.t.Errorf("%q", s)
+			}
+		case <-time.After(20 * time.Second):
+			r.t.Error("no answer")
+		}
+	}
+	if err := bus.Close(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func converse(ctx context.Context, t *testing.T, i *usbhost.Interface) string {
+	tr, err := i.Claim()
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	rd, err := ccid.Open(ctx, tr, ccid.Options{})
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer rd.Close()
+	s := rd.Slots()[0]
+	if _, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.Leave); err != nil {
+		t.Error(err)
+		return ""
+	}
+	answer := make([]byte, 258)
+	if _, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...), answer); err != nil {
+		t.Error(err)
+		return ""
+	}
+	n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, answer)
+	if err != nil || n < 2 {
+		t.Error(n, err)
+		return ""
+	}
+	return string(answer[:n-2])
+}
+
+func TestStack(t *testing.T) {
+	for _, k := range []struct {
+		name, kind string
+		port       int
+		o          xhcitest.Options
+	}{
+		{"a full-speed reader on a USB 2 port", "tpdu", 1, xhcitest.Options{}},
+		{"a high-speed reader", "high-speed", 2, xhcitest.Options{}},
+		{"a SuperSpeed reader on a USB 3 port", "super-speed", 3, xhcitest.Options{}},
+		{"contexts of 64 bytes and scratchpads", "extended", 1, xhcitest.Options{LongContexts: true, Scratchpads: 40}},
+		{"ports with power switches", "short", 1, xhcitest.Options{PortPower: true}},
+		{"a controller with speed numbers of its own", "tpdu", 1, xhcitest.Options{SpeedTable: true}},
+		{"version 0.96", "tpdu", 1, xhcitest.Options{Version: 0x0096}},
+		{"a controller that firmware had", "tpdu", 1, xhcitest.Options{Firmware: true}},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			run(t, k.o, func(r *rig) { hello(r, helloReader(t, k.kind), k.port, 1) })
+		})
+	}
+}
+
+// TestStackBehindHubs has two readers behind a hub, and a high-speed one behind four: routes, transaction translators, slots.
+func TestStackBehindHubs(t *testing.T) {
+	run(t, xhcitest.Options{Slots: 16, LongContexts: true}, func(r *rig) {
+		first := xhcitest.NewHub(4)
+		first.Attach(2, helloReader(t, "tpdu"))
+		first.Attach(4, helloReader(t, "short"))
+		last := first
+		for range 3 {
+			next := xhcitest.NewHub(4)
+			last.Attach(3, next)
+			last = next
+		}
+		last.Attach(1, helloReader(t, "high-speed"))
+		last.Attach(2, helloReader(t, "tpdu"))
+		hello(r, first, 1, 4)
+	})
+}
+
+// TestStackClearsTheTranslator: a transfer that is given up leaves a buffer of the hub's translator busy, which the hub is told by the address
+// that the controller gave the device, whatever its slot. The model sees to it that the slot contexts of both agree on the translators.
+func TestStackClearsTheTranslator(t *testing.T) {
+	for _, k := range []struct {
+		name       string
+		hub        func() *xhcitest.HighSpeedHub
+		translator uint16
+	}{
+		{"one for all ports", func() *xhcitest.HighSpeedHub { return xhcitest.NewHub(4) }, 1},
+		{"one for each port", func() *xhcitest.HighSpeedHub { return xhcitest.NewHub(4).Multi() }, 3},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			run(t, xhcitest.Options{}, func(r *rig) { clearsTheTranslator(r, k.hub(), k.translator) })
+		})
+	}
+}
+
+func clearsTheTranslator(r *rig, hub *xhcitest.HighSpeedHub, translator uint16) {
+	t := r.t
+	hub.Attach(3, helloReader(t, "tpdu"))
+	r.hw.Attach(1, hub)
+	found := make(chan *usbhost.Interface, 1)
+	bus := usbhost.New(usbhost.Options{Attach: func(_ context.Context, i *usbhost.Interface) { found <- i }})
+	if err := bus.Add(r.c); err != nil {
+		t.Fatal(err)
+	}
+	i := <-found
+	tr, err := i.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(hub.Cleared()); n != 0 {
+		t.Errorf("%d requests before anything has failed", n)
+	}
+	var want []usb.Setup
+	for _, e := range i.Descriptor().Endpoints {
+		if !e.In() || e.Type != usb.BulkTransfer {
+			continue
+		}
+		if _, err := tr.In(context.Background(), e.Address, make([]byte, 64), 50*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
+			t.Error(err)
+		}
+		// The hub has slot 1, the reader slot 2, and the model gives that address 65.
+		want = append(want, usb.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 | uint16(e.Address&0xF), Index: translator})
+	}
+	if got := hub.Cleared(); len(want) != 1 || !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if err := bus.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStackTakesTheTimeItMust: from the start of the controller, its reset included, to the first APDU's answer, in virtual time, at most
+// 50 ms are not the specification's: debouncing (100 ms), the reset of a root port (50 ms), its recovery (10 ms), the address's (2 ms).
+func TestStackTakesTheTimeItMust(t *testing.T) {
+	run(t, xhcitest.Options{}, func(r *rig) {
+		hello(r, helloReader(t, "high-speed"), 1, 1)
+		took := time.Since(bubbleBegins)
+		t.Logf("controller start to the first answer: %v of virtual time, the specification's minimum is %v", took, enumerationMinimum)
+		if took < enumerationMinimum || took > enumerationMinimum+50*time.Millisecond {
+			t.Error("it should be that and at most 50 ms")
+		}
+	})
+}
+
+const enumerationMinimum = (100 + 50 + 10 + 2) * time.Millisecond
+
+// bubbleBegins is when each bubble of testing/synctest begins.
+var bubbleBegins = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// TestStackPlugAndUnplug has readers come and go at any moment, on root ports and behind a hub, with their cards talking all the time. In the
+// end everything still works, and no memory is lost.
+func TestStackPlugAndUnplug(t *testing.T) {
+	for seed := range int64(3) {
+		run(t, xhcitest.Options{Slots: 32, Ports2: 6}, func(r *rig) {
+			rnd := rand.New(rand.NewSource(seed))
+			hub := xhcitest.NewHub(4)
+			r.hw.Attach(6, hub)
+			bus := usbhost.New(usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
+				tr, err := i.Claim()
+				if err != nil {
+					return
+				}
+				rd, err := ccid.Open(ctx, tr, ccid.Options{})
+				if err != nil {
+					tr.Close()
+					return
+				}
+				defer rd.Close()
+				i.Ready()
+				s := rd.Slots()[0]
+				for ctx.Err() == nil {
+					if _, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.Leave); err != nil {
+						break
+					}
+					s.Transmit(ctx, []byte{0, 0, 0, 0}, make([]byte, 258))
+					time.Sleep(20 * time.Millisecond)
+				}
+				<-ctx.Done()
+			}})
+			if err := bus.Add(r.c); err != nil {
+				t.Fatal(err)
+			}
+			there := map[int]bool{}
+			for range 200 {
+				n := 1 + rnd.Intn(9) // 1 to 5 are root ports, 6 to 9 the hub's
+				var d xhcitest.Device
+				if there[n] = !there[n]; there[n] {
+					d = helloReader(t, []string{"tpdu", "short", "high-speed"}[rnd.Intn(3)])
+				}
+				if n < 6 {
+					r.hw.Attach(n, d)
+				} else {
+					hub.Attach(n-5, d)
+				}
+				time.Sleep(time.Duration(rnd.Intn(200)) * time.Millisecond)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			time.Sleep(time.Second)
+			if err := bus.Settle(ctx); err != nil {
+				t.Error(err)
+			}
+			want := 1 // the hub
+			for _, on := range there {
+				if on {
+					want++
+				}
+			}
+			if n := len(bus.Devices()); n != want {
+				t.Errorf("%d devices, plugged in are %d", n, want)
+			}
+			if err := r.c.Err(); err != nil {
+				t.Error(err)
+			}
+			if err := bus.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

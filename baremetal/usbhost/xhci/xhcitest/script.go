@@ -1,0 +1,144 @@
+package xhcitest
+
+import (
+	"context"
+	"sync"
+
+	"tamaccid/ccid/usb"
+)
+
+// Script is a Device that does what it is told, transfer by transfer. Without a line for an endpoint it answers NAK for ever.
+type Script struct {
+	At usb.Speed
+
+	mu     sync.Mutex
+	lines  map[uint8][]Line
+	wake   chan struct{}
+	Writes [][]byte // what came to OUT endpoints and in control transfers
+	Resets int
+}
+
+// Line is what becomes of one transfer.
+type Line struct {
+	Data  []byte // of an IN transfer, cut to what is wanted
+	Err   error
+	Block bool // after Data: NAK for ever
+}
+
+// NewScript makes a device of a speed.
+func NewScript(s usb.Speed) *Script {
+	return &Script{At: s, lines: map[uint8][]Line{}, wake: make(chan struct{})}
+}
+
+// Add appends lines to an endpoint's script; 0 is the default pipe.
+func (s *Script) Add(endpoint uint8, lines ...Line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines[endpoint] = append(s.lines[endpoint], lines...)
+	close(s.wake)
+	s.wake = make(chan struct{})
+}
+
+// Left is how many lines were not used.
+func (s *Script) Left() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		n += len(l)
+	}
+	return n
+}
+
+// line waits for the next line of an endpoint.
+func (s *Script) line(ctx context.Context, endpoint uint8) (Line, error) {
+	for {
+		s.mu.Lock()
+		if l := s.lines[endpoint]; len(l) > 0 {
+			s.lines[endpoint] = l[1:]
+			s.mu.Unlock()
+			return l[0], nil
+		}
+		wake := s.wake
+		s.mu.Unlock()
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return Line{}, ctx.Err()
+		}
+	}
+}
+
+// end is how a transfer ends that a line was found for.
+func (l Line) end(ctx context.Context) error {
+	if l.Block {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return l.Err
+}
+
+// Speed is Device's.
+func (s *Script) Speed() usb.Speed { return s.At }
+
+// Reset is Device's.
+func (s *Script) Reset() {
+	s.mu.Lock()
+	s.Resets++
+	s.mu.Unlock()
+}
+
+// Control is Device's. SET_ADDRESS always succeeds, but for a line of endpoint AddressLine.
+func (s *Script) Control(ctx context.Context, setup usb.Setup, data []byte) (int, error) {
+	endpoint := uint8(0)
+	if setup.RequestType == 0 && setup.Request == usb.RequestSetAddress {
+		endpoint = AddressLine
+		s.mu.Lock()
+		if len(s.lines[endpoint]) == 0 {
+			s.mu.Unlock()
+			return 0, nil
+		}
+		s.mu.Unlock()
+	}
+	l, err := s.line(ctx, endpoint)
+	if err != nil {
+		return 0, err
+	}
+	n := len(data)
+	if setup.In() {
+		n = copy(data, l.Data)
+	} else if l.Err == nil {
+		s.write(data)
+	}
+	return n, l.end(ctx)
+}
+
+// AddressLine is the endpoint number under which lines for SET_ADDRESS are.
+const AddressLine = 0x40
+
+func (s *Script) write(b []byte) {
+	s.mu.Lock()
+	s.Writes = append(s.Writes, append([]byte(nil), b...))
+	s.mu.Unlock()
+}
+
+// In is Device's.
+func (s *Script) In(ctx context.Context, endpoint uint8, buf []byte) (int, error) {
+	l, err := s.line(ctx, endpoint)
+	if err != nil {
+		return 0, err
+	}
+	n := copy(buf, l.Data)
+	return n, l.end(ctx)
+}
+
+// Out is Device's.
+func (s *Script) Out(ctx context.Context, endpoint uint8, data []byte) error {
+	l, err := s.line(ctx, endpoint)
+	if err != nil {
+		return err
+	}
+	if l.Err == nil && !l.Block {
+		s.write(data)
+	}
+	return l.end(ctx)
+}

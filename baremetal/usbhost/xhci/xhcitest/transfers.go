@@ -1,0 +1,156 @@
+package xhcitest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tamaccid/ccid/usb"
+)
+
+// work carries out the transfer descriptors of an endpoint until there are no more, it halts, or it is stopped.
+func (e *endpoint) work(ctx context.Context) {
+	c := e.slot.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.begin(ctx)
+	for ctx.Err() == nil && c.running() && e.state == epRunning {
+		if e.once(ctx) {
+			continue
+		}
+		if !e.again {
+			break
+		}
+		e.again = false
+	}
+	e.active, e.again = false, false
+	c.active--
+	c.moved.Broadcast()
+}
+
+// begin is a slow start. What is in the ring is known to the controller before, whatever it is told meanwhile.
+func (e *endpoint) begin(ctx context.Context) {
+	if !e.begins {
+		return
+	}
+	c := e.slot.c
+	dequeue, cycle, takes := e.dequeue, e.cycle, c.faults.SlowStart
+	c.mu.Unlock()
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	if e.begins = false; ctx.Err() == nil {
+		e.dequeue, e.cycle = dequeue, cycle
+		e.become(epRunning)
+	}
+}
+
+// once carries out one transfer; false when there is none.
+func (e *endpoint) once(ctx context.Context) bool {
+	at, cycle := e.dequeue, e.cycle
+	td, ok := e.descriptor(&at, &cycle)
+	if !ok {
+		return false
+	}
+	if e.index == 1 {
+		return e.controlTransfer(ctx, td, at, cycle)
+	}
+	for _, r := range td {
+		e.check(r, r.kind() == 1)
+	}
+	e.checkSizes(td)
+	e.dataTransfer(ctx, td, at, cycle)
+	return true
+}
+
+// descriptor reads a whole transfer descriptor: blocks up to the first that is not chained.
+func (e *endpoint) descriptor(at *uint64, cycle *uint32) (td []request, ok bool) {
+	c := e.slot.c
+	const most = 300 // blocks
+	for len(td) < most {
+		r, ok := c.fetch(at, cycle, "transfer ring")
+		if !ok {
+			if len(td) > 0 {
+				c.fail("slot %d, endpoint %d: a descriptor that does not end", e.slot.id, e.index)
+			}
+			return nil, false
+		}
+		td = append(td, r)
+		if r.control&(1<<4) == 0 {
+			return td, true
+		}
+	}
+	c.fail("slot %d, endpoint %d: a descriptor of %d blocks", e.slot.id, e.index, most)
+	return nil, false
+}
+
+// check is what holds for each block (xHCI 1.2, 6.4.1).
+func (e *endpoint) check(r request, kindOK bool) {
+	c := e.slot.c
+	switch {
+	case !kindOK:
+		c.fail("slot %d, endpoint %d: block of type %d", e.slot.id, e.index, r.kind())
+	case r.status>>22 != 0:
+		c.fail("interrupter %d", r.status>>22)
+	case r.length() > 65536:
+		c.fail("block of %d bytes", r.length())
+	case r.length() > 0 && r.control&(1<<6) == 0 && r.parameter>>16 != (r.parameter+uint64(r.length())-1)>>16:
+		c.fail("block of %d bytes at %#x crosses 64 KiB", r.length(), r.parameter)
+	}
+}
+
+// checkSizes compares TD sizes with the packets that are left after a block (xHCI 1.2, 4.11.2.4). Before version 1.0 they are kilobytes,
+// the block's own included (Linux, xhci_td_remainder).
+func (e *endpoint) checkSizes(td []request) {
+	all, at := total(td), 0
+	for i, r := range td {
+		before := at
+		at += r.length()
+		want := (all+e.packet-1)/e.packet - at/e.packet
+		if i == len(td)-1 {
+			want = 0
+		}
+		if e.slot.c.o.Version < 0x100 {
+			want = (all - before) >> 10
+		}
+		if got := int(r.status >> 17 & 0x1F); got != min(want, 31) {
+			e.slot.c.fail("TD size %d of block %d, not %d", got, i, want)
+		}
+	}
+}
+
+// address is the endpoint's on the bus.
+func (e *endpoint) address() uint8 {
+	return uint8(e.index/2) | uint8(e.index&1)<<7
+}
+
+func (e *endpoint) in() bool { return e.index&1 == 1 }
+
+// event posts a transfer event about a block.
+func (e *endpoint) event(r request, code, left int) {
+	if !e.slot.c.faults.DropTransfers {
+		e.slot.c.post(r.at, uint32(code)<<24|uint32(left), 32<<10|uint32(e.index)<<16|uint32(e.slot.id)<<24)
+	}
+}
+
+// settled halts an endpoint after an error.
+func (e *endpoint) settled(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		e.become(epHalted)
+	}
+}
+
+// codeOf is the completion code of an error on the wire.
+func codeOf(err error) int {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return Stopped
+	case errors.Is(err, usb.ErrStall):
+		return StallError
+	case errors.Is(err, usb.ErrBabble):
+		return Babble
+	}
+	return Transaction
+}

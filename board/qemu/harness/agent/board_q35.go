@@ -1,0 +1,27 @@
+//go:build tamago && q35
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"tamaccid/board/qemu/q35"
+)
+
+var input = bufio.NewReader(q35.Input)
+
+func readLine() (string, error) {
+	line, err := input.ReadString('\r')
+	return strings.TrimSpace(line), err
+}
+
+// stats counts what drivers might not give back: pages for controllers, goroutines, bytes.
+func stats() string {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return fmt.Sprintf("pages %d goroutines %d heap %d", q35.FreeDMA()>>12, runtime.NumGoroutine(), m.HeapAlloc)
+}

@@ -1,0 +1,53 @@
+//go:build linux && !tamago
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"tamaccid/board/qemu/harness"
+)
+
+// Boards that a program can run on.
+const (
+	boardUEFI = "uefi"
+	boardQ35  = "q35"
+)
+
+// underneath says what is below the program.
+func (s *settings) underneath() string {
+	if s.board == boardQ35 {
+		return "no firmware"
+	}
+	return "UEFI firmware"
+}
+
+// target is what builds the board's images.
+func (s *settings) target() string {
+	if s.board == boardQ35 {
+		return boardQ35
+	}
+	return "efi"
+}
+
+// kernel is the kernel image, and its command line.
+func (s *settings) kernel() (image, line string) {
+	name, line, _ := strings.Cut(s.program, " ")
+	return filepath.Join(s.kernels, name), line
+}
+
+// await waits for the kernel's end; what it says is shown as it comes.
+func await(ctx context.Context, machine *harness.Machine, s settings, out io.Writer) error {
+	status, err := machine.Exit(ctx)
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return fmt.Errorf("%s ended with status %d", s.program, status)
+	}
+	return nil
+}

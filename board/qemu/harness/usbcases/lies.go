@@ -1,0 +1,164 @@
+//go:build linux && !tamago
+
+package usbcases
+
+import (
+	"tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
+)
+
+// A lie is a device that is not what it says.
+type lie struct {
+	name  string
+	kind  string
+	fault reader.Fault
+	// works says that the reader is as good as another for all that.
+	works bool
+	// hangs: the firmware of Debian 12 (edk2-stable202211) hangs when it enumerates the
+	// device while a program runs, with no other driver loaded: UsbBusDxe's parser of descriptors
+	// does not end, or XhciDxe waits for a timer event that never comes in the timer event that
+	// UsbBusDxe enumerates in.
+	hangs bool
+}
+
+// told changes the answers to requests for a descriptor. f gets the true one, whole, and its change is cut to what was asked for.
+func told(d byte, f func(b []byte) []byte) reader.Fault {
+	return reader.Fault{At: reader.AtControl, Times: reader.Forever, If: asks(d), Do: []reader.Action{func(e *reader.Event) {
+		m := e.Device.Model()
+		truth := m.ConfigDescriptor()
+		if d == usb.TypeDevice {
+			truth = m.DeviceDescriptor()
+		}
+		e.Reply = f(truth)
+	}}}
+}
+
+// set changes a byte.
+func set(at int, v byte) func([]byte) []byte {
+	return func(b []byte) []byte {
+		b[at] = v
+		return b
+	}
+}
+
+// cut shortens it.
+func cut(n int) func([]byte) []byte { return func(b []byte) []byte { return b[:n] } }
+
+// Offsets of fields (USB 2.0, tables 9-8, 9-10, 9-12 and 9-13), and in a configuration with one reader the places of its parts.
+const (
+	length         = 0
+	packetSize0    = 7
+	configurations = 17
+	totalLength    = 2
+	theInterface   = usb.ConfigurationSize
+	endpointCount  = theInterface + 4
+	classPart      = theInterface + usb.InterfaceSize
+	classSize      = 54 // CCID 1.1, table 5.1-1
+	theEndpoint    = classPart + classSize
+	packetSize     = theEndpoint + 4
+	maxMessage     = classPart + 44 // dwMaxCCIDMessageLength
+)
+
+// twice is nonsense that says its own length.
+func twice(b []byte) []byte { return append(b, b...) }
+
+var liars = []lie{
+	{name: "a configuration that says it is longer than it is", kind: "short",
+		fault: told(usb.TypeConfiguration, set(totalLength+1, 0xFF)), works: true},
+	{name: "a configuration that says it is empty", kind: "short",
+		fault: told(usb.TypeConfiguration, set(totalLength, 0))},
+	{name: "a configuration that is as long as its header", kind: "short",
+		fault: told(usb.TypeConfiguration, set(totalLength, usb.ConfigurationSize)), hangs: true},
+	{name: "a configuration that ends in the middle of a descriptor", kind: "short",
+		fault: told(usb.TypeConfiguration, cut(classPart+5))},
+	{name: "a configuration of nothing", kind: "short",
+		fault: told(usb.TypeConfiguration, cut(0))},
+	{name: "a configuration that comes twice in one", kind: "short",
+		fault: told(usb.TypeConfiguration, twice), works: true},
+	{name: "an interface descriptor of length 0", kind: "short",
+		fault: told(usb.TypeConfiguration, set(theInterface, 0))},
+	{name: "an interface descriptor that reaches beyond the end", kind: "short",
+		fault: told(usb.TypeConfiguration, set(theInterface, 0xFF))},
+	{name: "a class descriptor that swallows the endpoints", kind: "short",
+		fault: told(usb.TypeConfiguration, set(classPart, classSize+3*usb.EndpointSize)), hangs: true},
+	{name: "a class descriptor of two bytes", kind: "short",
+		fault: told(usb.TypeConfiguration, set(classPart, 2)), hangs: true},
+	{name: "an endpoint descriptor of length 1", kind: "short",
+		fault: told(usb.TypeConfiguration, set(theEndpoint, 1)), hangs: true},
+	{name: "more endpoints than there are descriptors", kind: "short",
+		fault: told(usb.TypeConfiguration, set(endpointCount, 30)), works: true, hangs: true},
+	{name: "packets of no bytes", kind: "short",
+		fault: told(usb.TypeConfiguration, set(packetSize, 0))},
+	{name: "full-speed packets of 1,023 bytes", kind: "short",
+		fault: told(usb.TypeConfiguration, func(b []byte) []byte { return set(packetSize+1, 3)(set(packetSize, 0xFF)(b)) })},
+	{name: "messages of no bytes", kind: "short",
+		fault: told(usb.TypeConfiguration, func(b []byte) []byte {
+			for i := range 4 {
+				b[maxMessage+i] = 0
+			}
+			return b
+		})},
+	{name: "a device descriptor of 8 bytes", kind: "short",
+		fault: told(usb.TypeDevice, cut(8))},
+	{name: "a device descriptor of no bytes", kind: "high-speed",
+		fault: told(usb.TypeDevice, cut(0))},
+	{name: "a device descriptor that says it has two bytes", kind: "short",
+		fault: told(usb.TypeDevice, set(length, 2))},
+	{name: "a default pipe with packets of no bytes", kind: "short",
+		fault: told(usb.TypeDevice, set(packetSize0, 0))},
+	{name: "a default pipe with packets of 255 bytes", kind: "high-speed",
+		fault: told(usb.TypeDevice, set(packetSize0, 255))},
+	{name: "a default pipe with packets of 2^255 bytes at SuperSpeed", kind: "super-speed",
+		fault: told(usb.TypeDevice, set(packetSize0, 255))},
+	{name: "no configurations", kind: "short",
+		fault: told(usb.TypeDevice, set(configurations, 0))},
+	{name: "255 configurations", kind: "short",
+		fault: told(usb.TypeDevice, set(configurations, 255)), works: true},
+	{name: "strings that stall", kind: "short",
+		fault: reader.Fault{At: reader.AtControl, Times: reader.Forever, If: asks(usb.TypeString),
+			Do: []reader.Action{reader.Stall()}}},
+	{name: "strings of odd lengths", kind: "short",
+		fault: reader.Fault{At: reader.AtControl, Times: reader.Forever, If: asks(usb.TypeString),
+			Do: []reader.Action{func(e *reader.Event) { e.Reply = []byte{255, usb.TypeString, 'a'} }}}},
+	{name: "the first request for a configuration stalls", kind: "short",
+		fault: reader.Fault{At: reader.AtControl, If: asks(usb.TypeConfiguration),
+			Do: []reader.Action{reader.Stall()}}},
+	{name: "a first request that fails on the wire", kind: "short",
+		fault: reader.Fault{At: reader.AtControl,
+			Do: []reader.Action{reader.Corrupt()}}, works: true, hangs: true},
+	{name: "the device babbles when it is asked who it is", kind: "short",
+		fault: reader.Fault{At: reader.AtControl, Times: reader.Forever,
+			If: asks(usb.TypeDevice), Do: []reader.Action{reader.Babble()}}},
+}
+
+// lies are told to the bus beside an honest reader, which must work on.
+var lies = func() (all []trial) {
+	for _, l := range liars {
+		all = append(all, trial{l.name, func(s *stand) {
+			d := s.device("liar", l.kind)
+			struck := strike(d, l.fault)
+			s.plug("liar", "1", d)
+			s.plug("honest", "2", s.device("honest", "short"))
+			s.wait(struck)
+			if l.works {
+				s.expect("liar", "honest")
+			}
+			s.do("await honest")
+			s.unplug("liar")
+			s.expect("honest")
+		}})
+	}
+	// QEMU answers SET_ADDRESS for a device: one that does not is the register model's, in package xhcitest.
+	return append(all, trial{"a device that answers nothing once it has an address", func(s *stand) {
+		d := s.device("mute", "short")
+		struck := strike(d, reader.Fault{At: reader.AtControl, Times: reader.Forever, Do: []reader.Action{reader.Block()}})
+		s.plug("mute", "1", d)
+		s.wait(struck)
+		s.plug("honest", "2", s.device("honest", "short"))
+		s.expect("honest")
+		s.unplug("mute")
+		d.Heal()
+		s.plug("mute", "1", d)
+		s.expect("mute", "honest")
+	}})
+}()

@@ -1,0 +1,24 @@
+//go:build tamago
+
+package uefi
+
+import (
+	"os"
+
+	"github.com/u-root/u-root/pkg/shlex"
+
+	"tamaccid/uefi"
+)
+
+// os.Args is what the Shell passed; for an image that the boot manager started,
+// the words of its load options, which do not name the program.
+func init() {
+	boot, image := uefi.Boot(), uefi.ImageHandle()
+	if args := boot.Args(image); len(args) > 0 {
+		os.Args = args
+		return
+	}
+	if loaded, err := boot.LoadedImage(image); err == nil {
+		os.Args = append(os.Args[:1], shlex.Argv(loaded.OptionText())...)
+	}
+}

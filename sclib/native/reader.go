@@ -1,0 +1,137 @@
+package native
+
+import (
+	"context"
+	"errors"
+
+	"tamaccid/ccid"
+	"tamaccid/sclib"
+)
+
+// slot is what this package needs of a ccid.Slot.
+type slot interface {
+	Name() string
+	State(ctx context.Context) (ccid.State, error)
+	ATR() []byte
+	Protocol() ccid.Protocol
+	Connect(ctx context.Context, accept ccid.Protocol, action ccid.Action) (ccid.Protocol, error)
+	Disconnect(ctx context.Context, action ccid.Action) error
+	Transmit(ctx context.Context, capdu, rapdu []byte) (int, error)
+	Control(ctx context.Context, code uint32, in []byte) ([]byte, error)
+	GetAttrib(ctx context.Context, tag uint32) ([]byte, error)
+}
+
+// A reader makes a sclib.Reader of a slot. The slot has one user, this program: there is nothing to connect to but the card.
+type reader struct {
+	slot slot
+}
+
+// Name implements sclib.Reader.
+func (r *reader) Name() string { return r.slot.Name() }
+
+// Status implements sclib.Reader.
+func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
+	state, err := r.slot.State(ctx)
+	if err != nil {
+		return sclib.ReaderStatus{}, coded(err)
+	}
+	switch state {
+	case ccid.Absent:
+		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
+	case ccid.Inactive:
+		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
+	case ccid.Active:
+		status := sclib.ReaderStatus{
+			State:    sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable,
+			Protocol: sclib.Protocol(r.slot.Protocol()),
+			ATR:      r.slot.ATR(),
+		}
+		if status.Protocol != sclib.ProtocolUndefined {
+			status.State = sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific
+		}
+		return status, nil
+	}
+	return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+}
+
+// Connect implements sclib.Reader.
+func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+	if mode == sclib.ShareDirect {
+		if _, err := r.slot.State(ctx); err != nil {
+			return sclib.ProtocolUndefined, coded(err)
+		}
+		return sclib.ProtocolUndefined, nil
+	}
+	accept := ccid.Protocol(protocols & sclib.ProtocolAny)
+	if accept == ccid.Undefined {
+		return sclib.ProtocolUndefined, sclib.ErrProtocolMismatch // raw alone
+	}
+	var active ccid.Protocol
+	var err error
+	switch reset {
+	case sclib.LeaveCard:
+		active, err = r.slot.Connect(ctx, accept, ccid.Leave)
+		if errors.Is(err, ccid.ErrNoProtocol) {
+			// A card that speaks another protocol since an earlier connection chooses again after a reset.
+			active, err = r.slot.Connect(ctx, accept, ccid.ColdReset)
+		}
+	case sclib.ResetCard:
+		active, err = r.slot.Connect(ctx, accept, ccid.WarmReset)
+	default:
+		active, err = r.slot.Connect(ctx, accept, ccid.ColdReset)
+	}
+	if err != nil {
+		return sclib.ProtocolUndefined, coded(err)
+	}
+	return sclib.Protocol(active), nil
+}
+
+// Disconnect implements sclib.Reader.
+func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) error {
+	action := ccid.Leave
+	switch disposition {
+	case sclib.ResetCard:
+		action = ccid.WarmReset
+	case sclib.UnpowerCard:
+		action = ccid.Unpower
+	case sclib.EjectCard:
+		action = ccid.Eject
+	}
+	err := r.slot.Disconnect(ctx, action)
+	if err == nil || errors.Is(err, ccid.ErrGone) {
+		return nil
+	}
+	return coded(err)
+}
+
+// Transmit implements sclib.Reader.
+func (r *reader) Transmit(ctx context.Context, command, response []byte) (int, error) {
+	n, err := r.slot.Transmit(ctx, command, response)
+	if err != nil {
+		return 0, coded(err)
+	}
+	return n, nil
+}
+
+// Control implements sclib.Reader.
+func (r *reader) Control(ctx context.Context, controlCode uint32, in, out []byte) (int, error) {
+	answer, err := r.slot.Control(ctx, controlCode, in)
+	defer clear(answer)
+	return give(out, answer, err)
+}
+
+// GetAttrib implements sclib.Reader.
+func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []byte) (int, error) {
+	value, err := r.slot.GetAttrib(ctx, uint32(attribute))
+	return give(out, value, err)
+}
+
+func give(out, answer []byte, err error) (int, error) {
+	switch {
+	case err != nil:
+		return 0, coded(err)
+	case len(answer) > len(out):
+		return 0, sclib.ErrInsufficientBuffer
+	}
+	return copy(out, answer), nil
+}

@@ -1,0 +1,11 @@
+//go:build tamago
+
+package pcihost
+
+import "tamaccid/baremetal/usbhost/dmamem"
+
+// Memory is memory that processor and controller reach.
+type Memory = dmamem.Memory
+
+// Memory makes one.
+func (f *Function) Memory() *Memory { return dmamem.New(f.more, f.give) }

@@ -1,0 +1,192 @@
+//go:build !386 && !arm
+
+package pcsc
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"tamaccid/sclib"
+	"tamaccid/uefi"
+	"tamaccid/uefi/smartcard"
+)
+
+// A reader makes a sclib.Reader of one protocol instance.
+type reader struct {
+	instance instance
+	device   device
+	name     string
+	takeOver bool
+	gone     atomic.Bool
+
+	connected bool               // this program has the reader
+	active    smartcard.Protocol // of a connection to a card
+}
+
+// Name implements sclib.Reader.
+func (r *reader) Name() string { return r.name }
+
+// Status implements sclib.Reader.
+func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
+	if err := ctx.Err(); err != nil {
+		return sclib.ReaderStatus{}, err
+	}
+	status, err := r.device.Status()
+	if err != nil {
+		return sclib.ReaderStatus{}, r.failed(err, statusErrors)
+	}
+	out := sclib.ReaderStatus{ATR: status.ATR}
+	switch status.State {
+	case smartcard.Absent:
+		out.State = sclib.StateAbsent
+	case smartcard.Inactive:
+		out.State = sclib.StatePresent | sclib.StateSwallowed
+	case smartcard.Active:
+		out.State = sclib.StatePresent | sclib.StatePowered
+		// What drivers say here is less certain than what Connect said.
+		out.Protocol = sclib.Protocol(status.Protocol)
+		if r.active != smartcard.Undefined {
+			out.Protocol = sclib.Protocol(r.active)
+		}
+		if out.Protocol == sclib.ProtocolUndefined {
+			out.State |= sclib.StateNegotiable
+		} else {
+			out.State |= sclib.StateSpecific
+		}
+	default:
+		out.State = sclib.StateUnknown
+	}
+	return out, nil
+}
+
+// Connect implements sclib.Reader.
+func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+	if err := ctx.Err(); err != nil {
+		return sclib.ProtocolUndefined, err
+	}
+	if r.connected {
+		// A connected reader refuses to connect (UEFI 2.11, 37.6.2): changing the connection is to make a new one.
+		// If ending the old one fails, the answer to the new one says why.
+		r.device.Disconnect(smartcard.NoReset)
+		r.connected, r.active = false, smartcard.Undefined
+	}
+	var active smartcard.Protocol
+	var err error
+	if mode == sclib.ShareDirect {
+		_, err = r.connect(smartcard.AccessReader, smartcard.NoReset, smartcard.Undefined)
+	} else {
+		active, err = r.connectCard(ctx, smartcard.Protocol(protocols), reset)
+	}
+	if err != nil {
+		return sclib.ProtocolUndefined, r.failed(err, connectErrors)
+	}
+	r.connected, r.active = true, active
+	return sclib.Protocol(active), nil
+}
+
+// connectCard connects with the mildest reset that is asked for and works. Only a cold reset works in every state of the card:
+// an unpowered one has to be powered, known drivers fail to go on with a card whose protocol was chosen already, and
+// another protocol than the one in use needs a reset too.
+func (r *reader) connectCard(ctx context.Context, protocols smartcard.Protocol, reset sclib.Disposition) (smartcard.Protocol, error) {
+	action := smartcard.ColdReset
+	switch reset {
+	case sclib.LeaveCard:
+		action = smartcard.NoReset
+	case sclib.ResetCard:
+		action = smartcard.WarmReset
+	}
+	if action != smartcard.ColdReset {
+		status, err := r.device.Status()
+		if err != nil {
+			return smartcard.Undefined, err
+		}
+		if status.State == smartcard.Active {
+			active, err := r.connect(smartcard.AccessCard, action, protocols)
+			if err == nil || ctx.Err() != nil || errors.Is(err, smartcard.ErrRemoved) ||
+				errors.Is(err, uefi.AccessDenied) || errors.Is(err, uefi.NoMedia) {
+				return active, err
+			}
+		}
+	}
+	return r.connect(smartcard.AccessCard, smartcard.ColdReset, protocols)
+}
+
+// connect connects, and takes the reader over where it may.
+func (r *reader) connect(mode smartcard.AccessMode, action smartcard.Action, protocols smartcard.Protocol) (smartcard.Protocol, error) {
+	active, err := r.device.Connect(mode, action, protocols)
+	if r.takeOver && errors.Is(err, uefi.AccessDenied) {
+		if r.device.Disconnect(smartcard.NoReset) == nil {
+			return r.device.Connect(mode, action, protocols)
+		}
+	}
+	return active, err
+}
+
+// Disconnect implements sclib.Reader.
+func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) error {
+	action := smartcard.NoReset
+	switch disposition {
+	case sclib.ResetCard:
+		action = smartcard.WarmReset
+	case sclib.UnpowerCard:
+		action = smartcard.Unpower
+	case sclib.EjectCard:
+		action = smartcard.Eject
+	}
+	err := r.device.Disconnect(action)
+	switch {
+	case errors.Is(err, smartcard.ErrRemoved):
+		r.gone.Store(true)
+		err = nil
+	case err != nil && action == smartcard.Eject:
+		return r.failed(err, exchangeErrors) // still connected (UEFI 2.11, 37.6.3)
+	case err != nil:
+		// What was to be done to the card failed; the reader is given back nevertheless.
+		err = r.failed(err, exchangeErrors)
+		if r.device.Disconnect(smartcard.NoReset) == nil && errors.Is(err, sclib.ErrNoCard) {
+			err = nil // nothing is left to be done to a card that has gone
+		}
+	}
+	r.connected, r.active = false, smartcard.Undefined
+	return err
+}
+
+// Transmit implements sclib.Reader.
+func (r *reader) Transmit(ctx context.Context, command, response []byte) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := r.device.Transmit(command, response)
+	if err != nil {
+		return 0, r.failed(err, exchangeErrors)
+	}
+	return n, nil
+}
+
+// Control implements sclib.Reader.
+func (r *reader) Control(ctx context.Context, controlCode uint32, in, out []byte) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := r.device.Control(controlCode, in, out)
+	if err != nil {
+		return 0, r.failed(err, exchangeErrors)
+	}
+	return n, nil
+}
+
+// GetAttrib implements sclib.Reader.
+func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []byte) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	value, err := r.device.GetAttrib(uint32(attribute))
+	if err != nil {
+		return 0, r.failed(err, exchangeErrors)
+	}
+	if len(value) > len(out) {
+		return 0, sclib.ErrInsufficientBuffer
+	}
+	return copy(out, value), nil
+}
