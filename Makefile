@@ -187,7 +187,7 @@ test-efi: $(OVERLAY) ## run the packages' own tests inside UEFI firmware
 # Loops that take too long for every run of the tests, one a line.
 soak: export QEMU_REQUIRED := 1
 soak: deps-test $(TESTS) ## long loops, which take hours
-	@$(GO) test -count=1 -timeout 4h -parallel $(MACHINES) -v -run '^(TestSessions|TestHostileDevices|TestEachFirmwareCallFails)$$' ./uefi/efitest -soak
+	@$(GO) test -count=1 -timeout 6h -parallel $(MACHINES) -v -run '^(TestSessions|TestHostileDevices|TestEachFirmwareCallFails)$$' ./uefi/efitest -soak
 
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/... ./baremetal/usbhost/...

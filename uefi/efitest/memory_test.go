@@ -11,17 +11,18 @@ import (
 	"tamaccid/board/qemu/harness"
 )
 
-// littleMemory in MiB is more than the driver and its image need, and not twice as much.
-const littleMemory = 12
+// In MiB: littleMemory is more than the driver and its image need, and not twice as much; above
+// mostRoom the driver takes what it takes of plenty.
+const (
+	littleMemory = 12
+	mostRoom     = 24
+)
 
 // refuse lets each firmware call of the driver fail once; room is the memory in MiB that is left, 0
 // for all. Of USB transfers and register accesses, behind each that fails a part of those before it
 // is left out: one in step of them.
 func refuse(t *testing.T, c *harness.Case, options, phases string, step, room int) {
 	t.Helper()
-	if *soak {
-		step = 1 << 30
-	}
 	r := c.Command(fmt.Sprintf("cabi.efi refuse %s %s %s %d %d", driverImage, options, phases, step, room))
 	t.Log(r.Output)
 	if r.Status != 0 || !strings.Contains(r.Output, "unload: ") || !strings.Contains(r.Output, "\n0 violations") {
@@ -51,17 +52,26 @@ func TestEachFirmwareCallFails(t *testing.T) {
 			if *soak {
 				limit = time.Hour
 			}
-			s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Limit: 3 * limit})
-			for _, room := range []int{0, littleMemory} {
-				phases := m.phases
-				if room > 0 && !*soak {
-					phases = "lsu" // those that take memory
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Limit: 26 * limit})
+			rooms := []int{0, littleMemory}
+			if *soak {
+				for room := 1; room <= mostRoom; room++ {
+					rooms = append(rooms, room)
+				}
+			}
+			for n, room := range rooms {
+				phases, step := "lsu", m.step // the phases that take memory
+				if room == 0 || *soak && n < 2 {
+					phases = m.phases
+				}
+				if *soak && n < 2 {
+					step = 1 << 30
 				}
 				s.Run(fmt.Sprintf("memory left: %d MiB", room), limit, func(t *testing.T, c *harness.Case) {
 					if m.orphan && room == 0 {
 						c.Must("orphan.efi")
 					}
-					refuse(t, c, m.options, phases, m.step, room)
+					refuse(t, c, m.options, phases, step, room)
 					c.Must("ver")
 				})
 			}
