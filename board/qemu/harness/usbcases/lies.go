@@ -14,11 +14,11 @@ type lie struct {
 	fault reader.Fault
 	// works says that the reader is as good as another for all that.
 	works bool
-	// hangs: the firmware of Debian 12 (edk2-stable202211) hangs when it enumerates the
-	// device while a program runs, with no other driver loaded: UsbBusDxe's parser of descriptors
-	// does not end, or XhciDxe waits for a timer event that never comes in the timer event that
-	// UsbBusDxe enumerates in.
-	hangs bool
+	// directOnly excludes the device from machines whose firmware enumerates it: the firmware of
+	// Debian 12 (edk2-stable202211) hangs when it enumerates the device while a program runs, with
+	// no other driver loaded. UsbBusDxe's parser of descriptors does not end, or XhciDxe waits for a
+	// timer event that never comes in the timer event that UsbBusDxe enumerates in.
+	directOnly bool
 }
 
 // told changes the answers to requests for a descriptor. f gets the true one, whole, and its change is cut to what was asked for.
@@ -68,7 +68,7 @@ var liars = []lie{
 	{name: "a configuration that says it is empty", kind: "short",
 		fault: told(usb.TypeConfiguration, set(totalLength, 0))},
 	{name: "a configuration that is as long as its header", kind: "short",
-		fault: told(usb.TypeConfiguration, set(totalLength, usb.ConfigurationSize)), hangs: true},
+		fault: told(usb.TypeConfiguration, set(totalLength, usb.ConfigurationSize)), directOnly: true},
 	{name: "a configuration that ends in the middle of a descriptor", kind: "short",
 		fault: told(usb.TypeConfiguration, cut(classPart+5))},
 	{name: "a configuration of nothing", kind: "short",
@@ -80,13 +80,13 @@ var liars = []lie{
 	{name: "an interface descriptor that reaches beyond the end", kind: "short",
 		fault: told(usb.TypeConfiguration, set(theInterface, 0xFF))},
 	{name: "a class descriptor that swallows the endpoints", kind: "short",
-		fault: told(usb.TypeConfiguration, set(classPart, classSize+3*usb.EndpointSize)), hangs: true},
+		fault: told(usb.TypeConfiguration, set(classPart, classSize+3*usb.EndpointSize)), directOnly: true},
 	{name: "a class descriptor of two bytes", kind: "short",
-		fault: told(usb.TypeConfiguration, set(classPart, 2)), hangs: true},
+		fault: told(usb.TypeConfiguration, set(classPart, 2)), directOnly: true},
 	{name: "an endpoint descriptor of length 1", kind: "short",
-		fault: told(usb.TypeConfiguration, set(theEndpoint, 1)), hangs: true},
+		fault: told(usb.TypeConfiguration, set(theEndpoint, 1)), directOnly: true},
 	{name: "more endpoints than there are descriptors", kind: "short",
-		fault: told(usb.TypeConfiguration, set(endpointCount, 30)), works: true, hangs: true},
+		fault: told(usb.TypeConfiguration, set(endpointCount, 30)), works: true, directOnly: true},
 	{name: "packets of no bytes", kind: "short",
 		fault: told(usb.TypeConfiguration, set(packetSize, 0))},
 	{name: "full-speed packets of 1,023 bytes", kind: "short",
@@ -125,7 +125,7 @@ var liars = []lie{
 			Do: []reader.Action{reader.Stall()}}},
 	{name: "a first request that fails on the wire", kind: "short",
 		fault: reader.Fault{At: reader.AtControl,
-			Do: []reader.Action{reader.Corrupt()}}, works: true, hangs: true},
+			Do: []reader.Action{reader.Corrupt()}}, works: true, directOnly: true},
 	{name: "the device babbles when it is asked who it is", kind: "short",
 		fault: reader.Fault{At: reader.AtControl, Times: reader.Forever,
 			If: asks(usb.TypeDevice), Do: []reader.Action{reader.Babble()}}},
