@@ -1,16 +1,25 @@
 //go:build !tamago
 
-// Command overlay prepares the installed Go source for a machine without an
-// operating system: it writes an overlay.json for "go build -overlay".
+// Command overlay prepares the installed Go source for machines without an operating system: it
+// writes an overlay.json for "go build -overlay".
 //
 //	go run ./baremetal/overlay -o DIR
 //	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -overlay DIR/overlay.json -tags tamago,uefi -buildmode=pie ...
 //
-// The Go tree itself is not touched. Substitutions are checked: a Go release
-// whose source does not hold exactly what is to be replaced is refused by name.
-// What is added lies in _src: files of package runtime, which put a dispatcher
-// where the Linux kernel was, and package runtime/goos, which is TamaGo's
-// contract between a runtime and its board.
+// The Go tree itself stays as it is. Substitutions are checked: a Go release whose source does not
+// hold exactly what is to be replaced is refused, and the error names the release.
+//
+// Files of our own, which the overlay adds, are in _src: parts of package runtime, which put a
+// dispatcher in the place of the Linux kernel, and package runtime/goos, which is TamaGo's contract
+// between a runtime and its board.
+//
+// One overlay serves all architectures. What belongs to one of them is in files that the go command
+// selects by GOARCH, and in its row of the table architectures:
+//
+//	common.go          patches of files that all architectures share
+//	amd64.go           the row for amd64: patches of its assembly files
+//	_src/runtime       bare.go, bare_mem.go and bare_signal.go are common; names that end in _amd64
+//	                   hold the entry, the registers, the traps and the system call numbers
 package main
 
 import (
@@ -42,7 +51,7 @@ func main() {
 	}
 }
 
-// installed asks the go command for its source and its release.
+// installed returns the source tree and the release of the go command.
 func installed() (goroot, release string, err error) {
 	b, err := exec.Command("go", "env", "GOROOT", "GOVERSION").Output()
 	if err != nil {
@@ -61,35 +70,77 @@ func Generate(goroot, release, out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	src := filepath.Join(goroot, "src")
-	if err := complete(src, release); err != nil {
+	g := generator{src: filepath.Join(goroot, "src"), out: out, replace: map[string]string{}}
+	if err := g.patchAll(); err != nil {
+		return fmt.Errorf("%s: %w: unsupported Go release", release, err)
+	}
+	if err := g.addAll(); err != nil {
 		return err
 	}
-	replace := map[string]string{}
-	put := func(file string, content []byte) error {
-		o := filepath.Join(out, strings.ReplaceAll(file, "/", "_"))
-		replace[filepath.Join(src, file)] = o
-		return writeIfChanged(o, content)
+	// go.mod makes the folder a module of its own: its files are not packages of this module.
+	if err := writeIfChanged(filepath.Join(out, "go.mod"), []byte("module overlay\n")); err != nil {
+		return err
 	}
-	for _, p := range patches {
-		b, err := os.ReadFile(filepath.Join(src, p.file))
-		if err != nil {
-			return fmt.Errorf("%s: %w: unsupported Go release", release, err)
-		}
-		s, err := p.apply(string(b))
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w: unsupported Go release", release, p.file, err)
-		}
-		if err := put(p.file, []byte(s)); err != nil {
+	j, err := json.MarshalIndent(map[string]any{"Replace": g.replace}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(out, "overlay.json"), append(j, '\n'))
+}
+
+// A generator collects the overlay of one Go tree.
+type generator struct {
+	src, out string
+	replace  map[string]string // file of the tree -> file that replaces it, "" removes it
+}
+
+// put writes the replacement for a file, which is named relative to src.
+func (g *generator) put(file string, content []byte) error {
+	o := filepath.Join(g.out, strings.ReplaceAll(file, "/", "_"))
+	g.replace[filepath.Join(g.src, file)] = o
+	return writeIfChanged(o, content)
+}
+
+// patchAll patches and removes files of the Go tree.
+func (g *generator) patchAll() error {
+	for _, a := range architectures {
+		if err := a.checkTraps(g.src); err != nil {
 			return err
 		}
 	}
-	for _, f := range removed {
-		if _, err := os.Stat(filepath.Join(src, f)); err != nil {
-			return fmt.Errorf("%s: %w: unsupported Go release", release, err)
+	for _, p := range allPatches() {
+		b, err := os.ReadFile(filepath.Join(g.src, p.file))
+		if err != nil {
+			return err
 		}
-		replace[filepath.Join(src, f)] = ""
+		s, err := p.apply(string(b))
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.file, err)
+		}
+		if err := g.put(p.file, []byte(s)); err != nil {
+			return err
+		}
 	}
+	for _, f := range allRemoved() {
+		if _, err := os.Stat(filepath.Join(g.src, f)); err != nil {
+			return err
+		}
+		g.replace[filepath.Join(g.src, f)] = ""
+	}
+	return nil
+}
+
+// added maps folders of _src to packages of the Go tree.
+var added = map[string]string{
+	"runtime": "runtime",
+	"goos":    "runtime/goos",
+	"signal":  "os/signal",
+	"time":    "time",
+	"godebug": "internal/godebug",
+}
+
+// addAll adds the files of _src.
+func (g *generator) addAll() error {
 	for dir, pkg := range added {
 		names, err := fs.ReadDir(sources, path.Join("_src", dir))
 		if err != nil {
@@ -100,23 +151,15 @@ func Generate(goroot, release, out string) error {
 			if err != nil {
 				return err
 			}
-			if err := put(path.Join(pkg, n.Name()), b); err != nil {
+			if err := g.put(path.Join(pkg, n.Name()), b); err != nil {
 				return err
 			}
 		}
 	}
-	// A module of its own: the files are no packages of the one around it.
-	if err := writeIfChanged(filepath.Join(out, "go.mod"), []byte("module overlay\n")); err != nil {
-		return err
-	}
-	j, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "\t")
-	if err != nil {
-		return err
-	}
-	return writeIfChanged(filepath.Join(out, "overlay.json"), append(j, '\n'))
+	return nil
 }
 
-// writeIfChanged keeps the time of a file that is as it should be, so that
+// writeIfChanged leaves a file alone that has the content already, so that its time stays and
 // nothing is built again because of it.
 func writeIfChanged(name string, b []byte) error {
 	if old, err := os.ReadFile(name); err == nil && string(old) == string(b) {

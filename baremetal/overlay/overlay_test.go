@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// tree makes a small Go tree with the files that the patches name, cut down to
-// what they look for.
+// tree makes a small Go tree with the files that the patches name, cut down to the text that the
+// patches replace.
 func tree(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -24,14 +24,14 @@ func tree(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, p := range patches {
+	for _, p := range allPatches() {
 		var b strings.Builder
 		for _, s := range p.subs {
 			b.WriteString(strings.Repeat(s.old+"\n", s.n))
 		}
 		put(p.file, b.String())
 	}
-	for _, f := range removed {
+	for _, f := range allRemoved() {
 		put(f, "")
 	}
 	return root
@@ -72,7 +72,7 @@ func TestEveryReplacementExistsAndIsPatched(t *testing.T) {
 	if err := json.Unmarshal(b, &o); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range patches {
+	for _, p := range allPatches() {
 		text, err := os.ReadFile(o.Replace[filepath.Join(root, "src", p.file)])
 		if err != nil {
 			t.Fatalf("%s: %v", p.file, err)
@@ -83,13 +83,17 @@ func TestEveryReplacementExistsAndIsPatched(t *testing.T) {
 			}
 		}
 	}
-	for _, f := range removed {
+	for _, f := range allRemoved() {
 		if to, ok := o.Replace[filepath.Join(root, "src", f)]; !ok || to != "" {
 			t.Errorf("%s is not removed", f)
 		}
 	}
-	for _, f := range []string{"runtime/bare.go", "runtime/bare_amd64.s", "runtime/goos/goos.go", "os/signal/bare.go",
-		"time/zoneinfo_bare.go", "internal/godebug/godebug_bare.go"} {
+	added := []string{"runtime/bare.go", "runtime/goos/goos.go", "os/signal/bare.go",
+		"time/zoneinfo_bare.go", "internal/godebug/godebug_bare.go"}
+	for _, a := range architectures {
+		added = append(added, "runtime/bare_"+a.name+".go", "runtime/bare_"+a.name+".s")
+	}
+	for _, f := range added {
 		if o.Replace[filepath.Join(root, "src", f)] == "" {
 			t.Errorf("%s is not added", f)
 		}
@@ -106,7 +110,7 @@ func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
 			func(s string) string { return strings.ReplaceAll(s, "heapAddrBits", "addrBits") }, "runtime/malloc.go"},
 		{"there is one system call more", "runtime/sys_linux_amd64.s",
 			func(s string) string { return s + "\tSYSCALL\n" }, "expected 40"},
-		{"a file that is known has no system call any more", "syscall/asm_linux_amd64.s",
+		{"a patched file has no system call any more", "syscall/asm_linux_amd64.s",
 			func(s string) string { return "" }, "syscall/asm_linux_amd64.s"},
 	}
 	for _, c := range cases {
@@ -119,7 +123,7 @@ func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a system call in a file that no patch knows", func(t *testing.T) {
+	t.Run("a system call in a file that no patch names", func(t *testing.T) {
 		root := tree(t)
 		name := filepath.Join(root, "src", "runtime", "new_linux_amd64.s")
 		if err := os.WriteFile(name, []byte("\tSYSCALL\n"), 0o644); err != nil {
@@ -130,9 +134,9 @@ func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
 			t.Errorf("error %v, want one that names the file", err)
 		}
 	})
-	t.Run("a file to remove is not there", func(t *testing.T) {
+	t.Run("a file to remove does not exist", func(t *testing.T) {
 		root := tree(t)
-		if err := os.Remove(filepath.Join(root, "src", removed[0])); err != nil {
+		if err := os.Remove(filepath.Join(root, "src", allRemoved()[0])); err != nil {
 			t.Fatal(err)
 		}
 		if err := Generate(root, "go1.99", t.TempDir()); err == nil {

@@ -1,12 +1,10 @@
-// Package godebug has no settings: a bare machine has no environment that
-// could hold GODEBUG.
+// Package godebug has no settings: a bare machine has no environment variable GODEBUG.
 package godebug
 
 // A Setting always has its default.
 type Setting struct{ name string }
 
-// New returns the setting with this name, which begins with # when it is not
-// documented.
+// New returns the setting with this name, which begins with # when it is not documented.
 func New(name string) *Setting { return &Setting{name} }
 
 // Name returns the setting's name.
@@ -17,10 +15,10 @@ func (s *Setting) Name() string {
 	return s.name
 }
 
-// Undocumented says whether the name began with #.
+// Undocumented reports whether the name began with #.
 func (s *Setting) Undocumented() bool { return s.name != "" && s.name[0] == '#' }
 
-// String shows the setting as GODEBUG would.
+// String returns the setting in the form of GODEBUG.
 func (s *Setting) String() string { return s.Name() + "=" }
 
 // IncNonDefault counts nothing.

@@ -1,26 +1,24 @@
 // Package goos is TamaGo's contract between the Go runtime and a board
-// (github.com/usbarmory/tamago/goos), for a runtime that the stock compiler
-// builds with the overlay of tamaccid/baremetal/overlay.
+// (github.com/usbarmory/tamago/goos), for a runtime that the stock compiler builds with the overlay of
+// tamaccid/baremetal/overlay.
 //
-// A board defines the functions below with go:linkname, exactly as it does for
-// the TamaGo compiler. They run on the dispatcher's stack, with interrupts off,
-// outside of the scheduler: they must not allocate, lock, block or write Go
-// pointers.
+// A board defines the functions below with go:linkname, as it does for the TamaGo compiler. They run
+// on the dispatcher's stack, with interrupts off, outside of the scheduler: they must not allocate,
+// lock, block or write Go pointers.
 package goos
 
 import "unsafe" // also for go:linkname
 
-// Memory for the runtime. With MemAlloc set, RamStart stays 0 and RamSize is
-// the most bytes that the runtime may hold at once.
+// Memory for the runtime. With MemAlloc set, RamStart stays 0 and RamSize is the number of bytes that
+// the runtime may hold at once.
 var (
 	RamStart       uint
 	RamSize        uint
 	RamStackOffset uint
 )
 
-// CPUinit is the image's entry point, written in assembly by the board as the
-// symbol cpuinit. It ends with a jump to _rt0_tamago_start, on a stack of at
-// least 32 KiB.
+// The board's entry point is the assembly function cpuinit. It ends with a jump to
+// _rt0_tamago_start, on a stack of at least 32 KiB.
 
 // Hwinit0 is called before the runtime starts.
 //
@@ -37,8 +35,8 @@ func Hwinit1()
 //go:linkname InitRNG
 func InitRNG()
 
-// GetRandomData fills b. A board without entropy sets NoEntropy and leaves b
-// alone: crypto/rand then fails, nothing is invented.
+// GetRandomData fills b. A board without entropy sets NoEntropy and leaves b alone: crypto/rand then
+// fails.
 //
 //go:linkname GetRandomData
 func GetRandomData(b []byte)
@@ -53,7 +51,7 @@ func Nanotime() int64
 //go:linkname Printk
 func Printk(c byte)
 
-// Optional hooks, the TamaGo contract's.
+// Optional hooks of the TamaGo contract.
 var (
 	Bloc   uintptr
 	Exit   func(code int32)
@@ -65,29 +63,28 @@ var (
 
 // Hooks beyond the TamaGo contract.
 var (
-	// MemAlloc returns the address of n bytes (a multiple of 4,096) on a
-	// 4 KiB boundary, or 0. The memory need not be clear. It must be
-	// initialised statically: the runtime's first act is to ask for memory.
+	// MemAlloc returns the address of n bytes (a multiple of 4,096) on a 4 KiB boundary, or 0. The
+	// memory need not be zeroed. The variable must be initialised statically: the runtime asks for
+	// memory before package initialisation.
 	MemAlloc func(n uintptr) uintptr
 
-	// MemFree takes back any whole pages of what MemAlloc returned.
+	// MemFree takes back whole pages of what MemAlloc returned: all of them or a part.
 	MemFree func(p, n uintptr)
 
-	// Fault is asked about a page fault before it becomes a Go panic. True
-	// means: the cause is gone, run the instruction again.
+	// Fault is called for a page fault before it becomes a Go panic. It reports whether it has
+	// removed the cause: the instruction then runs again.
 	Fault func(addr uintptr) bool
 
-	// Flush is called behind the last Printk of each write.
+	// Flush is called after the last Printk of each write.
 	Flush func()
 
-	// Stderr takes the bytes of the error output, where the runtime reports
-	// fatal errors, instead of Printk.
+	// Stderr, if set, takes the bytes of the error output instead of Printk. The runtime reports
+	// fatal errors there.
 	Stderr func(c byte)
 
-	// NoEntropy says that GetRandomData has no source.
+	// NoEntropy reports that GetRandomData has no source.
 	NoEntropy bool
 
-	// WallOffset is the wall clock (nanoseconds since 1970) at the moment
-	// at which Nanotime was 0.
+	// WallOffset is the wall clock, in nanoseconds since 1970, at the time at which Nanotime was 0.
 	WallOffset int64
 )

@@ -6,33 +6,31 @@ import (
 	"unsafe"
 )
 
-// Memory comes from the board by the page and goes back by the page. There are
-// no reserved but unbacked addresses on a machine without paging of ours: a
-// reservation (PROT_NONE) is memory like any other, which is why the overlay
+// Memory comes from the board by the page and goes back by the page. There are no reserved but
+// unbacked addresses: a reservation (PROT_NONE) is memory like any other, which is why the overlay
 // makes the runtime's reservations small.
 //
-// The runtime cannot survive an mmap that is refused. Therefore it takes
-// memory from a reserve first:
+// The runtime ends the program when mmap is refused. Therefore mmap takes memory from a reserve
+// first:
 //
 //	moment                    reserve
 //	entry of the image        taken from the board, or the program does not start
 //	mmap                      serves it; what does not fit comes from the board
-//	BareRefill                what is missing is taken from the board; when the
-//	                          board refuses, BareReserved reports what is left
+//	BareRefill                what is missing is taken from the board; when the board refuses,
+//	                          BareReserved reports what is left
 //
-// The reserve has one arena, by which the heap grows, and a pool for what the
-// runtime asks for besides. A program that stays resident calls BareRefill
-// where a refusal can be an answer, and does not begin what may need more
-// memory than the heap and the reserve have.
+// The reserve has one arena, by which the heap grows, and a pool for the runtime's other requests. A
+// program that stays resident calls BareRefill where it can return an error, and refuses a request
+// that may need more memory than the heap and the reserve have.
 
 const (
 	// bareArena is what the heap grows by.
 	bareArena = heapArenaBytes
-	// bareStart is the size of the first pool: the tables that the runtime makes
-	// at its start, and a pool (measured with Go 1.26: 1.1 MiB).
+	// bareStart is the size of the first pool: the tables that the runtime makes at its start
+	// (measured with Go 1.26: 1.1 MiB), and a pool.
 	bareStart = 1664 << 10
-	// barePool is the size of a pool. The runtime asks for 256 KiB at once at
-	// most, which is a persistentAlloc chunk, but for arenas.
+	// barePool is the size of a pool. Besides arenas the runtime asks for at most 256 KiB at once,
+	// which is a persistentAlloc chunk.
 	barePool = 512 << 10
 )
 
@@ -40,14 +38,13 @@ const (
 type barespan struct{ addr, size uintptr }
 
 var (
-	barespans   [bareSpans]barespan // memory of the board's, reserve included
+	barespans   [bareSpans]barespan // memory from the board, reserve included
 	barereserve uintptr             // an arena, 0: none
-	barepools   [2]barespan         // what is left of the last two pools
-	barelacking bool                // the board refused, or the limit did
+	barepools   [2]barespan         // the rest of the last two pools
+	barelacking bool                // the board refused memory, or the limit was reached
 )
 
-// bareopen takes the reserve before the runtime starts. A program without it
-// ends.
+// bareopen takes the reserve before the runtime starts. Without it the program ends.
 //
 //go:nowritebarrierrec
 func bareopen() {
@@ -66,10 +63,9 @@ func bareopen() {
 	bareexit(2)
 }
 
-// baremmap answers mmap. The hints at which the runtime would like its heap
-// are declined. MAP_FIXED names memory that was returned before, and is an
-// error for other memory. With MAP_ANON the offset has no meaning: the overlay
-// passes the wanted alignment there, 0 is a page.
+// baremmap answers mmap. An address at which the runtime prefers its heap (a hint) is refused.
+// MAP_FIXED names memory that was returned before, and is an error for other memory. With MAP_ANON
+// the offset has no meaning: the overlay passes the alignment there, 0 for a page.
 //
 //go:nowritebarrierrec
 func baremmap(hint, n, flags, align uintptr) uintptr {
@@ -95,7 +91,7 @@ func baremmap(hint, n, flags, align uintptr) uintptr {
 	return p
 }
 
-// barefromreserve takes memory out of the reserve, 0: it does not have that.
+// barefromreserve takes memory from the reserve. 0: the reserve has not enough.
 func barefromreserve(n, align uintptr) (p uintptr) {
 	if align > barePage {
 		if n == bareArena && align == bareArena {
@@ -114,8 +110,9 @@ func barefromreserve(n, align uintptr) (p uintptr) {
 	return 0
 }
 
-// baretake takes memory from the board, 0: it was refused. Aligned memory is
-// cut out of more than that, or is what the board returns when it has no more.
+// baretake takes memory from the board. 0: the board refused. For an alignment it asks for more
+// memory and cuts the aligned part out of it; when the board has no more, it asks for n bytes, which
+// may be aligned by chance.
 //
 //go:nowritebarrierrec
 func baretake(n, align uintptr) uintptr {
@@ -136,8 +133,7 @@ func baretake(n, align uintptr) uintptr {
 	return p
 }
 
-// baretrim notes the aligned n bytes within [p, p+n+more), and gives the rest
-// back to the board.
+// baretrim notes the aligned n bytes within [p, p+n+more), and gives the rest back to the board.
 func baretrim(p, n, align, more uintptr) uintptr {
 	at := (p + align - 1) &^ (align - 1)
 	if at-p > more || !barenote(at, n) {
@@ -156,7 +152,7 @@ func baretrim(p, n, align, more uintptr) uintptr {
 	return at
 }
 
-// barenote adds memory of the board's to barespans.
+// barenote adds memory from the board to barespans.
 func barenote(p, n uintptr) bool {
 	for i := range barespans {
 		switch s := &barespans[i]; {
@@ -177,7 +173,7 @@ func barenote(p, n uintptr) bool {
 	return true
 }
 
-// bareholds reports whether all of [p, p+n) is memory of the board's.
+// bareholds reports whether all of [p, p+n) is memory from the board.
 func bareholds(p, n uintptr) bool {
 	end := p + n
 	for i := 0; i < len(barespans) && p < end; i++ {
@@ -188,7 +184,7 @@ func bareholds(p, n uintptr) bool {
 	return p >= end
 }
 
-// bareunmap gives [p, p+n) back, whatever part of it is held.
+// bareunmap gives back the parts of [p, p+n) that are held.
 //
 //go:nowritebarrierrec
 func bareunmap(p, n uintptr) uintptr {
@@ -230,7 +226,7 @@ func barespanfree() *barespan {
 	return nil
 }
 
-// barerefill takes from the board what the reserve lacks.
+// barerefill takes from the board what is missing in the reserve.
 //
 //go:nowritebarrierrec
 func barerefill() uintptr {
@@ -254,15 +250,15 @@ func barerefill() uintptr {
 	return bareOK
 }
 
-// BareRefill takes from the board what the reserve lacks, and reports whether
-// it is full then.
+// BareRefill takes from the board what is missing in the reserve, and reports whether the reserve is
+// full then.
 func BareRefill() bool {
 	_, _, e := linux.Syscall6(bareSysRefill, 0, 0, 0, 0, 0, 0)
 	return e == 0
 }
 
-// BareReserved reports whether the reserve has an arena for the heap, and
-// whether it has enough for all else that one request may need.
+// BareReserved reports whether the reserve has an arena for the heap, and whether it has enough for
+// everything else that one request may need.
 func BareReserved() (heap, rest bool) {
 	return barereserve != 0, max(barepools[0].size, barepools[1].size) >= barePool/2
 }
@@ -279,20 +275,17 @@ func BareRoom() (size uintptr) {
 	return size
 }
 
-// BareLacking reports whether the board refused memory that the runtime asked
-// for, or the limit goos.RamSize did. The runtime does not survive that, but
-// where it is the reserve that was asked for.
+// BareLacking reports whether memory that the runtime asked for was refused, by the board or because
+// of the limit goos.RamSize. The runtime ends the program then, unless the request was for the
+// reserve.
 func BareLacking() bool { return barelacking }
 
-// BareRelease gives all memory back. No Go code may run after it but the
-// caller's own way out, which is on the dispatcher's stack: its g is found in
-// memory of the image from here on, no longer in that of the last thread.
+// BareRelease gives all memory back. After it only the caller's own way out may run, on the
+// dispatcher's stack: the running g is then the dispatcher's, which is in memory of the image.
 //
 //go:nowritebarrierrec
 func BareRelease() {
-	baretls[0] = uintptr(unsafe.Pointer(&bareg))
-	barefs = uintptr(unsafe.Pointer(&baretls[1]))
-	barewrfs(barefs)
+	bareleavethreads()
 	for i := range barespans {
 		s := &barespans[i]
 		if s.size != 0 {
@@ -303,9 +296,8 @@ func BareRelease() {
 	baremem.Now = 0
 }
 
-// BareScrub clears what threads and goroutines have left behind: their stacks, those of signals
-// included, and their registers. No Go code may run after it but the caller's own way out, which is
-// on the dispatcher's stack. All memory stays in place.
+// BareScrub clears the stacks of threads, goroutines and signals, and the saved registers. After it
+// only the caller's own way out may run, on the dispatcher's stack. All memory stays in place.
 //
 //go:nowritebarrierrec
 func BareScrub() {
@@ -314,18 +306,17 @@ func BareScrub() {
 			memclrNoHeapPointers(unsafe.Pointer(s.base()), s.npages*pageSize)
 		}
 	}
-	first := &g0 // its stack is the board's
+	first := &g0 // its stack is in memory of the board
 	memclrNoHeapPointers(unsafe.Pointer(first.stack.lo), first.stack.hi-first.stack.lo)
 	memclrNoHeapPointers(unsafe.Pointer(&barefibers), unsafe.Sizeof(barefibers))
-	memclrNoHeapPointers(unsafe.Pointer(&barexmm), unsafe.Sizeof(barexmm))
+	memclrNoHeapPointers(unsafe.Pointer(&barefpu), unsafe.Sizeof(barefpu))
 }
 
-// BareMemory returns what the runtime holds from the board, and held at most.
+// BareMemory returns how much memory the runtime holds from the board, and held at most.
 func BareMemory() BareMem { return baremem }
 
-// barelimit is the memory limit of the collector: it collects before the
-// runtime asks for more than the board may give. The reserve is not used up by
-// that.
+// barelimit is the memory limit of the collector in bytes: goos.RamSize without the reserve. The
+// collector runs before the runtime asks for more than the board may give.
 func barelimit() int64 {
 	return max(0, int64(goos.RamSize)-bareArena-barePool)
 }

@@ -1,6 +1,6 @@
 package runtime
 
-// There is one CPU, and no control group to share it with.
+// There is one CPU, and there are no control groups.
 
 func defaultGOMAXPROCSInit()          {}
 func defaultGOMAXPROCSUpdateGODEBUG() {}

@@ -2,9 +2,8 @@ package runtime
 
 import "internal/runtime/atomic"
 
-// There is nothing to poll on a bare machine but time. This poller sleeps on a
-// futex, whose deadline has the resolution of the clock; the epoll one that it
-// stands for would round every timer to a millisecond.
+// A bare machine has nothing to poll but time. This poller sleeps on a futex, whose deadline has the
+// resolution of the clock. The epoll poller, which it replaces, rounds every timer to a millisecond.
 
 var netpollWord uint32 // 1: netpollBreak wants netpoll to return
 
@@ -12,7 +11,7 @@ func netpollinit() {}
 
 func netpollIsPollDescriptor(fd uintptr) bool { return false }
 
-// netpollopen refuses: package os then treats its files as blocking.
+// netpollopen refuses every file: package os then treats its files as blocking.
 func netpollopen(fd uintptr, pd *pollDesc) uintptr { return _ENOSYS }
 
 func netpollclose(fd uintptr) uintptr { return 0 }
@@ -25,7 +24,7 @@ func netpollBreak() {
 	}
 }
 
-// netpoll waits delay nanoseconds (below 0: for ever) or until netpollBreak.
+// netpoll waits delay nanoseconds (without end below 0), or until netpollBreak.
 func netpoll(delay int64) (gList, int32) {
 	if delay != 0 {
 		futexsleep(&netpollWord, 0, delay)

@@ -1,7 +1,7 @@
 package signal
 
-// Relay and Waiting are what TamaGo packages ask of os/signal: the delivery of
-// an interrupt as a signal. A machine that runs with interrupts off has none.
+// TamaGo packages call Relay and Waiting to deliver an interrupt as a signal. A machine that runs
+// with interrupts off delivers none.
 
 // Relay reports that no signal was delivered.
 func Relay(sig uint32) bool { return false }
