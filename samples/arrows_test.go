@@ -58,7 +58,8 @@ var rooms = []room{
 			"board. Of ccid they share the wire types in ccid/usb.",
 		rows: []row{
 			{folder: "baremetal/overlay", imports: "os/..."},
-			{folder: "baremetal/cpu/*"},
+			{folder: "baremetal/cpu"},
+			{folder: "baremetal/cpu/*", imports: "baremetal/cpu unsafe"},
 			{
 				folder:  "baremetal/usbhost",
 				imports: "ccid/usb",
@@ -102,7 +103,7 @@ var rooms = []room{
 			"comes from sclib. Only programs and tests import a board.",
 		rows: []row{
 			{folder: "uefi", imports: "uefi/gate uefi/internal/abi unsafe", tests: "board/uefi"},
-			{folder: "uefi/gate", imports: "runtime/goos syscall unsafe"},
+			{folder: "uefi/gate", imports: "baremetal/cpu/amd64 runtime/goos syscall unsafe"},
 			{folder: "uefi/image"},
 			{folder: "uefi/image/cmd/mkefi", imports: "os uefi/image"},
 			{folder: "uefi/internal/abi", imports: "uefi/gate unsafe"},
@@ -148,14 +149,17 @@ var rooms = []room{
 			},
 			{
 				folder: "board/qemu/q35",
-				imports: "baremetal/cpu/amd64 baremetal/usbhost baremetal/usbhost/dmamem " +
+				imports: "baremetal/cpu baremetal/cpu/amd64 baremetal/usbhost baremetal/usbhost/dmamem " +
 					"baremetal/usbhost/xhci board/qemu/q35/internal/bootinfo " +
 					"github.com/u-root/u-root/pkg/shlex github.com/usbarmory/tamago/... os " +
 					"runtime/goos unsafe",
 			},
 			{folder: "board/qemu/q35/cmd/mkkernel", imports: "board/qemu/q35/kernel os"},
 			{folder: "board/qemu/q35/internal/bootinfo"},
-			{folder: "board/qemu/q35/kernel", imports: "board/qemu/q35/internal/bootinfo"},
+			{
+				folder:  "board/qemu/q35/kernel",
+				imports: "baremetal/cpu/amd64 board/qemu/q35/internal/bootinfo",
+			},
 			{
 				// The test of the machine: the program, and what starts it in QEMU with readers.
 				folder:  "board/qemu/q35/machine",
@@ -164,8 +168,8 @@ var rooms = []room{
 			},
 			{
 				folder: "board/uefi",
-				imports: "baremetal/cpu/amd64 uefi uefi/gate github.com/u-root/u-root/pkg/shlex os " +
-					"runtime/goos unsafe",
+				imports: "baremetal/cpu baremetal/cpu/amd64 uefi uefi/gate " +
+					"github.com/u-root/u-root/pkg/shlex os runtime/goos unsafe",
 			},
 		},
 	},

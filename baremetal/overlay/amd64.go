@@ -22,8 +22,8 @@ var amd64 = architecture{
 		// vfork, and gettimeofday where the kernel has no vDSO.
 		{"syscall/asm_linux_amd64.s", []sub{amd64Syscalls(3)}},
 
-		// The first thread's stack is part of the image. Twice the size of the other threads' stacks
-		// suffices (policy).
+		// The first thread's stack is part of the image. Twice the size of the other threads'
+		// stacks suffices (policy).
 		{"runtime/asm_amd64.s", []sub{
 			{"\tLEAQ\t(-64*1024)(SP), BX\n", "\tLEAQ\t(-32*1024)(SP), BX\n", 1},
 		}},

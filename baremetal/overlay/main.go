@@ -4,7 +4,8 @@
 // writes an overlay.json for "go build -overlay".
 //
 //	go run ./baremetal/overlay -o DIR
-//	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -overlay DIR/overlay.json -tags tamago,uefi -buildmode=pie ...
+//	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -overlay DIR/overlay.json \
+//	    -tags tamago,uefi -buildmode=pie ...
 //
 // The Go tree itself stays as it is. Substitutions are checked: a Go release whose source does not
 // hold exactly what is to be replaced is refused, and the error names the release.
@@ -39,7 +40,7 @@ import (
 var sources embed.FS
 
 func main() {
-	out := flag.String("o", "build/overlay", "`folder` that receives overlay.json and the files it names")
+	out := flag.String("o", "build/overlay", "`folder` for overlay.json and the files that it names")
 	flag.Parse()
 	goroot, release, err := installed()
 	if err == nil {

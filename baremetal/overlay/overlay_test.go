@@ -107,7 +107,8 @@ func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
 		want       string
 	}{
 		{"an anchor has gone", "runtime/malloc.go",
-			func(s string) string { return strings.ReplaceAll(s, "heapAddrBits", "addrBits") }, "runtime/malloc.go"},
+			func(s string) string { return strings.ReplaceAll(s, "heapAddrBits", "addrBits") },
+			"runtime/malloc.go"},
 		{"there is one system call more", "runtime/sys_linux_amd64.s",
 			func(s string) string { return s + "\tSYSCALL\n" }, "expected 40"},
 		{"a patched file has no system call any more", "syscall/asm_linux_amd64.s",
@@ -118,7 +119,8 @@ func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
 			root := tree(t)
 			edit(t, root, c.file, c.change)
 			err := Generate(root, "go1.99", t.TempDir())
-			if err == nil || !strings.Contains(err.Error(), "go1.99") || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.Contains(err.Error(), "go1.99") ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one that names go1.99 and %s", err, c.want)
 			}
 		})

@@ -10,8 +10,8 @@ import (
 	"tamaccid/uefi"
 )
 
-// os.Args is what the Shell passed; for an image that the boot manager started,
-// the words of its load options, which do not name the program.
+// os.Args is what the Shell passed. For an image that the boot manager started, it is a name and
+// the words of the load options, in which the program's name is missing.
 func init() {
 	boot, image := uefi.Boot(), uefi.ImageHandle()
 	if args := boot.Args(image); len(args) > 0 {

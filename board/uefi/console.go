@@ -12,8 +12,8 @@ import (
 var (
 	line    [128]uint16
 	lineLen int
-	rune32  uint32 // UTF-8 decoder: bits so far
-	more    int    // and bytes to come
+	rune32  uint32 // UTF-8 decoder: the bits so far
+	more    int    // and the number of bytes to come
 
 	consoleMember uintptr = stConOut
 
@@ -21,8 +21,8 @@ var (
 	lineEnd = [3]uint16{'\r', '\n', 0}
 )
 
-// initConsole sends a driver's output to the error device: the console is the
-// user's.
+// initConsole directs the output of a driver to the error device. The console is for the programs
+// that the user starts.
 func initConsole() {
 	guid := [2]uint64{0x11d295625b1b31a1, 0x3b7269c9a0003f8e} // EFI_LOADED_IMAGE_PROTOCOL_GUID
 	image := out
@@ -36,10 +36,10 @@ func initConsole() {
 	}
 }
 
-// beginLine gives a driver's message a line of its own: the console may be in the middle of a
-// command line that is being typed. The line is ended through ConOut, whose mode then has the
-// cursor in column 0 until something else is printed there. Where StdErr is the same device, output
-// through it need not change that mode (edk2-stable202605, ConSplitterDxe).
+// beginLine starts a new line for a driver's message, since a command line may be typed on the
+// console. It ends the line through ConOut, whose mode then has the cursor in column 0 until
+// something else is printed there. Where StdErr is the same device, output through it need not
+// change that mode (edk2-stable202605, ConSplitterDxe).
 func beginLine() {
 	con := gate.Word(gate.SystemTable(), stConOut)
 	if consoleMember != stStdErr || con == 0 {
@@ -105,5 +105,5 @@ func flushConsole() {
 	if con != 0 {
 		call(gate.Word(con, textOutputString), con, address(&line), 0, 0)
 	}
-	line = [len(line)]uint16{} // what was printed may have been private
+	line = [len(line)]uint16{} // the text may have been private
 }

@@ -5,24 +5,22 @@ package uefi
 import (
 	"unsafe"
 
-	"tamaccid/baremetal/cpu/amd64"
 	"tamaccid/uefi/gate"
 )
 
 const rngGetRNG = 8 // EFI_RNG_PROTOCOL.GetRNG
 
 var (
-	rng      uintptr // EFI_RNG_PROTOCOL, 0: none
-	entropy  amd64.Entropy
+	rng      uintptr                                             // EFI_RNG_PROTOCOL, 0: none
 	rngGUID  = [2]uint64{0x433deade3152bca5, 0x441f29dc1cc02e86} // 3152bca5-eade-433d-862e-c01cdc291f44
 	rngArray [32]byte
 )
 
 //go:linkname initRNG runtime/goos.InitRNG
-func initRNG() { entropy = amd64.FindEntropy() }
+func initRNG() { initProcessorEntropy() }
 
-// getRandomData fills b from firmware's generator, or the processor's. A
-// source that fails is reported: nothing is made up.
+// getRandomData fills b from firmware's generator, or the processor's. Without either, or when both
+// fail, crypto/rand fails.
 //
 //go:linkname getRandomData runtime/goos.GetRandomData
 func getRandomData(b []byte) {
@@ -45,16 +43,17 @@ func getRandomData(b []byte) {
 	}
 }
 
-// fill makes rngArray random.
+// fill fills rngArray with random bytes and reports whether it could.
 func fill() bool {
 	if rng != 0 {
 		const defaultAlgorithm = 0
-		if call(gate.Word(rng, rngGetRNG), rng, defaultAlgorithm, uintptr(len(rngArray)), address(&rngArray)) == 0 {
+		get, size := gate.Word(rng, rngGetRNG), uintptr(len(rngArray))
+		if call(get, rng, defaultAlgorithm, size, address(&rngArray)) == 0 {
 			return true
 		}
 	}
 	for i := 0; i < len(rngArray); i += 8 {
-		v, ok := entropy.Word()
+		v, ok := randomWord()
 		if !ok {
 			return false
 		}

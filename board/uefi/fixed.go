@@ -4,8 +4,8 @@ package uefi
 
 import _ "unsafe" // for go:linkname
 
-// The TamaGo compiler's image lies at a fixed address, and so does its memory.
-// The Makefile links it at ramStart.
+// An image of the TamaGo compiler lies at a fixed address, and so does its memory. The Makefile
+// links it at ramStart.
 
 //go:linkname ramStart runtime/goos.RamStart
 var ramStart uint = 0x0400_0000
@@ -16,7 +16,7 @@ var ramSize uint = 64 << 20
 //go:linkname ramStackOffset runtime/goos.RamStackOffset
 var ramStackOffset uint = 0x100
 
-// setWall moves the clock: this runtime has one for time and date.
+// setWall moves the clock: this runtime has one clock for both time and date.
 func setWall(offset int64) { clock.Shift(offset) }
 
 func noEntropy(none bool) {
@@ -25,5 +25,5 @@ func noEntropy(none bool) {
 	}
 }
 
-// endsOutput says whether a character ends what is kept back: a line does.
+// endsOutput reports whether buffered output is printed after a character: after a line.
 func endsOutput(c byte) bool { return c == '\n' }

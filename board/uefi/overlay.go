@@ -7,7 +7,7 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// The stock compiler's image asks firmware for memory as it needs it.
+// An image of the stock compiler takes memory from firmware on demand.
 
 const (
 	bsAllocatePages = 40
@@ -17,9 +17,9 @@ const (
 	allocateMaxAddress = 1 // EFI_ALLOCATE_TYPE
 	bootServicesData   = 4 // EFI_MEMORY_TYPE
 
-	// runtimeReach is the last address that the overlay's runtime can use.
+	// runtimeReach is the last address that the overlay's runtime can use (heapAddrBits).
 	runtimeReach = 1<<36 - 1
-	// defaultMemory is what an application may take (policy).
+	// defaultMemory is how many bytes an application may take (policy).
 	defaultMemory = 512 << 20
 )
 
@@ -35,8 +35,7 @@ var memFree func(p, n uintptr) = freePages
 //go:linkname flush runtime/goos.Flush
 var flush func() = flushConsole
 
-// allocatePages takes memory from firmware, below what the runtime's tables
-// reach.
+// allocatePages takes n bytes from firmware, within the addresses that the runtime can use.
 func allocatePages(n uintptr) uintptr {
 	out[0] = runtimeReach
 	if call(boot(bsAllocatePages), allocateMaxAddress, bootServicesData, n/pageSize, address(&out)) != 0 {
@@ -45,8 +44,7 @@ func allocatePages(n uintptr) uintptr {
 	return uintptr(out[0])
 }
 
-// freePages gives memory back, at the second attempt where firmware refuses
-// the first: the memory is lost otherwise.
+// freePages gives memory back. It tries twice: memory that firmware does not take back is lost.
 func freePages(p, n uintptr) {
 	if call(boot(bsFreePages), p, n/pageSize, 0, 0) != 0 {
 		call(boot(bsFreePages), p, n/pageSize, 0, 0)
@@ -57,5 +55,6 @@ func setWall(offset int64) { goos.WallOffset = offset }
 
 func noEntropy(none bool) { goos.NoEntropy = none }
 
-// endsOutput says whether a character ends what is kept back: a write does.
+// endsOutput reports whether buffered output is printed after a character. The runtime flushes it
+// after each write.
 func endsOutput(byte) bool { return false }

@@ -22,7 +22,8 @@ func TestBrief(t *testing.T) {
 	table := Word(SystemTable(), bootServices)
 	filled := func(v byte) bool {
 		b := make([]byte, 256)
-		Brief(Word(table, setMem), []uintptr{uintptr(unsafe.Pointer(&b[1])), uintptr(len(b) - 2), uintptr(v)})
+		args := []uintptr{uintptr(unsafe.Pointer(&b[1])), uintptr(len(b) - 2), uintptr(v)}
+		Brief(Word(table, setMem), args)
 		for i, got := range b {
 			if inside := i > 0 && i < len(b)-1; inside && got != v || !inside && got != 0 {
 				return false
@@ -30,17 +31,17 @@ func TestBrief(t *testing.T) {
 		}
 		return true
 	}
-	t.Cleanup(func() { loud = 0 })
-	if loud = 0; !filled(1) {
+	t.Cleanup(func() { enablesInterrupts = 0 })
+	if enablesInterrupts = 0; !filled(1) {
 		t.Error("the function was not called as it should be")
 	}
-	if loud != 0 {
-		t.Error("a function that leaves interrupts alone is taken for one that does not")
+	if enablesInterrupts != 0 {
+		t.Error("a function that leaves interrupts off counts as one that enables them")
 	}
 	now := Call(Word(table, raiseTPL), tplNotify)
 	Brief(Word(table, restoreTPL), []uintptr{now})
-	if loud == 0 {
-		t.Error("a function that turned interrupts on was not noticed")
+	if enablesInterrupts == 0 {
+		t.Error("a function that enabled interrupts was not noticed")
 	}
 	if !filled(2) {
 		t.Error("the function was not called as it should be, after that")

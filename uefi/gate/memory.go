@@ -1,26 +1,22 @@
 package gate
 
-import (
-	"runtime/debug"
-	"unsafe"
-)
+import "runtime/debug"
 
-// A caller may pass any address for its memory: null, one that nothing is mapped at, a
-// non-canonical one, memory that is read-only. Readable and Writable access each page of a caller's
-// memory before a function uses it, so that a bad address costs the call and nothing is left half
-// done.
+// A caller may pass any address for its memory: null, an unmapped or non-canonical address,
+// read-only memory. Readable and Writable access each page of a caller's memory before a function
+// uses it: a bad address then makes the call fail before any part of it is done.
 
-// firstPage ends where null pointers end: nothing of a caller's lies below.
+// firstPage is where a caller's memory can begin: page 0 is for null pointers.
 const firstPage = 4096
 
-// Readable reports whether n bytes at p can be read. There is always memory for 0 bytes.
+// Readable reports whether n bytes at p can be read. For 0 bytes it is true.
 func Readable(p, n uintptr) bool { return accessible(p, n, load) }
 
 // Writable reports whether n bytes at p can be written. It leaves them as they are.
 func Writable(p, n uintptr) bool { return accessible(p, n, store) }
 
-// accessible reports whether each page of n bytes at p can be accessed. A fault is a panic
-// meanwhile.
+// accessible reports whether each page of n bytes at p can be accessed. It makes faults panics and
+// recovers from them.
 func accessible(p, n uintptr, access func(b *byte)) (ok bool) {
 	switch {
 	case n == 0:
@@ -35,26 +31,33 @@ func accessible(p, n uintptr, access func(b *byte)) (ok bool) {
 		}
 	}()
 	last := p + n - 1
-	access(byteAt(p))
+	access((*byte)(pointer(p)))
 	for left := last - p; left > 0; {
 		step := min(left, firstPage)
 		left -= step
-		access(byteAt(last - left))
+		access((*byte)(pointer(last - left)))
 	}
 	return true
 }
 
-// byteAt makes a pointer of an address.
-func byteAt(addr uintptr) *byte { return *(**byte)(unsafe.Pointer(&addr)) }
-
 // zero and sink are variables so that the compiler keeps the accesses.
 var zero, sink byte
 
-// The race detector would access memory of its own for each of these addresses, outside of Go: the
-// functions are left out.
+// The race detector keeps memory of its own for each accessed address, and has none for addresses
+// outside of Go: these functions are not instrumented.
 
 //go:norace
 func load(b *byte) { sink = *b & zero }
 
 //go:norace
 func store(b *byte) { *b ^= zero }
+
+// Refill takes from firmware the memory that is missing in the runtime's reserve, and reports
+// whether the reserve is full. It is for the beginning of a request: memory that firmware refuses
+// there makes this request fail. Memory that firmware refuses to the runtime within a request would
+// end the image.
+func Refill() bool { return refill() }
+
+// Room reports whether heap and reserve have enough memory for one request. It takes none from
+// firmware.
+func Room() bool { return room() }

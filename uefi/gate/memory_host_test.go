@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// constant lies in memory that is read-only on a host.
+// constant is in read-only memory on a host.
 const constant = "a text that the linker puts into a read-only section"
 
 func TestReadOnlyMemoryIsFound(t *testing.T) {
@@ -21,14 +21,17 @@ func TestReadOnlyMemoryIsFound(t *testing.T) {
 	}
 }
 
-func TestEachPageOfABufferIsLookedAt(t *testing.T) {
+func TestEachPageOfABufferIsAccessed(t *testing.T) {
 	const pages = 4
-	mem, err := syscall.Mmap(-1, 0, pages*firstPage, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	const readWrite = syscall.PROT_READ | syscall.PROT_WRITE
+	const private = syscall.MAP_ANON | syscall.MAP_PRIVATE
+	mem, err := syscall.Mmap(-1, 0, pages*firstPage, readWrite, private)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Munmap(mem) })
 	start := uintptr(unsafe.Pointer(&mem[0]))
+	end := start + pages*firstPage
 	for page := range pages {
 		hole := mem[page*firstPage : (page+1)*firstPage]
 		at := start + uintptr(page)*firstPage
@@ -48,18 +51,20 @@ func TestEachPageOfABufferIsLookedAt(t *testing.T) {
 				{"its last byte", at + firstPage - 1, 1, true},
 				{"all up to it", start, at - start, false},
 				{"all up to its first byte", start, at - start + 1, true},
-				{"all behind it", at + firstPage, start + pages*firstPage - at - firstPage, false},
-				{"its last byte and all behind it", at + firstPage - 1, start + pages*firstPage - at - firstPage + 1, true},
+				{"all behind it", at + firstPage, end - at - firstPage, false},
+				{"all from its last byte", at + firstPage - 1, end - at - firstPage + 1, true},
 			} {
 				if got, want := Readable(c.p, c.n), !c.hits || readable; got != want {
-					t.Errorf("page %d, protection %d: %s is readable: %v", page, protection, c.name, got)
+					t.Errorf("page %d, protection %d: %s is readable: %v",
+						page, protection, c.name, got)
 				}
 				if got, want := Writable(c.p, c.n), !c.hits; got != want {
-					t.Errorf("page %d, protection %d: %s is writable: %v", page, protection, c.name, got)
+					t.Errorf("page %d, protection %d: %s is writable: %v",
+						page, protection, c.name, got)
 				}
 			}
 		}
-		if err := syscall.Mprotect(hole, syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
+		if err := syscall.Mprotect(hole, readWrite); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,14 +1,14 @@
 package gate
 
-// A fatalReport reduces what the Go runtime prints about a fatal error, which is a page for each
-// goroutine, to the reason and the function. It is filled in the dispatcher: it allocates nothing.
+// A fatalReport reduces the Go runtime's report of a fatal error, which is a page for each goroutine,
+// to the reason and the function. It is filled in the dispatcher: it allocates nothing.
 type fatalReport struct {
 	reason, function text
-	line             text // the one that is being printed
+	line             text // the line that is being printed
 	inStack          bool // lines are functions of the goroutine that failed
 }
 
-// text is the beginning of a line, as far as it fits, in printable ASCII.
+// text is the beginning of a line in printable ASCII, as much as there is room for.
 type text struct {
 	b [120]byte // policy
 	n int
@@ -58,7 +58,8 @@ func (r *fatalReport) put(c byte) {
 
 // isFunction reports whether a line of a stack trace names a function outside of the runtime.
 func (t *text) isFunction() bool {
-	for _, other := range []string{"\t", "runtime.", "internal/", "panic(", "sync.", "created by "} {
+	others := []string{"\t", "runtime.", "internal/", "panic(", "sync.", "created by "}
+	for _, other := range others {
 		if t.begins(other) {
 			return false
 		}
@@ -66,8 +67,8 @@ func (t *text) isFunction() bool {
 	return t.arguments() > 0
 }
 
-// arguments is where the list of arguments of the function in a line of a stack trace begins, 0 if
-// it has none.
+// arguments returns where the arguments of the function in a line of a stack trace begin, 0 if it
+// has none.
 func (t *text) arguments() int {
 	for i := t.n - 1; i > 0; i-- {
 		if t.b[i] == '(' {

@@ -7,7 +7,7 @@ import (
 
 // What the Go runtime prints, for each kind of fatal error.
 var fatalErrors = []struct{ name, printed, want string }{
-	{"a fatal error of the program's", `fatal error: sync: unlock of unlocked mutex
+	{"a fatal error of the program", `fatal error: sync: unlock of unlocked mutex
 
 goroutine 1 [running]:
 sync.fatal({0x1c2ba0?, 0x0?})
@@ -25,14 +25,15 @@ goroutine 18 [select]:
 tamaccid/ccid.(*Reader).listen(0x1)
 	tamaccid/ccid/notify.go:80 +0x1
 `, "driver: fatal error: sync: unlock of unlocked mutex in tamaccid/uefi/driver.induced; over\n"},
-	{"a panic that nobody recovers", `panic: runtime error: index out of range [5] with length 3
+	{"a panic that is not recovered", `panic: runtime error: index out of range [5] with length 3
 
 goroutine 21 [running]:
 tamaccid/baremetal/usbhost/xhci.(*Controller).pump(0xc000112000)
 	tamaccid/baremetal/usbhost/xhci/event.go:20 +0x20
 created by tamaccid/baremetal/usbhost/xhci.Open in goroutine 1
 	tamaccid/baremetal/usbhost/xhci/controller.go:81 +0x90
-`, "driver: panic: runtime error: index out of range [5] with length 3 in tamaccid/baremetal/usbhost/xhci.(*Controller).pump; over\n"},
+`, "driver: panic: runtime error: index out of range [5] with length 3 in " +
+		"tamaccid/baremetal/usbhost/xhci.(*Controller).pump; over\n"},
 	{"a fault", `unexpected fault address 0x700000000000
 fatal error: fault
 [signal SIGSEGV: segmentation violation code=0x1 addr=0x700000000000 pc=0x5da1e2]
@@ -52,9 +53,12 @@ goroutine 1 [running]:
 runtime.throw({0x1b1a5e?, 0x0?})
 	runtime/panic.go:1229 +0x48
 `, "driver: fatal error: out of memory; over\n"},
-	{"an exception in the dispatcher", "fatal error: CPU exception 0xe at 0x1234 of the text, address 0x8\n",
+	{
+		"an exception in the dispatcher",
+		"fatal error: CPU exception 0xe at 0x1234 of the text, address 0x8\n",
 		"driver: fatal error: CPU exception 0xe at 0x1234 of the text, address 0x8; over\n"},
-	{"a reason of many bytes that a terminal would obey", "panic: \x1b[2J\u202e" + strings.Repeat("x", 5000) + "\n",
+	{"a long reason with control sequences for a terminal",
+		"panic: \x1b[2J\u202e" + strings.Repeat("x", 5000) + "\n",
 		"driver: panic: ?[2J???" + strings.Repeat("x", 120-14) + "; over\n"},
 	{"nothing", "", "driver: the program has ended; over\n"},
 }

@@ -1,6 +1,6 @@
 package amd64
 
-// CPUID leaves (SDM volume 2, CPUID).
+// CPUID leaves and bits (SDM volume 2, CPUID).
 const (
 	leafHighest  = 0x00
 	leafFeatures = 0x01
@@ -11,22 +11,45 @@ const (
 	rdseedBit = 18 // leaf 7, EBX
 )
 
-// CPUID asks the processor about itself.
+// cr4LA57 is CR4's bit for page tables of five levels (SDM volume 3, 2.5).
+const cr4LA57 = 1 << 12
+
+// CPUID returns the processor's identification in a leaf.
 func CPUID(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)
 
 // TSC reads the time stamp counter.
 func TSC() uint64
 
-// In8 to Out32 read and write I/O ports, which takes privilege level 0.
+// ReadMSR reads a model-specific register, which takes privilege level 0.
+func ReadMSR(register uint32) uint64
+
+// CodeSelector returns the code segment selector, CS.
+func CodeSelector() uint16
+
+// ReadCR3 returns the address of the page tables in use, with the flags in bits 11:0.
+func ReadCR3() uint64
+
+// WriteCR3 changes the page tables and flushes the TLB, but for global pages.
+func WriteCR3(v uint64)
+
+func readCR4() uint64
+
+// PagingLevels returns the number of levels of the page tables in use: 4 or 5.
+func PagingLevels() int {
+	if readCR4()&cr4LA57 != 0 {
+		return 5
+	}
+	return 4
+}
+
+// In8 to Out16 read and write I/O ports, which takes privilege level 0.
 func In8(port uint16) uint8
-func In16(port uint16) uint16
 func In32(port uint16) uint32
 func Out8(port uint16, v uint8)
 func Out16(port uint16, v uint16)
-func Out32(port uint16, v uint32)
 
-// TSCRate is how often the time stamp counter advances in a second, 0 when the processor does not tell (SDM volume 3,
-// 18.17.4).
+// TSCRate returns the rate of the time stamp counter in Hz, 0 when the processor does not report it
+// (SDM volume 3, 18.17.4).
 func TSCRate() uint64 {
 	if highest, _, _, _ := CPUID(leafHighest, 0); highest < leafTSC {
 		return 0

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestTheProcessorTellsWhoItIs(t *testing.T) {
+func TestProcessorHasAVendor(t *testing.T) {
 	if _, b, c, d := CPUID(leafHighest, 0); b|c|d == 0 {
 		t.Error("no vendor")
 	}
@@ -23,7 +23,7 @@ func TestWordsDifferWhereThereIsAGenerator(t *testing.T) {
 	e := FindEntropy()
 	if e == (Entropy{}) {
 		if v, ok := e.Word(); ok {
-			t.Errorf("%#x out of nothing", v)
+			t.Errorf("%#x without a generator", v)
 		}
 		return
 	}
@@ -39,6 +39,6 @@ func TestWordsDifferWhereThereIsAGenerator(t *testing.T) {
 
 func TestWithoutAGeneratorThereIsNoWord(t *testing.T) {
 	if v, ok := (Entropy{}).Word(); ok {
-		t.Errorf("%#x out of nothing", v)
+		t.Errorf("%#x without a generator", v)
 	}
 }

@@ -1,12 +1,12 @@
 package amd64
 
-// tries is how often the generator is asked before it counts as failed (DRNG, 5.2.1).
+// tries is how often the generator is read before it counts as failed (DRNG, 5.2.1).
 const tries = 10
 
 // Entropy is the processor's random number generator. The zero value has none.
 type Entropy struct{ seed, rand bool }
 
-// FindEntropy says what the processor has.
+// FindEntropy returns the generator that the processor has, if any.
 func FindEntropy() (e Entropy) {
 	highest, _, _, _ := CPUID(leafHighest, 0)
 	_, _, c, _ := CPUID(leafFeatures, 0)
@@ -21,7 +21,8 @@ func FindEntropy() (e Entropy) {
 func rdseed() (v uint64, ok bool)
 func rdrand() (v uint64, ok bool)
 
-// Word is 64 random bits; ok is false when there is no generator, or it fails.
+// Word returns 64 random bits, from RDSEED where the processor has it. ok is false when there is no
+// generator, or it fails.
 func (e Entropy) Word() (v uint64, ok bool) {
 	for range tries {
 		if e.seed {

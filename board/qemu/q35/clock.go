@@ -8,6 +8,7 @@ import (
 
 	"github.com/usbarmory/tamago/soc/intel/rtc"
 
+	"tamaccid/baremetal/cpu"
 	"tamaccid/baremetal/cpu/amd64"
 )
 
@@ -18,7 +19,7 @@ const (
 
 	calibrations = 3            // policy: the median counts
 	calibration  = pmRate / 200 // policy: 5 ms each
-	pmLooks      = 1_000_000    // policy: more than any calibration takes, about a microsecond each
+	maxReads     = 1_000_000    // policy: a calibration takes fewer, of about a microsecond each
 	nsPerSecond  = 1_000_000_000
 )
 
@@ -35,9 +36,10 @@ const (
 	pitCount    = pitRate / 100 // policy: 10 ms
 )
 
-var clock amd64.Clock
+var clock cpu.Clock
 
-// initClock finds the rate of the time stamp counter: from the processor when it tells, else against a timer of known rate.
+// initClock finds the rate of the time stamp counter: the processor reports it, or it is measured
+// against a timer of known rate.
 func initClock() {
 	rate := amd64.TSCRate()
 	if rate == 0 {
@@ -49,10 +51,10 @@ func initClock() {
 	if rate == 0 {
 		fatal("there is no clock: neither CPUID 15H nor a power management or interval timer")
 	}
-	clock = amd64.MakeClock(rate, nsPerSecond, amd64.TSC())
+	clock = cpu.MakeClock(rate, nsPerSecond, amd64.TSC())
 }
 
-// rateByPM measures against the power management timer, 0: there is none.
+// rateByPM measures against the power management timer. 0: there is none.
 func rateByPM() uint64 {
 	port := powerManagement()
 	if port == 0 {
@@ -63,7 +65,7 @@ func rateByPM() uint64 {
 	for i := range rates {
 		start, tsc := amd64.In32(port), amd64.TSC()
 		passed := uint32(0)
-		for look := 0; passed < calibration && look < pmLooks; look++ {
+		for n := 0; passed < calibration && n < maxReads; n++ {
 			passed = (amd64.In32(port) - start) & pmMask
 		}
 		if passed < calibration {
@@ -75,7 +77,7 @@ func rateByPM() uint64 {
 	return max(min(a, b), min(max(a, b), c))
 }
 
-// rateByPIT measures against the interval timer, 0: there is none.
+// rateByPIT measures against the interval timer. 0: there is none.
 func rateByPIT() uint64 {
 	amd64.Out8(pitGate, amd64.In8(pitGate)&^(gateOn|gateSpeaker))
 	amd64.Out8(pitControl, pitOneShot)
@@ -83,7 +85,7 @@ func rateByPIT() uint64 {
 	amd64.Out8(pitChannel2, pitCount>>8)
 	tsc := amd64.TSC()
 	amd64.Out8(pitGate, amd64.In8(pitGate)|gateOn)
-	for range pmLooks {
+	for range maxReads {
 		if amd64.In8(pitGate)&gateOut != 0 {
 			return (amd64.TSC() - tsc) * pitRate / pitCount
 		}
@@ -96,8 +98,8 @@ func rateByPIT() uint64 {
 //go:linkname nanotime runtime/goos.Nanotime
 func nanotime() int64 { return clock.Nanoseconds(amd64.TSC()) }
 
-// rtcTries is how often the real-time clock is read until two readings agree: it does not answer while it counts, for 2 ms
-// (policy).
+// rtcTries bounds the readings of the real-time clock until two agree: it cannot be read during an
+// update, which takes 2 ms (policy).
 const rtcTries = 100_000
 
 // The wall clock is the PC's real-time clock, taken for UTC.

@@ -30,16 +30,16 @@ const (
 
 	divisor = 1 // 115,200 baud
 
-	// drainLooks bounds the wait for the last characters: at 115,200 baud 16 of them take 1.4 ms, a look at a port about
-	// a microsecond (policy).
-	drainLooks = 100_000
+	// drainReads bounds the wait for the last characters: at 115,200 baud 16 of them take 1.4 ms,
+	// one read of a port about a microsecond (policy).
+	drainReads = 100_000
 
-	// inputPause is the time between two looks for input while there is none: what is received meanwhile fits into the FIFO of
-	// 16 bytes (policy; a sender that is faster than a typist has to wait for an answer).
+	// inputPause is the time between two polls without input. What a typist enters in that time
+	// fits into the FIFO of 16 bytes; a faster sender has to wait for an answer (policy).
 	inputPause = 10 * time.Millisecond
 )
 
-// Input is what the first serial port receives. Read waits until there is something.
+// Input is the input of the first serial port. Read waits until there is some.
 var Input io.Reader = input{}
 
 type input struct{}
@@ -88,9 +88,9 @@ func puts(s string) {
 	}
 }
 
-// drain waits until the last character is out.
+// drain waits until the last character has been sent.
 func drain() {
-	for range drainLooks {
+	for range drainReads {
 		if amd64.In8(com1+uartStatus)&statusIdle != 0 {
 			return
 		}

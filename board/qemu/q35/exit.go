@@ -10,14 +10,14 @@ import (
 	"tamaccid/baremetal/cpu/amd64"
 )
 
-// exitFatal is the status of a machine that cannot go on, as the Go runtime's own is.
+// exitFatal is the status of a machine that cannot go on: that of a fatal error of the Go runtime.
 const exitFatal = 2
 
-// exitMost is the largest status that fits into QEMU's; what is larger, or negative, becomes it.
+// exitMost is the largest status that fits into QEMU's. A larger or negative one becomes it.
 const exitMost = 127
 
-// debugExit is the port of QEMU's isa-debug-exit device: QEMU ends with twice what is written and one (QEMU, hw/misc). This
-// address is the usual one.
+// debugExit is the port of QEMU's isa-debug-exit device: QEMU ends with 2n+1 when n is written
+// (QEMU, hw/misc/debugexit.c). board/qemu/harness puts the device there.
 const debugExit = 0xf4
 
 // The LPC bridge, which has the power management registers (ICH9, 13.1 and 13.8.3).
@@ -38,7 +38,7 @@ const (
 //go:linkname exitHook runtime/goos.Exit
 var exitHook func(code int32) = exit
 
-// powerManagement is the port of the power management registers, 0: there are none that this board knows.
+// powerManagement returns the port of the power management registers, 0 when there is no ICH9.
 func powerManagement() uint16 {
 	lpc := pci.Device{Slot: lpcSlot}
 	if lpc.Read(0, pciID) != lpcID || lpc.Read(0, lpcControl)&pmEnabled == 0 {
@@ -47,7 +47,8 @@ func powerManagement() uint16 {
 	return uint16(lpc.Read(0, lpcPMBase)) & pmAddress
 }
 
-// exit ends the machine: with the status where somebody hears it, else by switching off, else by standing still.
+// exit ends the machine: with the status where there is an isa-debug-exit device, else by switching
+// it off, else by halting.
 func exit(code int32) {
 	drain()
 	amd64.Out8(debugExit, uint8(min(uint32(code), exitMost)))

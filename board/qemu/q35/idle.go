@@ -37,14 +37,14 @@ const (
 )
 
 const (
-	// shortNap is not worth halting for, in nanoseconds (policy).
+	// shortNap in nanoseconds is too short to halt for (policy).
 	shortNap = 5_000
-	// timerRun is for how long the APIC's timer is measured, in nanoseconds (policy).
+	// timerRun in nanoseconds is how long the APIC's timer is measured (policy).
 	timerRun = 1_000_000
 )
 
 var (
-	apic       uintptr // 0: there is none
+	apic       uintptr // address of its registers, 0: there is none
 	timerTicks uint64  // of the APIC's timer in timerTime nanoseconds
 	timerTime  uint64
 
@@ -52,7 +52,6 @@ var (
 	slept int64
 )
 
-func rdmsr(register uint32) uint64
 func nap()
 func pause()
 func stop()
@@ -60,17 +59,17 @@ func stop()
 //go:linkname idle runtime/goos.Idle
 var idle func(until int64) = rest
 
-// initTimer silences the PC's interrupt controllers and sets up the local APIC with its timer. Without one the board works,
-// but does not sleep.
+// initTimer masks the PC's interrupt controllers and sets up the local APIC with its timer. Without
+// one the board works, but does not sleep.
 func initTimer() {
 	amd64.Out8(masterData, maskAll)
 	amd64.Out8(slaveData, maskAll)
 	if _, _, _, d := amd64.CPUID(leafFeatures, 0); d&featureAPIC == 0 {
 		return
 	}
-	base := rdmsr(msrAPICBase)
+	base := amd64.ReadMSR(msrAPICBase)
 	at := base & apicAddress
-	if base&apicOn == 0 || base&apicX2 != 0 || !mapping.identity(at, at+pageSize, protDevice) {
+	if base&apicOn == 0 || base&apicX2 != 0 || !mapping.Map(at, at+pageSize, amd64.ProtectDevice) {
 		return
 	}
 	apic = uintptr(at)
@@ -99,7 +98,8 @@ func apicRegister(offset uintptr) *uint32 { return (*uint32)(pointer(apic + offs
 func apicRead(offset uintptr) uint32      { return atomic.LoadUint32(apicRegister(offset)) }
 func apicWrite(offset uintptr, v uint32)  { atomic.StoreUint32(apicRegister(offset), v) }
 
-// rest is called in the dispatcher when no goroutine is ready before until: the processor sleeps until then at the most.
+// rest is called in the dispatcher when no goroutine is ready before until. The processor sleeps at
+// most until then.
 func rest(until int64) {
 	if until == math.MaxInt64 {
 		fatal("nothing can happen any more: every goroutine waits for another")
@@ -117,7 +117,7 @@ func rest(until int64) {
 	}
 }
 
-// timerCount is what the timer counts down from to end after ns nanoseconds, or earlier.
+// timerCount returns the initial count with which the timer ends after ns nanoseconds, or earlier.
 func timerCount(ns uint64) uint32 {
 	hi, lo := bits.Mul64(ns, timerTicks)
 	if hi >= timerTime {
@@ -127,5 +127,5 @@ func timerCount(ns uint64) uint32 {
 	return uint32(min(max(n, 1), math.MaxUint32))
 }
 
-// Slept says for how long the processor has been halted since the start, and how often it was.
+// Slept returns how long the processor has been halted since the start, and how many times.
 func Slept() (d time.Duration, times uint64) { return time.Duration(slept), naps }

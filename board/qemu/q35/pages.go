@@ -1,8 +1,11 @@
 package q35
 
+import "tamaccid/baremetal/cpu/amd64"
+
 const (
-	pageSize = 4096
-	// maxSpans is what pages holds at most: the runtime holds 256 pieces, each of which leaves one hole (policy).
+	pageSize = amd64.PageSize
+	// maxSpans bounds the spans of pages: the runtime holds 256 pieces, each of which leaves one
+	// hole (policy).
 	maxSpans = 512
 	// maxRegions bounds the memory map (policy: PCs have about ten entries).
 	maxRegions = 128
@@ -13,14 +16,16 @@ type span struct{ lo, hi uint64 }
 
 func (s span) size() uint64 { return s.hi - s.lo }
 
-// pages are free pages: spans in ascending order, which neither touch nor overlap. Nothing here allocates: hooks call it.
+// pages are free pages: spans in ascending order, which neither touch nor overlap. Its methods
+// allocate nothing: hooks call them.
 type pages struct {
 	free [maxSpans]span
 	n    int
-	lost uint64 // bytes for which there was no place in free
+	lost uint64 // bytes for which free had no room
 }
 
-// add puts [lo, hi) to the free pages; false: a part of it is free already, or there is no place to note it.
+// add adds [lo, hi) to the free pages. It reports whether it could: not when a part of it is free
+// already, or there is no room for another span.
 func (p *pages) add(lo, hi uint64) bool {
 	if lo >= hi {
 		return lo == hi
@@ -29,7 +34,7 @@ func (p *pages) add(lo, hi uint64) bool {
 	for i < p.n && p.free[i].hi < lo {
 		i++
 	}
-	// free[i] is the first span that ends at lo or behind it.
+	// free[i] is the first span that ends at lo or above.
 	if i < p.n && p.free[i].hi > lo && p.free[i].lo < hi {
 		return false
 	}
@@ -56,7 +61,7 @@ func (p *pages) add(lo, hi uint64) bool {
 	return true
 }
 
-// insert notes a span before free[i].
+// insert inserts a span before free[i].
 func (p *pages) insert(i int, s span) bool {
 	if p.n == maxSpans {
 		p.lost += s.size()
@@ -77,7 +82,7 @@ func (p *pages) remove(i int) {
 	}
 }
 
-// take removes what is free of [lo, hi).
+// take removes [lo, hi) from the free pages.
 func (p *pages) take(lo, hi uint64) {
 	for i := 0; i < p.n; i++ {
 		s := p.free[i]
@@ -101,9 +106,10 @@ func (p *pages) take(lo, hi uint64) {
 	}
 }
 
-// alloc takes n bytes, a multiple of the page size, that end below limit, out of the smallest span that has them; 0: there is
-// none. Single pages fill holes then, and the runtime's arenas, for which it asks with as much again for their alignment, lie
-// side by side in the largest.
+// alloc takes n bytes, a multiple of the page size, that end below limit, from the smallest span
+// that has them. 0: there is none. Thereby single pages fill holes, and the runtime's arenas, for
+// which it asks for twice their size because of the alignment, lie side by side in the largest
+// span.
 func (p *pages) alloc(n, limit uint64) uint64 {
 	best, least := -1, ^uint64(0)
 	for i := range p.n {
@@ -122,7 +128,7 @@ func (p *pages) alloc(n, limit uint64) uint64 {
 	return lo
 }
 
-// overlaps says whether a part of [lo, hi) is among the pages.
+// overlaps reports whether a part of [lo, hi) is free.
 func (p *pages) overlaps(lo, hi uint64) bool {
 	for i := range p.n {
 		if lo < p.free[i].hi && p.free[i].lo < hi {
@@ -132,7 +138,7 @@ func (p *pages) overlaps(lo, hi uint64) bool {
 	return false
 }
 
-// sum is the number of free bytes.
+// sum returns the number of free bytes.
 func (p *pages) sum() (n uint64) {
 	for i := range p.n {
 		n += p.free[i].size()

@@ -100,8 +100,8 @@ func TestAllocPrefersTheSmallestSpanBelowTheLimit(t *testing.T) {
 	}
 }
 
-// The runtime asks for twice an arena, and gives back what does not lie between multiples of its size; single pages come in
-// between.
+// The runtime asks for twice an arena, and gives back what does not lie between multiples of its
+// size; single pages come in between.
 func TestArenasLieSideBySide(t *testing.T) {
 	const arena, mib = 4 << 20, 1 << 20
 	var p pages

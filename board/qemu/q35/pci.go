@@ -3,6 +3,8 @@ package q35
 import (
 	"errors"
 	"fmt"
+
+	"tamaccid/baremetal/cpu/amd64"
 )
 
 // Configuration space (PCI, 6.1 and 6.2.5; PCI bridge, 3.2).
@@ -38,7 +40,8 @@ func (a address) String() string {
 	return fmt.Sprintf("PCI 0000:%02x:%02x.%d", a.bus, a.slot, a.function)
 }
 
-// config reads and writes configuration space; offsets are multiples of 4. What is not there reads as all ones.
+// config reads and writes configuration space; offsets are multiples of 4. What is not there reads
+// as all ones.
 type config interface {
 	read(a address, offset uint8) uint32
 	write(a address, offset uint8, v uint32)
@@ -78,7 +81,8 @@ func (s *scanner) bus(bus uint8, bridges []address) {
 			header := s.read(a, pciHeader)
 			s.found = append(s.found, pciFunction{a, s.read(a, pciClass) >> 8, bridges})
 			if header>>16&0x7f == headerBridge {
-				// A bridge leads to a bus with a higher number (PCI bridge, 3.2.5.3), and no two to one.
+				// A bridge leads to a bus with a higher number (PCI bridge, 3.2.5.3), and no two to
+				// one.
 				if next := uint8(s.read(a, pciBuses) >> 8); next > bus && !s.seen[next] {
 					s.bus(next, append(bridges[:len(bridges):len(bridges)], a))
 				}
@@ -95,12 +99,12 @@ type window struct{ base, size uint64 }
 
 var (
 	errNotMemory  = errors.New("not memory")
-	errUnassigned = errors.New("has no address: nobody assigned one")
+	errUnassigned = errors.New("has no address: none was assigned")
 	errSize       = errors.New("has no sensible size")
 )
 
-// bar0 reads where the function's first registers are. Their size is found by the way (PCI, 6.2.5.1), with the function's
-// decoders off.
+// bar0 reads where the function's first registers are. Their size is found by the way (PCI,
+// 6.2.5.1), with the function's decoders off.
 func bar0(c config, a address) (w window, err error) {
 	low := c.read(a, pciBar0)
 	if low == absent || low&barIO != 0 {
@@ -125,13 +129,14 @@ func bar0(c config, a address) (w window, err error) {
 	switch {
 	case w.base == 0:
 		return w, fmt.Errorf("%v: BAR 0 %w", a, errUnassigned)
-	case w.size < pageSize || w.size&(w.size-1) != 0 || w.base%w.size != 0 || w.base > canonical-w.size:
+	case w.size < pageSize || w.size&(w.size-1) != 0 || w.base%w.size != 0 || w.base > amd64.EndOfLowerHalf-w.size:
 		return w, fmt.Errorf("%v: BAR 0 at %#x, %#x bytes: %w", a, w.base, w.size, errSize)
 	}
 	return w, nil
 }
 
-// enable lets a function, and the bridges on the way, answer and use memory. Its interrupt pin stays silent.
+// enable lets a function, and the bridges on the way, answer and use memory. Its interrupt pin
+// stays silent.
 func enable(c config, f pciFunction) {
 	for _, b := range f.bridges {
 		c.write(b, pciCommand, c.read(b, pciCommand)&commandBits|commandMemory|commandMaster)

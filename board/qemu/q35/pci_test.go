@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// chip is a function's configuration space. Bits of sizes are those of its base address registers that do not change.
+// chip is a function's configuration space. Bits of sizes are those of its base address registers
+// that do not change.
 type chip struct {
 	words [64]uint32
 	sizes [2]uint32

@@ -21,12 +21,12 @@ var (
 	mxcsr     uint32 = 0x1f80 // exceptions masked (SDM volume 1, 10.2.3)
 )
 
-// What the hooks know; they run in the dispatcher and allocate nothing.
+// State of the hooks, which run in the dispatcher and allocate nothing.
 var (
 	machineInfo machine
 	heap        pages // for the runtime
 	dma         pages // for controllers, and tables that map them
-	mapping     = tables{alloc: tablePage, at: tableAt}
+	mapping     = amd64.IdentityMap{Alloc: tablePage, At: tableAt}
 )
 
 // dmaShare of the memory is set aside for controllers, at most dmaMost (policy).
@@ -37,7 +37,9 @@ const (
 )
 
 //go:linkname memAlloc runtime/goos.MemAlloc
-var memAlloc func(n uintptr) uintptr = func(n uintptr) uintptr { return uintptr(heap.alloc(uint64(n), runtimeReach)) }
+var memAlloc func(n uintptr) uintptr = func(n uintptr) uintptr {
+	return uintptr(heap.alloc(uint64(n), runtimeReach))
+}
 
 //go:linkname memFree runtime/goos.MemFree
 var memFree func(p, n uintptr) = func(p, n uintptr) { heap.add(uint64(p), uint64(p+n)) }
@@ -57,7 +59,8 @@ func hwinit0() {
 //go:linkname hwinit1 runtime/goos.Hwinit1
 func hwinit1() {}
 
-// loaderMemory reads what the loader left, which is mapped while the kernel image's own page tables are in use.
+// loaderMemory reads what the loader left in memory, which is mapped while the kernel image's own
+// page tables are in use.
 func loaderMemory(addr, n uint64) []byte {
 	if addr == 0 || addr >= bootinfo.Reach || n > bootinfo.Reach-addr {
 		return nil
@@ -65,10 +68,10 @@ func loaderMemory(addr, n uint64) []byte {
 	return unsafe.Slice((*byte)(pointer(uintptr(addr))), int(n))
 }
 
-// pointer makes a pointer of an address that is no Go variable's.
+// pointer makes a pointer of an address.
 func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
 
-// initMemory divides the memory, and maps it with its protections.
+// initMemory divides the memory between runtime and controllers, and maps it with its protections.
 func initMemory() {
 	image := (*bootinfo.Table)(pointer(imageInfo))
 	heap = machineInfo.memory
@@ -83,33 +86,33 @@ func initMemory() {
 	ok := true
 	for i := range machineInfo.memory.n {
 		s := machineInfo.memory.free[i]
-		ok = ok && mapping.identity(s.lo, s.hi, protData)
+		ok = ok && mapping.Map(s.lo, s.hi, amd64.ProtectData)
 	}
 	for _, s := range image.Segments[:min(image.Count, bootinfo.MaxSegments)] {
-		ok = ok && mapping.identity(s.Start, s.End, protectionOf(s.Flags))
+		ok = ok && mapping.Map(s.Start, s.End, protectionOf(s.Flags))
 	}
 	if !ok {
 		fatal("there is no memory for page tables")
 	}
-	setRoot(mapping.root)
+	amd64.WriteCR3(mapping.Root)
 	goos.RamSize = uint(heap.sum())
 }
 
 func protectionOf(flags uint64) uint64 {
 	switch {
 	case flags&bootinfo.Executable != 0:
-		return protText
+		return amd64.ProtectText
 	case flags&bootinfo.Writable != 0:
-		return protData
+		return amd64.ProtectData
 	}
-	return protConst
+	return amd64.ProtectConst
 }
 
 func tablePage() uint64 { return dma.alloc(pageSize, below4G) }
 
-func tableAt(addr uint64) *table { return (*table)(pointer(uintptr(addr))) }
+func tableAt(addr uint64) *amd64.PageTable { return (*amd64.PageTable)(pointer(uintptr(addr))) }
 
-// fatal says why there is no use in going on, and ends the machine.
+// fatal prints why the machine cannot go on, and ends it.
 func fatal(problem string) {
 	puts("q35: ")
 	puts(problem)
@@ -122,7 +125,7 @@ var entropy amd64.Entropy
 //go:linkname initRNG runtime/goos.InitRNG
 func initRNG() { entropy = amd64.FindEntropy() }
 
-// getRandomData fills b from the processor's generator; without one nothing is made up.
+// getRandomData fills b from the processor's generator. Without one crypto/rand fails.
 //
 //go:linkname getRandomData runtime/goos.GetRandomData
 func getRandomData(b []byte) {

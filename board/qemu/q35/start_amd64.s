@@ -16,8 +16,8 @@
 
 #define APIC_EOI 0xb0
 
-// cpuinit is the program's entry point. The kernel image's start has put the address of hvm_start_info into DI, of the
-// bootinfo.Table into SI.
+// cpuinit is the program's entry point. On entry DI has the address of hvm_start_info and SI that of
+// the bootinfo.Table (package bootinfo).
 TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	DI, ·loaderInfo(SB)
 	MOVQ	SI, ·imageInfo(SB)
@@ -35,7 +35,7 @@ TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	PXOR	X15, X15
 	JMP	_rt0_tamago_start(SB)
 
-// func loadTables(gdt, idt *[10]byte)
+// func loadTables(gdt, idt *amd64.TableRegister)
 TEXT ·loadTables(SB),NOSPLIT,$0-16
 	MOVQ	gdt+0(FP), AX
 	LGDT	(AX)
@@ -55,22 +55,8 @@ TEXT ·loadTables(SB),NOSPLIT,$0-16
 TEXT loaded<>(SB),NOSPLIT|NOFRAME,$0
 	RET
 
-// func setRoot(cr3 uint64)
-TEXT ·setRoot(SB),NOSPLIT,$0-8
-	MOVQ	cr3+0(FP), AX
-	MOVQ	AX, CR3
-	RET
-
-// func rdmsr(register uint32) uint64
-TEXT ·rdmsr(SB),NOSPLIT,$0-16
-	MOVL	register+0(FP), CX
-	RDMSR
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	MOVQ	AX, ret+8(FP)
-	RET
-
-// nap halts the processor until the next interrupt, which is taken on this stack. STI lets none in before HLT (SDM volume 2).
+// nap halts the processor until the next interrupt, which is taken on this stack. STI has effect
+// after HLT has begun, so that no interrupt comes between them (SDM volume 2, STI).
 //
 // func nap()
 TEXT ·nap(SB),NOSPLIT,$0
@@ -90,7 +76,7 @@ TEXT ·stop(SB),NOSPLIT,$0
 	HLT
 	JMP	-2(PC)
 
-// interrupt ends any interrupt: all that is wanted of it is that nap returns.
+// interrupt handles every interrupt: its only effect is that nap returns.
 TEXT interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	PUSHQ	AX
 	MOVQ	·apic(SB), AX
@@ -101,7 +87,7 @@ done:
 	POPQ	AX
 	IRETQ
 
-// spurious is the local APIC's vector for interrupts that went away: they get no EOI (SDM volume 3, 10.9).
+// spurious handles the local APIC's spurious interrupts, which get no EOI (SDM volume 3, 10.9).
 TEXT spurious<>(SB),NOSPLIT|NOFRAME,$0
 	IRETQ
 

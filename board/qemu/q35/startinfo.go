@@ -2,7 +2,7 @@ package q35
 
 import "encoding/binary"
 
-// What the loader tells (PVH): struct hvm_start_info, and the memory map that it points to.
+// The loader passes struct hvm_start_info, which points to a memory map (PVH).
 const (
 	startMagic = 0x336ec578
 	// startMapped is the first version with a memory map.
@@ -23,39 +23,42 @@ const (
 
 // Bounds of memory.
 const (
-	lowMemory = 1 << 20 // below it lies what firmware left
-	// runtimeReach is behind the last address that the overlay's runtime can use.
+	lowMemory = 1 << 20 // below it are tables of the start-up code
+	// runtimeReach is the end of the addresses that the overlay's runtime can use.
 	runtimeReach = 1 << 36
-	// maxAddress is behind the last physical address that the architecture allows (SDM volume 3, 4.1.4).
+	// maxAddress is the end of the physical addresses of the architecture (SDM volume 3, 4.1.4).
 	maxAddress = 1 << 52
 
 	maxCmdline = 4096 // policy
 )
 
-// physical gives n bytes of memory at an address that is mapped, nil when it is not.
+// physical returns n bytes of memory at an address, nil when it is not mapped.
 type physical func(addr uint64, n uint64) []byte
 
-// A machine is what the loader told of it.
+// A machine is the loader's description of the machine.
 type machine struct {
-	memory  pages  // that the program may use
-	ram     pages  // all there is, other than below 1 MiB
-	top     uint64 // behind the last RAM
+	memory  pages  // RAM that the program may use
+	ram     pages  // all RAM above 1 MiB
+	top     uint64 // the end of RAM
 	cmdline [maxCmdline]byte
 	length  int // of cmdline
 }
 
-// read fills m from the hvm_start_info at addr. It returns why it cannot, in words.
+// read fills m from the hvm_start_info at addr. The problem is a text for the console, "" when
+// there is none.
 func (m *machine) read(addr uint64, at physical) (problem string) {
 	info := at(addr, startSize)
 	switch {
 	case info == nil:
 		return "the loader passed no start information"
 	case binary.LittleEndian.Uint32(info) != startMagic:
-		return "what the loader passed is no hvm_start_info"
+		return "the loader passed no hvm_start_info"
 	case binary.LittleEndian.Uint32(info[startVersion:]) < startMapped:
 		return "the loader passes no memory map"
 	}
-	if problem := m.readMap(binary.LittleEndian.Uint64(info[startMap:]), binary.LittleEndian.Uint32(info[startMapCount:]), at); problem != "" {
+	entries := binary.LittleEndian.Uint64(info[startMap:])
+	count := binary.LittleEndian.Uint32(info[startMapCount:])
+	if problem := m.readMap(entries, count, at); problem != "" {
 		return problem
 	}
 	if line := binary.LittleEndian.Uint64(info[startCmdline:]); line != 0 {
@@ -80,7 +83,7 @@ func (m *machine) readLine(addr uint64, at physical) (problem string) {
 	return "the command line is longer than 4,096 bytes"
 }
 
-// readMap makes the free pages of the memory map: RAM, less whatever another entry claims.
+// readMap makes free pages of the memory map: RAM, except for what another entry claims.
 func (m *machine) readMap(addr uint64, count uint32, at physical) (problem string) {
 	if count == 0 {
 		return "the memory map is empty"

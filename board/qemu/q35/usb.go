@@ -11,6 +11,7 @@ import (
 
 	"github.com/usbarmory/tamago/soc/intel/pci"
 
+	"tamaccid/baremetal/cpu/amd64"
 	"tamaccid/baremetal/usbhost"
 	"tamaccid/baremetal/usbhost/dmamem"
 	"tamaccid/baremetal/usbhost/xhci"
@@ -19,9 +20,9 @@ import (
 // ErrNoController says that the machine has no USB host controller that works.
 var ErrNoController = errors.New("q35: no USB host controller that can be used")
 
-// USB makes a bus of every USB host controller of the machine that there is a driver for, and starts to enumerate. It is to be
-// called once. One of several controllers that cannot be used is reported as dead; the error is ErrNoController, with the
-// reasons, when there is none that can.
+// USB makes a bus of every USB host controller of the machine that there is a driver for, and
+// starts to enumerate. It is to be called once. One of several controllers that cannot be used is
+// reported as dead; the error is ErrNoController, with the reasons, when there is none that can.
 func USB(o usbhost.Options) (*usbhost.Bus, error) {
 	bus := usbhost.New(o)
 	var failures []error
@@ -80,7 +81,8 @@ func openXHCI(f pciFunction) (*controller, error) {
 	return &controller{c, f.address, memory}, nil
 }
 
-// Close is usbhost.Controller's. The controller cannot reach memory any more before that is given back.
+// Close is usbhost.Controller's. The controller cannot reach memory any more before that is given
+// back.
 func (c *controller) Close() error {
 	err := c.Controller.Close()
 	silence(ports{}, c.at)
@@ -98,14 +100,14 @@ func mapDevice(w window) error {
 	if w.base < lowMemory || machineInfo.ram.overlaps(w.base, w.base+w.size) {
 		return fmt.Errorf("%#x bytes at %#x lie in memory", w.size, w.base)
 	}
-	if !mapping.identity(w.base, w.base+w.size, protDevice) {
+	if !mapping.Map(w.base, w.base+w.size, amd64.ProtectDevice) {
 		return usbhost.ErrNoMemory
 	}
 	return nil
 }
 
-// moreDMA and giveDMA are dmamem's way to the memory set aside for controllers, all of it below 4 GiB: what a controller with
-// 32-bit addresses reaches.
+// moreDMA and giveDMA are dmamem's way to the memory set aside for controllers, all of it below 4
+// GiB: what a controller with 32-bit addresses reaches.
 func moreDMA(size int) (dmamem.Chunk, error) {
 	devices.Lock()
 	defer devices.Unlock()
@@ -130,7 +132,8 @@ func giveDMA(c dmamem.Chunk) {
 	dma.add(uint64(c.CPU), uint64(c.CPU)+uint64(c.Size))
 }
 
-// registers are a device's memory. What lies outside of it reads as all ones, as what is not there does.
+// registers are a device's memory. What lies outside of it reads as all ones, as what is not there
+// does.
 type registers struct {
 	base uintptr
 	size uint32

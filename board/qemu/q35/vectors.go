@@ -5,37 +5,31 @@ package q35
 import (
 	"runtime"
 	"unsafe"
+
+	"tamaccid/baremetal/cpu/amd64"
 )
 
-// Descriptors (SDM volume 3, 3.4.5, 6.14.1, 7.7).
 const (
 	codeSelector = 0x08
-	codeSegment  = 0x00209a0000000000
-	dataSegment  = 0x00cf92000000ffff
-	taskSegment  = 0x0000890000000000 // 64-bit TSS, available
+	taskSegment  = 0x0000890000000000 // 64-bit TSS, available (SDM volume 3, 7.7)
 
-	interruptGate = 0x8e // present, privilege level 0
-	gateStack     = 1    // index in the TSS of the stack for what may come at any moment
+	// trapStackIndex is the index in the TSS of the stack for exceptions that may come at any time.
+	trapStackIndex = 1
 
-	exceptions = 32
-	vectorNMI  = 2
-	vectorDF   = 8
-	vectorMC   = 18
-
-	// Interrupts (policy): all do the same, but for the spurious one.
+	// Vectors of interrupts (policy). All have the same handler, except for the spurious one.
 	vectorTimer    = 0x40
 	vectorSpurious = 0xff
-	idtEntries     = 256
 )
 
-// Interrupt controllers of the PC (ICH9, 5.8 and 13.4): they stay silent.
+// Interrupt controllers of the PC (ICH9, 5.8 and 13.4), which are masked.
 const (
 	masterData = 0x21
 	slaveData  = 0xa1
 	maskAll    = 0xff
 )
 
-// taskState is the 64-bit task state segment (SDM volume 3, 7.7): for its stacks alone.
+// taskState is the 64-bit task state segment (SDM volume 3, 7.7), of which only the stacks are
+// used.
 type taskState struct {
 	_      uint32
 	rsp    [3][2]uint32
@@ -48,49 +42,41 @@ type taskState struct {
 
 var (
 	gdt       [5]uint64
-	gdtr      [10]byte
-	idt       [2 * idtEntries]uint64
-	idtr      [10]byte
+	gdtr      amd64.TableRegister
+	idt       amd64.IDT
+	idtr      amd64.TableRegister
 	task      taskState
 	trapStack [8 << 10]byte
 )
 
-func loadTables(gdt, idt *[10]byte)
-func setRoot(cr3 uint64)
+func loadTables(gdt, idt *amd64.TableRegister)
 func vectors() (interrupt, spurious uintptr)
 
-// initVectors sends exceptions to the runtime, which makes Go panics and fatal errors of them.
+// initVectors directs exceptions to the runtime, which makes them Go panics and fatal errors.
 func initVectors() {
 	top := uint64(uintptr(unsafe.Pointer(&trapStack))+unsafe.Sizeof(trapStack)) &^ 15
-	task.stacks[gateStack-1] = [2]uint32{uint32(top), uint32(top >> 32)}
-	task.ioMap = uint16(unsafe.Sizeof(task)) // no ports: behind the limit
+	task.stacks[trapStackIndex-1] = [2]uint32{uint32(top), uint32(top >> 32)}
+	task.ioMap = uint16(unsafe.Sizeof(task)) // behind the limit: no ports
 	at := uint64(uintptr(unsafe.Pointer(&task)))
 	gdt = [len(gdt)]uint64{
-		0, codeSegment, dataSegment,
+		0, amd64.SegmentCode64, amd64.SegmentData,
 		taskSegment | uint64(unsafe.Sizeof(task)-1) | at&0xffffff<<16 | at>>24&0xff<<56, at >> 32,
 	}
 	interrupt, spurious := vectors()
-	for v := range uint64(idtEntries) {
-		pc, stack := uint64(interrupt), uint64(0)
-		switch {
-		case v < exceptions:
-			pc = uint64(runtime.TrapVectors()) + v*runtime.TrapStride
-		case v == vectorSpurious:
-			pc = uint64(spurious)
+	for v := range idt {
+		pc, stack := interrupt, uint8(0)
+		switch v {
+		case amd64.VectorNMI, amd64.VectorDoubleFault, amd64.VectorMachineCheck:
+			stack = trapStackIndex
+		case vectorSpurious:
+			pc = spurious
 		}
-		if v == vectorNMI || v == vectorDF || v == vectorMC {
-			stack = gateStack
+		if v < amd64.Exceptions {
+			pc = runtime.TrapVectors() + uintptr(v)*runtime.TrapStride
 		}
-		idt[2*v] = pc&0xffff | codeSelector<<16 | stack<<32 | interruptGate<<40 | pc>>16&0xffff<<48
-		idt[2*v+1] = pc >> 32
+		idt.Set(v, pc, codeSelector, stack)
 	}
-	describe(&gdtr, unsafe.Pointer(&gdt), unsafe.Sizeof(gdt))
-	describe(&idtr, unsafe.Pointer(&idt), unsafe.Sizeof(idt))
+	gdtr.SetTable(unsafe.Pointer(&gdt), unsafe.Sizeof(gdt))
+	idtr.SetTable(unsafe.Pointer(&idt), unsafe.Sizeof(idt))
 	loadTables(&gdtr, &idtr)
-}
-
-// describe makes the operand of LGDT and LIDT.
-func describe(d *[10]byte, table unsafe.Pointer, size uintptr) {
-	*(*uint16)(unsafe.Pointer(&d[0])) = uint16(size - 1)
-	*(*uintptr)(unsafe.Pointer(&d[2])) = uintptr(table)
 }

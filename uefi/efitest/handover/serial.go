@@ -42,7 +42,7 @@ func hex(v uintptr) {
 
 // waitForCharacter waits until one comes, or patience is at its end.
 func waitForCharacter() {
-	for end := gate.TSC() + patience*gate.TicksPerMs; gate.TSC() < end; {
+	for end := gate.Counter() + patience*gate.TicksPerMs; gate.Counter() < end; {
 		if _, ok := port.Rx(); ok {
 			return
 		}

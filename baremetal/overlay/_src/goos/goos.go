@@ -1,16 +1,16 @@
 // Package goos is TamaGo's contract between the Go runtime and a board
-// (github.com/usbarmory/tamago/goos), for a runtime that the stock compiler builds with the overlay of
-// tamaccid/baremetal/overlay.
+// (github.com/usbarmory/tamago/goos), for a runtime that the stock compiler builds with the overlay
+// of tamaccid/baremetal/overlay.
 //
-// A board defines the functions below with go:linkname, as it does for the TamaGo compiler. They run
-// on the dispatcher's stack, with interrupts off, outside of the scheduler: they must not allocate,
-// lock, block or write Go pointers.
+// A board defines the functions below with go:linkname, as it does for the TamaGo compiler. They
+// run on the dispatcher's stack, with interrupts off, outside of the scheduler: they must not
+// allocate, lock, block or write Go pointers.
 package goos
 
 import "unsafe" // also for go:linkname
 
-// Memory for the runtime. With MemAlloc set, RamStart stays 0 and RamSize is the number of bytes that
-// the runtime may hold at once.
+// Memory for the runtime. With MemAlloc set, RamStart stays 0 and RamSize is the number of bytes
+// that the runtime may hold at once.
 var (
 	RamStart       uint
 	RamSize        uint
@@ -35,8 +35,8 @@ func Hwinit1()
 //go:linkname InitRNG
 func InitRNG()
 
-// GetRandomData fills b. A board without entropy sets NoEntropy and leaves b alone: crypto/rand then
-// fails.
+// GetRandomData fills b. A board without entropy sets NoEntropy and leaves b alone: crypto/rand
+// then fails.
 //
 //go:linkname GetRandomData
 func GetRandomData(b []byte)

@@ -4,8 +4,8 @@ package runtime
 //
 // The runtime is the Linux one. Where it would trap into the kernel it calls baresys, which saves
 // the caller's registers in the record of the running fiber, switches to the dispatcher's stack and
-// calls baredispatch. A fiber is what the runtime takes for a thread. Fibers are cooperative, on one
-// CPU, and run with interrupts off: a goroutine's stack has no room for an interrupt.
+// calls baredispatch. A fiber is what the runtime takes for a thread. Fibers are cooperative, on
+// one CPU, and run with interrupts off: a goroutine's stack has no room for an interrupt.
 //
 //	state      entered by                       left by
 //	free       exit, never used                 clone                   -> ready
@@ -323,8 +323,8 @@ func bareclone(parent *barefiber) uintptr {
 	return bareerr(_EAGAIN)
 }
 
-// bareschedule makes barecur the next fiber that can run, in turn. Where there is none it leaves the
-// time until the next deadline to the board.
+// bareschedule makes barecur the next fiber that can run, in turn. Where there is none it leaves
+// the time until the next deadline to the board.
 //
 //go:nowritebarrierrec
 func bareschedule() {
@@ -371,8 +371,8 @@ func bareexit(code int32) {
 	}
 }
 
-// BareWait blocks the calling goroutine until *addr is not old. Code outside of Go, a call gate or an
-// interrupt, changes the word and need not do more: the word is read before the board idles and
+// BareWait blocks the calling goroutine until *addr is not old. Code outside of Go, a call gate or
+// an interrupt, changes the word and need not do more: the word is read before the board idles and
 // after.
 func BareWait(addr *uint32, old uint32) {
 	entersyscallblock()

@@ -19,9 +19,9 @@ import (
 //	BareRefill                what is missing is taken from the board; when the board refuses,
 //	                          BareReserved reports what is left
 //
-// The reserve has one arena, by which the heap grows, and a pool for the runtime's other requests. A
-// program that stays resident calls BareRefill where it can return an error, and refuses a request
-// that may need more memory than the heap and the reserve have.
+// The reserve has one arena, by which the heap grows, and a pool for the runtime's other requests.
+// A program that stays resident calls BareRefill where it can return an error, and refuses a
+// request that may need more memory than the heap and the reserve have.
 
 const (
 	// bareArena is what the heap grows by.
@@ -111,13 +111,14 @@ func barefromreserve(n, align uintptr) (p uintptr) {
 }
 
 // baretake takes memory from the board. 0: the board refused. For an alignment it asks for more
-// memory and cuts the aligned part out of it; when the board has no more, it asks for n bytes, which
-// may be aligned by chance.
+// memory and cuts the aligned part out of it; when the board has no more, it asks for n bytes,
+// which may be aligned by chance.
 //
 //go:nowritebarrierrec
 func baretake(n, align uintptr) uintptr {
 	p := uintptr(0)
-	if limit := uintptr(goos.RamSize); goos.MemAlloc != nil && n <= limit && baremem.Now <= limit-n {
+	limit := uintptr(goos.RamSize)
+	if goos.MemAlloc != nil && n <= limit && baremem.Now <= limit-n {
 		more := align - barePage
 		if p = goos.MemAlloc(n + more); p == 0 && more != 0 {
 			more = 0
@@ -250,8 +251,8 @@ func barerefill() uintptr {
 	return bareOK
 }
 
-// BareRefill takes from the board what is missing in the reserve, and reports whether the reserve is
-// full then.
+// BareRefill takes from the board what is missing in the reserve, and reports whether the reserve
+// is full then.
 func BareRefill() bool {
 	_, _, e := linux.Syscall6(bareSysRefill, 0, 0, 0, 0, 0, 0)
 	return e == 0
@@ -275,9 +276,9 @@ func BareRoom() (size uintptr) {
 	return size
 }
 
-// BareLacking reports whether memory that the runtime asked for was refused, by the board or because
-// of the limit goos.RamSize. The runtime ends the program then, unless the request was for the
-// reserve.
+// BareLacking reports whether memory that the runtime asked for was refused, by the board or
+// because of the limit goos.RamSize. The runtime ends the program then, unless the request was for
+// the reserve.
 func BareLacking() bool { return barelacking }
 
 // BareRelease gives all memory back. After it only the caller's own way out may run, on the

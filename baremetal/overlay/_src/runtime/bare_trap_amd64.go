@@ -84,8 +84,9 @@ func baretrapped(vector, code, cr2 uintptr) {
 	r.dx = uintptr(unsafe.Pointer(&fr.uc))
 }
 
-// baresigreturn leaves a signal handler: rt_sigreturn, called with the stack pointer at the ucontext.
-// The result is that of the interrupted code. The frame is cleared, since registers may hold secrets.
+// baresigreturn leaves a signal handler: rt_sigreturn, called with the stack pointer at the
+// ucontext. The result is that of the interrupted code. The frame is cleared, since registers may
+// hold secrets.
 func baresigreturn(f *barefiber) uintptr {
 	fr := (*bareframe)(unsafe.Pointer(f.regs.sp - unsafe.Offsetof(bareframe{}.uc)))
 	f.regs.restore((*sigcontext)(unsafe.Pointer(&fr.uc.uc_mcontext)))
@@ -113,8 +114,8 @@ func (r *bareregs) restore(c *sigcontext) {
 }
 
 // TrapVectors is the address of the entry for exception vector 0. The entries of vectors 1 to 31
-// follow at a distance of TrapStride bytes. The board puts them into its interrupt descriptor table,
-// as interrupt gates.
+// follow at a distance of TrapStride bytes. The board puts them into its interrupt descriptor
+// table, as interrupt gates.
 func TrapVectors() uintptr { return barevectors() }
 
 // TrapStride is the distance between two trap entries in bytes.

@@ -2,8 +2,9 @@ package runtime
 
 import "internal/runtime/atomic"
 
-// A bare machine has nothing to poll but time. This poller sleeps on a futex, whose deadline has the
-// resolution of the clock. The epoll poller, which it replaces, rounds every timer to a millisecond.
+// A bare machine has nothing to poll but time. This poller sleeps on a futex, whose deadline has
+// the resolution of the clock. The epoll poller, which it replaces, rounds every timer to a
+// millisecond.
 
 var netpollWord uint32 // 1: netpollBreak wants netpoll to return
 

@@ -8,8 +8,8 @@ import (
 	"encoding/binary"
 )
 
-// The note that makes an ELF file a kernel for PVH: name, type, and the entry point's physical address. Its size is that of an
-// address of the file's class, which is what QEMU reads.
+// The note that makes an ELF file a kernel for PVH: name, type, and the entry point's physical
+// address. Its size is that of an address of the file's class, which is what QEMU reads.
 const (
 	noteName  = "Xen\x00"
 	notePHYS  = 18 // XEN_ELFNOTE_PHYS32_ENTRY

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"tamaccid/baremetal/cpu/amd64"
 	"tamaccid/board/qemu/q35/internal/bootinfo"
 )
 
@@ -130,7 +131,8 @@ func checkNote(t *testing.T, f *elf.File, entry uint64) {
 	t.Error("no note")
 }
 
-// checkTables walks the page tables that the start brings along: every address of the first 4 GiB leads to itself, none behind.
+// checkTables walks the page tables that the start brings along: every address of the first 4 GiB
+// leads to itself, none behind.
 func checkTables(t *testing.T, at uint64, b []byte) {
 	t.Helper()
 	word := func(addr uint64) uint64 {
@@ -144,11 +146,11 @@ func checkTables(t *testing.T, at uint64, b []byte) {
 		table := at + pml4At
 		for shift := uint(39); ; shift -= 9 {
 			e := word(table + 8*(a>>shift&511))
-			if e&present == 0 {
+			if e&amd64.PagePresent == 0 {
 				return 0, false
 			}
-			if e&largePage != 0 {
-				return e&address&^(1<<shift-1) | a&(1<<shift-1), e&writable != 0
+			if e&amd64.PageLarge != 0 {
+				return e&address&^(1<<shift-1) | a&(1<<shift-1), e&amd64.PageWritable != 0
 			}
 			table = e & address
 		}
@@ -163,7 +165,8 @@ func checkTables(t *testing.T, at uint64, b []byte) {
 	}
 }
 
-// The start is entered in 32-bit mode with nothing but EBX. These are its instructions, as an assembler makes them.
+// The start is entered in 32-bit mode with nothing but EBX. These are its instructions, as an
+// assembler makes them.
 func TestTheStartsInstructions(t *testing.T) {
 	want := "fafcb8001060000f22d80f20e083c8200f22e0b9800000c00f320d000900000f300f20c00d010001800f22c0" +
 		"0f011540016000" + "ea3a006000" + "0800" +

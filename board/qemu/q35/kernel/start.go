@@ -7,10 +7,12 @@ import (
 	"debug/elf"
 	"encoding/binary"
 
+	"tamaccid/baremetal/cpu/amd64"
 	"tamaccid/board/qemu/q35/internal/bootinfo"
 )
 
-// Places in the start segment: code, descriptors and the program's table on the first page, page tables behind it.
+// Offsets in the start segment: code, descriptors and the program's table on the first page, page
+// tables after it.
 const (
 	gdtAt    = 0x100
 	gdtrAt   = 0x140
@@ -22,51 +24,47 @@ const (
 	startLen = pdAt + gigs*pageSize
 )
 
-// Page table entries (SDM volume 3, table 4-15 and following).
-const (
-	present   = 1 << 0
-	writable  = 1 << 1
-	largePage = 1 << 7
-
-	largeSize = 2 << 20
-)
-
-// Segment selectors, and descriptors of flat segments (SDM volume 3, 3.4.5).
+// Segment selectors (SDM volume 3, 3.4.2).
 const (
 	codeSelector = 0x08
 	dataSelector = 0x10
-
-	code64 = 0x00209a0000000000
-	data   = 0x00cf92000000ffff
 )
 
 // startSegment makes the segment that a loader enters in 32-bit mode.
 func startSegment(at uint64, p *program) segment {
 	b := make([]byte, startLen)
 	copy(b, code(uint32(at), p.entry))
-	for i, d := range []uint64{0, code64, data} {
+	for i, d := range []uint64{0, amd64.SegmentCode64, amd64.SegmentData} {
 		binary.LittleEndian.PutUint64(b[gdtAt+8*i:], d)
 	}
 	binary.LittleEndian.PutUint16(b[gdtrAt:], 3*8-1)
 	binary.LittleEndian.PutUint32(b[gdtrAt+2:], uint32(at)+gdtAt)
 	copy(b[tableAt:], infoTable(at, p))
 
+	const present, writable = amd64.PagePresent, amd64.PageWritable
 	binary.LittleEndian.PutUint64(b[pml4At:], at+pdptAt|present|writable)
 	for g := uint64(0); g < gigs; g++ {
 		binary.LittleEndian.PutUint64(b[pdptAt+8*g:], at+pdAt+g*pageSize|present|writable)
 	}
-	for i := uint64(0); i < bootinfo.Reach/largeSize; i++ {
-		binary.LittleEndian.PutUint64(b[pdAt+8*i:], i*largeSize|present|writable|largePage)
+	for i := uint64(0); i < bootinfo.Reach/amd64.LargePageSize; i++ {
+		page := i*amd64.LargePageSize | present | writable | amd64.PageLarge
+		binary.LittleEndian.PutUint64(b[pdAt+8*i:], page)
 	}
 	return segment{addr: at, size: startLen, data: b, flags: elf.PF_R | elf.PF_X}
 }
 
 // infoTable is the bootinfo.Table of p, whose start segment is at at.
 func infoTable(at uint64, p *program) []byte {
-	t := bootinfo.Table{Start: pageDown(p.segments[0].addr), End: at + startLen, Count: uint64(len(p.segments))}
+	t := bootinfo.Table{
+		Start: pageDown(p.segments[0].addr),
+		End:   at + startLen,
+		Count: uint64(len(p.segments)),
+	}
 	for i, s := range p.segments {
 		t.Segments[i] = bootinfo.Segment{
-			Start: pageDown(s.addr), End: pageUp(s.end()), Flags: uint64(s.flags & (elf.PF_X | elf.PF_W)),
+			Start: pageDown(s.addr),
+			End:   pageUp(s.end()),
+			Flags: uint64(s.flags & (elf.PF_X | elf.PF_W)),
 		}
 	}
 	var b bytes.Buffer
@@ -74,8 +72,9 @@ func infoTable(at uint64, p *program) []byte {
 	return b.Bytes()
 }
 
-// code is what runs at the entry point. The loader's state (PVH): 32-bit protected mode, flat segments, paging off, EBX has
-// the address of hvm_start_info, no stack. The way to 64-bit mode is SDM volume 3, 9.8.5.
+// code is what runs at the entry point. The loader's state (PVH): 32-bit protected mode, flat
+// segments, paging off, EBX has the address of hvm_start_info, no stack. The way to 64-bit mode is
+// SDM volume 3, 9.8.5.
 func code(at uint32, entry uint64) []byte {
 	var b []byte
 	op := func(bytes ...byte) { b = append(b, bytes...) }

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// Machine checks board q35 from inside. Its argument is what to do: "checks" makes one line of each check and ends with status 0
-// when all hold; the others end in a way of their own.
+// Machine checks board q35 from inside. Its argument is what to do: "checks" makes one line of each
+// check and ends with status 0 when all hold; the others end in a way of their own.
 package main
 
 import (
@@ -62,8 +62,8 @@ func main() {
 	os.Exit(1)
 }
 
-// sleep looks at what the processor did during a second: it is halted most of the time, and not waked more often than goroutines
-// of the runtime's own have work (every 10 ms at most).
+// sleep looks at what the processor did during a second: it is halted most of the time, and not
+// waked more often than goroutines of the runtime's own have work (every 10 ms at most).
 func sleep() error {
 	const second = time.Second
 	before, naps := q35.Slept()

@@ -1,7 +1,7 @@
 //go:build linux && !tamago
 
-// Package machine tests board q35 where it runs, on a machine of QEMU's: the board itself with the program beside this file, and
-// the samples on it.
+// Package machine tests board q35 where it runs, on a machine of QEMU's: the board itself with the
+// program beside this file, and the samples on it.
 package machine
 
 import (

@@ -1,11 +1,12 @@
 //go:build !tamago
 
-// Command mkkernel makes a kernel image, which QEMU's -kernel loads, of a program that Go's linker made.
+// Command mkkernel makes a kernel image, which QEMU's -kernel loads, of a program that Go's linker
+// made.
 //
 //	mkkernel PROGRAM.elf OUT
 //
-// The program is linked with CGO_ENABLED=0 go build -buildmode=exe for board q35. The exit code is 0 for success, 1 for failure,
-// 2 for wrong arguments.
+// The program is linked with CGO_ENABLED=0 go build -buildmode=exe for board q35. The exit code is
+// 0 for success, 1 for failure, 2 for wrong arguments.
 package main
 
 import (

@@ -1,8 +1,9 @@
-// Package bootinfo is what a kernel image tells the program in it: where its parts lie. The image's writer and the board
-// agree on it here.
+// Package bootinfo is what a kernel image tells the program in it: where its parts lie. The image's
+// writer and the board agree on it here.
 //
-// The program is entered in 64-bit mode at privilege level 0, with interrupts off, no stack, and the first 4 GiB mapped one to
-// one. RDI has the address of the loader's hvm_start_info, RSI that of a Table.
+// The program is entered in 64-bit mode at privilege level 0, with interrupts off, no stack, and
+// the first 4 GiB mapped one to one. RDI has the address of the loader's hvm_start_info, RSI that
+// of a Table.
 package bootinfo
 
 // MaxSegments bounds a program (policy: Go's linker makes three).

@@ -3,10 +3,9 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// Firmware's calling convention (UEFI 2.11, 2.3.4.2): arguments in RCX, RDX,
-// R8, R9, then on the stack above 32 bytes of home space; RBX, RBP, RDI, RSI,
-// R12-R15, XMM6-XMM15, MXCSR and the x87 control word belong to the caller;
-// the stack is aligned to 16 before a call.
+// Firmware's calling convention (UEFI 2.11, 2.3.4.2): arguments in RCX, RDX, R8, R9, then on the
+// stack above 32 bytes of home space. A callee preserves RBX, RBP, RDI, RSI, R12-R15, XMM6-XMM15,
+// MXCSR and the x87 control word. The stack is aligned to 16 bytes before a call.
 
 #define MSR_FS_BASE 0xc0000100
 
@@ -19,8 +18,8 @@
 #define TPL_CALLBACK 8
 #define TPL_HIGH_LEVEL 31
 
-// RFLAGS (Intel SDM volume 1, 3.4.3). In Go interrupts, single steps, alignment
-// checks and nested tasks are off, and strings go up; bit 1 is always set.
+// RFLAGS (Intel SDM volume 1, 3.4.3). In Go interrupts, single steps, alignment checks and nested
+// tasks are off, and string instructions go upwards; bit 1 is always set.
 #define FLAG_IF 0x200
 #define FLAGS_GO 2
 
@@ -32,9 +31,9 @@
 #define F_REGS 184
 #define F_SIZE 248
 
-// FORGET05 and FORGET clear registers: parts of an APDU may be in them, copies
-// of memory go through them. Firmware's interrupt entry saves all registers on
-// its stack (edk2: FXSAVE), and its functions save those that they use.
+// FORGET05 and FORGET clear registers: copies of memory go through them, so that parts of an APDU
+// may be in them. Firmware's interrupt entry saves all registers on its stack (edk2: FXSAVE), and
+// its functions save those that they use.
 #define FORGET05 \
 	PXOR	X0, X0; \
 	PXOR	X1, X1; \
@@ -62,9 +61,9 @@
 TEXT ·first(SB),NOSPLIT|NOFRAME,$0
 	JMP	_rt0_tamago_start(SB)
 
-// enter goes from firmware to Go: it saves what firmware wants to find again,
-// and continues where Go left, or at first. To its caller on firmware's stack
-// it returns when Go leaves, with the status in RAX.
+// enter goes from firmware to Go: it saves the registers that a callee must preserve, and continues
+// where Go left, or at first. It returns to its caller, on firmware's stack, when Go leaves, with
+// the status in RAX.
 TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	SUBQ	$F_SIZE, SP
 	PUSHFQ
@@ -97,7 +96,7 @@ TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	MOVL	DX, (F_FS+4)(SP)
 	PUSHQ	$FLAGS_GO
 	POPFQ
-	CMPL	·over(SB), $0
+	CMPL	·ended(SB), $0
 	JNE	refused
 	MOVQ	F_FLAGS(SP), AX
 	MOVQ	AX, ·fwflags(SB)
@@ -106,7 +105,7 @@ TEXT ·enter(SB),NOSPLIT|NOFRAME,$0
 	BYTE	$0x0f; BYTE $0x01; BYTE $0x08	// SIDT (RAX)
 	MOVQ	CR3, AX
 	MOVQ	AX, ·fwcr3(SB)
-	CALL	gomachine<>(SB)
+	CALL	loadGo<>(SB)
 	LEAQ	·gofp(SB), AX
 	LDMXCSR	0(AX)
 	FLDCW	4(AX)
@@ -126,9 +125,9 @@ refused:
 	MOVQ	$const_statusDeviceError, R12
 	JMP	back<>(SB)
 
-// gomachine loads Go's interrupt descriptor table and page tables, where there
-// are any; fwmachine loads firmware's. Both change AX and CX only.
-TEXT gomachine<>(SB),NOSPLIT|NOFRAME,$0
+// loadGo loads Go's interrupt descriptor table and page tables, where there are any; loadFirmware
+// loads firmware's. Both change AX and CX only.
+TEXT loadGo<>(SB),NOSPLIT|NOFRAME,$0
 	CMPQ	·goidt+2(SB), $0
 	JEQ	done
 	LEAQ	·goidt(SB), AX
@@ -143,7 +142,7 @@ TEXT gomachine<>(SB),NOSPLIT|NOFRAME,$0
 done:
 	RET
 
-TEXT fwmachine<>(SB),NOSPLIT|NOFRAME,$0
+TEXT loadFirmware<>(SB),NOSPLIT|NOFRAME,$0
 	CMPQ	·goidt+2(SB), $0
 	JEQ	done
 	MOVQ	CR3, AX
@@ -166,12 +165,12 @@ TEXT ·leave(SB),NOSPLIT|NOFRAME,$0-8
 	SHLQ	$32, DX
 	ORQ	DX, AX
 	MOVQ	AX, ·gofs(SB)
-	CALL	fwmachine<>(SB)
+	CALL	loadFirmware<>(SB)
 	MOVQ	·fwsp(SB), SP
 	JMP	back<>(SB)
 
-// back restores what enter has saved at SP, and returns the status in R12 to
-// enter's caller. Of Go it notes BP, as leave has it.
+// back restores the registers that enter has saved at SP, and returns the status in R12 to enter's
+// caller. It saves Go's BP, which is that of leave's caller.
 TEXT back<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	BP, ·gobp(SB)
 	MOVL	F_FS(SP), AX
@@ -179,7 +178,7 @@ TEXT back<>(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$MSR_FS_BASE, CX
 	WRMSR
 	LDMXCSR	F_MXCSR(SP)
-	FCLEX				// with the caller's control word an exception could be pending that is not the caller's
+	FCLEX				// no exception of Go's may be pending with the caller's control word
 	FLDCW	F_FCW(SP)
 	MOVUPS	0(SP), X6
 	MOVUPS	16(SP), X7
@@ -211,8 +210,8 @@ TEXT back<>(SB),NOSPLIT|NOFRAME,$0
 	ADDQ	$F_SIZE, SP
 	RET
 
-// PASS goes to firmware's stack with CX arguments at SI, and leaves Go's stack
-// pointer in R12. LOAD puts those into registers that belong there.
+// PASS switches to firmware's stack, copies CX arguments from SI there, and leaves Go's stack
+// pointer in R12. LOAD loads the arguments that are passed in registers.
 #define PASS \
 	MOVQ	SP, R12; \
 	MOVQ	·fwsp(SB), SP; \
@@ -232,7 +231,7 @@ TEXT ·raw(SB),NOSPLIT,$0-32
 	MOVQ	args+8(FP), SI
 	MOVQ	n+16(FP), CX
 	PASS
-	CALL	fwmachine<>(SB)
+	CALL	loadFirmware<>(SB)
 	LOAD
 	FORGET
 	MOVQ	·fwflags(SB), AX
@@ -243,25 +242,25 @@ masked:
 	CALL	R10
 	CLI
 	CLD
-	CMPL	·over(SB), $0
+	CMPL	·ended(SB), $0
 	JNE	abandon
 	MOVQ	AX, R13
-	CALL	gomachine<>(SB)
+	CALL	loadGo<>(SB)
 	MOVQ	R12, SP
 	MOVQ	R13, ret+24(FP)
 	RET
 abandon:
 	JMP	abandon<>(SB)
 
-// abandon leaves Go without running it again: boot services ended while a
-// function ran that Go had called. Firmware's tables are loaded.
+// abandon leaves Go without running it again: boot services ended in a function that Go had called.
+// Firmware's tables are loaded.
 TEXT abandon<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	·fwsp(SB), SP
 	MOVQ	$const_statusDeviceError, R12
 	JMP	back<>(SB)
 
-// func brief(fn uintptr, args *uintptr, n uintptr) uintptr
-TEXT ·brief(SB),NOSPLIT,$0-32
+// func briefly(fn uintptr, args *uintptr, n uintptr) uintptr
+TEXT ·briefly(SB),NOSPLIT,$0-32
 	MOVQ	fn+0(FP), R10
 	MOVQ	args+8(FP), SI
 	MOVQ	n+16(FP), CX
@@ -275,11 +274,11 @@ TEXT ·brief(SB),NOSPLIT,$0-32
 	CLI
 	CLD
 	POPQ	CX
-	CMPL	·over(SB), $0
+	CMPL	·ended(SB), $0
 	JNE	abandon
 	TESTQ	$FLAG_IF, CX
 	JZ	kept
-	MOVL	$1, ·loud(SB)
+	MOVL	$1, ·enablesInterrupts(SB)
 kept:
 	LEAQ	·goidt(SB), CX
 	LIDT	(CX)
@@ -287,12 +286,11 @@ kept:
 	MOVQ	AX, ret+24(FP)
 	RET
 abandon:
-	CALL	fwmachine<>(SB)
+	CALL	loadFirmware<>(SB)
 	JMP	abandon<>(SB)
 
-// relax(tsc, ticks) waits until the time stamp counter has advanced by ticks
-// since it was tsc, or was set back. It is called through raw, on firmware's
-// stack.
+// relax(tsc, ticks) waits until the time stamp counter has advanced by ticks since it was tsc, or
+// was set back. It is called through raw, on firmware's stack.
 TEXT relax<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	DX, R8
 again:
@@ -311,16 +309,15 @@ TEXT ·relaxPC(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
-// yield(tpl) lets events run that wait while the task priority is
-// TPL_CALLBACK: it lowers the priority to tpl and raises it again. It is called
-// through raw, on firmware's stack.
+// yield(tpl) lets events run that wait while the task priority is TPL_CALLBACK: it lowers the
+// priority to tpl and raises it again. It is called through raw, on firmware's stack.
 TEXT yield<>(SB),NOSPLIT|NOFRAME,$0
 	SUBQ	$40, SP			// home space, and alignment
 	MOVQ	·systemTable(SB), R10
 	MOVQ	ST_BOOTSERVICES(R10), R10
 	CALL	BS_RESTORETPL(R10)
 	// An event may have ended boot services, as in thunk.
-	CMPL	·over(SB), $0
+	CMPL	·ended(SB), $0
 	JNE	done
 	MOVQ	·systemTable(SB), R10
 	MOVQ	ST_BOOTSERVICES(R10), R10
@@ -334,7 +331,7 @@ done:
 	ADDQ	$40, SP
 	RET
 ended:
-	MOVL	$1, ·over(SB)		// raw leaves Go
+	MOVL	$1, ·ended(SB)		// raw leaves Go
 	ADDQ	$40, SP
 	RET
 
@@ -344,10 +341,9 @@ TEXT ·yieldPC(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
-// connect is an event's notification function (UEFI 2.11, 7.1.1): it calls
-// ConnectController for each handle in connects. It runs outside of Go, so that
-// this image's own functions can be called meanwhile. While Go is inside it
-// leaves the handles for the next notification.
+// connect is an event's notification function (UEFI 2.11, 7.1.1): it calls ConnectController for
+// each handle in connects. It runs outside of Go, so that ConnectController can call this image's
+// own functions. While Go is inside it leaves the handles for the next notification.
 TEXT connect<>(SB),NOSPLIT|NOFRAME,$0
 	SUBQ	$40, SP
 again:
@@ -377,37 +373,11 @@ TEXT ·connectPC(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
-// func TSC() uint64
-TEXT ·TSC(SB),NOSPLIT,$0-8
-	RDTSC
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	MOVQ	AX, ret+0(FP)
-	RET
+// func loadGo()
+TEXT ·loadGo(SB),NOSPLIT,$0
+	JMP	loadGo<>(SB)
 
-// func cs() uint16
-TEXT ·cs(SB),NOSPLIT,$0-2
-	MOVW	CS, AX
-	MOVW	AX, ret+0(FP)
-	RET
-
-// func cr4() uintptr
-TEXT ·cr4(SB),NOSPLIT,$0-8
-	MOVQ	CR4, AX
-	MOVQ	AX, ret+0(FP)
-	RET
-
-// func flushTLB()
-TEXT ·flushTLB(SB),NOSPLIT,$0
-	MOVQ	CR3, AX
-	MOVQ	AX, CR3
-	RET
-
-// func remachine()
-TEXT ·remachine(SB),NOSPLIT,$0
-	JMP	gomachine<>(SB)
-
-// The functions that firmware can call: thunk i says which one it is.
+// The functions that firmware can call: thunk i passes its number to thunk.
 #define THUNK(i) \
 	MOVL	$i, AX; \
 	JMP	thunk<>(SB); \
@@ -439,8 +409,8 @@ TEXT ·thunksPC(SB),NOSPLIT,$0-8
 #define T_STATUS 48
 #define T_SIZE 72
 
-// thunk takes firmware's call of function AX into Go. Whoever comes while Go
-// is inside gets the function's busy status, or is noted when it is an event.
+// thunk takes firmware's call of function AX into Go. A call that comes while Go is inside gets the
+// function's busy status; an event is noted.
 TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	CX, 8(SP)
 	MOVQ	DX, 16(SP)
@@ -455,8 +425,8 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	·hooks(SB), CX
 	CMPL	(CX)(AX*4), $0
 	JNE	ishook
-	// Where boot services ended at TPL_NOTIFY, firmware has not called the exit
-	// hook; the table is gone (UEFI 2.11, 7.4.6), or empty (edk2).
+	// If boot services ended at TPL_NOTIFY, firmware has not called the exit hook. The table is
+	// gone (UEFI 2.11, 7.4.6), or empty (edk2).
 	MOVQ	·systemTable(SB), R10
 	MOVQ	ST_BOOTSERVICES(R10), R10
 	TESTQ	R10, R10
@@ -468,7 +438,7 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	LOCK
 	CMPXCHGL	CX, ·inside(SB)
 	JNE	busy
-	// The priority that the caller runs at is only told by raising it.
+	// RaiseTPL is the only way to read the caller's priority.
 	MOVQ	·systemTable(SB), R10
 	MOVQ	ST_BOOTSERVICES(R10), R10
 	MOVL	$TPL_HIGH_LEVEL, CX
@@ -493,7 +463,7 @@ TEXT thunk<>(SB),NOSPLIT|NOFRAME,$0
 	INCL	·reqWord(SB)
 	CALL	·enter(SB)
 	MOVQ	AX, T_STATUS(SP)
-	CMPL	·over(SB), $0
+	CMPL	·ended(SB), $0
 	JNE	isdead
 	MOVL	$0, ·inside(SB)
 	MOVQ	T_TPL(SP), CX
@@ -554,7 +524,7 @@ ishook:
 	ADDQ	$T_SIZE, SP
 	RET
 
-// hook's frame: what it puts aside.
+// hook's frame: the state of the crossing that it interrupts.
 #define H_FLAGS 0
 #define H_FWSP 8
 #define H_FWFLAGS 16
@@ -566,9 +536,9 @@ ishook:
 #define H_INSIDE 72
 #define H_SIZE 80
 
-// hook runs hook AX: enter goes to hooked, on the hook's own stack. It may
-// interrupt thunk, enter, raw and brief wherever interrupts are on. One hook
-// runs at a time: another that comes meanwhile does nothing.
+// hook runs hook AX: enter goes to hooked, on the hook's own stack. It may interrupt thunk, enter,
+// raw and briefly wherever interrupts are on. One hook runs at a time: a hook that interrupts
+// another does nothing.
 TEXT hook<>(SB),NOSPLIT|NOFRAME,$0
 	SUBQ	$H_SIZE, SP
 	PUSHFQ
@@ -577,9 +547,9 @@ TEXT hook<>(SB),NOSPLIT|NOFRAME,$0
 	CLI
 	CMPL	·dead(SB), $0
 	JNE	refused
-	CMPL	·hooking(SB), $0
+	CMPL	·hookRuns(SB), $0
 	JNE	refused
-	MOVL	$1, ·hooking(SB)
+	MOVL	$1, ·hookRuns(SB)
 	MOVQ	AX, ·hookIndex(SB)
 	MOVQ	·fwsp(SB), AX
 	MOVQ	AX, H_FWSP(SP)
@@ -600,7 +570,7 @@ TEXT hook<>(SB),NOSPLIT|NOFRAME,$0
 	MOVL	·inside(SB), AX
 	MOVL	AX, H_INSIDE(SP)
 	MOVL	$1, ·inside(SB)
-	MOVQ	·hookfs(SB), AX
+	MOVQ	·hookThread(SB), AX
 	MOVQ	AX, ·gofs(SB)
 	MOVQ	$0, ·gobp(SB)
 	MOVQ	·hooksp(SB), AX
@@ -627,7 +597,7 @@ TEXT hook<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	AX, ·gofs(SB)
 	MOVL	H_INSIDE(SP), AX
 	MOVL	AX, ·inside(SB)
-	MOVL	$0, ·hooking(SB)
+	MOVL	$0, ·hookRuns(SB)
 refused:
 	MOVQ	H_FLAGS(SP), CX
 	PUSHQ	CX
@@ -635,7 +605,7 @@ refused:
 	ADDQ	$H_SIZE, SP
 	RET
 
-// hooked is where a hook begins. runHook leaves.
+// hooked is where a hook begins. runHook leaves Go.
 TEXT hooked<>(SB),NOSPLIT|NOFRAME,$0
 	CALL	·runHook(SB)
 	UNDEF

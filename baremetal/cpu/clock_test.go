@@ -1,4 +1,4 @@
-package amd64
+package cpu
 
 import (
 	"math"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestClock(t *testing.T) {
-	const second = 1_000_000_000
+	const second, year = 1_000_000_000, 365 * 86400 * 1_000_000_000
 	for _, c := range []struct {
 		name                 string
 		ticks, period, start uint64
@@ -17,10 +17,10 @@ func TestClock(t *testing.T) {
 		{"a counter of 3 GHz after a second more", 3_000_000_000, second, 5000, 3_000_005_000, 2 * second},
 		{"a counter of 1 MHz", 1, 1000, 0, 7, 8000},
 		{"a counter that wraps around", 1, 1, math.MaxUint64 - 4, 5, 11},
-		{"half a century at 5 GHz", 5, 1, 0, 5 * 50 * 365 * 86400 * second, 50*365*86400*second + 1},
+		{"half a century at 5 GHz", 5, 1, 0, 5 * 50 * year, 50*year + 1},
 		{"later than time goes", 1, math.MaxUint64, 0, 100, math.MaxInt64},
 		{"just later than time goes", 1, 1 << 62, 0, 2, math.MaxInt64},
-		{"a rate of nothing stands for the slowest", 0, 0, 10, 12, 3},
+		{"a rate of 0 counts as the lowest rate", 0, 0, 10, 12, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			clock := MakeClock(c.ticks, c.period, c.start)

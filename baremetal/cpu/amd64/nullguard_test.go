@@ -1,32 +1,30 @@
-package gate
+package amd64
 
-import (
-	"testing"
-	"unsafe"
-)
+import "testing"
 
-// memory stands in for physical memory that holds page tables.
-type memory map[uintptr]*table
+// memory is physical memory that holds page tables.
+type memory map[uintptr]*PageTable
 
-func (m memory) read(a uintptr) *table { return m[a] }
+func (m memory) read(a uintptr) *PageTable { return m[a] }
 
-// walk translates an address with the tables of root, the copy's where an
-// entry leads into it.
-func walk(m memory, dst *[maxLevels]table, root *table, levels int, addr uint64) (uint64, bool) {
+// walk translates an address with the tables of root. An entry may lead into the copy, dst.
+func walk(
+	m memory, dst *[maxLevels]PageTable, root *PageTable, levels int, addr uint64,
+) (uint64, bool) {
 	t := root
 	for i := range levels {
 		shift := uint(12 + 9*(levels-1-i))
 		e := t[addr>>shift&511]
-		if e&present == 0 {
+		if e&PagePresent == 0 {
 			return 0, false
 		}
-		if i == levels-1 || e&large != 0 && i > 0 {
+		if i == levels-1 || e&PageLarge != 0 && i > 0 {
 			size := uint64(1) << shift
-			return e&addressBits&^(size-1) | addr&(size-1), true
+			return e&pageAddress&^(size-1) | addr&(size-1), true
 		}
-		next := m[uintptr(e&addressBits)]
+		next := m[uintptr(e&pageAddress)]
 		for k := range dst {
-			if e&addressBits == uint64(address(&dst[k])) {
+			if e&pageAddress == uint64(address(&dst[k])) {
 				next = &dst[k]
 			}
 		}
@@ -35,31 +33,24 @@ func walk(m memory, dst *[maxLevels]table, root *table, levels int, addr uint64)
 	return 0, false
 }
 
-// copyRoom is page-aligned room for a copy, as the gate has it.
-func copyRoom() *[maxLevels]table {
-	room := new(tables)
-	base := (uintptr(unsafe.Pointer(room)) + pageSize - 1) &^ (pageSize - 1)
-	return (*[maxLevels]table)(unsafe.Add(unsafe.Pointer(room), base-uintptr(unsafe.Pointer(room))))
-}
-
-// firmware builds tables that map memory one to one, with large pages from
-// level big on (levels: down to 4 KiB).
+// firmware builds tables that map memory one to one, with large pages at depth big. big == levels
+// is for pages of 4 KiB.
 func firmware(levels, big int) (m memory, root uintptr) {
 	m = memory{}
 	for i := range levels {
-		t := new(table)
+		t := new(PageTable)
 		shift := uint(12 + 9*(levels-1-i))
 		for k := range t {
-			t[k] = uint64(k)<<shift | present | 2
+			t[k] = uint64(k)<<shift | PagePresent | PageWritable
 			if i == big {
-				t[k] |= large
+				t[k] |= PageLarge
 			}
 		}
 		if i < big && i < levels-1 {
 			for k := 1; k < len(t); k++ {
 				t[k] = 0
 			}
-			t[0] = uint64(0x1000*(i+2)) | present | 2
+			t[0] = uint64(0x1000*(i+2)) | PagePresent | PageWritable
 		}
 		m[uintptr(0x1000*(i+1))] = t
 		if i == big {
@@ -84,24 +75,26 @@ func TestPageZeroIsHiddenAndNothingElse(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			m, root := firmware(c.levels, c.big)
-			before := map[uintptr]table{}
+			before := map[uintptr]PageTable{}
 			for a, x := range m {
 				before[a] = *x
 			}
-			dst := copyRoom()
-			if !cloneTables(dst, root, c.levels, m.read) {
+			g := new(NullGuard)
+			dst := g.tables()
+			if !g.Copy(root, c.levels, m.read) {
 				t.Fatal("refused")
 			}
-			for _, addr := range []uint64{0, 8, pageSize - 1} {
+			for _, addr := range []uint64{0, 8, PageSize - 1} {
 				if to, ok := walk(m, dst, &dst[0], c.levels, addr); ok {
 					t.Errorf("%#x is mapped to %#x", addr, to)
 				}
 			}
-			for _, addr := range []uint64{pageSize, 0x1ff000, 0x200000, 0x3ffff123} {
+			for _, addr := range []uint64{PageSize, 0x1ff000, 0x200000, 0x3ffff123} {
 				want, mapped := walk(m, dst, m[root], c.levels, addr)
 				to, ok := walk(m, dst, &dst[0], c.levels, addr)
 				if ok != mapped || to != want {
-					t.Errorf("%#x is mapped to %#x %v, firmware's tables say %#x %v", addr, to, ok, want, mapped)
+					t.Errorf("%#x is mapped to %#x %v, by firmware's tables to %#x %v",
+						addr, to, ok, want, mapped)
 				}
 			}
 			for a, x := range m {
@@ -109,18 +102,18 @@ func TestPageZeroIsHiddenAndNothingElse(t *testing.T) {
 					t.Errorf("firmware's table at %#x was written", a)
 				}
 			}
-			if tablesDiffer(dst, root, c.levels, m.read) {
+			if g.Outdated(root, c.levels, m.read) {
 				t.Error("the copy differs before anything has changed")
 			}
-			m[root][0] |= 1 << 5 // accessed
+			m[root][0] |= pageAccessed
 			last := m[uintptr(0x1000*min(c.big+1, c.levels))]
-			last[7] |= 1 << 6 // dirty
-			if tablesDiffer(dst, root, c.levels, m.read) {
+			last[7] |= pageDirty
+			if g.Outdated(root, c.levels, m.read) {
 				t.Error("the processor's own bits count as a change")
 			}
-			last[7] ^= 2
-			if !tablesDiffer(dst, root, c.levels, m.read) {
-				t.Error("a change of firmware's is not seen")
+			last[7] ^= PageWritable
+			if !g.Outdated(root, c.levels, m.read) {
+				t.Error("a change in firmware's tables is not found")
 			}
 		})
 	}
@@ -129,10 +122,10 @@ func TestPageZeroIsHiddenAndNothingElse(t *testing.T) {
 func TestTablesWhereMemoryCannotBeAreLeftAlone(t *testing.T) {
 	m, root := firmware(4, 4)
 	m[root][0] |= 1 << 47 // memory encryption's flag, in the entry
-	if cloneTables(copyRoom(), root, 4, m.read) {
+	if new(NullGuard).Copy(root, 4, m.read) {
 		t.Error("an entry with an encryption flag was followed")
 	}
-	if cloneTables(copyRoom(), 1<<51|root, 4, m.read) {
+	if new(NullGuard).Copy(1<<51|root, 4, m.read) {
 		t.Error("a root with an encryption flag was followed")
 	}
 }
@@ -140,8 +133,9 @@ func TestTablesWhereMemoryCannotBeAreLeftAlone(t *testing.T) {
 func TestAnAddressZeroThatIsNotMappedNeedsNothing(t *testing.T) {
 	m, root := firmware(4, 4)
 	m[0x2000][0] = 0
-	dst := copyRoom()
-	if !cloneTables(dst, root, 4, m.read) {
+	g := new(NullGuard)
+	dst := g.tables()
+	if !g.Copy(root, 4, m.read) {
 		t.Fatal("refused")
 	}
 	if _, ok := walk(m, dst, &dst[0], 4, 0); ok {

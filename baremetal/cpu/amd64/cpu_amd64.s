@@ -19,6 +19,39 @@ TEXT ·TSC(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
+// func ReadMSR(register uint32) uint64
+TEXT ·ReadMSR(SB),NOSPLIT,$0-16
+	MOVL	register+0(FP), CX
+	RDMSR
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, ret+8(FP)
+	RET
+
+// func CodeSelector() uint16
+TEXT ·CodeSelector(SB),NOSPLIT,$0-2
+	MOVW	CS, AX
+	MOVW	AX, ret+0(FP)
+	RET
+
+// func ReadCR3() uint64
+TEXT ·ReadCR3(SB),NOSPLIT,$0-8
+	MOVQ	CR3, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func WriteCR3(v uint64)
+TEXT ·WriteCR3(SB),NOSPLIT,$0-8
+	MOVQ	v+0(FP), AX
+	MOVQ	AX, CR3
+	RET
+
+// func readCR4() uint64
+TEXT ·readCR4(SB),NOSPLIT,$0-8
+	MOVQ	CR4, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
 // func rdseed() (v uint64, ok bool)
 TEXT ·rdseed(SB),NOSPLIT,$0-9
 	RDSEEDQ	AX
@@ -40,13 +73,6 @@ TEXT ·In8(SB),NOSPLIT,$0-9
 	MOVB	AX, ret+8(FP)
 	RET
 
-// func In16(port uint16) uint16
-TEXT ·In16(SB),NOSPLIT,$0-10
-	MOVW	port+0(FP), DX
-	INW
-	MOVW	AX, ret+8(FP)
-	RET
-
 // func In32(port uint16) uint32
 TEXT ·In32(SB),NOSPLIT,$0-12
 	MOVW	port+0(FP), DX
@@ -66,11 +92,4 @@ TEXT ·Out16(SB),NOSPLIT,$0-4
 	MOVW	port+0(FP), DX
 	MOVW	v+2(FP), AX
 	OUTW
-	RET
-
-// func Out32(port uint16, v uint32)
-TEXT ·Out32(SB),NOSPLIT,$0-8
-	MOVW	port+0(FP), DX
-	MOVL	v+4(FP), AX
-	OUTL
 	RET

@@ -3,8 +3,8 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// Offsets in EFI_SYSTEM_TABLE and EFI_BOOT_SERVICES (UEFI 2.11, 4.3, 4.4), and
-// of SizeOfImage behind the PE signature (PE format, optional header).
+// Offsets in EFI_SYSTEM_TABLE and EFI_BOOT_SERVICES (UEFI 2.11, 4.3, 4.4), and of SizeOfImage from
+// the PE signature (Microsoft PE format, optional header).
 #define ST_BOOTSERVICES 96
 #define BS_ALLOCATEPAGES 40
 #define BS_FREEPAGES 48
@@ -19,10 +19,9 @@
 #define L_STATUS 48
 #define L_SIZE 56
 
-// cpuinit is the entry point of an image at a fixed address, as the TamaGo
-// compiler makes it. The runtime takes its heap from what lies between the
-// image's end and the end of RamSize, and wants its first stack there: that
-// memory is asked for here and given back when the image leaves. Without it the
+// cpuinit is the entry point of an image at a fixed address, as the TamaGo compiler makes it. The
+// runtime's heap and first stack are the memory between the image's end and the end of RamSize.
+// cpuinit takes that memory from firmware and gives it back when the image leaves. Without it the
 // image ends with EFI_OUT_OF_RESOURCES.
 TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	CX, ·imageHandle(SB)

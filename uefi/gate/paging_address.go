@@ -1,5 +1,0 @@
-package gate
-
-import "unsafe"
-
-func address(t *table) uintptr { return uintptr(unsafe.Pointer(t)) }
