@@ -8,11 +8,12 @@ import (
 	"slices"
 )
 
-// discardedSection says that a section is of no use once the program has been linked and relocated: what
-// it holds is for the ELF loader and the dynamic linker.
+// discardedSection reports whether a section is only for the ELF loader and the dynamic linker, and
+// has no use in a linked and relocated program.
 func discardedSection(s *elf.Section) bool {
 	switch s.Type {
-	case elf.SHT_RELA, elf.SHT_REL, elf.SHT_DYNAMIC, elf.SHT_DYNSYM, elf.SHT_HASH, elf.SHT_GNU_HASH, elf.SHT_STRTAB,
+	case elf.SHT_RELA, elf.SHT_REL, elf.SHT_DYNAMIC, elf.SHT_DYNSYM, elf.SHT_HASH, elf.SHT_GNU_HASH,
+		elf.SHT_STRTAB,
 		elf.SHT_NOTE, elf.SHT_GNU_VERNEED, elf.SHT_GNU_VERSYM, elf.SHT_GNU_VERDEF:
 		return true
 	}
@@ -24,8 +25,9 @@ func discardedSection(s *elf.Section) bool {
 	return false
 }
 
-// discard zeroes what the image does not need, so that it takes no room in the file where it ends a segment, and drops the pages
-// before the first section that is needed: the ELF header's page, as a rule.
+// discard zeroes what the image does not need, so that it takes no room in the file where it ends a
+// segment, and drops the pages before the first section that is needed: the ELF header's page, as a
+// rule.
 func (p *program) discard(f *elf.File) error {
 	start := uint64(maxAddress)
 	var kept []uint64
@@ -35,7 +37,8 @@ func (p *program) discard(f *elf.File) error {
 			continue
 		}
 		if s.Addr > maxAddress || s.Size > maxSpan {
-			return fmt.Errorf("section %q at %#x of %#x bytes does not fit an image", s.Name, s.Addr, s.Size)
+			return fmt.Errorf("section %q at %#x of %#x bytes does not fit an image", s.Name,
+				s.Addr, s.Size)
 		}
 		if discardedSection(s) {
 			p.discarded = append(p.discarded, span{s.Addr, s.Addr + s.Size})
@@ -45,7 +48,7 @@ func (p *program) discard(f *elf.File) error {
 		}
 	}
 	if start == maxAddress {
-		return errors.New("no section headers: they tell what the program needs at run time")
+		return errors.New("no section headers, which list what the program needs at run time")
 	}
 	p.mergeDiscarded(kept)
 	p.dropBefore(pageDown(start))
@@ -58,14 +61,16 @@ func (p *program) discard(f *elf.File) error {
 	return nil
 }
 
-// mergeDiscarded sorts the discarded spans and joins neighbours: those without a section between them that is kept.
+// mergeDiscarded sorts the discarded spans and joins neighbours: those without a section between
+// them that is kept.
 func (p *program) mergeDiscarded(kept []uint64) {
 	slices.SortFunc(p.discarded, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	slices.Sort(kept)
 	merged := p.discarded[:0]
 	for _, d := range p.discarded {
 		if n := len(merged); n > 0 {
-			if i, _ := slices.BinarySearch(kept, merged[n-1].end); d.start <= merged[n-1].end || i == len(kept) || d.start <= kept[i] {
+			if i, _ := slices.BinarySearch(kept, merged[n-1].end); d.start <= merged[n-1].end ||
+				i == len(kept) || d.start <= kept[i] {
 				merged[n-1].end = max(merged[n-1].end, d.end)
 				continue
 			}
@@ -75,7 +80,7 @@ func (p *program) mergeDiscarded(kept []uint64) {
 	p.discarded = merged
 }
 
-// dropBefore forgets all memory below a page.
+// dropBefore removes all memory below a page from the program.
 func (p *program) dropBefore(page uint64) {
 	p.segments = slices.DeleteFunc(p.segments, func(s segment) bool { return s.end() <= page })
 	for i := range p.segments {
@@ -100,9 +105,10 @@ func (p *program) zero(d span) {
 	}
 }
 
-// insideDiscarded says that an address points into something that is not in the image. Both ends are allowed: the end
-// of what precedes it and the start of what follows are proper labels.
+// insideDiscarded reports whether an address points into something that is not in the image. The
+// end of what precedes it and the start of what follows are valid labels, and not inside.
 func (p *program) insideDiscarded(addr uint64) bool {
-	i, found := slices.BinarySearchFunc(p.discarded, addr, func(d span, a uint64) int { return cmp.Compare(d.start, a) })
+	i, found := slices.BinarySearchFunc(p.discarded, addr,
+		func(d span, a uint64) int { return cmp.Compare(d.start, a) })
 	return !found && i > 0 && addr < p.discarded[i-1].end
 }

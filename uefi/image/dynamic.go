@@ -13,17 +13,18 @@ const (
 	dynSize  = 16 // Elf64_Dyn: d_tag, d_un ([ELF], chapter 5 "Dynamic Section")
 	relaSize = 24 // Elf64_Rela: r_offset, r_info, r_addend ([ELF], chapter 4 "Relocation")
 
-	// pointerSize is what R_X86_64_RELATIVE writes ([ELF] AMD64 supplement, 4.4.1: word64).
+	// pointerSize is the size of a relocated pointer ([ELF] AMD64 supplement, 4.4.1: word64).
 	pointerSize = 8
 )
 
 // Tags that debug/elf does not name ([ELF] gABI 4.3, "Dynamic Section").
 const dtRelrSize elf.DynTag = 35
 
-// A relocation says that the pointer at address where holds the address target.
+// A relocation is a pointer at address where that holds the address target.
 type relocation struct{ where, target uint64 }
 
-// unwanted are dynamic entries whose non-zero value asks for something that nobody does in firmware.
+// unwanted are dynamic entries whose non-zero value requires a dynamic linker, which firmware does
+// not have.
 var unwanted = map[elf.DynTag]string{
 	elf.DT_NEEDED:          "a shared library",
 	elf.DT_RELSZ:           "relocations without addends",
@@ -74,7 +75,8 @@ func dynamicTable(f *elf.File, file []byte) (table []byte, err error) {
 	return table, nil
 }
 
-// relocationTable returns the place of the relocations, and refuses what else a dynamic section may ask for.
+// relocationTable returns where the relocations are. Any other requirement of a dynamic section is
+// an error.
 func relocationTable(table []byte) (addr, size uint64, err error) {
 	for i := 0; i+dynSize <= len(table); i += dynSize {
 		tag := elf.DynTag(binary.LittleEndian.Uint64(table[i:]))
@@ -109,12 +111,14 @@ func (p *program) readRelocations(entries []byte) error {
 		info := binary.LittleEndian.Uint64(entries[8:])
 		target := binary.LittleEndian.Uint64(entries[16:])
 		// r_info: symbol in the upper half, type in the lower ([ELF], chapter 4 "Relocation").
-		if kind := elf.R_X86_64(uint32(info)); kind != elf.R_X86_64_RELATIVE || info>>32 != 0 {
-			return fmt.Errorf("relocation of %#x is %v with symbol %d, want R_X86_64_RELATIVE without symbol", where, kind, info>>32)
+		if kind, symbol := uint32(info), info>>32; kind != p.machine.relative || symbol != 0 {
+			return fmt.Errorf("relocation of %#x has type %d and symbol %d, want %s without symbol",
+				where, kind, symbol, p.machine.relativeName)
 		}
 		p.relocations = append(p.relocations, relocation{where, target})
 	}
-	slices.SortFunc(p.relocations, func(a, b relocation) int { return cmp.Compare(a.where, b.where) })
+	slices.SortFunc(p.relocations,
+		func(a, b relocation) int { return cmp.Compare(a.where, b.where) })
 	for i := 1; i < len(p.relocations); i++ {
 		if a, b := p.relocations[i-1].where, p.relocations[i].where; b-a < pointerSize {
 			return fmt.Errorf("relocations of %#x and %#x overlap", a, b)

@@ -7,16 +7,18 @@ import (
 )
 
 const (
-	// fileAlignment is the smallest unit of section data that loaders of every kind take ([PE], FileAlignment).
+	// fileAlignment is the smallest unit of section data that loaders of every kind take ([PE],
+	// FileAlignment).
 	fileAlignment = 512
 
-	// dosHeaderSize is IMAGE_DOS_HEADER. Only its signature and, in its last field, the offset of the PE signature
-	// are read ([PE], "MS-DOS Stub"); there is no stub program.
+	// dosHeaderSize is IMAGE_DOS_HEADER. Only its signature and, in its last field, the offset of
+	// the PE signature are read ([PE], "MS-DOS Stub"); there is no stub program.
 	dosHeaderSize  = 64
 	peOffsetField  = 0x3c
 	optionalMagic  = 0x20b // PE32+ ([PE], "Optional Header")
 	directoryCount = 16    // [PE], NumberOfRvaAndSizes
-	checksumField  = 64    // offset of CheckSum in the optional header ([PE], "Optional Header Windows-Specific Fields")
+	// offset of CheckSum in the optional header ([PE], "Optional Header Windows-Specific Fields")
+	checksumField = 64
 )
 
 var (
@@ -30,10 +32,12 @@ var (
 
 func fileUp(n int) uint32 { return uint32(n+fileAlignment-1) &^ (fileAlignment - 1) }
 
-// encode writes the file: headers, then the sections' data in the order of their addresses, each on a file alignment
-// boundary and without a gap, which is the order that signing tools hash in ([PE], "Attribute Certificate Table").
+// encode writes the file: headers, then the sections' data in the order of their addresses, each on
+// a file alignment boundary and without a gap, which is the order that signing tools hash in ([PE],
+// "Attribute Certificate Table").
 func (f *file) encode() ([]byte, error) {
-	size := dosHeaderSize + len(peSignature) + fileHeaderSize + optionalHeaderSize + len(f.sections)*sectionHeaderSize
+	size := dosHeaderSize + len(peSignature) + fileHeaderSize + optionalHeaderSize +
+		len(f.sections)*sectionHeaderSize
 	headers := fileUp(size)
 	if headers > firstRVA {
 		return nil, fmt.Errorf("headers for %d sections do not fit one page", len(f.sections))
@@ -60,7 +64,8 @@ func (f *file) encode() ([]byte, error) {
 	return b, nil
 }
 
-// appendStruct appends a header, little-endian. Only a type of variable size could fail, and no header has one.
+// appendStruct appends a header, little-endian. Only a type of variable size could fail, and no
+// header has one.
 func appendStruct(b []byte, header any) []byte {
 	b, _ = binary.Append(b, binary.LittleEndian, header)
 	return b
@@ -85,12 +90,13 @@ func (f *file) sectionTable(headers uint32) []pe.SectionHeader32 {
 
 func (f *file) fileHeader() *pe.FileHeader {
 	// Symbols are elsewhere: in the ELF file ([PE], "Characteristics").
-	flags := uint16(pe.IMAGE_FILE_EXECUTABLE_IMAGE | pe.IMAGE_FILE_LARGE_ADDRESS_AWARE | pe.IMAGE_FILE_DEBUG_STRIPPED)
+	flags := uint16(pe.IMAGE_FILE_EXECUTABLE_IMAGE | pe.IMAGE_FILE_LARGE_ADDRESS_AWARE |
+		pe.IMAGE_FILE_DEBUG_STRIPPED)
 	if f.fixed {
 		flags |= pe.IMAGE_FILE_RELOCS_STRIPPED
 	}
 	return &pe.FileHeader{
-		Machine:              pe.IMAGE_FILE_MACHINE_AMD64,
+		Machine:              f.machine,
 		NumberOfSections:     uint16(len(f.sections)),
 		TimeDateStamp:        0, // the same program gives the same file
 		SizeOfOptionalHeader: uint16(optionalHeaderSize),
@@ -113,7 +119,8 @@ func (f *file) optionalHeader(rows []pe.SectionHeader32, headers uint32) *pe.Opt
 		NumberOfRvaAndSizes: directoryCount,
 	}
 	if !f.fixed {
-		h.DllCharacteristics |= pe.IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE | pe.IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
+		h.DllCharacteristics |= pe.IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE |
+			pe.IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
 		h.DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_BASERELOC] = pe.DataDirectory{
 			VirtualAddress: uint32(f.relocations.start),
 			Size:           uint32(f.relocations.end - f.relocations.start),
@@ -135,8 +142,9 @@ func (f *file) optionalHeader(rows []pe.SectionHeader32, headers uint32) *pe.Opt
 	return h
 }
 
-// checksum is what ImageHlp's CheckSumMappedFile computes ([PE], CheckSum): the 16-bit one's complement sum of the file's words with the
-// field itself as zero, plus the file's length. The file is a whole number of words.
+// checksum is what ImageHlp's CheckSumMappedFile computes ([PE], CheckSum): the 16-bit one's
+// complement sum of the file's words with the field itself as zero, plus the file's length. The
+// file is a whole number of words.
 func checksum(b []byte, field int) uint32 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {

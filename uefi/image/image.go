@@ -1,5 +1,5 @@
-// Package image writes UEFI images: it turns the ELF program that Go's linker makes into a PE32+ file that
-// firmware loads, relocates, protects and verifies.
+// Package image writes UEFI images: it turns the ELF program that Go's linker makes into a PE32+
+// file that firmware loads, relocates, protects and verifies.
 //
 // Specifications, by the tags used in this package:
 //
@@ -9,23 +9,26 @@
 //	[SBAT]  rhboot/shim, SBAT.md
 //	[NX]    Microsoft, "New UEFI CA memory mitigation requirements for signing" (2022)
 //
-// What goes in is a position-independent executable (go build -buildmode=pie with CGO_ENABLED=0) whose only dynamic
-// relocations are R_X86_64_RELATIVE, or an executable linked for a fixed address. What comes out has one section for
-// each loadable segment: code is R-X, constants are R--, and so is data that is constant once it has been relocated
-// (PT_GNU_RELRO); variables are RW-. Nothing is both writable and executable.
+// What goes in is a position-independent executable (go build -buildmode=pie with CGO_ENABLED=0)
+// whose only dynamic relocations are those of the table machines, or an executable linked for a
+// fixed address. What comes out has one section for each loadable segment: code is R-X, constants
+// are R--, and so is data that is constant once it has been relocated (PT_GNU_RELRO); variables are
+// RW-. Nothing is both writable and executable.
 //
-// Distances between ELF addresses are kept, because code refers to data relative to the instruction pointer: the page
-// of the first section that is needed at run time gets RVA 0x1000 and the PE headers take the page before it. Go links
-// a position-independent program for 0x400000 with its code at 0x401000, so there an RVA is the ELF address less 0x400000:
-// a debugger that loads the ELF file's symbols at image base - 0x400000 shows the right lines.
+// Distances between ELF addresses are kept, because code refers to data relative to the instruction
+// pointer: the page of the first section that is needed at run time gets RVA 0x1000 and the PE
+// headers take the page before it. Go links a position-independent program for 0x400000 with its
+// code at 0x401000, so there an RVA is the ELF address less 0x400000: a debugger that loads the ELF
+// file's symbols at image base - 0x400000 shows the right lines.
 //
-// What only the dynamic linker, the ELF loader or a debugger reads (relocations, dynamic symbols, interpreter, notes,
-// section names, symbols, DWARF) is left out, or zeroed where its place must stay.
+// What only the dynamic linker, the ELF loader or a debugger reads (relocations, dynamic symbols,
+// interpreter, notes, section names, symbols, DWARF) is left out, or zeroed where its place must
+// stay.
 package image
 
 import "fmt"
 
-// Subsystem says what kind of image the firmware is given ([UEFI], 2.1.1).
+// Subsystem is the kind of an image ([UEFI], 2.1.1).
 type Subsystem uint16
 
 // Subsystem values ([PE], "Windows Subsystem"; the same numbers are in [UEFI], 2.1.1).
@@ -46,18 +49,18 @@ func (s Subsystem) String() string {
 	return fmt.Sprintf("subsystem %d", uint16(s))
 }
 
-// Options are what the ELF file cannot tell.
+// Options are properties of an image that are not in the ELF file.
 type Options struct {
 	Subsystem Subsystem
 	SBAT      SBAT
 }
 
-// Convert returns the PE32+ image of an ELF program. The same program and options always give the same bytes.
-// The argument is not changed and not kept. An ELF file that is damaged, or that needs what an image
-// cannot give it, is an error that says what is wrong.
+// Convert returns the PE32+ image of an ELF program. The same program and options always give the
+// same bytes. The argument is not changed and not kept. A damaged ELF file is an
+// error, and so is one that needs what firmware does not offer; the error gives the reason.
 func Convert(program []byte, options Options) ([]byte, error) {
 	if s := options.Subsystem; s != Application && s != BootServiceDriver {
-		return nil, fmt.Errorf("%v is not an image this package writes", s)
+		return nil, fmt.Errorf("%v is not supported", s)
 	}
 	sbat, err := options.SBAT.encode()
 	if err != nil {

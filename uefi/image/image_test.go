@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// goHeaders is where Go links the ELF header of a position-independent program; its code starts a page above.
+// goHeaders is where Go links the ELF header of a position-independent program; its code starts a
+// page above.
 const goHeaders = 0x400000
 
 func mustLoad(t *testing.T, img []byte, base uint64) *loaded {
@@ -51,7 +52,8 @@ func TestGoProgramKeepsEveryPointerAtAnyAddress(t *testing.T) {
 		target := binary.LittleEndian.Uint64(rela[16:]) - goHeaders
 		for _, l := range []*loaded{low, high} {
 			if got := binary.LittleEndian.Uint64(l.memory[at:]); got != l.base+target {
-				t.Fatalf("pointer at %#x of the image at %#x is %#x, want %#x", at, l.base, got, l.base+target)
+				t.Fatalf("pointer at %#x of the image at %#x is %#x, want %#x", at, l.base, got,
+					l.base+target)
 			}
 		}
 	}
@@ -67,7 +69,8 @@ func TestGoProgramKeepsEveryPointerAtAnyAddress(t *testing.T) {
 func TestGoProgramKeepsEverySectionThatItUses(t *testing.T) {
 	program := pie(t)
 	l := mustLoad(t, mustConvert(t, program), lowBase)
-	kept := []string{".text", ".rodata", ".gopclntab", ".data.rel.ro", ".data.rel.ro.typelink", ".data.rel.ro.itablink",
+	kept := []string{".text", ".rodata", ".gopclntab", ".data.rel.ro", ".data.rel.ro.typelink",
+		".data.rel.ro.itablink",
 		".go.buildinfo", ".go.module", ".noptrdata", ".data", ".bss", ".noptrbss"}
 	relocated := make([]bool, len(l.memory))
 	for _, at := range l.fixups {
@@ -114,8 +117,10 @@ func TestGoProgramLeavesLinkTablesOut(t *testing.T) {
 			t.Errorf("%s is in memory", name)
 		}
 	}
-	if saved := openELF(t, program).Section(".rela").Size; uint64(len(img))+saved/2 > uint64(len(program)) {
-		t.Errorf("image file has %d bytes, the ELF file %d of which %d are relocations", len(img), len(program), saved)
+	if saved := openELF(t,
+		program).Section(".rela").Size; uint64(len(img))+saved/2 > uint64(len(program)) {
+		t.Errorf("image file has %d bytes, the ELF file %d of which %d are relocations", len(img),
+			len(program), saved)
 	}
 	// Their memory is put to use.
 	if l.file.Section(".reloc").VirtualAddress > l.file.Section(".data").VirtualAddress {
@@ -137,7 +142,11 @@ func TestGoProgramIsProtected(t *testing.T) {
 		{".noptrbss", "rw-"},
 	} {
 		rva := uint32(f.Section(row.section).Addr - goHeaders)
-		i := slices.IndexFunc(l.file.Sections, func(s *pe.Section) bool { return rva >= s.VirtualAddress && rva < s.VirtualAddress+s.VirtualSize })
+		i := slices.IndexFunc(l.file.Sections,
+			func(s *pe.Section) bool {
+				return rva >= s.VirtualAddress &&
+					rva < s.VirtualAddress+s.VirtualSize
+			})
 		if got := protection(l.file.Sections[i].Characteristics); got != row.protection {
 			t.Errorf("%s is %s, want %s", row.section, got, row.protection)
 		}

@@ -16,12 +16,14 @@ const (
 	flagsData    = flagsConst | pe.IMAGE_SCN_MEM_WRITE
 	flagsReloc   = flagsConst | pe.IMAGE_SCN_MEM_DISCARDABLE
 	flagsSBAT    = flagsConst
-	flagsContent = pe.IMAGE_SCN_CNT_CODE | pe.IMAGE_SCN_CNT_INITIALIZED_DATA | pe.IMAGE_SCN_CNT_UNINITIALIZED_DATA
+	flagsContent = pe.IMAGE_SCN_CNT_CODE | pe.IMAGE_SCN_CNT_INITIALIZED_DATA |
+		pe.IMAGE_SCN_CNT_UNINITIALIZED_DATA
 )
 
 const (
-	// firstRVA is where sections start: one page is more than the headers need, and the least that keeps
-	// them apart ([PE], "Section Table": sections are adjacent and multiples of SectionAlignment).
+	// firstRVA is where sections start: one page is more than the headers need, and the least that
+	// keeps them apart ([PE], "Section Table": sections are adjacent and multiples of
+	// SectionAlignment).
 	firstRVA = pageSize
 
 	// imageBaseUnit is what the preferred address must be a multiple of ([PE], ImageBase).
@@ -42,6 +44,7 @@ func (s *section) end() uint32 { return s.rva + s.size }
 // A file is a PE32+ image before it is written.
 type file struct {
 	subsystem   Subsystem
+	machine     uint16 // [PE], "Machine Types"
 	base        uint64 // preferred address
 	fixed       bool   // and the only one
 	entry       uint32
@@ -50,13 +53,14 @@ type file struct {
 	relocations span     // RVAs of the base relocation table
 }
 
-// layout gives every segment its section, and every pointer the value it has at the preferred address.
+// layout gives every segment its section, and every pointer the value it has at the preferred
+// address.
 func layout(p *program) (*file, error) {
-	f := &file{fixed: p.fixed}
+	f := &file{machine: p.machine.pe, fixed: p.fixed}
 	if p.fixed {
 		if p.start < firstRVA || (p.start-firstRVA)%imageBaseUnit != 0 {
-			return nil, fmt.Errorf("the first page is linked for %#x: link with -T so that it is %#x above a multiple of %#x",
-				p.start, firstRVA, imageBaseUnit)
+			return nil, fmt.Errorf("the first page is linked for %#x: "+
+				"link with -T so that it is %#x above a multiple of %#x", p.start, firstRVA, imageBaseUnit)
 		}
 		f.base = p.start - firstRVA
 	}
@@ -78,7 +82,8 @@ func layout(p *program) (*file, error) {
 	return f, nil
 }
 
-// rva is the place of an ELF address in the image; the address must not lie before the program's start.
+// rva is the place of an ELF address in the image; the address must not lie before the program's
+// start.
 func (p *program) rva(addr uint64) uint32 { return uint32(addr - p.start + firstRVA) }
 
 func newSection(p *program, s *segment) section {
@@ -102,14 +107,15 @@ func newSection(p *program, s *segment) section {
 	return out
 }
 
-// closeHoles makes sections adjacent, which strict loaders ask for ([PE], "Section Table"): read-only zeros, which take no
-// room in the file, fill the memory that no segment has.
+// closeHoles makes sections adjacent, which strict loaders ask for ([PE], "Section Table"):
+// read-only zeros, which take no room in the file, fill the memory that no segment has.
 func (f *file) closeHoles() {
 	var out []section
 	next := uint32(firstRVA)
 	for _, s := range f.sections {
 		if s.rva > next {
-			out = append(out, section{name: ".hole", flags: flagsConst, rva: next, size: s.rva - next})
+			out = append(out, section{name: ".hole", flags: flagsConst, rva: next,
+				size: s.rva - next})
 		}
 		out = append(out, s)
 		next = uint32(pageUp(uint64(s.end())))
@@ -156,8 +162,8 @@ func (f *file) relocate(p *program, r relocation) error {
 	return errors.New("it is between segments")
 }
 
-// trim leaves the zeros at the end of data out of the file. Code stays whole: firmware takes its size in the file for the
-// memory to make executable.
+// trim leaves the zeros at the end of data out of the file. Code stays whole: firmware takes its
+// size in the file for the memory to make executable.
 func (s *section) trim() {
 	if s.flags&pe.IMAGE_SCN_CNT_CODE != 0 {
 		return
@@ -168,8 +174,8 @@ func (s *section) trim() {
 	}
 }
 
-// cut takes whole pages at the end of a section that were discarded out of the image. The ELF file's relocations, a tenth of
-// the program, are such an end.
+// cut takes whole pages at the end of a section that were discarded out of the image. The ELF
+// file's relocations, a tenth of the program, are such an end.
 func (s *section) cut(p *program) {
 	for _, d := range p.discarded {
 		from := uint32(pageUp(uint64(p.rva(d.start))))
@@ -180,7 +186,8 @@ func (s *section) cut(p *program) {
 	}
 }
 
-// addSection adds a section in the first hole that is large enough, or behind the last one, and returns its place.
+// addSection adds a section in the first hole that is large enough, or behind the last one, and
+// returns its place.
 func (f *file) addSection(name string, flags uint32, data []byte) span {
 	s := section{name: name, flags: flags, size: uint32(len(data)), data: data}
 	i := 0

@@ -34,7 +34,8 @@ func TestSBATThatShimWouldRefuseIsRefused(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			options := testOptions
 			row.change(&options.SBAT)
-			if _, err := Convert(newSynthetic().bytes(), options); err == nil || !strings.Contains(err.Error(), "SBAT") {
+			if _, err := Convert(newSynthetic().bytes(), options); err == nil ||
+				!strings.Contains(err.Error(), "SBAT") {
 				t.Errorf("error is %v", err)
 			}
 		})
@@ -48,8 +49,10 @@ func TestBaseRelocationTable(t *testing.T) {
 		want   []byte
 	}{
 		{"no pointer: one block of padding", nil, []byte{0, 0x10, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0}},
-		{"one pointer: padded to four bytes", []uint32{0x2008}, []byte{0, 0x20, 0, 0, 12, 0, 0, 0, 0x08, 0xa0, 0, 0}},
-		{"two pointers on one page: no padding", []uint32{0x2000, 0x2ff8}, []byte{0, 0x20, 0, 0, 12, 0, 0, 0, 0x00, 0xa0, 0xf8, 0xaf}},
+		{"one pointer: padded to four bytes", []uint32{0x2008},
+			[]byte{0, 0x20, 0, 0, 12, 0, 0, 0, 0x08, 0xa0, 0, 0}},
+		{"two pointers on one page: no padding", []uint32{0x2000, 0x2ff8},
+			[]byte{0, 0x20, 0, 0, 12, 0, 0, 0, 0x00, 0xa0, 0xf8, 0xaf}},
 		{"two pages far apart: two blocks", []uint32{0x2ffc, 0x123_4010}, []byte{
 			0, 0x20, 0, 0, 12, 0, 0, 0, 0xfc, 0xaf, 0, 0,
 			0, 0x40, 0x23, 0x01, 12, 0, 0, 0, 0x10, 0xa0, 0, 0,

@@ -13,19 +13,22 @@ const (
 	// pageSize is the unit of memory protection ([UEFI], 2.3.4: 4 KiB pages).
 	pageSize = 0x1000
 
-	// maxSpan bounds the memory of a program. It is policy, half of what the small code model reaches ([ELF] AMD64
-	// supplement, 3.5.1), so that with its relocations the image stays below 4 GiB, where RVAs end.
+	// maxSpan bounds the memory of a program. It is policy, half of what the small code model
+	// reaches ([ELF] AMD64 supplement, 3.5.1), so that with its relocations the image stays below 4
+	// GiB, where RVAs end.
 	maxSpan = 1 << 30
 
-	// maxAddress keeps sums of addresses and sizes far from overflow; it is the upper end of the canonical lower half.
+	// maxAddress keeps sums of addresses and sizes far from overflow; it is the upper end of the
+	// canonical lower half.
 	maxAddress = 1 << 47
 
 	// maxSegments is policy: Go makes four.
 	maxSegments = 16
 )
 
-// A program is the part of an ELF file that matters at run time.
+// A program is the part of an ELF file that is used at run time.
 type program struct {
+	machine     *machine
 	fixed       bool      // linked for one address, not relocatable
 	entry       uint64    // address of the first instruction
 	start       uint64    // first page that is needed at run time
@@ -60,10 +63,11 @@ func readProgram(b []byte) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Class != elf.ELFCLASS64 || f.Data != elf.ELFDATA2LSB || f.Machine != elf.EM_X86_64 {
-		return nil, fmt.Errorf("%v %v %v is not an x86-64 program", f.Class, f.Data, f.Machine)
+	m, err := machineOf(f)
+	if err != nil {
+		return nil, err
 	}
-	p := &program{entry: f.Entry}
+	p := &program{machine: m, entry: f.Entry}
 	switch f.Type {
 	case elf.ET_DYN:
 	case elf.ET_EXEC:
@@ -88,7 +92,7 @@ func (p *program) readSegments(f *elf.File, file []byte) error {
 	for _, ph := range f.Progs {
 		switch {
 		case ph.Type == elf.PT_TLS && ph.Filesz != 0:
-			return errors.New("initialised thread-local data (PT_TLS): nothing would set it up")
+			return errors.New("initialised thread-local data (PT_TLS): no code sets it up")
 		case ph.Type != elf.PT_LOAD || ph.Memsz == 0:
 			continue
 		case len(p.segments) == maxSegments:
@@ -107,7 +111,8 @@ func (p *program) readSegments(f *elf.File, file []byte) error {
 	for i := 1; i < len(p.segments); i++ {
 		a, b := &p.segments[i-1], &p.segments[i]
 		if pageUp(a.end()) > pageDown(b.addr) {
-			return fmt.Errorf("%v and %v overlap or share a page: each needs its own protection", a, b)
+			return fmt.Errorf("%v and %v overlap or share a page: each needs its own protection", a,
+				b)
 		}
 	}
 	if last := &p.segments[len(p.segments)-1]; last.end()-p.segments[0].addr > maxSpan {
@@ -117,7 +122,8 @@ func (p *program) readSegments(f *elf.File, file []byte) error {
 }
 
 func readSegment(ph *elf.Prog, file []byte) (s segment, err error) {
-	s = segment{addr: ph.Vaddr, size: ph.Memsz, writable: ph.Flags&elf.PF_W != 0, executable: ph.Flags&elf.PF_X != 0}
+	s = segment{addr: ph.Vaddr, size: ph.Memsz, writable: ph.Flags&elf.PF_W != 0,
+		executable: ph.Flags&elf.PF_X != 0}
 	if s.addr > maxAddress || s.size > maxSpan {
 		return s, fmt.Errorf("segment at %#x of %#x bytes does not fit an image", s.addr, s.size)
 	}
@@ -126,7 +132,7 @@ func readSegment(ph *elf.Prog, file []byte) (s segment, err error) {
 	case err != nil:
 		return s, fmt.Errorf("%v: %w", &s, err)
 	case ph.Filesz > ph.Memsz:
-		return s, fmt.Errorf("%v: %#x bytes in the file are more than it has memory", &s, ph.Filesz)
+		return s, fmt.Errorf("%v: %#x bytes in the file exceed its memory", &s, ph.Filesz)
 	case s.writable && s.executable:
 		return s, fmt.Errorf("%v is both writable and executable", &s)
 	case ph.Flags&elf.PF_R == 0:
@@ -141,13 +147,14 @@ func readSegment(ph *elf.Prog, file []byte) (s segment, err error) {
 // fileRange returns size bytes of the file from offset.
 func fileRange(file []byte, offset, size uint64) ([]byte, error) {
 	if n := uint64(len(file)); offset > n || size > n-offset {
-		return nil, fmt.Errorf("file ends at %#x, within the data at %#x of %#x bytes", n, offset, size)
+		return nil, fmt.Errorf("file ends at %#x, within the data at %#x of %#x bytes", n, offset,
+			size)
 	}
 	return file[offset : offset+size], nil
 }
 
-// markRelocated takes write permission from the segments that PT_GNU_RELRO covers: firmware relocates an image
-// before it sets protections, as the dynamic linker does.
+// markRelocated takes write permission from the segments that PT_GNU_RELRO covers: firmware
+// relocates an image before it sets protections, as the dynamic linker does.
 func (p *program) markRelocated(f *elf.File) error {
 	for _, ph := range f.Progs {
 		if ph.Type != elf.PT_GNU_RELRO || ph.Memsz == 0 {
@@ -157,7 +164,8 @@ func (p *program) markRelocated(f *elf.File) error {
 			return s.writable && s.addr == ph.Vaddr && s.size == ph.Memsz
 		})
 		if i < 0 {
-			return fmt.Errorf("PT_GNU_RELRO %#x of %#x bytes is not one whole writable segment", ph.Vaddr, ph.Memsz)
+			return fmt.Errorf("PT_GNU_RELRO %#x of %#x bytes is not one whole writable segment",
+				ph.Vaddr, ph.Memsz)
 		}
 		p.segments[i].writable = false
 		p.segments[i].relocated = true

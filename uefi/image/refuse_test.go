@@ -16,7 +16,8 @@ func TestSyntheticProgramIsConverted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at, want := range map[int]uint64{synthRelro + 8: lowBase + synthConst, synthData + 16: lowBase + synthText + 4} {
+	for at, want := range map[int]uint64{synthRelro + 8: lowBase + synthConst, synthData +
+		16: lowBase + synthText + 4} {
 		if got := binary.LittleEndian.Uint64(l.memory[at:]); got != want {
 			t.Errorf("pointer at %#x is %#x, want %#x", at, got, want)
 		}
@@ -36,17 +37,22 @@ func TestUnusualProgramsAreConverted(t *testing.T) {
 				s.segments[3].Vaddr += 0x7000
 				s.sections[5].Addr += 0x7000
 				s.sections[6].Addr += 0x7000
-				s.setRelocations(elf.Rela64{Off: synthRelro, Info: relative, Addend: synthConst}, elf.Rela64{Off: synthData + 0x7000, Info: relative, Addend: synthConst})
+				s.setRelocations(elf.Rela64{Off: synthRelro, Info: relative, Addend: synthConst},
+					elf.Rela64{Off: synthData + 0x7000, Info: relative, Addend: synthConst})
 			},
 			check: func(l *loaded) bool {
-				s, r, b := l.file.Section(".hole"), l.file.Section(".reloc"), l.file.Section(".sbat")
-				return s.VirtualSize == 0x5000 && s.Size == 0 && r.VirtualAddress < s.VirtualAddress && b.VirtualAddress < s.VirtualAddress
+				s, r, b := l.file.Section(".hole"), l.file.Section(".reloc"),
+					l.file.Section(".sbat")
+				return s.VirtualSize == 0x5000 && s.Size == 0 &&
+					r.VirtualAddress < s.VirtualAddress && b.VirtualAddress < s.VirtualAddress
 			},
 		},
 		{
 			name:   "a segment that is not page aligned starts with zeros",
 			change: func(s *synthetic) { s.segments[1].Vaddr += 8; s.segments[1].Off += 8 },
-			check:  func(l *loaded) bool { return string(l.memory[synthConst:synthConst+8]) == strings.Repeat("\x00", 8) },
+			check: func(l *loaded) bool {
+				return string(l.memory[synthConst:synthConst+8]) == strings.Repeat("\x00", 8)
+			},
 		},
 		{
 			name:   "no relocations leave one block of padding",
@@ -57,15 +63,21 @@ func TestUnusualProgramsAreConverted(t *testing.T) {
 			name: "data that is all zero is not in the file",
 			change: func(s *synthetic) {
 				s.put(synthData, make([]byte, 0x40))
-				s.setRelocations(elf.Rela64{Off: synthRelro, Info: relative, Addend: synthConst}, elf.Rela64{Off: synthRelro + 8, Info: relative, Addend: synthConst})
+				s.setRelocations(elf.Rela64{Off: synthRelro, Info: relative, Addend: synthConst},
+					elf.Rela64{Off: synthRelro + 8, Info: relative, Addend: synthConst})
 			},
-			check: func(l *loaded) bool { s := l.file.Section(".data"); return s.Size == 0 && s.Offset == 0 },
+			check: func(l *loaded) bool {
+				s := l.file.Section(".data")
+				return s.Size == 0 &&
+					s.Offset == 0
+			},
 		},
 		{
 			name: "a pointer may lead to the end of the program",
 			change: func(s *synthetic) {
 				s.setRelocations(elf.Rela64{Off: synthRelro, Info: relative, Addend: synthConst},
-					elf.Rela64{Off: synthRelro + 8, Info: relative, Addend: synthData + 0x40 + synthBSS})
+					elf.Rela64{Off: synthRelro + 8, Info: relative, Addend: synthData + 0x40 +
+						synthBSS})
 			},
 			check: func(l *loaded) bool { return len(l.fixups) == 2 },
 		},
@@ -102,67 +114,117 @@ func TestWhatAnImageCannotBeIsRefused(t *testing.T) {
 		change func(*synthetic)
 		want   string // part of the error
 	}{
-		{"program for another processor", func(s *synthetic) { s.header.Machine = uint16(elf.EM_AARCH64) }, "not an x86-64 program"},
-		{"object file", func(s *synthetic) { s.header.Type = uint16(elf.ET_REL) }, "not an executable"},
-		{"no loadable segment", func(s *synthetic) { s.segments = s.segments[4:] }, "no loadable segment"},
+		{"program for another processor",
+			func(s *synthetic) { s.header.Machine = uint16(elf.EM_AARCH64) },
+			"EM_AARCH64 is not supported"},
+		{"object file", func(s *synthetic) { s.header.Type = uint16(elf.ET_REL) },
+			"not an executable"},
+		{"no loadable segment", func(s *synthetic) { s.segments = s.segments[4:] },
+			"no loadable segment"},
 		{"more segments than Go ever makes", func(s *synthetic) {
 			for range 20 {
 				s.segments = append(s.segments, s.segments[0])
 			}
 		}, "more than 16"},
-		{"segment that is writable and executable", func(s *synthetic) { s.segments[0].Flags |= uint32(elf.PF_W) }, "both writable and executable"},
-		{"segment that is not readable", func(s *synthetic) { s.segments[0].Flags = uint32(elf.PF_X) }, "not readable"},
-		{"code that is not in the file", func(s *synthetic) { s.segments[0].Memsz += 8 }, "not all of it is in the file"},
-		{"segment with more file than memory", func(s *synthetic) { s.segments[3].Memsz = 8 }, "more than it has memory"},
-		{"segment behind the end of the file", func(s *synthetic) { s.segments[1].Off = synthEnd + 1 }, "file ends"},
-		{"segment that ends behind the end of the file", func(s *synthetic) { s.segments[1].Off = synthEnd - 8 }, "file ends"},
-		{"segment whose file range overflows", func(s *synthetic) { s.segments[1].Off = 1<<64 - 8 }, ""},
-		{"segments that overlap", func(s *synthetic) { s.segments[2].Vaddr = synthConst + 8 }, "overlap or share a page"},
-		{"segments on one page", func(s *synthetic) { s.segments[2].Vaddr = synthConst + 0x200 }, "overlap or share a page"},
-		{"segment at an address that no processor has", func(s *synthetic) { s.segments[3].Vaddr = 1<<64 - 0x1000 }, "does not fit an image"},
-		{"segment of more memory than an image may have", func(s *synthetic) { s.segments[3].Memsz = 1 << 40 }, "does not fit an image"},
+		{"segment that is writable and executable",
+			func(s *synthetic) { s.segments[0].Flags |= uint32(elf.PF_W) },
+			"both writable and executable"},
+		{"segment that is not readable",
+			func(s *synthetic) { s.segments[0].Flags = uint32(elf.PF_X) }, "not readable"},
+		{"code that is not in the file", func(s *synthetic) { s.segments[0].Memsz += 8 },
+			"not all of it is in the file"},
+		{"segment with more file than memory", func(s *synthetic) { s.segments[3].Memsz = 8 },
+			"exceed its memory"},
+		{"segment behind the end of the file",
+			func(s *synthetic) { s.segments[1].Off = synthEnd + 1 }, "file ends"},
+		{"segment that ends behind the end of the file",
+			func(s *synthetic) { s.segments[1].Off = synthEnd - 8 }, "file ends"},
+		{"segment whose file range overflows", func(s *synthetic) { s.segments[1].Off = 1<<64 - 8 },
+			""},
+		{"segments that overlap", func(s *synthetic) { s.segments[2].Vaddr = synthConst + 8 },
+			"overlap or share a page"},
+		{"segments on one page", func(s *synthetic) { s.segments[2].Vaddr = synthConst + 0x200 },
+			"overlap or share a page"},
+		{"segment at an address that no processor has",
+			func(s *synthetic) { s.segments[3].Vaddr = 1<<64 - 0x1000 }, "does not fit an image"},
+		{"segment of more memory than an image may have",
+			func(s *synthetic) { s.segments[3].Memsz = 1 << 40 }, "does not fit an image"},
 		{"segments far apart", func(s *synthetic) { s.segments[3].Vaddr = 1 << 40 }, "apart"},
-		{"relocated constants that are not one segment", func(s *synthetic) { s.segments[4].Memsz -= 8 }, "PT_GNU_RELRO"},
-		{"initialised thread-local data", func(s *synthetic) { s.segments[6].Filesz = 8 }, "PT_TLS"},
+		{"relocated constants that are not one segment",
+			func(s *synthetic) { s.segments[4].Memsz -= 8 }, "PT_GNU_RELRO"},
+		{"initialised thread-local data", func(s *synthetic) { s.segments[6].Filesz = 8 },
+			"PT_TLS"},
 		{"entry point in data", func(s *synthetic) { s.header.Entry = synthData }, "entry point"},
-		{"entry point behind the code", func(s *synthetic) { s.header.Entry = synthText + 16 }, "entry point"},
+		{"entry point behind the code", func(s *synthetic) { s.header.Entry = synthText + 16 },
+			"entry point"},
 		{"no sections", func(s *synthetic) { s.sections = nil }, "no section headers"},
 		{"section before all segments", func(s *synthetic) {
-			s.segments[0].Vaddr, s.segments[0].Off, s.segments[0].Filesz, s.segments[0].Memsz = synthText, synthText, 16, 16
+			s.segments[0].Vaddr, s.segments[0].Off, s.segments[0].Filesz,
+				s.segments[0].Memsz = synthText, synthText, 16, 16
 			s.sections[0].Addr = 0x10
 		}, "no segment holds the section"},
 		{"section behind all segments", func(s *synthetic) {
 			s.sections = s.sections[:1]
 			s.sections[0].Addr = synthData + 0x10000
 		}, "no segment holds the section"},
-		{"section at an address that no processor has", func(s *synthetic) { s.sections[0].Addr = 1<<64 - 8 }, "does not fit an image"},
-		{"fixed program with relocations", func(s *synthetic) { s.header.Type = uint16(elf.ET_EXEC) }, "fixed address has relocations"},
-		{"dynamic section behind the end of the file", func(s *synthetic) { s.segments[5].Off = synthEnd }, "PT_DYNAMIC"},
-		{"two dynamic sections", func(s *synthetic) { s.segments[6] = s.segments[5] }, "more than one"},
+		{"section at an address that no processor has",
+			func(s *synthetic) { s.sections[0].Addr = 1<<64 - 8 }, "does not fit an image"},
+		{"fixed program with relocations",
+			func(s *synthetic) { s.header.Type = uint16(elf.ET_EXEC) },
+			"fixed address has relocations"},
+		{"dynamic section behind the end of the file",
+			func(s *synthetic) { s.segments[5].Off = synthEnd }, "PT_DYNAMIC"},
+		{"two dynamic sections", func(s *synthetic) { s.segments[6] = s.segments[5] },
+			"more than one"},
 		{"shared library", dynamic(elf.DT_NEEDED, 1), "shared library (DT_NEEDED)"},
-		{"relocations without addends", dynamic(elf.DT_REL, synthRela, elf.DT_RELSZ, 16), "DT_RELSZ"},
+		{"relocations without addends", dynamic(elf.DT_REL, synthRela, elf.DT_RELSZ, 16),
+			"DT_RELSZ"},
 		{"packed relocations", dynamic(36, synthRela, 35, 16), "packed relocations"},
 		{"procedure linkage", dynamic(elf.DT_PLTRELSZ, 24), "DT_PLTRELSZ"},
 		{"initialisation functions", dynamic(elf.DT_INIT_ARRAYSZ, 8), "DT_INIT_ARRAYSZ"},
 		{"relocation entries of another size", dynamic(elf.DT_RELAENT, 16), "entries are 16 bytes"},
-		{"half a relocation", dynamic(elf.DT_RELA, synthRela, elf.DT_RELASZ, 0x2c), "not whole entries"},
-		{"relocations in no segment", dynamic(elf.DT_RELA, synthEnd, elf.DT_RELASZ, 0x18), "in no segment"},
-		{"relocations that leave their segment", dynamic(elf.DT_RELA, synthRela, elf.DT_RELASZ, 0x48), "file ends"},
-		{"relocations of a size that overflows", dynamic(elf.DT_RELA, synthRela, elf.DT_RELASZ, -24), "file ends"},
-		{"relocation of another type", relocations(elf.Rela64{Off: synthRelro, Info: uint64(elf.R_X86_64_64)}), "R_X86_64_64"},
-		{"relocation with a symbol", relocations(elf.Rela64{Off: synthRelro, Info: relative | 7<<32}), "symbol 7"},
-		{"relocations that overlap", relocations(good, elf.Rela64{Off: synthRelro + 4, Info: relative, Addend: synthConst}), "overlap"},
+		{"half a relocation", dynamic(elf.DT_RELA, synthRela, elf.DT_RELASZ, 0x2c),
+			"not whole entries"},
+		{"relocations in no segment", dynamic(elf.DT_RELA, synthEnd, elf.DT_RELASZ, 0x18),
+			"in no segment"},
+		{"relocations that leave their segment",
+			dynamic(elf.DT_RELA, synthRela, elf.DT_RELASZ, 0x48), "file ends"},
+		{"relocations of a size that overflows",
+			dynamic(elf.DT_RELA, synthRela, elf.DT_RELASZ, -24), "file ends"},
+		{"relocation of another type",
+			relocations(elf.Rela64{Off: synthRelro, Info: uint64(elf.R_X86_64_64)}), "type 1 and"},
+		{"relocation with a symbol",
+			relocations(elf.Rela64{Off: synthRelro, Info: relative | 7<<32}), "symbol 7"},
+		{"relocations that overlap", relocations(good,
+			elf.Rela64{Off: synthRelro + 4, Info: relative, Addend: synthConst}), "overlap"},
 		{"relocation twice", relocations(good, good), "overlap"},
-		{"relocation of the ELF header", relocations(good, elf.Rela64{Off: 0x40, Info: relative, Addend: synthConst}), "outside of the program"},
-		{"relocation behind the program", relocations(good, elf.Rela64{Off: synthEnd, Info: relative, Addend: synthConst}), "outside of the program"},
-		{"relocation at the end of all addresses", relocations(good, elf.Rela64{Off: 1<<64 - 4, Info: relative, Addend: synthConst}), "outside of the program"},
-		{"relocation between segments", relocations(good, elf.Rela64{Off: synthConst + 0x800, Info: relative, Addend: synthConst}), "between segments"},
-		{"relocation of zero-filled memory", relocations(good, elf.Rela64{Off: synthData + 0x40, Info: relative, Addend: synthConst}), "not in the file"},
-		{"relocation across the end of a segment's data", relocations(good, elf.Rela64{Off: synthData + 0x3c, Info: relative, Addend: synthConst}), "not in the file"},
-		{"pointer out of the program", relocations(good, elf.Rela64{Off: synthData, Info: relative, Addend: synthEnd}), "points to 0x6000"},
-		{"pointer to a negative address", relocations(good, elf.Rela64{Off: synthData, Info: relative, Addend: -8}), "outside of the program"},
-		{"pointer to the ELF header", relocations(good, elf.Rela64{Off: synthData, Info: relative, Addend: 0x40}), "outside of the program"},
-		{"pointer into the relocations", relocations(good, elf.Rela64{Off: synthData, Info: relative, Addend: synthRela + 24}), "left out of the image"},
+		{"relocation of the ELF header", relocations(good,
+			elf.Rela64{Off: 0x40, Info: relative, Addend: synthConst}), "outside of the program"},
+		{"relocation behind the program", relocations(good,
+			elf.Rela64{Off: synthEnd, Info: relative, Addend: synthConst}),
+			"outside of the program"},
+		{"relocation at the end of all addresses",
+			relocations(good, elf.Rela64{Off: 1<<64 - 4, Info: relative, Addend: synthConst}),
+			"outside of the program"},
+		{"relocation between segments", relocations(good,
+			elf.Rela64{Off: synthConst + 0x800, Info: relative, Addend: synthConst}),
+			"between segments"},
+		{"relocation of zero-filled memory",
+			relocations(good, elf.Rela64{Off: synthData + 0x40, Info: relative,
+				Addend: synthConst}), "not in the file"},
+		{"relocation across the end of a segment's data",
+			relocations(good, elf.Rela64{Off: synthData + 0x3c, Info: relative,
+				Addend: synthConst}), "not in the file"},
+		{"pointer out of the program", relocations(good,
+			elf.Rela64{Off: synthData, Info: relative, Addend: synthEnd}), "points to 0x6000"},
+		{"pointer to a negative address",
+			relocations(good, elf.Rela64{Off: synthData, Info: relative, Addend: -8}),
+			"outside of the program"},
+		{"pointer to the ELF header", relocations(good,
+			elf.Rela64{Off: synthData, Info: relative, Addend: 0x40}), "outside of the program"},
+		{"pointer into the relocations", relocations(good,
+			elf.Rela64{Off: synthData, Info: relative, Addend: synthRela + 24}),
+			"left out of the image"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := newSynthetic()

@@ -14,7 +14,8 @@ const (
 	highBase = 0x31_0042_3000
 )
 
-// A loaded image is an image in memory as firmware would have it, made by a loader that follows the strictest reading of [PE].
+// A loaded image is an image in memory as firmware would have it, made by a loader that follows the
+// strictest reading of [PE].
 type loaded struct {
 	file    *pe.File
 	header  *pe.OptionalHeader64
@@ -24,7 +25,8 @@ type loaded struct {
 	relocAt pe.DataDirectory
 }
 
-// load checks every rule for the headers, the sections and the relocation table, then loads and relocates the image.
+// load checks every rule for the headers, the sections and the relocation table, then loads and
+// relocates the image.
 func load(img []byte, base uint64) (*loaded, error) {
 	f, err := pe.NewFile(bytes.NewReader(img))
 	if err != nil {
@@ -34,8 +36,10 @@ func load(img []byte, base uint64) (*loaded, error) {
 	if !ok {
 		return nil, errors.New("not PE32+")
 	}
-	l := &loaded{file: f, header: h, base: base, relocAt: h.DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_BASERELOC]}
-	for _, check := range []func([]byte) error{l.checkHeaders, l.checkSections, l.checkEntry, l.checkSum, l.relocate} {
+	l := &loaded{file: f, header: h, base: base,
+		relocAt: h.DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_BASERELOC]}
+	for _, check := range []func([]byte) error{l.checkHeaders, l.checkSections, l.checkEntry,
+		l.checkSum, l.relocate} {
 		if err := check(img); err != nil {
 			return nil, err
 		}
@@ -43,14 +47,17 @@ func load(img []byte, base uint64) (*loaded, error) {
 	return l, nil
 }
 
-func (l *loaded) stripped() bool { return l.file.Characteristics&pe.IMAGE_FILE_RELOCS_STRIPPED != 0 }
+func (l *loaded) stripped() bool {
+	return l.file.Characteristics&pe.IMAGE_FILE_RELOCS_STRIPPED != 0
+}
 
 func (l *loaded) checkHeaders(img []byte) error {
 	h := l.header
 	offset := binary.LittleEndian.Uint32(img[0x3c:])
 	wantDLL := uint16(pe.IMAGE_DLLCHARACTERISTICS_NX_COMPAT)
 	if !l.stripped() {
-		wantDLL |= pe.IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE | pe.IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
+		wantDLL |= pe.IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE |
+			pe.IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
 	}
 	for _, rule := range []struct {
 		name string
@@ -65,11 +72,13 @@ func (l *loaded) checkHeaders(img []byte) error {
 		{"no reserved or deprecated characteristics", l.file.Characteristics&^0x223 == 0},
 		{"optional header has its full size", l.file.SizeOfOptionalHeader == 240},
 		{"sixteen data directories", h.NumberOfRvaAndSizes == 16},
-		{"only the relocation directory is used", h.DataDirectory == [16]pe.DataDirectory{pe.IMAGE_DIRECTORY_ENTRY_BASERELOC: l.relocAt}},
+		{"only the relocation directory is used",
+			h.DataDirectory == [16]pe.DataDirectory{pe.IMAGE_DIRECTORY_ENTRY_BASERELOC: l.relocAt}},
 		{"sections on 4 KiB boundaries", h.SectionAlignment == 4096},
 		{"file alignment of 512", h.FileAlignment == 512},
 		{"headers are file aligned", h.SizeOfHeaders%512 == 0},
-		{"headers hold the section table", uint32(len(img)) >= h.SizeOfHeaders && h.SizeOfHeaders >= offset+4+20+240+40*uint32(len(l.file.Sections))},
+		{"headers hold the section table", uint32(len(img)) >= h.SizeOfHeaders &&
+			h.SizeOfHeaders >= offset+4+20+240+40*uint32(len(l.file.Sections))},
 		{"DLL characteristics", h.DllCharacteristics == wantDLL},
 		{"preferred address is a multiple of 64 KiB", h.ImageBase%0x10000 == 0},
 		{"reserved fields are zero", h.Win32VersionValue == 0 && h.LoaderFlags == 0},
@@ -99,13 +108,17 @@ func (l *loaded) checkSections(img []byte) error {
 			{"section has memory", s.VirtualSize > 0},
 			{"section data is file aligned", s.Size%512 == 0},
 			{"section data is not larger than its memory", s.Size <= align(s.VirtualSize, 512)},
-			{"section data follows the one before in the file", s.Size == 0 && s.Offset == 0 || s.Offset == raw},
+			{"section data follows the one before in the file", s.Size == 0 && s.Offset == 0 ||
+				s.Offset == raw},
 			{"section data is in the file", uint64(raw)+uint64(s.Size) <= uint64(len(img))},
 			{"section fits the image", uint64(rva)+uint64(s.VirtualSize) <= uint64(h.SizeOfImage)},
 			{"section is readable", c&pe.IMAGE_SCN_MEM_READ != 0},
-			{"section is not writable and executable", c&pe.IMAGE_SCN_MEM_WRITE == 0 || c&pe.IMAGE_SCN_MEM_EXECUTE == 0},
-			{"only code is executable", c&pe.IMAGE_SCN_CNT_CODE != 0 == (c&pe.IMAGE_SCN_MEM_EXECUTE != 0)},
-			{"section does not store a block of zeros at its end", c&pe.IMAGE_SCN_CNT_CODE != 0 || s.Size == 0 ||
+			{"section is not writable and executable", c&pe.IMAGE_SCN_MEM_WRITE == 0 ||
+				c&pe.IMAGE_SCN_MEM_EXECUTE == 0},
+			{"only code is executable",
+				c&pe.IMAGE_SCN_CNT_CODE != 0 == (c&pe.IMAGE_SCN_MEM_EXECUTE != 0)},
+			{"section does not store a block of zeros at its end", c&pe.IMAGE_SCN_CNT_CODE != 0 ||
+				s.Size == 0 ||
 				len(bytes.Trim(img[raw+s.Size-512:raw+s.Size], "\x00")) > 0},
 		} {
 			if !rule.good {
@@ -132,7 +145,8 @@ func (l *loaded) checkSections(img []byte) error {
 	if uint64(raw) != uint64(len(img)) {
 		return fmt.Errorf("file has %d bytes, sections end at %d", len(img), raw)
 	}
-	if h.SizeOfCode != code || h.SizeOfInitializedData != data || h.SizeOfUninitializedData != zero {
+	if h.SizeOfCode != code || h.SizeOfInitializedData != data ||
+		h.SizeOfUninitializedData != zero {
 		return fmt.Errorf("sizes %d %d %d in the header, %d %d %d in the sections",
 			h.SizeOfCode, h.SizeOfInitializedData, h.SizeOfUninitializedData, code, data, zero)
 	}
@@ -149,17 +163,20 @@ func (l *loaded) checkEntry([]byte) error {
 			continue
 		}
 		if first && l.header.BaseOfCode != s.VirtualAddress {
-			return fmt.Errorf("BaseOfCode is %#x, code is at %#x", l.header.BaseOfCode, s.VirtualAddress)
+			return fmt.Errorf("BaseOfCode is %#x, code is at %#x", l.header.BaseOfCode,
+				s.VirtualAddress)
 		}
 		first = false
-		if e := l.header.AddressOfEntryPoint; e >= s.VirtualAddress && e-s.VirtualAddress < min(s.Size, s.VirtualSize) {
+		if e := l.header.AddressOfEntryPoint; e >= s.VirtualAddress &&
+			e-s.VirtualAddress < min(s.Size, s.VirtualSize) {
 			return nil
 		}
 	}
 	return fmt.Errorf("entry point %#x is not in stored code", l.header.AddressOfEntryPoint)
 }
 
-// checkSum sums with carries to spare and folds at the end: with the field's own words taken off, sum and length must give the field.
+// checkSum sums with carries to spare and folds at the end: with the field's own words taken off,
+// sum and length must give the field.
 func (l *loaded) checkSum(img []byte) error {
 	var sum uint64
 	for i := 0; i+1 < len(img); i += 2 {
@@ -197,7 +214,8 @@ func (l *loaded) relocate([]byte) error {
 			return errors.New("relocation table ends within a block header")
 		}
 		page, size := binary.LittleEndian.Uint32(table), binary.LittleEndian.Uint32(table[4:])
-		if page%4096 != 0 || page <= lastPage || size%4 != 0 || size < 12 || size > uint32(len(table)) {
+		if page%4096 != 0 || page <= lastPage || size%4 != 0 || size < 12 ||
+			size > uint32(len(table)) {
 			return fmt.Errorf("relocation block for %#x of %d bytes", page, size)
 		}
 		if err := l.applyBlock(page, table[8:size]); err != nil {
@@ -218,7 +236,8 @@ func (l *loaded) applyBlock(page uint32, entries []byte) error {
 			return fmt.Errorf("relocation type %d at %#x", entry>>12, page)
 		}
 		at := page + uint32(entry&0xfff)
-		if n := len(l.fixups); n > 0 && at < l.fixups[n-1]+8 || uint64(at)+8 > uint64(len(l.memory)) {
+		if n := len(l.fixups); n > 0 && at < l.fixups[n-1]+8 ||
+			uint64(at)+8 > uint64(len(l.memory)) {
 			return fmt.Errorf("relocation of %#x overlaps the one before or the image's end", at)
 		}
 		value := binary.LittleEndian.Uint64(l.memory[at:])

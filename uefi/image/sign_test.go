@@ -23,7 +23,8 @@ const signer = "osslsigncode"
 
 func TestImageCanBeSignedAndVerified(t *testing.T) {
 	if _, err := exec.LookPath(signer); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
+		// as for other programs that tests need: board/qemu/harness
+		if os.Getenv("QEMU_REQUIRED") != "" {
 			t.Fatal(err)
 		}
 		t.Skipf("%s is not installed: no signature is tried", signer)
@@ -41,7 +42,8 @@ func TestImageCanBeSignedAndVerified(t *testing.T) {
 	write("certificate.pem", certificate)
 	write("key.pem", key)
 
-	sign := exec.Command(signer, "sign", "-certs", path("certificate.pem"), "-key", path("key.pem"), "-h", "sha256",
+	sign := exec.Command(signer, "sign", "-certs", path("certificate.pem"), "-key", path("key.pem"),
+		"-h", "sha256",
 		"-in", path("image.efi"), "-out", path("signed.efi"))
 	if out, err := sign.CombinedOutput(); err != nil {
 		t.Fatalf("sign: %v\n%s", err, out)
@@ -50,7 +52,8 @@ func TestImageCanBeSignedAndVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(signed) <= len(img) || !bytes.Equal(signed[firstSectionOffset(t, img):len(img)], img[firstSectionOffset(t, img):]) {
+	if len(signed) <= len(img) || !bytes.Equal(signed[firstSectionOffset(t, img):len(img)],
+		img[firstSectionOffset(t, img):]) {
 		t.Error("the signature is not appended to unchanged sections")
 	}
 	if out, err := verify(path("signed.efi"), path("certificate.pem")); err != nil {

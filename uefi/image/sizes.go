@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Sizes is what an image costs.
+// Sizes are the sizes of an image.
 type Sizes struct {
 	File     int    // bytes in the file, signatures included
 	Image    uint32 // bytes of memory: SizeOfImage
 	Sections []SectionSize
 }
 
-// SectionSize is one section's share.
+// SectionSize is the size of one section.
 type SectionSize struct {
 	Name       string
 	RVA        uint32
@@ -24,7 +24,7 @@ type SectionSize struct {
 	Protection string // "r-x", "r--", "rw-"
 }
 
-// Measure reads the sizes from any PE32+ image.
+// Measure reads the sizes of any PE32+ image.
 func Measure(b []byte) (*Sizes, error) {
 	f, err := pe.NewFile(bytes.NewReader(b))
 	if err != nil {
@@ -46,7 +46,8 @@ func Measure(b []byte) (*Sizes, error) {
 
 func protection(flags uint32) string {
 	p := []byte("---")
-	for i, bit := range []uint32{pe.IMAGE_SCN_MEM_READ, pe.IMAGE_SCN_MEM_WRITE, pe.IMAGE_SCN_MEM_EXECUTE} {
+	for i, bit := range []uint32{pe.IMAGE_SCN_MEM_READ, pe.IMAGE_SCN_MEM_WRITE,
+		pe.IMAGE_SCN_MEM_EXECUTE} {
 		if flags&bit != 0 {
 			p[i] = "rwx"[i]
 		}
@@ -54,7 +55,7 @@ func protection(flags uint32) string {
 	return string(p)
 }
 
-// String is a table, one line a section, then the whole.
+// String returns a table with one line a section and one for the image.
 func (s *Sizes) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-8s %10s %10s %10s\n", "section", "rva", "file", "memory")

@@ -9,11 +9,12 @@ import (
 // testOptions are good options.
 var testOptions = Options{
 	Subsystem: BootServiceDriver,
-	SBAT:      SBAT{Component: "test", Generation: 1, Vendor: "vendor", Package: "package", Version: "1.0", URL: "https://example.org"},
+	SBAT: SBAT{Component: "test", Generation: 1, Vendor: "vendor", Package: "package",
+		Version: "1.0", URL: "https://example.org"},
 }
 
-// A synthetic program is a small ELF file in which a test can break one thing at a time. Each part is stored at the file
-// offset that is its address, as Go's linker does it.
+// A synthetic program is a small ELF file in which a test can break one thing at a time. Each part
+// is stored at the file offset that is its address, as Go's linker does it.
 type synthetic struct {
 	header   elf.Header64
 	segments []elf.Prog64
@@ -47,20 +48,26 @@ const (
 // newSynthetic is a good program with two relocations, in relocated constants and in data.
 func newSynthetic() *synthetic {
 	load := func(addr, fileSize, memory uint64, flags elf.ProgFlag) elf.Prog64 {
-		return elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(flags), Off: addr, Vaddr: addr, Filesz: fileSize, Memsz: memory, Align: 0x1000}
+		return elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(flags), Off: addr, Vaddr: addr,
+			Filesz: fileSize, Memsz: memory, Align: 0x1000}
 	}
-	section := func(name string, kind elf.SectionType, flags elf.SectionFlag, addr, size uint64) synthSection {
-		return synthSection{name, elf.Section64{Type: uint32(kind), Flags: uint64(flags | elf.SHF_ALLOC), Addr: addr, Off: addr, Size: size}}
+	section := func(name string, kind elf.SectionType, flags elf.SectionFlag, addr,
+		size uint64) synthSection {
+		return synthSection{name, elf.Section64{Type: uint32(kind),
+			Flags: uint64(flags | elf.SHF_ALLOC), Addr: addr, Off: addr, Size: size}}
 	}
 	s := &synthetic{
-		header: elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: 1, Entry: synthText + 4},
+		header: elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: 1,
+			Entry: synthText + 4},
 		segments: []elf.Prog64{
 			load(0, synthText+16, synthText+16, elf.PF_R|elf.PF_X),
 			load(synthConst, 0x130, 0x130, elf.PF_R),
 			load(synthRelro, 0x160, 0x160, elf.PF_R|elf.PF_W),
 			load(synthData, 0x40, 0x40+synthBSS, elf.PF_R|elf.PF_W),
-			{Type: uint32(elf.PT_GNU_RELRO), Off: synthRelro, Vaddr: synthRelro, Filesz: 0x160, Memsz: 0x160},
-			{Type: uint32(elf.PT_DYNAMIC), Off: synthDynamic, Vaddr: synthDynamic, Filesz: 0x60, Memsz: 0x60},
+			{Type: uint32(elf.PT_GNU_RELRO), Off: synthRelro, Vaddr: synthRelro, Filesz: 0x160,
+				Memsz: 0x160},
+			{Type: uint32(elf.PT_DYNAMIC), Off: synthDynamic, Vaddr: synthDynamic, Filesz: 0x60,
+				Memsz: 0x60},
 			{Type: uint32(elf.PT_TLS), Flags: uint32(elf.PF_R), Memsz: 8},
 		},
 		sections: []synthSection{
@@ -111,13 +118,16 @@ func (s *synthetic) bytes() []byte {
 		names = append(append(names, x.name...), 0)
 		rows = append(rows, x.Section64)
 	}
-	rows = append(rows, elf.Section64{Type: uint32(elf.SHT_STRTAB), Off: synthStrings, Size: uint64(len(names))})
+	rows = append(rows, elf.Section64{Type: uint32(elf.SHT_STRTAB), Off: synthStrings,
+		Size: uint64(len(names))})
 
 	h := s.header
 	copy(h.Ident[:], elf.ELFMAG)
-	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA], h.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1
+	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA], h.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64),
+		byte(elf.ELFDATA2LSB), 1
 	h.Ehsize, h.Phoff, h.Phentsize, h.Phnum = 64, 64, 56, uint16(len(s.segments))
-	h.Shoff, h.Shentsize, h.Shnum, h.Shstrndx = synthStrings+0x200, 64, uint16(len(rows)), uint16(len(rows)-1)
+	h.Shoff, h.Shentsize, h.Shnum, h.Shstrndx = synthStrings+0x200, 64, uint16(len(rows)),
+		uint16(len(rows)-1)
 
 	b := make([]byte, synthEnd)
 	copy(b, appendStruct(appendStruct(nil, &h), s.segments))

@@ -1,12 +1,14 @@
 //go:build !tamago
 
-// Command mkefi makes a UEFI image from a program that Go's linker made, and tells the sizes of images.
+// Command mkefi makes a UEFI image from a program that Go's linker made, and prints the sizes of
+// images.
 //
 //	mkefi [-subsystem app|driver] [-version text] [-url text] PROGRAM.elf OUT.efi
 //	mkefi -sizes FILE.efi...
 //
-// The program is linked with CGO_ENABLED=0 go build -buildmode=pie, or for a fixed address that leaves a page for the headers:
-// its text at 0x1000 above a multiple of 64 KiB. It may keep its symbols and DWARF: they never get into the image.
+// The program is linked with CGO_ENABLED=0 go build -buildmode=pie, or for a fixed address that
+// leaves a page for the headers: its text at 0x1000 above a multiple of 64 KiB. It may keep its
+// symbols and DWARF: they never get into the image.
 package main
 
 import (
@@ -19,7 +21,7 @@ import (
 	"tamaccid/uefi/image"
 )
 
-// sbatGeneration counts the releases that shim must be able to tell from insecure ones; see image.SBAT.
+// sbatGeneration counts releases that close a security hole; see image.SBAT.
 const sbatGeneration = 1
 
 // Exit codes, as package flag and the go command use them.
@@ -38,10 +40,11 @@ func run(args []string, stdout, stderr io.Writer) (exit int) {
 	flags.SetOutput(stderr)
 	subsystem := flags.String("subsystem", "app", "`kind` of image: app or driver")
 	version := flags.String("version", "devel", "version for the SBAT entry")
-	url := flags.String("url", "tamaccid", "where to learn more, for the SBAT entry")
+	url := flags.String("url", "tamaccid", "URL of the package for the SBAT entry")
 	sizes := flags.Bool("sizes", false, "print the sizes of images instead")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: mkefi [flags] PROGRAM.elf OUT.efi\n       mkefi -sizes FILE.efi...")
+		fmt.Fprintln(stderr,
+			"usage: mkefi [flags] PROGRAM.elf OUT.efi\n       mkefi -sizes FILE.efi...")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {

@@ -15,13 +15,15 @@ import (
 func TestDriverIsMadeAndMeasured(t *testing.T) {
 	dir := t.TempDir()
 	program, driver := filepath.Join(dir, "program.elf"), filepath.Join(dir, "driver.efi")
-	build := exec.Command("go", "build", "-buildmode=pie", "-trimpath", "-ldflags=-s -w", "-o", program, "../../testdata/hello")
+	build := exec.Command("go", "build", "-buildmode=pie", "-trimpath", "-ldflags=-s -w", "-o",
+		program, "../../testdata/hello")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	var stdout, stderr bytes.Buffer
-	if exit := run([]string{"-subsystem", "driver", "-version", "1.2.3", program, driver}, &stdout, &stderr); exit != 0 || stdout.Len()+stderr.Len() > 0 {
+	if exit := run([]string{"-subsystem", "driver", "-version", "1.2.3", program, driver}, &stdout,
+		&stderr); exit != 0 || stdout.Len()+stderr.Len() > 0 {
 		t.Fatalf("exit %d, output %q, errors %q", exit, &stdout, &stderr)
 	}
 	f, err := pe.Open(driver)
@@ -29,18 +31,21 @@ func TestDriverIsMadeAndMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got := f.OptionalHeader.(*pe.OptionalHeader64).Subsystem; got != pe.IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER {
+	got := f.OptionalHeader.(*pe.OptionalHeader64).Subsystem
+	if got != pe.IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER {
 		t.Errorf("subsystem %d", got)
 	}
-	if sbat, err := f.Section(".sbat").Data(); err != nil || !bytes.Contains(sbat, []byte("\ntamaccid,1,tamaccid,tamaccid,1.2.3,tamaccid\n")) {
+	if sbat, err := f.Section(".sbat").Data(); err != nil || !bytes.Contains(sbat,
+		[]byte("\ntamaccid,1,tamaccid,tamaccid,1.2.3,tamaccid\n")) {
 		t.Errorf("SBAT is %q, %v", sbat, err)
 	}
-	if exit := run([]string{"-sizes", driver}, &stdout, &stderr); exit != 0 || !strings.Contains(stdout.String(), "\n.text ") {
+	if exit := run([]string{"-sizes", driver}, &stdout, &stderr); exit != 0 ||
+		!strings.Contains(stdout.String(), "\n.text ") {
 		t.Errorf("exit %d, output %q, errors %q", exit, &stdout, &stderr)
 	}
 }
 
-func TestMistakesAreTold(t *testing.T) {
+func TestMistakesAreReported(t *testing.T) {
 	dir := t.TempDir()
 	text, out := filepath.Join(dir, "text"), filepath.Join(dir, "out.efi")
 	if err := os.WriteFile(text, []byte("neither ELF nor PE"), 0o600); err != nil {
@@ -57,18 +62,22 @@ func TestMistakesAreTold(t *testing.T) {
 		{"unknown subsystem", []string{"-subsystem", "runtime", text, out}, exitUsage, "usage:"},
 		{"unknown flag", []string{"-frob"}, exitUsage, "usage:"},
 		{"nothing to measure", []string{"-sizes"}, exitUsage, "usage:"},
-		{"input that does not exist", []string{filepath.Join(dir, "none"), out}, exitFailed, "none"},
+		{"input that does not exist", []string{filepath.Join(dir, "none"), out}, exitFailed,
+			"none"},
 		{"input that is not ELF", []string{text, out}, exitFailed, text + ": ELF:"},
-		{"version that SBAT cannot hold", []string{"-version", "1,2", text, out}, exitFailed, "SBAT"},
+		{"version that SBAT cannot hold", []string{"-version", "1,2", text, out}, exitFailed,
+			"SBAT"},
 		{"image that is not PE", []string{"-sizes", text}, exitFailed, text},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if exit := run(row.args, &stdout, &stderr); exit != row.exit || !strings.Contains(stderr.String(), row.want) {
-				t.Errorf("exit %d, errors %q, want exit %d and %q", exit, &stderr, row.exit, row.want)
+			if exit := run(row.args, &stdout, &stderr); exit != row.exit ||
+				!strings.Contains(stderr.String(), row.want) {
+				t.Errorf("exit %d, errors %q, want exit %d and %q", exit, &stderr, row.exit,
+					row.want)
 			}
 			if _, err := os.Stat(out); err == nil {
-				t.Error("an image was written all the same")
+				t.Error("an image was written")
 			}
 		})
 	}

@@ -1,5 +1,5 @@
-// Program hello has a little of everything that a linker places: code, constants, tables of pointers, initialised
-// and zero variables, thread-local storage, type and interface tables.
+// Program hello has a little of everything that a linker places: code, constants, tables of
+// pointers, initialised and zero variables, thread-local storage, type and interface tables.
 package main
 
 import "fmt"
