@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// An Agent is the program of this package's folder agent at work on a machine's console.
+// An Agent is the program in folder agent, running on a machine's console.
 type Agent struct {
 	machine *Machine
 	pending bool // a command has been sent and not answered
@@ -21,7 +21,7 @@ var (
 	agentAnswer = regexp.MustCompile(`(?m)^agent: (ok|failed:) ?(.*)\n`)
 )
 
-// Agent waits until the agent that somebody has started there is ready.
+// Agent waits until the agent, which the caller has started on the machine, is ready.
 func (m *Machine) Agent(ctx context.Context) (*Agent, error) {
 	if _, _, err := m.Console.Expect(ctx, agentReady); err != nil {
 		return nil, fmt.Errorf("no agent: %w\nconsole:\n%s", m.explain(err), m.Console.Tail())
@@ -38,16 +38,18 @@ func (a *Agent) Send(ctx context.Context, line string) error {
 	return a.machine.explain(a.machine.Console.Send(ctx, line+"\r"))
 }
 
-// An AgentError is a command that failed, in the agent's words.
+// An AgentError is the agent's report of a command that failed.
 type AgentError struct{ Text string }
 
 func (e *AgentError) Error() string { return "agent: " + e.Text }
 
-// Answer waits for the answer to the command sent last. A failure is an *AgentError; after any other error the agent is of no more use.
+// Answer waits for the answer to the command sent last. A failure is an *AgentError; after any
+// other error the agent cannot be used any more.
 func (a *Agent) Answer(ctx context.Context) (string, error) {
 	_, match, err := a.machine.Console.Expect(ctx, agentAnswer)
 	if err != nil {
-		return "", fmt.Errorf("agent: %w\nconsole:\n%s", a.machine.explain(err), a.machine.Console.Tail())
+		return "", fmt.Errorf("agent: %w\nconsole:\n%s", a.machine.explain(err),
+			a.machine.Console.Tail())
 	}
 	a.pending = false
 	text := strings.TrimSpace(match[2])
@@ -65,7 +67,7 @@ func (a *Agent) Do(ctx context.Context, line string) (string, error) {
 	return a.Answer(ctx)
 }
 
-// Usable says whether the agent takes another command, by an error of one.
+// Usable reports whether the agent takes another command after one with this error.
 func (a *Agent) Usable(err error) bool {
 	var failed *AgentError
 	return !a.pending && (err == nil || errors.As(err, &failed))

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A cardServer listens on a unix socket and plays a card, or a redirected device, on each connection that QEMU makes.
+// A cardServer listens on a unix socket and simulates a card, or a redirected device, on each
+// connection that QEMU makes.
 type cardServer struct {
 	path     string
 	listener net.Listener
@@ -20,7 +21,7 @@ type cardServer struct {
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
-	conns  map[*quietable]struct{}
+	conns  map[*mutableConn]struct{}
 	closed bool
 	wait   sync.WaitGroup
 }
@@ -30,7 +31,8 @@ func listenCard(path string, card Card) (*cardServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("qemu: card: %w", err)
 	}
-	s := &cardServer{path: path, listener: listener, card: card, conns: make(map[*quietable]struct{})}
+	s := &cardServer{path: path, listener: listener, card: card,
+		conns: make(map[*mutableConn]struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wait.Go(s.accept)
 	return s, nil
@@ -42,7 +44,7 @@ func (s *cardServer) accept() {
 		if err != nil {
 			return
 		}
-		conn := &quietable{Conn: accepted}
+		conn := &mutableConn{Conn: accepted}
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
@@ -55,8 +57,8 @@ func (s *cardServer) accept() {
 	}
 }
 
-// serve plays the card. Its error is not reported: a card that goes wrong is what the machine sees of it.
-func (s *cardServer) serve(conn *quietable) {
+// serve simulates the card. Its error is not reported: the machine sees its effect.
+func (s *cardServer) serve(conn *mutableConn) {
 	s.card(s.ctx, conn)
 	conn.Close()
 	s.mu.Lock()
@@ -96,25 +98,25 @@ func (s *cardServer) close() {
 	s.wait.Wait()
 }
 
-// quietable is a connection whose card can be silenced.
-type quietable struct {
+// mutableConn is a connection whose output can be muted.
+type mutableConn struct {
 	net.Conn
-	quiet atomic.Bool
+	muted atomic.Bool
 }
 
-// Write drops what a silenced card says.
-func (c *quietable) Write(p []byte) (int, error) {
-	if c.quiet.Load() {
+// Write drops the output of a muted card.
+func (c *mutableConn) Write(p []byte) (int, error) {
+	if c.muted.Load() {
 		return len(p), nil
 	}
 	return c.Conn.Write(p)
 }
 
-// silence keeps every card that is connected now from answering any more.
-func (s *cardServer) silence() {
+// mute drops all further output of the cards that are connected now.
+func (s *cardServer) mute() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.conns {
-		conn.quiet.Store(true)
+		conn.muted.Store(true)
 	}
 }

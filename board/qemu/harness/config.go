@@ -36,24 +36,28 @@ const (
 	cardChannel  = "cardsocket"
 )
 
-// defaultMemory in MiB is plenty for the firmware (about 60) and a Go image. It is policy.
+// defaultMemory in MiB suffices for the firmware (about 60) and a Go image (policy).
 const defaultMemory = 256
 
-// defaultLimit ends a machine that nobody ended. It is policy.
+// defaultLimit ends a machine that the caller does not end (policy).
 const defaultLimit = 5 * time.Minute
 
-// A Card plays the card side of QEMU's ccid-card-passthru device (the VSCARD protocol) on one connection.
-// It returns when the connection or ctx ends.
+// A Card plays the card side of QEMU's ccid-card-passthru device (the VSCARD protocol) on one
+// connection. It returns when the connection or ctx ends.
 type Card func(ctx context.Context, conn io.ReadWriteCloser) error
 
-// Config describes a machine. The zero value is a bare PC with firmware and an xHCI controller.
+// Config describes a machine. The zero value is a PC with firmware, an xHCI controller and no
+// devices.
 type Config struct {
+	// Arch is the machine's architecture as GOARCH names it; empty means amd64.
+	Arch string
 	// Memory is the machine's memory in MiB; 0 means 256.
 	Memory int
 	// Controller is the USB host controller; empty means XHCI.
 	Controller Controller
-	// Volume is a host directory that the machine sees as its FAT volume FS0:. It is read when the machine
-	// starts (later changes stay unseen); what the guest writes is thrown away. Empty means no volume.
+	// Volume is a host directory that the machine has as its FAT volume FS0:. It is read when the
+	// machine starts: later changes have no effect. What the guest writes is discarded. Empty means
+	// no volume.
 	Volume string
 	// Reader plugs in QEMU's own CCID reader (usb-ccid).
 	Reader bool
@@ -61,28 +65,39 @@ type Config struct {
 	Card Card
 	// Capture, when set, is the file that the reader's USB packets go to (pcap, link type 220).
 	Capture string
-	// Hubs are ports with a hub on each from the start: "1", and "1.2" for a hub on its second port. Their order is that of
-	// the tree. All of them are full speed and have eight ports.
+	// Hubs are ports with a hub on each from the start: "1", and "1.2" for a hub on its second
+	// port. A hub comes after the one that it is on. All hubs are full speed and have eight ports.
 	Hubs []string
 	// Redirected are devices that are plugged in from the start.
 	Redirected []Redirected
 	// Args are further arguments for QEMU.
 	Args []string
-	// Firmware overrides what FindFirmware finds.
+	// Firmware replaces the firmware that is installed on this host.
 	Firmware Firmware
-	// Kernel, when set, is the kernel image that runs on the machine instead of UEFI firmware, and CommandLine what it is
-	// passed. There is no Shell then; Exit tells how the kernel ended.
+	// Kernel, when set, is the kernel image that runs on the machine instead of UEFI firmware, with
+	// CommandLine. There is no Shell then; Exit returns how the kernel ended.
 	Kernel, CommandLine string
-	// Output gets a copy of the console's text while it arrives.
+	// Output receives a copy of the console's text while it arrives.
 	Output io.Writer
 	// DebugLog, when set, is the file that a debug build of the firmware logs to (I/O port 0x402).
 	DebugLog string
-	// Limit is how long the machine may live; 0 means 5 minutes.
+	// Limit is how long the machine may run; 0 means 5 minutes.
 	Limit time.Duration
+
+	platform *platform // of Arch
 }
 
-// complete fills in the defaults and checks what QEMU would only report in its own words.
+// complete fills in the defaults and rejects what QEMU would reject, with errors that are easier to
+// understand.
 func (c Config) complete() (Config, error) {
+	if c.Arch == "" {
+		c.Arch = defaultArch
+	}
+	p, err := platformOf(c.Arch)
+	if err != nil {
+		return c, err
+	}
+	c.platform = p
 	if c.Memory == 0 {
 		c.Memory = defaultMemory
 	}
@@ -93,14 +108,16 @@ func (c Config) complete() (Config, error) {
 		c.Limit = defaultLimit
 	}
 	if c.Memory < 0 || c.Limit < 0 {
-		return c, fmt.Errorf("qemu: memory of %d MiB or a limit of %v is negative", c.Memory, c.Limit)
+		return c, fmt.Errorf("qemu: memory of %d MiB or a limit of %v is negative", c.Memory,
+			c.Limit)
 	}
 	if c.Card != nil && !c.Reader {
 		return c, fmt.Errorf("qemu: a card without a reader")
 	}
 	if c.Reader && c.Controller == EHCI {
-		// QEMU's usb-ccid is full speed only, a lone EHCI controller serves high speed only.
-		return c, fmt.Errorf("qemu: %s cannot be plugged into %s", "usb-ccid", EHCI)
+		// QEMU's usb-ccid is full speed only, and an EHCI controller without companions serves high
+		// speed only.
+		return c, fmt.Errorf("qemu: usb-ccid cannot be plugged into %s", EHCI)
 	}
 	if c.Volume != "" {
 		path, err := filepath.Abs(c.Volume)
@@ -117,7 +134,7 @@ func (c Config) complete() (Config, error) {
 		return c, fmt.Errorf("qemu: a command line without a kernel")
 	}
 	if c.Kernel == "" && c.Firmware == (Firmware{}) {
-		f, err := FindFirmware()
+		f, err := c.platform.findFirmware(isFile)
 		if err != nil {
 			return c, err
 		}
@@ -126,7 +143,7 @@ func (c Config) complete() (Config, error) {
 	return c, nil
 }
 
-// files are what Start made for one machine: paths, and the number of an inherited file descriptor.
+// files are the files of one machine: paths, and the number of an inherited file descriptor.
 type files struct {
 	vars    string // private variable store
 	card    string // socket that the card listens on
@@ -138,19 +155,21 @@ type files struct {
 func (c Config) arguments(f files) []string {
 	args := []string{
 		"-nodefaults", "-no-user-config",
-		"-machine", "q35",
-		// KVM is often there and not usable in a nested machine; emulation works everywhere.
-		"-accel", "tcg,thread=multi", "-cpu", "max",
+		// KVM is often present and not usable in a nested machine; emulation works everywhere.
+		"-accel", "tcg,thread=multi",
 		"-m", strconv.Itoa(c.Memory),
 		"-display", "none", "-vga", "none", "-nic", "none",
 		"-no-reboot",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", f.monitor), "-mon", "chardev=monitor,mode=control",
+		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", f.monitor), "-mon",
+		"chardev=monitor,mode=control",
 		"-device", string(c.Controller) + ",id=" + controllerID,
 	}
+	args = append(args, c.platform.machine...)
 	args = append(args, c.program(f)...)
 	if c.Volume != "" {
-		// The directory itself is never written: snapshot=on keeps the guest's writes in a temporary file.
+		// The directory itself is never written: snapshot=on keeps the guest's writes in a
+		// temporary file.
 		args = append(args,
 			"-drive", "if=none,id=volume,format=raw,snapshot=on,file=fat:"+escape(c.Volume),
 			"-device", "virtio-blk-pci,drive=volume")
@@ -166,7 +185,8 @@ func (c Config) arguments(f files) []string {
 		args = append(args, "-device", reader)
 	}
 	if c.Card != nil {
-		args = append(args, "-device", "ccid-card-passthru,id="+CardID+",bus="+ReaderID+".0,chardev="+cardChannel)
+		args = append(args, "-device",
+			"ccid-card-passthru,id="+CardID+",bus="+ReaderID+".0,chardev="+cardChannel)
 	}
 	for _, port := range c.Hubs {
 		args = append(args, "-device", "usb-hub,id="+HubID(port)+",bus="+USBBus+",port="+port)
@@ -181,7 +201,7 @@ func (c Config) arguments(f files) []string {
 	return args
 }
 
-// program is the part of the command line that says what runs on the machine first.
+// program is the part of the command line with the program that the machine starts.
 func (c Config) program(f files) []string {
 	if c.Kernel == "" {
 		return []string{

@@ -21,9 +21,6 @@ var (
 	ErrTimeout = errors.New("qemu: timeout")
 )
 
-// exceptionMark is how edk2 firmware begins its report of an exception nobody handles; it stops the CPU after it.
-const exceptionMark = "!!!! X64 Exception Type"
-
 // A GuestError is a CPU exception in the machine, as its firmware reported it on the console.
 type GuestError struct {
 	Report string
@@ -36,23 +33,24 @@ func (e *GuestError) Error() string {
 
 // Bounds of the console's memory and pace, all policy.
 const (
-	// maxConsole is how much text is kept; of a guest that prints for ever the oldest half goes.
+	// maxConsole is how many bytes of text are kept; beyond it the older half is dropped.
 	maxConsole = 8 << 20
-	// scanInterval is the least time between two looks at output that keeps coming.
+	// scanInterval is the least time between two searches in output that keeps coming.
 	scanInterval = 5 * time.Millisecond
-	// reportTime is how long an exception report is given to arrive in full.
+	// reportTime is how long an exception report may take to arrive in full.
 	reportTime = 500 * time.Millisecond
 	// tailLines is how much of the console goes into errors.
 	tailLines = 25
 )
 
-// A Console is the machine's serial console: text typed and text printed. Its methods may be called concurrently,
-// but only one caller at a time can sensibly expect something.
+// A Console is the machine's serial console: text typed and text printed. Its methods may be called
+// concurrently, but only one caller at a time may use Expect.
 type Console struct {
 	out    io.ReadCloser // what the guest prints
-	in     input         // what it is typed
+	in     input         // what is typed
 	copyTo io.Writer
 	limit  int           // of the text kept
+	mark   string        // how the report of an exception begins
 	change chan struct{} // has a token when something arrived
 	closed chan struct{} // closed at the end of the output
 
@@ -67,15 +65,16 @@ type input interface {
 	SetWriteDeadline(time.Time) error
 }
 
-func newConsole(out io.ReadCloser, in input, copyTo io.Writer, limit int) *Console {
-	c := &Console{out: out, in: in, copyTo: copyTo, limit: limit,
+func newConsole(out io.ReadCloser, in input, copyTo io.Writer, limit int, mark string) *Console {
+	c := &Console{out: out, in: in, copyTo: copyTo, limit: limit, mark: mark,
 		change: make(chan struct{}, 1), closed: make(chan struct{})}
 	go c.receive()
 	return c
 }
 
-// receive takes everything the guest prints at once. The guest must never wait for us: firmware takes a serial port
-// that is not ready for more in time for broken, and drops the text, or even ends the program that prints.
+// receive reads the guest's output as soon as it comes. The guest must not wait: firmware treats a
+// serial port that is not ready in time as broken, and drops the text, or even ends the program
+// that prints.
 func (c *Console) receive() {
 	defer close(c.closed)
 	var t terminal
@@ -124,7 +123,7 @@ func (c *Console) Tail() string {
 
 // Send types text. The guest takes about a hundred characters a second.
 func (c *Console) Send(ctx context.Context, text string) error {
-	deadline, _ := ctx.Deadline() // none is the zero time, which is none for the connection too
+	deadline, _ := ctx.Deadline() // without one the zero time, which means none here too
 	c.in.SetWriteDeadline(deadline)
 	if _, err := io.WriteString(c.in, text); err != nil {
 		return fmt.Errorf("qemu: console: %w", err)
@@ -132,11 +131,14 @@ func (c *Console) Send(ctx context.Context, text string) error {
 	return nil
 }
 
-// Expect waits until the text not yet consumed matches, and consumes it to the match's end. It returns the text
-// before the match, and the match with its submatches. A pattern that ends in \z matches what is the end at the moment.
-func (c *Console) Expect(ctx context.Context, pattern *regexp.Regexp) (before string, match []string, err error) {
+// Expect waits until the text not yet consumed matches, and consumes it to the match's end. It
+// returns the text before the match, and the match with its submatches. A pattern that ends in \z
+// matches what is the end at the moment.
+func (c *Console) Expect(
+	ctx context.Context, pattern *regexp.Regexp,
+) (before string, match []string, err error) {
 	for {
-		ended := isClosed(c.closed) // looked at before the text, so that the last text is not missed
+		ended := isClosed(c.closed) // before the text is read, so that the last text is not missed
 		before, match, err := c.scan(pattern)
 		if match != nil {
 			return before, match, nil
@@ -158,12 +160,12 @@ func (c *Console) Expect(ctx context.Context, pattern *regexp.Regexp) (before st
 	}
 }
 
-// scan looks at the unconsumed text once.
+// scan searches the unconsumed text once.
 func (c *Console) scan(pattern *regexp.Regexp) (before string, match []string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	text := c.text[c.read:]
-	at, exception := pattern.FindSubmatchIndex(text), bytes.Index(text, []byte(exceptionMark))
+	at, exception := pattern.FindSubmatchIndex(text), bytes.Index(text, []byte(c.mark))
 	if exception >= 0 && (at == nil || exception < at[1]) {
 		return "", nil, &GuestError{Report: string(text[exception:])}
 	}
@@ -181,7 +183,7 @@ func (c *Console) scan(pattern *regexp.Regexp) (before string, match []string, e
 	return "", nil, nil
 }
 
-// settle gives an exception report time to arrive in full.
+// settle waits for an exception report to arrive in full.
 func (c *Console) settle(ctx context.Context, err error) error {
 	select {
 	case <-ctx.Done():
@@ -191,14 +193,14 @@ func (c *Console) settle(ctx context.Context, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	text := string(c.text[c.read:])
-	if at := strings.Index(text, exceptionMark); at >= 0 {
+	if at := strings.Index(text, c.mark); at >= 0 {
 		c.read = len(c.text)
 		return &GuestError{Report: text[at:]}
 	}
 	return err
 }
 
-// close ends both directions and waits until what was printed is taken.
+// close ends both directions and waits until the output has been read.
 func (c *Console) close() {
 	c.in.Close()
 	c.out.Close()

@@ -23,7 +23,7 @@ func guestWithLimit(t *testing.T, limit int) (*Console, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close(); far.Close() })
-	return newConsole(near, near, nil, limit), far
+	return newConsole(near, near, nil, limit, amd64.exceptionMark), far
 }
 
 func within(t *testing.T, limit time.Duration) context.Context {
@@ -68,11 +68,13 @@ func TestConsoleWaitsEnd(t *testing.T) {
 		{"when the line is closed", 10 * time.Second, "text", false,
 			func(err error) bool { return errors.Is(err, ErrGone) }},
 		{"when the firmware reports an exception", 10 * time.Second,
-			"x\n!!!! X64 Exception Type - 06(#UD - Invalid Opcode)  CPU Apic ID - 00000000 !!!!\nRIP  - 0\n", true,
+			"x\n!!!! X64 Exception Type - 06(#UD - Invalid Opcode)  CPU Apic ID - 00000000 !!!!\n" +
+				"RIP  - 0\n", true,
 			func(err error) bool {
 				var guest *GuestError
 				return errors.As(err, &guest) && strings.HasPrefix(guest.Report, "!!!! X64") &&
-					strings.Contains(guest.Report, "RIP  - 0") && !strings.Contains(err.Error(), "RIP")
+					strings.Contains(guest.Report, "RIP  - 0") && !strings.Contains(err.Error(),
+					"RIP")
 			}},
 	}
 	for _, test := range tests {

@@ -10,20 +10,22 @@ import (
 	"time"
 )
 
-// How long a removed card's connection is waited for, and how often it is looked at. It is policy.
+// How long the end of a removed card's connection may take, and the time between two polls
+// (policy).
 const (
 	channelTime  = 5 * time.Second
 	channelPause = 10 * time.Millisecond
 )
 
-// DeviceAdd plugs a device in. The properties are those of QEMU's -device option; id and bus are among them.
+// DeviceAdd plugs a device in. The properties are those of QEMU's -device option; id and bus are
+// among them.
 func (m *Machine) DeviceAdd(ctx context.Context, driver string, properties map[string]any) error {
 	arguments := map[string]any{"driver": driver}
 	maps.Copy(arguments, properties)
 	return m.explain(m.Monitor.Run(ctx, "device_add", arguments, nil))
 }
 
-// DeviceDel unplugs a device, and returns when it is out.
+// DeviceDel unplugs a device, and returns after QEMU has removed it.
 func (m *Machine) DeviceDel(ctx context.Context, id string) error {
 	if err := m.Monitor.Run(ctx, "device_del", map[string]any{"id": id}, nil); err != nil {
 		return m.explain(err)
@@ -37,7 +39,8 @@ func (m *Machine) DeviceDel(ctx context.Context, id string) error {
 // PlugReader plugs QEMU's CCID reader in, with the configured card in it if there is one.
 func (m *Machine) PlugReader(ctx context.Context) error { return m.PlugReaderAt(ctx, "") }
 
-// PlugReaderAt is PlugReader on a port, "2.1.4" for port 4 of the hub on port 1 of the hub on port 2.
+// PlugReaderAt is PlugReader on a port, "2.1.4" for port 4 of the hub on port 1 of the hub on port
+// 2.
 func (m *Machine) PlugReaderAt(ctx context.Context, port string) error {
 	properties := map[string]any{"id": ReaderID, "bus": USBBus}
 	if port != "" {
@@ -57,20 +60,20 @@ func (m *Machine) PlugReaderAt(ctx context.Context, port string) error {
 
 // UnplugReader pulls the reader out, the card in it too.
 func (m *Machine) UnplugReader(ctx context.Context) error {
-	if err := m.silenceCard(ctx); err != nil {
+	if err := m.muteCard(ctx); err != nil {
 		return err
 	}
 	return m.DeviceDel(ctx, ReaderID)
 }
 
-// silenceCard leaves a command that the card has not answered unanswered. QEMU 7.2 crashes when the answer comes for a
-// card or reader that has been removed.
-func (m *Machine) silenceCard(ctx context.Context) error {
+// muteCard leaves a pending command to the card without an answer. QEMU 7.2 crashes when the answer
+// comes for a card or reader that has been removed.
+func (m *Machine) muteCard(ctx context.Context) error {
 	if m.card == nil {
 		return nil
 	}
-	m.card.silence()
-	// What was on its way is taken by the loop that answers this.
+	m.card.mute()
+	// QEMU handles what was sent before in the same loop that answers this.
 	return m.explain(m.Monitor.Run(ctx, "query-status", nil, nil))
 }
 
@@ -86,7 +89,8 @@ func (m *Machine) InsertCard(ctx context.Context) error {
 		map[string]any{"id": CardID, "bus": ReaderID + ".0", "chardev": cardChannel})
 }
 
-// connect has QEMU connect to a socket, for a device to come. Channels are named.
+// connect makes QEMU connect to a socket, as a channel with this name, for a device that is added
+// next.
 func (m *Machine) connect(ctx context.Context, channel, path string) error {
 	if err := m.freeChannel(ctx, channel); err != nil {
 		return err
@@ -110,8 +114,8 @@ func (m *Machine) connect(ctx context.Context, channel, path string) error {
 	return nil
 }
 
-// freeChannel ends a connection that a former device had. QEMU lets a removed device go a little after it has said so, and
-// keeps the connection until then.
+// freeChannel ends the connection of a former device. QEMU releases a removed device, and its
+// connection, some time after it has reported the removal.
 func (m *Machine) freeChannel(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, channelTime)
 	defer cancel()
@@ -141,7 +145,7 @@ func (m *Machine) freeChannel(ctx context.Context, name string) error {
 
 // RemoveCard takes the card out of the reader.
 func (m *Machine) RemoveCard(ctx context.Context) error {
-	if err := m.silenceCard(ctx); err != nil {
+	if err := m.muteCard(ctx); err != nil {
 		return err
 	}
 	return m.DeviceDel(ctx, CardID)

@@ -10,20 +10,21 @@ import (
 	"strings"
 )
 
-// loadedAt is how the Shell's load reports success.
+// loadedAt matches the report of the Shell's load for success.
 var loadedAt = regexp.MustCompile(`loaded at ([0-9A-F]+) - Success`)
 
 // An Image is a driver that the Shell has loaded.
 type Image struct {
-	// Name is the file's.
+	// Name is the name of its file.
 	Name string
 	// Base is the address it was loaded at.
 	Base uint64
-	// Output is what it printed on the way.
+	// Output is what it printed.
 	Output string
 }
 
-// Load loads a driver from the current directory with the Shell's load, which connects it to its devices too.
+// Load loads a driver from the current directory with the Shell's load, which connects it to its
+// devices too.
 func (s *Shell) Load(ctx context.Context, name string) (Image, error) {
 	r, err := s.Run(ctx, "load "+name)
 	if err != nil {
@@ -31,7 +32,8 @@ func (s *Shell) Load(ctx context.Context, name string) (Image, error) {
 	}
 	match := loadedAt.FindStringSubmatch(r.Output)
 	if r.Status != 0 || match == nil {
-		return Image{}, fmt.Errorf("load %s: status %#x: %s", name, r.Status, strings.TrimSpace(r.Output))
+		return Image{}, fmt.Errorf("load %s: status %#x: %s", name, r.Status,
+			strings.TrimSpace(r.Output))
 	}
 	base, err := strconv.ParseUint(match[1], 16, 64)
 	return Image{Name: name, Base: base, Output: r.Output}, err

@@ -9,14 +9,14 @@ import (
 	"os/exec"
 )
 
-// exitDevice takes a kernel's last status from its I/O port, which is what board q35 uses, and ends QEMU.
+// exitDevice ends QEMU with the status that a kernel writes to its I/O port, as board q35 does.
 const exitDevice = "isa-debug-exit,iobase=0xf4,iosize=0x04"
 
-// ErrNoStatus says that a kernel did not tell how it ended: it crashed, or switched the machine off.
+// ErrNoStatus is a kernel's end without a status: it crashed, or switched the machine off.
 var ErrNoStatus = errors.New("qemu: the kernel ended without a status")
 
-// Exit waits for the end of a machine with a kernel, and returns the status that the kernel gave. All that it printed is in the
-// console's log then.
+// Exit waits for the end of a machine with a kernel, and returns the kernel's status. The console's
+// log is complete then.
 func (m *Machine) Exit(ctx context.Context) (status int, err error) {
 	select {
 	case <-m.process.done:
@@ -30,8 +30,8 @@ func (m *Machine) Exit(ctx context.Context) (status int, err error) {
 	return exitStatus(m.process.err, m.process.gone)
 }
 
-// exitStatus reads a status out of how QEMU ended: with twice the status and one (QEMU, isa-debug-exit). QEMU that does not like
-// its arguments ends with 1 too, but Start has seen it at work.
+// exitStatus returns the status in QEMU's exit code, which is twice the status and one (QEMU,
+// isa-debug-exit). QEMU ends with 1 for wrong arguments too, but Start has excluded that.
 func exitStatus(ended error, gone func() error) (int, error) {
 	if ended == nil {
 		return 0, ErrNoStatus

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// quitTime is how long QEMU is given to end in order before it is killed. It is policy.
+// quitTime is how long QEMU may take to end after quit before it is killed (policy).
 const quitTime = 2 * time.Second
 
 // A Machine is a running QEMU.
@@ -44,7 +44,7 @@ func Start(ctx context.Context, config Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := FindEmulator()
+	path, err := config.platform.findEmulator()
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,8 @@ func (m *Machine) start(ctx context.Context, path string) error {
 	}
 	defer stdout.Close()
 	enlarge(stdout)
-	m.Console = newConsole(printed, typed, m.config.Output, maxConsole)
+	m.Console = newConsole(printed, typed, m.config.Output, maxConsole,
+		m.config.platform.exceptionMark)
 	monitor, monitorPeer, err := socketPair("monitor")
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func (m *Machine) start(ctx context.Context, path string) error {
 		monitor.Close()
 		return err
 	}
-	// From here on QEMU alone holds the far ends: their end is its end.
+	// From here on only QEMU holds the other ends: they are closed when it ends.
 	stdin.Close()
 	stdout.Close()
 	monitorPeer.Close()
@@ -121,7 +122,7 @@ func (m *Machine) start(ctx context.Context, path string) error {
 	return m.explain(err)
 }
 
-// explain adds QEMU's last words to an error that came from its end.
+// explain adds QEMU's last messages to an error that its end has caused.
 func (m *Machine) explain(err error) error {
 	if err == nil || !errors.Is(err, ErrGone) || m.process == nil {
 		return err
@@ -180,8 +181,8 @@ func (m *Machine) Quit(ctx context.Context) error {
 	return m.Monitor.Run(ctx, "quit", nil, nil)
 }
 
-// Wait waits until QEMU has ended, because the guest switched the machine off for instance.
-// The error is nil when QEMU was content.
+// Wait waits until QEMU has ended, for example because the guest switched the machine off.
+// The error is nil when QEMU ended with status 0.
 func (m *Machine) Wait(ctx context.Context) error {
 	select {
 	case <-m.process.done:
@@ -210,12 +211,13 @@ func socketPair(name string) (net.Conn, *os.File, error) {
 	return conn, os.NewFile(uintptr(fds[1]), name), nil
 }
 
-// pipeSize lets the guest print for a while when nobody takes it: a megabyte is what any user may have
+// pipeSize lets the guest print for a while when its output is not read: every user may have 1 MiB
 // (pipe(7), pipe-max-size).
 const pipeSize = 1 << 20
 
-// enlarge makes a pipe's buffer larger than the usual 64 KiB, where the host allows it. A socket would not do for the
-// console: the kernel counts each written byte there as a whole packet, and a few hundred fill it.
+// enlarge makes a pipe's buffer larger than the usual 64 KiB, where the host allows it. A socket
+// does not serve as console: the kernel counts each written byte there as a whole packet, and a few
+// hundred fill it.
 func enlarge(pipe *os.File) {
 	if raw, err := pipe.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) {

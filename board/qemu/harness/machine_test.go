@@ -17,9 +17,6 @@ import (
 // start starts a machine for one test.
 func start(t *testing.T, config Config) *Machine {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a machine: not in short mode")
-	}
 	Require(t)
 	m, err := Start(t.Context(), config)
 	if err != nil {
@@ -30,9 +27,6 @@ func start(t *testing.T, config Config) *Machine {
 }
 
 func TestStartReportsWhatQEMUSays(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a machine: not in short mode")
-	}
 	Require(t)
 	_, err := Start(t.Context(), Config{Args: []string{"-device", "flux-capacitor"}})
 	if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "flux-capacitor") {
@@ -57,7 +51,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if !isClosed(m.process.done) {
 		t.Error("QEMU still runs")
 	}
-	if err := m.Monitor.Run(within(t, 10*time.Second), "query-status", nil, nil); !errors.Is(err, ErrGone) {
+	if err := m.Monitor.Run(within(t, 10*time.Second), "query-status", nil, nil); !errors.Is(err,
+		ErrGone) {
 		t.Errorf("command after the end: %v, want %v", err, ErrGone)
 	}
 }
@@ -84,12 +79,13 @@ func TestSuite(t *testing.T) {
 		return nil
 	}
 	const limit = 30 * time.Second
-	s.Run("a command's output comes without its echo and the prompt", limit, func(t *testing.T, c *Case) {
-		r := c.Must("ver -s")
-		if strings.TrimSpace(r.Output) != "2.2" {
-			t.Errorf("output %q, want the Shell's version alone", r.Output)
-		}
-	})
+	s.Run("a command's output comes without its echo and the prompt", limit,
+		func(t *testing.T, c *Case) {
+			r := c.Must("ver -s")
+			if strings.TrimSpace(r.Output) != "2.2" {
+				t.Errorf("output %q, want the Shell's version alone", r.Output)
+			}
+		})
 	s.Run("map shows the volume", limit, func(t *testing.T, c *Case) {
 		if r := c.Must("map"); !strings.Contains(r.Output, "FS0:") {
 			t.Errorf("output %q", r.Output)
@@ -114,7 +110,8 @@ func TestSuite(t *testing.T) {
 		}
 	})
 	s.Run("what does not exist has a status", limit, func(t *testing.T, c *Case) {
-		if r := c.Command("nosuch.efi"); r.Err() == nil || !strings.Contains(r.Output, "not recognized") {
+		if r := c.Command("nosuch.efi"); r.Err() == nil || !strings.Contains(r.Output,
+			"not recognized") {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -191,7 +188,8 @@ func TestSuite(t *testing.T) {
 		t.Errorf("%d boots for cases that all went well", boots)
 	}
 	s.Run("a hanging program is ended by the deadline", limit, func(t *testing.T, c *Case) {
-		if _, err := c.Shell.Run(within(t, 3*time.Second), "hang.efi"); !errors.Is(err, ErrTimeout) {
+		if _, err := c.Shell.Run(within(t, 3*time.Second), "hang.efi"); !errors.Is(err,
+			ErrTimeout) {
 			t.Errorf("error %v, want %v", err, ErrTimeout)
 		}
 		if _, err := c.Shell.Run(c.Ctx, "ver"); err == nil {
@@ -203,7 +201,8 @@ func TestSuite(t *testing.T) {
 			t.Errorf("%d boots: the machine is a new one after a hang", boots)
 		}
 		_, err := c.Shell.Run(c.Ctx, "crash.efi")
-		if guest := (*GuestError)(nil); !errors.As(err, &guest) || !strings.Contains(guest.Report, "#UD") {
+		if guest := (*GuestError)(nil); !errors.As(err, &guest) || !strings.Contains(guest.Report,
+			"#UD") {
 			t.Errorf("error %v, want an invalid opcode", err)
 		}
 	})

@@ -12,10 +12,6 @@ import (
 	"syscall"
 )
 
-// maxMemorySearch is the most memory, in MiB, that machine q35 has below the hole for devices: from
-// address 0 on in one piece (QEMU, hw/i386/pc_q35.c).
-const maxMemorySearch = 2048
-
 // SecretWindow is the length of the pieces of a secret that FindInMemory looks for: that of a
 // general register, which is the smallest place that a copy leaves a piece in.
 const SecretWindow = 8
@@ -31,14 +27,17 @@ type Trace struct {
 // End is the address behind the trace.
 func (t Trace) End() uint64 { return t.Address + uint64(t.Size) }
 
-func (t Trace) String() string { return fmt.Sprintf("%#x, %d bytes: % X", t.Address, t.Size, t.Around) }
+func (t Trace) String() string {
+	return fmt.Sprintf("%#x, %d bytes: % X", t.Address, t.Size,
+		t.Around)
+}
 
-// FindInMemory stops the machine, looks at each address of its memory for each piece of
-// SecretWindow bytes of the secrets, and lets the machine go on. Pieces that overlap or touch are
+// FindInMemory stops the machine, searches its memory at each address for each piece of
+// SecretWindow bytes of the secrets, and continues the machine. Pieces that overlap or touch are
 // one Trace. Devices' memory and the processor's registers are not searched.
 func (m *Machine) FindInMemory(ctx context.Context, secrets ...[]byte) ([]Trace, error) {
-	if m.config.Memory > maxMemorySearch {
-		return nil, fmt.Errorf("qemu: a search of %d MiB, %d at most", m.config.Memory, maxMemorySearch)
+	if most := m.config.platform.lowMemory; m.config.Memory > most {
+		return nil, fmt.Errorf("qemu: a search of %d MiB, %d at most", m.config.Memory, most)
 	}
 	path := filepath.Join(m.dir, "memory")
 	defer os.Remove(path)
@@ -50,7 +49,8 @@ func (m *Machine) FindInMemory(ctx context.Context, secrets ...[]byte) ([]Trace,
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
 	defer f.Close()
-	memory, err := syscall.Mmap(int(f.Fd()), 0, m.config.Memory<<20, syscall.PROT_READ, syscall.MAP_PRIVATE)
+	memory, err := syscall.Mmap(int(f.Fd()), 0, m.config.Memory<<20, syscall.PROT_READ,
+		syscall.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
@@ -67,7 +67,8 @@ func (m *Machine) saveMemory(ctx context.Context, path string) (err error) {
 			err = again
 		}
 	}()
-	return m.Monitor.Run(ctx, "pmemsave", map[string]any{"val": 0, "size": m.config.Memory << 20, "filename": path}, nil)
+	return m.Monitor.Run(ctx, "pmemsave",
+		map[string]any{"val": 0, "size": m.config.Memory << 20, "filename": path}, nil)
 }
 
 // findSecrets is FindInMemory in a copy of the memory.

@@ -21,12 +21,14 @@ func TestSecretsAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Trace{{Address: 0, Size: 16}, {Address: 1001, Size: 8}, {Address: 3000, Size: 16}, {Address: 3500, Size: 12}, {Address: 4088, Size: 8}}
+	want := []Trace{{Address: 0, Size: 16}, {Address: 1001, Size: 8}, {Address: 3000, Size: 16},
+		{Address: 3500, Size: 12}, {Address: 4088, Size: 8}}
 	if len(found) != len(want) {
 		t.Fatalf("found %v", found)
 	}
 	for i, w := range want {
-		if f := found[i]; f.Address != w.Address || f.Size != w.Size || !bytes.Contains(f.Around, memory[w.Address:w.End()]) {
+		if f := found[i]; f.Address != w.Address || f.Size != w.Size || !bytes.Contains(f.Around,
+			memory[w.Address:w.End()]) {
 			t.Errorf("found %v, want %v", f, w)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 const (
 	maxEvents   = 1024    // remembered events; the oldest go first
 	maxResponse = 4 << 20 // one line of JSON
-	// replyTime is how long QEMU is given to answer when the caller's context has no deadline.
+	// replyTime is how long QEMU may take to answer when the caller's context has no deadline.
 	replyTime = 30 * time.Second
 )
 
@@ -46,14 +46,14 @@ type Monitor struct {
 	run sync.Mutex // one command at a time, so that answers need no numbers
 
 	mu     sync.Mutex
-	reply  chan message  // where the answer that is waited for goes
-	events []Event       // not yet waited for
+	reply  chan message  // receives the answer to the command in progress
+	events []Event       // not yet returned by WaitEvent
 	change chan struct{} // closed and replaced when an event arrives
 	err    error         // why the connection ended
 	closed chan struct{}
 }
 
-// message is any of the three kinds of lines QEMU sends.
+// message is any of the three kinds of lines that QEMU sends.
 type message struct {
 	Event
 	Greeting json.RawMessage `json:"QMP"`
@@ -64,7 +64,8 @@ type message struct {
 	} `json:"error"`
 }
 
-// newMonitor takes a connection over and leaves QEMU's negotiation mode (QMP specification, 3).
+// newMonitor returns the monitor on a connection, which it owns from then on, and leaves QEMU's
+// negotiation mode (QMP specification, 3).
 func newMonitor(ctx context.Context, conn net.Conn) (*Monitor, error) {
 	m := &Monitor{conn: conn, change: make(chan struct{}), closed: make(chan struct{})}
 	go m.receive()
@@ -75,7 +76,7 @@ func newMonitor(ctx context.Context, conn net.Conn) (*Monitor, error) {
 	return m, nil
 }
 
-// receive sorts the lines QEMU sends until the connection ends.
+// receive reads the lines that QEMU sends until the connection ends.
 func (m *Monitor) receive() {
 	lines := bufio.NewScanner(m.conn)
 	lines.Buffer(nil, maxResponse)
@@ -125,7 +126,9 @@ func (m *Monitor) answer(msg message) {
 
 // Run executes a command and decodes its answer into result, unless that is nil.
 // QEMU's refusal is a *CommandError.
-func (m *Monitor) Run(ctx context.Context, command string, arguments map[string]any, result any) error {
+func (m *Monitor) Run(
+	ctx context.Context, command string, arguments map[string]any, result any,
+) error {
 	m.run.Lock()
 	defer m.run.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, replyTime)
@@ -174,17 +177,19 @@ func (msg message) decode(command string, result any) error {
 	return nil
 }
 
-// HMP executes a command of the human monitor and returns what it prints. Such commands report errors in their
-// text only.
+// HMP executes a command of the human monitor and returns what it prints. Such commands report
+// errors in their text only.
 func (m *Monitor) HMP(ctx context.Context, command string) (string, error) {
 	var text string
 	err := m.Run(ctx, "human-monitor-command", map[string]any{"command-line": command}, &text)
 	return strings.ReplaceAll(text, "\r\n", "\n"), err
 }
 
-// WaitEvent returns the first event of a name that accept agrees to (nil accepts all), waiting for it if need be.
-// Each event is returned once.
-func (m *Monitor) WaitEvent(ctx context.Context, name string, accept func(data map[string]any) bool) (Event, error) {
+// WaitEvent returns the first event of a name that accept agrees to (nil accepts all), waiting for
+// it if need be. Each event is returned once.
+func (m *Monitor) WaitEvent(
+	ctx context.Context, name string, accept func(data map[string]any) bool,
+) (Event, error) {
 	for {
 		m.mu.Lock()
 		for i, e := range m.events {

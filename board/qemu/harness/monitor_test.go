@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// peer plays QEMU's side of QMP: it greets, and answers each command with the lines that the script has for it.
+// peer plays QEMU's side of QMP: it greets, and answers each command with the lines that the script
+// has for it.
 func peer(t *testing.T, script map[string]string) *Monitor {
 	t.Helper()
 	near, far := net.Pipe()
@@ -46,9 +47,10 @@ func peer(t *testing.T, script map[string]string) *Monitor {
 
 func TestMonitorRun(t *testing.T) {
 	m := peer(t, map[string]string{
-		"query-status": `{"event": "RESUME", "data": {}}` + "\n" + `{"return": {"status": "running"}}`,
-		"device_add":   `{"error": {"class": "GenericError", "desc": "no such bus"}}`,
-		"info usb":     `{"return": "a\r\nb\r\n"}`,
+		"query-status": `{"event": "RESUME", "data": {}}` + "\n" +
+			`{"return": {"status": "running"}}`,
+		"device_add": `{"error": {"class": "GenericError", "desc": "no such bus"}}`,
+		"info usb":   `{"return": "a\r\nb\r\n"}`,
 	})
 	ctx := within(t, 10*time.Second)
 
@@ -57,7 +59,8 @@ func TestMonitorRun(t *testing.T) {
 		t.Errorf("status %q, %v, although an event came before the answer", status.Status, err)
 	}
 	var refused *CommandError
-	if err := m.Run(ctx, "device_add", nil, nil); !errors.As(err, &refused) || refused.Desc != "no such bus" {
+	if err := m.Run(ctx, "device_add", nil, nil); !errors.As(err, &refused) ||
+		refused.Desc != "no such bus" {
 		t.Errorf("refusal %v", err)
 	}
 	if text, err := m.HMP(ctx, "info usb"); err != nil || text != "a\nb\n" {
@@ -75,13 +78,15 @@ func TestMonitorEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := func(data map[string]any) bool { return data["device"] == "reader" }
-	if e, err := m.WaitEvent(ctx, "DEVICE_DELETED", reader); err != nil || e.Data["device"] != "reader" {
+	if e, err := m.WaitEvent(ctx, "DEVICE_DELETED", reader); err != nil ||
+		e.Data["device"] != "reader" {
 		t.Errorf("event %v, %v", e, err)
 	}
 	if e, err := m.WaitEvent(ctx, "DEVICE_DELETED", nil); err != nil || e.Data["device"] != "card" {
 		t.Errorf("event %v, %v, want the one passed over", e, err)
 	}
-	if _, err := m.WaitEvent(within(t, 20*time.Millisecond), "DEVICE_DELETED", nil); !errors.Is(err, ErrTimeout) {
+	if _, err := m.WaitEvent(within(t, 20*time.Millisecond), "DEVICE_DELETED", nil); !errors.Is(err,
+		ErrTimeout) {
 		t.Errorf("error %v: each event is returned once", err)
 	}
 }

@@ -24,20 +24,23 @@ type process struct {
 	stderr tail
 }
 
-// startProcess starts a program with a standard input and output, and more files as its descriptors 3, 4, ... .
-// The kernel ends it when this program dies.
-func startProcess(path string, args []string, stdin, stdout *os.File, more ...*os.File) (*process, error) {
+// startProcess starts a program with a standard input and output, and more files as its descriptors
+// 3, 4, ... . The kernel ends it when this program ends.
+func startProcess(
+	path string, args []string, stdin, stdout *os.File, more ...*os.File,
+) (*process, error) {
 	p := &process{done: make(chan struct{}), stderr: tail{limit: maxStderr}}
 	cmd := exec.Command(path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &p.stderr
 	cmd.ExtraFiles = more
-	// A child of the child that keeps the error output open must not keep Wait waiting.
+	// A child of QEMU that keeps the error output open must not delay Wait.
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	started := make(chan error)
 	go func() {
-		// The death signal is bound to the thread that started the process, so that thread has to stay (prctl(2)).
+		// The death signal is bound to the thread that started the process, so that thread has to
+		// stay (prctl(2)).
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -61,14 +64,14 @@ func startProcess(path string, args []string, stdin, stdout *os.File, more ...*o
 func (p *process) kill() {
 	select {
 	case <-p.done:
-		return // the number may belong to somebody else by now
+		return // the number may belong to another process now
 	default:
 	}
 	syscall.Kill(-p.pid, syscall.SIGKILL)
 	<-p.done
 }
 
-// gone describes a process that has ended, with its last words.
+// gone describes a process that has ended, with its last messages.
 func (p *process) gone() error {
 	how := "exit status 0"
 	if p.err != nil {

@@ -73,26 +73,32 @@ func volume(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "wait.nsh"), []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	const application, driver = pe.IMAGE_SUBSYSTEM_EFI_APPLICATION, pe.IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER
+	const application, driver = pe.IMAGE_SUBSYSTEM_EFI_APPLICATION,
+		pe.IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER
 	for _, p := range []struct {
 		name      string
 		subsystem uint16
 		code      []byte
 	}{
-		{"succeed.efi", application, []byte{0x31, 0xC0, 0xC3}},                              // xor eax, eax; ret
-		{"notfound.efi", application, []byte{0x48, 0xB8, 14, 0, 0, 0, 0, 0, 0, 0x80, 0xC3}}, // mov rax, EFI_NOT_FOUND; ret
-		{"hang.efi", application, []byte{0xEB, 0xFE}},                                       // jmp to itself
-		{"crash.efi", application, []byte{0x0F, 0x0B}},                                      // ud2
+		// xor eax, eax; ret
+		{"succeed.efi", application, []byte{0x31, 0xC0, 0xC3}},
+		// mov rax, EFI_NOT_FOUND; ret
+		{"notfound.efi", application, []byte{0x48, 0xB8, 14, 0, 0, 0, 0, 0, 0, 0x80, 0xC3}},
+		// jmp to itself
+		{"hang.efi", application, []byte{0xEB, 0xFE}},
+		{"crash.efi", application, []byte{0x0F, 0x0B}}, // ud2
 		{"resident.efi", driver, resident},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, p.name), program(p.subsystem, p.code), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, p.name), program(p.subsystem, p.code),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
 }
 
-// resident is a driver without anything in it but an Unload function (UEFI 2.11, 9.1): the Shell unloads no other.
+// resident is a driver without anything in it but an Unload function (UEFI 2.11, 9.1): the Shell
+// unloads no other.
 var resident = []byte{
 	0x53,                   // push rbx
 	0x48, 0x83, 0xEC, 0x30, // sub rsp, 48

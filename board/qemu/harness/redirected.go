@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// Redirected is a USB device that a program plays, not QEMU: the machine has it by way of QEMU's usb-redir.
+// Redirected is a USB device that a program simulates: the machine has it through QEMU's usb-redir.
 type Redirected struct {
 	// ID names it; it begins with a letter.
 	ID string
 	// Bus is where it is plugged in; empty means USBBus.
 	Bus string
-	// Port is the port on that bus: "2", or "2.1.4" for port 4 of the hub on port 1 of the hub on port 2. Empty: the first
-	// that is free.
+	// Port is the port on that bus: "2", or "2.1.4" for port 4 of the hub on port 1 of the hub on
+	// port 2. Empty: the first that is free.
 	Port string
-	// Serve plays the device on one connection. Each time that it is plugged in makes a new one.
+	// Serve simulates the device on one connection. Plugging in makes a new connection.
 	Serve func(ctx context.Context, conn io.ReadWriteCloser) error
 }
 
@@ -37,10 +37,11 @@ func (r *Redirected) bus() string {
 
 func (r *Redirected) socket(dir string) string { return filepath.Join(dir, r.ID) }
 
-// check refuses what would be no identifier, or no file's name.
+// check rejects a device without Serve, or whose ID cannot be an identifier and a file name.
 func (r *Redirected) check() error {
-	if r.ID == "" || strings.Trim(r.ID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" || r.Serve == nil {
-		return fmt.Errorf("qemu: a redirected device %q that nobody can name or play", r.ID)
+	if r.ID == "" || strings.Trim(r.ID,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" || r.Serve == nil {
+		return fmt.Errorf("qemu: redirected device %q has no valid ID or no Serve", r.ID)
 	}
 	return nil
 }
@@ -51,7 +52,8 @@ func (r *Redirected) arguments(dir string) []string {
 	if r.Port != "" {
 		device += ",port=" + r.Port
 	}
-	return []string{"-chardev", "socket,id=" + r.channel() + ",path=" + escape(r.socket(dir)), "-device", device}
+	return []string{"-chardev", "socket,id=" + r.channel() + ",path=" + escape(r.socket(dir)),
+		"-device", device}
 }
 
 // listen makes the device wait for connections.
@@ -70,7 +72,7 @@ func (m *Machine) listen(r *Redirected) error {
 	return nil
 }
 
-// Plug plugs a device in. One of that name must be out.
+// Plug plugs a device in. No other device with its ID may be plugged in.
 func (m *Machine) Plug(ctx context.Context, r Redirected) error {
 	if former := m.redirected[r.ID]; former != nil {
 		if err := former.idle(ctx); err != nil {
@@ -92,7 +94,9 @@ func (m *Machine) Plug(ctx context.Context, r Redirected) error {
 	return m.DeviceAdd(ctx, "usb-redir", properties)
 }
 
-// PlugHub plugs a hub in: full speed, with eight ports. DeviceDel of HubID(port) takes it out, and all behind it.
+// PlugHub plugs a hub in: full speed, with eight ports. DeviceDel of HubID(port) takes it out, and
+// all behind it.
 func (m *Machine) PlugHub(ctx context.Context, port string) error {
-	return m.DeviceAdd(ctx, "usb-hub", map[string]any{"id": HubID(port), "bus": USBBus, "port": port})
+	return m.DeviceAdd(ctx, "usb-hub",
+		map[string]any{"id": HubID(port), "bus": USBBus, "port": port})
 }

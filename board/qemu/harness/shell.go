@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// typingTime is how long the echo of a command line may take: the firmware's serial driver polls for input and
-// takes about a hundred characters a second. It is policy.
+// typingTime is how long the echo of a command line may take: the firmware's serial driver polls
+// for input and takes about a hundred characters a second. It is policy.
 const typingTime = 20 * time.Second
 
 var (
@@ -31,18 +31,19 @@ var (
 	available = regexp.MustCompile(`Available\s*:\s*([\d,]+) Pages`)
 )
 
-// A Shell is the UEFI Shell at work on a machine's console. One command runs at a time.
+// A Shell is the UEFI Shell on a machine's console. One command runs at a time.
 type Shell struct {
 	machine *Machine
-	running *Command // started and not yet seen to end
+	running *Command // started, and its end not yet seen
 	number  int      // of the last question for a status
-	broken  bool     // the console is not where this thinks it is
+	broken  bool     // the state of the console is unknown
 }
 
 // Result is what a command printed, and its status.
 type Result struct {
 	Output string
-	// Status is the Shell's %lasterror%: of a program the low 32 bits of its EFI_STATUS, the error bit cleared.
+	// Status is the Shell's %lasterror%: of a program the low 32 bits of its EFI_STATUS, the error
+	// bit cleared.
 	Status uint32
 }
 
@@ -54,7 +55,8 @@ func (r Result) Err() error {
 	return fmt.Errorf("status %#x: %s", r.Status, strings.TrimSpace(r.Output))
 }
 
-// Shell waits for the firmware to reach its Shell. If the machine has a volume it becomes the current directory.
+// Shell waits for the firmware to reach its Shell. If the machine has a volume it becomes the
+// current directory.
 func (m *Machine) Shell(ctx context.Context) (*Shell, error) {
 	s := &Shell{machine: m}
 	_, match, err := m.Console.Expect(ctx, ready)
@@ -82,8 +84,9 @@ func (m *Machine) Shell(ctx context.Context) (*Shell, error) {
 	return s, nil
 }
 
-// Run runs a command to its end. An error means that no end was seen: a hang until the end of ctx, an exception in
-// the guest (*GuestError), or the end of the machine (ErrGone). A command that fails has a status.
+// Run runs a command to its end. An error means that no end was seen: a hang until the end of ctx,
+// an exception in the guest (*GuestError), or the end of the machine (ErrGone). A command that
+// fails has a status.
 func (s *Shell) Run(ctx context.Context, line string) (Result, error) {
 	c, err := s.Start(ctx, line)
 	if err != nil {
@@ -92,8 +95,8 @@ func (s *Shell) Run(ctx context.Context, line string) (Result, error) {
 	return c.Wait(ctx)
 }
 
-// FreePages returns the number of free pages of 4 KiB, as the Shell's memmap counts them. The Shell itself takes a
-// page or two more now and then, for its history for instance.
+// FreePages returns the number of free pages of 4 KiB, as the Shell's memmap counts them. The Shell
+// itself takes a page or two more now and then, for its history for instance.
 func (s *Shell) FreePages(ctx context.Context) (int, error) {
 	r, err := s.Run(ctx, "memmap")
 	if err != nil {
@@ -128,7 +131,8 @@ func (s *Shell) Start(ctx context.Context, line string) (*Command, error) {
 	return s.running, nil
 }
 
-// command types a command line. The Enter key follows when the echo was right, so no garbled line is ever run.
+// command types a command line. The Enter key follows when the echo was right, so no garbled line
+// is ever run.
 func (s *Shell) command(ctx context.Context, line string) error {
 	if line == "" || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return fmt.Errorf("qemu: %q is not a command line", line)
@@ -164,15 +168,17 @@ func (s *Shell) expectPrompt(ctx context.Context) (before, found string, err err
 	return before, match[1], nil
 }
 
-// failed describes what went wrong with a command, after which nobody knows what the console will show.
+// failed describes a command's failure, after which the state of the console is unknown.
 func (s *Shell) failed(line string, err error) error {
 	s.broken = true
 	return fmt.Errorf("command %q: %w", line, s.machine.explain(err))
 }
 
-// Expect waits until the command has printed what matches, and returns what it printed before, and the match.
-// It does not notice the command's end: ctx bounds the wait.
-func (c *Command) Expect(ctx context.Context, pattern *regexp.Regexp) (before string, match []string, err error) {
+// Expect waits until the command has printed what matches, and returns what it printed before, and
+// the match. It does not detect the command's end: ctx bounds the wait.
+func (c *Command) Expect(
+	ctx context.Context, pattern *regexp.Regexp,
+) (before string, match []string, err error) {
 	before, match, err = c.shell.machine.Console.Expect(ctx, pattern)
 	if err != nil {
 		return "", nil, fmt.Errorf("command %q: %w", c.line, c.shell.machine.explain(err))
@@ -220,7 +226,8 @@ var (
 	errBroken = errors.New("an earlier command has not come back")
 )
 
-// lastError asks the Shell for the last status. Numbered questions keep their answers apart from other output.
+// lastError asks the Shell for the last status. Numbered questions keep their answers apart from
+// other output.
 func (s *Shell) lastError(ctx context.Context) (uint32, error) {
 	s.number++
 	mark := fmt.Sprintf("@%d@", s.number)

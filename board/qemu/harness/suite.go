@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// RequiredVariable is the environment variable that makes a missing QEMU or firmware fail a Suite when it is not
-// empty. Without it such a Suite is skipped.
+// RequiredVariable is the environment variable that makes a missing QEMU or firmware fail a Suite
+// when it is not empty. Without it such a Suite is skipped.
 const RequiredVariable = "QEMU_REQUIRED"
 
 // Time limits of a Suite, policy.
@@ -22,10 +22,11 @@ const (
 	suiteLimit = 15 * time.Minute // of one machine
 )
 
-// A Suite runs many test cases on one machine. A case whose command does not come back is ended by its deadline and
-// fails, and the machine is started again for the cases after it.
+// A Suite runs many test cases on one machine. A case whose command does not come back is ended by
+// its deadline and fails, and the machine is started again for the cases after it.
 type Suite struct {
-	// Boot, when set, is called after each boot, before the first case: to load a driver, for instance.
+	// Boot, when set, is called after each boot, before the first case: to load a driver, for
+	// instance.
 	Boot func(ctx context.Context, sh *Shell) error
 
 	t       *testing.T
@@ -35,12 +36,10 @@ type Suite struct {
 }
 
 // NewSuite prepares a machine for a test; it is booted for the first case and ended with the test.
-// It skips the test in short mode, and where QEMU or the firmware is not installed (but see RequiredVariable).
+// It skips the test in short mode, and where QEMU or the firmware is not installed (but see
+// RequiredVariable).
 func NewSuite(t *testing.T, config Config) *Suite {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("boots a machine: not in short mode")
-	}
 	Require(t)
 	if config.Limit == 0 {
 		config.Limit = suiteLimit
@@ -50,11 +49,15 @@ func NewSuite(t *testing.T, config Config) *Suite {
 	return s
 }
 
-// Require skips the test where QEMU, its firmware or one of the programs is not installed, or fails it when RequiredVariable says so.
+// Require skips a test in short mode, and where QEMU, its firmware or one of the programs is not
+// installed; the latter fails it when RequiredVariable is set.
 func Require(t testing.TB, programs ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots a machine: not in short mode")
+	}
 	_, err := FindFirmware()
-	if _, missing := FindEmulator(); missing != nil {
+	if _, missing := platforms[defaultArch].findEmulator(); missing != nil {
 		err = missing
 	}
 	for _, name := range programs {
@@ -122,7 +125,7 @@ func (s *Suite) boot(t *testing.T) error {
 	return nil
 }
 
-// judge decides after a case whether the machine can serve another.
+// judge ends the machine after a case when it cannot be used for another.
 func (s *Suite) judge(t *testing.T) {
 	t.Helper()
 	if s.machine == nil {
@@ -130,21 +133,21 @@ func (s *Suite) judge(t *testing.T) {
 	}
 	usable := s.shell.running == nil && !s.shell.broken && !isClosed(s.machine.process.done)
 	if t.Failed() {
-		s.keepLog(t)
+		s.machine.KeepLog(t)
 	}
 	if !usable {
 		s.discard(t)
 	}
 }
 
-// discard ends a machine that is of no more use.
+// discard ends a machine that cannot be used any more.
 func (s *Suite) discard(t *testing.T) {
 	t.Helper()
 	if s.machine == nil {
 		return
 	}
 	if s.shell == nil {
-		s.keepLog(t) // it never was of any use
+		s.machine.KeepLog(t) // it never reached its Shell
 	}
 	s.end()
 }
@@ -156,22 +159,23 @@ func (s *Suite) end() {
 	s.machine, s.shell = nil, nil
 }
 
-// keepLog leaves the console's text in a file and says where.
-func (s *Suite) keepLog(t *testing.T) {
+// KeepLog writes the console's text to a file and logs the file's name and the last lines.
+func (m *Machine) KeepLog(t testing.TB) {
 	t.Helper()
 	f, err := os.CreateTemp("", "console-*.log")
 	if err != nil {
-		t.Logf("console: %v\n%s", err, s.machine.Console.Log())
+		t.Logf("console: %v\n%s", err, m.Console.Log())
 		return
 	}
-	_, err = f.WriteString(s.machine.Console.Log())
+	_, err = f.WriteString(m.Console.Log())
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.Logf("console: %v", err)
 	}
-	t.Logf("whole console: %s; its end:\n%s", f.Name(), s.machine.Console.Tail())
+	t.Logf("whole console: %s; its end:\n%s", f.Name(), m.Console.Tail())
 }
 
-// Command runs a Shell command to its end. The case is over when the prompt does not come back in time.
+// Command runs a Shell command to its end. The case is over when the prompt does not come back in
+// time.
 func (c *Case) Command(line string) Result {
 	c.t.Helper()
 	r, err := c.Shell.Run(c.Ctx, line)
@@ -181,7 +185,7 @@ func (c *Case) Command(line string) Result {
 	return r
 }
 
-// Must is Command for what has to succeed.
+// Must is Command, and fails the case when the status is not 0.
 func (c *Case) Must(line string) Result {
 	c.t.Helper()
 	r := c.Command(line)

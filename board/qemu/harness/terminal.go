@@ -2,8 +2,8 @@
 
 package harness
 
-// A terminal turns what a serial terminal is sent into plain text: escape sequences are dropped, line ends become
-// "\n". It may be fed in pieces of any size.
+// A terminal turns what a serial terminal is sent into plain text: escape sequences are dropped,
+// line ends become "\n". It may be fed in pieces of any size.
 //
 // States and what each byte does in them (ECMA-48, 5.3 and 5.4):
 //
@@ -23,7 +23,8 @@ const (
 	stateSequence
 )
 
-// maxSequence bounds an escape sequence, so that a stray one cannot swallow the rest of the output. It is policy.
+// maxSequence bounds an escape sequence, so that a stray one cannot swallow the rest of the output.
+// It is policy.
 const maxSequence = 32
 
 const escapeByte = 0x1B

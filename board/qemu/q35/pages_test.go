@@ -19,16 +19,19 @@ func same(a, b []span) bool {
 	return true
 }
 
-func TestPagesGrowTogetherAndNeverTwice(t *testing.T) {
+func TestAddedPagesAreMergedAndNeverAddedTwice(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		lo, hi uint64
 		ok     bool
 		want   []span
 	}{
-		{"before all", 0x1000, 0x2000, true, []span{{0x1000, 0x2000}, {0x3000, 0x5000}, {0x8000, 0x9000}}},
-		{"between", 0x6000, 0x7000, true, []span{{0x3000, 0x5000}, {0x6000, 0x7000}, {0x8000, 0x9000}}},
-		{"behind all", 0xa000, 0xb000, true, []span{{0x3000, 0x5000}, {0x8000, 0x9000}, {0xa000, 0xb000}}},
+		{"before all", 0x1000, 0x2000, true,
+			[]span{{0x1000, 0x2000}, {0x3000, 0x5000}, {0x8000, 0x9000}}},
+		{"between", 0x6000, 0x7000, true,
+			[]span{{0x3000, 0x5000}, {0x6000, 0x7000}, {0x8000, 0x9000}}},
+		{"behind all", 0xa000, 0xb000, true,
+			[]span{{0x3000, 0x5000}, {0x8000, 0x9000}, {0xa000, 0xb000}}},
 		{"at an end", 0x5000, 0x6000, true, []span{{0x3000, 0x6000}, {0x8000, 0x9000}}},
 		{"at a beginning", 0x7000, 0x8000, true, []span{{0x3000, 0x5000}, {0x7000, 0x9000}}},
 		{"filling a hole", 0x5000, 0x8000, true, []span{{0x3000, 0x9000}}},
@@ -36,8 +39,10 @@ func TestPagesGrowTogetherAndNeverTwice(t *testing.T) {
 		{"backwards", 0x7000, 0x6000, false, []span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
 		{"free already", 0x3000, 0x4000, false, []span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
 		{"free at its end", 0x2000, 0x4000, false, []span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
-		{"free at its beginning", 0x4000, 0x6000, false, []span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
-		{"at an end, into the next", 0x5000, 0x9000, false, []span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
+		{"free at its beginning", 0x4000, 0x6000, false,
+			[]span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
+		{"at an end, into the next", 0x5000, 0x9000, false,
+			[]span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
 		{"around all", 0x1000, 0xb000, false, []span{{0x3000, 0x5000}, {0x8000, 0x9000}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,7 +57,7 @@ func TestPagesGrowTogetherAndNeverTwice(t *testing.T) {
 	}
 }
 
-func TestTakeLeavesWhatIsOutside(t *testing.T) {
+func TestTakeKeepsPagesOutside(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		lo, hi uint64
@@ -125,8 +130,8 @@ func TestArenasLieSideBySide(t *testing.T) {
 	}
 }
 
-// What was given back is whole again, whatever the order was in which it went and came.
-func TestPagesThatComeBackAreWholeAgain(t *testing.T) {
+// Pages that come back are merged in any order.
+func TestReturnedPagesAreMerged(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var p pages
 	const lo, hi = 1 << 20, 1 << 24
@@ -184,7 +189,8 @@ func TestOverlaps(t *testing.T) {
 	for _, c := range []struct {
 		lo, hi uint64
 		want   bool
-	}{{0x1000, 0x3000, false}, {0x1000, 0x3001, true}, {0x4000, 0x5000, true}, {0x5fff, 0x9000, true}, {0x6000, 0x9000, false}} {
+	}{{0x1000, 0x3000, false}, {0x1000, 0x3001, true}, {0x4000, 0x5000, true},
+		{0x5fff, 0x9000, true}, {0x6000, 0x9000, false}} {
 		if got := p.overlaps(c.lo, c.hi); got != c.want {
 			t.Errorf("%#x to %#x: %v", c.lo, c.hi, got)
 		}

@@ -33,7 +33,7 @@ const (
 	classXHCI = 0x0c0330 // USB, eXtensible host controller interface
 )
 
-// An address is a function's place.
+// An address is bus, slot and number of a function.
 type address struct{ bus, slot, function uint8 }
 
 func (a address) String() string {
@@ -100,7 +100,7 @@ type window struct{ base, size uint64 }
 var (
 	errNotMemory  = errors.New("not memory")
 	errUnassigned = errors.New("has no address: none was assigned")
-	errSize       = errors.New("has no sensible size")
+	errSize       = errors.New("has an invalid size")
 )
 
 // bar0 reads where the function's first registers are. Their size is found by the way (PCI,
@@ -129,7 +129,8 @@ func bar0(c config, a address) (w window, err error) {
 	switch {
 	case w.base == 0:
 		return w, fmt.Errorf("%v: BAR 0 %w", a, errUnassigned)
-	case w.size < pageSize || w.size&(w.size-1) != 0 || w.base%w.size != 0 || w.base > amd64.EndOfLowerHalf-w.size:
+	case w.size < pageSize || w.size&(w.size-1) != 0 || w.base%w.size != 0 ||
+		w.base > amd64.EndOfLowerHalf-w.size:
 		return w, fmt.Errorf("%v: BAR 0 at %#x, %#x bytes: %w", a, w.base, w.size, errSize)
 	}
 	return w, nil
@@ -141,10 +142,11 @@ func enable(c config, f pciFunction) {
 	for _, b := range f.bridges {
 		c.write(b, pciCommand, c.read(b, pciCommand)&commandBits|commandMemory|commandMaster)
 	}
-	c.write(f.address, pciCommand, c.read(f.address, pciCommand)&commandBits|commandMemory|commandMaster|commandNoINTx)
+	c.write(f.address, pciCommand,
+		c.read(f.address, pciCommand)&commandBits|commandMemory|commandMaster|commandNoINTx)
 }
 
-// silence keeps a function from using memory.
+// silence ends a function's access to memory.
 func silence(c config, a address) {
 	c.write(a, pciCommand, c.read(a, pciCommand)&commandBits&^commandMaster)
 }

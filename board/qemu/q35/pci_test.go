@@ -14,7 +14,7 @@ type chip struct {
 	sizes [2]uint32
 }
 
-// pciBus is configuration space with some functions; each write is noted.
+// pciBus is the configuration space of some functions.
 type pciBus map[address]*chip
 
 func (b pciBus) read(a address, offset uint8) uint32 {
@@ -29,7 +29,8 @@ func (b pciBus) write(a address, offset uint8, v uint32) {
 	switch i := int(offset-pciBar0) / 4; {
 	case c == nil:
 	case offset == pciCommand:
-		c.words[1] = c.words[1]&^commandBits&^(v&^commandBits) | v&commandBits // the status bits are cleared by ones
+		// the status bits are cleared by ones
+		c.words[1] = c.words[1]&^commandBits&^(v&^commandBits) | v&commandBits
 	case offset >= pciBar0 && i < len(c.sizes):
 		c.words[offset/4] = v&c.sizes[i] | c.words[offset/4]&^c.sizes[i]
 	default:
@@ -63,7 +64,7 @@ func newXHCI(base, size uint64) *chip {
 	return c
 }
 
-func TestScanFindsWhatIsThere(t *testing.T) {
+func TestScanFindsAllFunctions(t *testing.T) {
 	deep := pciBus{{0, 0, 0}: newChip(0x060000, 0)}
 	for bus := range uint8(20) {
 		deep[address{bus, 1, 0}] = newBridge(uint32(bus) + 1)
@@ -77,14 +78,20 @@ func TestScanFindsWhatIsThere(t *testing.T) {
 	}{
 		{"nothing", pciBus{}, nil, 0},
 		{"on the root bus", pciBus{{0, 3, 0}: newXHCI(0, 0x1000)}, []string{"PCI 0000:00:03.0"}, 0},
-		{"as a further function", pciBus{{0, 3, 0}: newChip(0, 0x80), {0, 3, 5}: newXHCI(0, 0x1000)}, []string{"PCI 0000:00:03.5"}, 0},
-		{"a function of a device that says it has one", pciBus{{0, 3, 0}: newChip(0, 0), {0, 3, 5}: newXHCI(0, 0x1000)}, nil, 0},
+		{"as a further function", pciBus{{0, 3, 0}: newChip(0, 0x80),
+			{0, 3, 5}: newXHCI(0, 0x1000)}, []string{"PCI 0000:00:03.5"}, 0},
+		{"a function of a device that says it has one",
+			pciBus{{0, 3, 0}: newChip(0, 0), {0, 3, 5}: newXHCI(0, 0x1000)}, nil, 0},
 		{"a further function without a first", pciBus{{0, 3, 5}: newXHCI(0, 0x1000)}, nil, 0},
-		{"behind a bridge", pciBus{{0, 2, 0}: newBridge(1), {1, 0, 0}: newXHCI(0, 0x1000)}, []string{"PCI 0000:01:00.0"}, 1},
-		{"behind a bridge without a number", pciBus{{0, 2, 0}: newBridge(0), {1, 0, 0}: newXHCI(0, 0x1000)}, nil, 0},
-		{"behind two bridges to one bus", pciBus{{0, 2, 0}: newBridge(1), {0, 4, 0}: newBridge(1), {1, 0, 0}: newXHCI(0, 0x1000)},
+		{"behind a bridge", pciBus{{0, 2, 0}: newBridge(1), {1, 0, 0}: newXHCI(0, 0x1000)},
 			[]string{"PCI 0000:01:00.0"}, 1},
-		{"behind a bridge that leads back", pciBus{{0, 2, 0}: newBridge(1), {1, 2, 0}: newBridge(1), {1, 3, 0}: newXHCI(0, 0x1000)},
+		{"behind a bridge without a number",
+			pciBus{{0, 2, 0}: newBridge(0), {1, 0, 0}: newXHCI(0, 0x1000)}, nil, 0},
+		{"behind two bridges to one bus",
+			pciBus{{0, 2, 0}: newBridge(1), {0, 4, 0}: newBridge(1), {1, 0, 0}: newXHCI(0, 0x1000)},
+			[]string{"PCI 0000:01:00.0"}, 1},
+		{"behind a bridge that leads back",
+			pciBus{{0, 2, 0}: newBridge(1), {1, 2, 0}: newBridge(1), {1, 3, 0}: newXHCI(0, 0x1000)},
 			[]string{"PCI 0000:01:03.0"}, 1},
 		{"behind twenty bridges", deep, []string{"PCI 0000:14:00.0"}, 20},
 	} {
@@ -126,7 +133,7 @@ func TestBAR0(t *testing.T) {
 		{"no function", nil, window{}, errNotMemory},
 		{"no size", newXHCI(0x1000, 1<<63), window{}, errSize},
 		{"a size that is no power of two", newXHCI(0xfebf0000, 0x3000), window{}, errSize},
-		{"an address that is none", newXHCI(1<<62, 0x4000), window{}, errSize},
+		{"an address that no processor has", newXHCI(1<<62, 0x4000), window{}, errSize},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bus := pciBus{}
@@ -152,8 +159,9 @@ func TestBAR0(t *testing.T) {
 	}
 }
 
-func TestEnableOpensTheWay(t *testing.T) {
-	bus := pciBus{{0, 2, 0}: newBridge(1), {1, 0, 0}: newBridge(2), {2, 0, 0}: newXHCI(0x80000000, 0x4000), {0, 3, 0}: newBridge(9)}
+func TestEnableSetsFunctionAndBridges(t *testing.T) {
+	bus := pciBus{{0, 2, 0}: newBridge(1), {1, 0, 0}: newBridge(2),
+		{2, 0, 0}: newXHCI(0x80000000, 0x4000), {0, 3, 0}: newBridge(9)}
 	for _, f := range scan(bus) {
 		if f.class == classXHCI {
 			enable(bus, f)
@@ -171,7 +179,7 @@ func TestEnableOpensTheWay(t *testing.T) {
 	}
 }
 
-func TestSilenceTakesTheBusAway(t *testing.T) {
+func TestSilenceEndsBusMastering(t *testing.T) {
 	bus := pciBus{{0, 3, 0}: newXHCI(0x80000000, 0x4000)}
 	enable(bus, scan(bus)[0])
 	silence(bus, address{0, 3, 0})

@@ -17,7 +17,7 @@ import (
 	"tamaccid/baremetal/usbhost/xhci"
 )
 
-// ErrNoController says that the machine has no USB host controller that works.
+// ErrNoController means that the machine has no USB host controller that works.
 var ErrNoController = errors.New("q35: no USB host controller that can be used")
 
 // USB makes a bus of every USB host controller of the machine that there is a driver for, and
@@ -41,7 +41,8 @@ func USB(o usbhost.Options) (*usbhost.Bus, error) {
 		}
 		failures = append(failures, err)
 		if o.Report != nil {
-			o.Report(usbhost.Event{Kind: usbhost.ControllerDied, Path: f.address.String(), Err: err})
+			o.Report(usbhost.Event{Kind: usbhost.ControllerDied, Path: f.address.String(),
+				Err: err})
 		}
 	}
 	if used == 0 {
@@ -51,7 +52,7 @@ func USB(o usbhost.Options) (*usbhost.Bus, error) {
 	return bus, nil
 }
 
-// controller is an xHCI controller with what the board did for it.
+// controller is an xHCI controller with its address and its memory.
 type controller struct {
 	*xhci.Controller
 	at     address
@@ -90,7 +91,7 @@ func (c *controller) Close() error {
 	return err
 }
 
-// devices guards what the hooks do not touch: dma and mapping.
+// devices guards dma and mapping, which the hooks do not use.
 var devices sync.Mutex
 
 // mapDevice makes a device's registers accessible, uncached.
@@ -114,7 +115,8 @@ func moreDMA(size int) (dmamem.Chunk, error) {
 	n := (uint64(size) + pageSize - 1) &^ (pageSize - 1)
 	at := dma.alloc(n, below4G)
 	if at == 0 {
-		return dmamem.Chunk{}, fmt.Errorf("%d bytes are not to be had, %d are free", size, dma.sum())
+		return dmamem.Chunk{}, fmt.Errorf("no %d bytes of memory for controllers: %d are free",
+			size, dma.sum())
 	}
 	return dmamem.Chunk{CPU: uintptr(at), Bus: at, Size: int(n)}, nil
 }

@@ -18,10 +18,11 @@ func readLine() (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// stats counts what drivers might not give back: pages for controllers, goroutines, bytes.
+// stats counts what a driver may leak: pages for controllers, goroutines, bytes.
 func stats() string {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return fmt.Sprintf("pages %d goroutines %d heap %d", q35.FreeDMA()>>12, runtime.NumGoroutine(), m.HeapAlloc)
+	return fmt.Sprintf("pages %d goroutines %d heap %d", q35.FreeDMA()>>12, runtime.NumGoroutine(),
+		m.HeapAlloc)
 }

@@ -26,7 +26,8 @@ func readLine() (string, error) {
 	}
 }
 
-// stats counts what a driver might not give back: pages of firmware's, this program's own left out, and handles.
+// stats counts what a driver may leak: pages from firmware, without those of this program, and
+// handles.
 func stats() string {
 	runtime.GC()
 	memory, err := uefi.Boot().GetMemoryMap()
@@ -38,5 +39,6 @@ func stats() string {
 		return err.Error()
 	}
 	own := uint64(runtime.BareMemory().Now) / uefi.PageSize
-	return fmt.Sprintf("pages %d handles %d", memory.Pages(uefi.ConventionalMemory)+own, len(handles))
+	return fmt.Sprintf("pages %d handles %d", memory.Pages(uefi.ConventionalMemory)+own,
+		len(handles))
 }

@@ -11,7 +11,7 @@ import (
 	"tamaccid/sclib/iso7816"
 )
 
-// echo is the applet that gives data back.
+// echo is the applet that returns data.
 var echo = []byte{0xF0, 't', 'a', 'm', 'a', 'c', 'c', 'i', 'd', 0x01}
 
 const (
@@ -19,16 +19,16 @@ const (
 	echoInstruction = 0xEE
 )
 
-// lengths are those of the data of one exchange: within a packet, a full packet of a reader
-// that takes whole APDUs at full speed (10 + 52 + 2 bytes), more than one (policy).
+// lengths are lengths of the data of an exchange: less than a packet, a full packet of a full-speed
+// reader that takes whole APDUs (10 + 52 + 2 bytes), more than a packet (policy).
 var lengths = []int{1, 52, 200, 255}
 
-var errWrong = errors.New("what came back is not what was sent")
+var errWrong = errors.New("the returned data is not what was sent")
 
-// serial makes no two exchanges alike.
+// serial makes the data of each exchange different.
 var serial atomic.Uint32
 
-// exchange has the card in a reader give data back.
+// exchange sends data to the card in a reader, which returns it.
 func exchange(ctx context.Context, sc *sclib.Context, reader string) (err error) {
 	card, err := sc.Connect(ctx, reader, sclib.ShareExclusive, sclib.ProtocolAny)
 	if err != nil {
@@ -37,7 +37,7 @@ func exchange(ctx context.Context, sc *sclib.Context, reader string) (err error)
 	defer func() {
 		after := sclib.LeaveCard
 		if err != nil {
-			after = sclib.UnpowerCard // nobody knows what state the card is in
+			after = sclib.UnpowerCard // the state of the card is unknown
 		}
 		if end := card.Disconnect(after); err == nil && end != nil {
 			err = fmt.Errorf("disconnecting: %w", end)
@@ -52,7 +52,9 @@ func exchange(ctx context.Context, sc *sclib.Context, reader string) (err error)
 		for i := range data {
 			data[i] = byte(seed>>(i%4*8)) + byte(i)
 		}
-		back, err := transmit(ctx, card, iso7816.Command{CLA: echoClass, INS: echoInstruction, Data: data, Ne: iso7816.MaxShortNe})
+		back, err := transmit(ctx, card,
+			iso7816.Command{CLA: echoClass, INS: echoInstruction, Data: data,
+				Ne: iso7816.MaxShortNe})
 		if err != nil {
 			return fmt.Errorf("%d bytes: %w", n, err)
 		}

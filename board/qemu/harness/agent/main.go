@@ -1,18 +1,22 @@
-// agent is the program in a machine of package harness that does what a test on the host tells it, line by line on the console, with the
-// readers that it finds there:
+// Command agent runs in a machine of package harness and executes commands of a test on the host.
+// It reads them from the console, one a line, and uses the machine's readers:
 //
-//	list                 names the readers
-//	expect KEY...        waits until there are just these readers, and exchanges with the card in each; a key is a part of a name
-//	await KEY            waits until there is a reader with KEY, and exchanges with its card; others there may be or not
-//	try KEY              exchanges once
-//	visit KEY            uses all readers without KEY in each way, and prints what came of it and how long
-//	                     the longest call took; whatever they answer is fine
-//	traffic KEY          exchanges with all readers at the same time, whatever comes and goes, until one with KEY has answered
-//	stats                what is in use, as names and numbers
-//	quit                 ends
+//	list           names the readers
+//	expect KEY...  waits until there are just these readers, and exchanges with the card in each; a
+//	               key is a part of a name
+//	await KEY      waits until there is a reader with KEY, and exchanges with its card; there may be
+//	               others
+//	try KEY        exchanges once
+//	visit KEY      makes each call with all readers without KEY, and prints their errors and how long
+//	               the longest call took; errors are no failure
+//	traffic KEY    exchanges with all readers at the same time, which may come and go, until one with
+//	               KEY has answered
+//	stats          what is in use, as names and numbers
+//	quit           ends
 //
-// Each ends with a line "agent: ok ..." or "agent: failed: ...". An exchange has a card give data back (the echo applet of package
-// tamaccid/ccid/sim/card) and checks each byte, which no two exchanges have alike.
+// Each ends with a line "agent: ok ..." or "agent: failed: ...". An exchange sends data to a card
+// that returns it (the echo applet of package tamaccid/ccid/sim/card) and checks each byte. No two
+// exchanges have the same data.
 package main
 
 import (
@@ -29,9 +33,10 @@ import (
 )
 
 const (
-	// patience is how long expect, await and try wait (policy): enumeration of a full hub, and a few time-outs of a bad device.
-	patience = 40 * time.Second
-	interval = 50 * time.Millisecond // between two looks at the readers, policy
+	// waitLimit is how long expect, await and try wait (policy): enumeration of a full hub, and a
+	// few time-outs of a bad device.
+	waitLimit = 40 * time.Second
+	interval  = 50 * time.Millisecond // between two lists of readers (policy)
 )
 
 func main() {
@@ -42,7 +47,7 @@ func main() {
 }
 
 func run() error {
-	debug.SetGCPercent(50) // what a board's memory says is about drivers, not about garbage
+	debug.SetGCPercent(50) // less garbage in what stats counts
 	sc, err := auto.Establish(auto.Options{Report: func(err error) { fmt.Println(err) }})
 	if err != nil {
 		return err
@@ -93,7 +98,7 @@ func do(ctx context.Context, sc *sclib.Context, command string, keys []string) (
 	return "", errCommand
 }
 
-// list names the readers; that there are none is no error.
+// list returns the names of the readers. That there are none is no error.
 func list(ctx context.Context, sc *sclib.Context) ([]string, error) {
 	names, err := sc.ListReaders(ctx)
 	if errors.Is(err, sclib.ErrNoReaders) {
@@ -102,7 +107,8 @@ func list(ctx context.Context, sc *sclib.Context) ([]string, error) {
 	return names, err
 }
 
-// assign gives each key the one name that it is a part of; ok is false when a name or a key is left over.
+// assign finds for each key the one name that it is a part of. ok is false when a name or a key is
+// left over.
 func assign(names, keys []string) (found []string, ok bool) {
 	for _, key := range keys {
 		at := ""
@@ -123,7 +129,7 @@ func assign(names, keys []string) (found []string, ok bool) {
 }
 
 func expect(ctx context.Context, sc *sclib.Context, keys []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
 	for {
 		names, err := list(ctx, sc)
@@ -148,7 +154,7 @@ func expect(ctx context.Context, sc *sclib.Context, keys []string) (string, erro
 }
 
 func await(ctx context.Context, sc *sclib.Context, key string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
 	for {
 		text, err := try(ctx, sc, key)
@@ -164,7 +170,7 @@ func await(ctx context.Context, sc *sclib.Context, key string) (string, error) {
 }
 
 func try(ctx context.Context, sc *sclib.Context, key string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
 	names, err := list(ctx, sc)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"tamaccid/sclib"
 )
 
-// breath is what an exchange leaves to others: where nobody is preempted they would not come about otherwise (policy).
-const breath = time.Millisecond
+// pause follows each exchange, so that others can run: boards do not preempt (policy).
+const pause = time.Millisecond
 
-// trafficLimit ends traffic when the reader that should end it never comes (policy).
+// trafficLimit ends traffic when the reader that ends it does not come (policy).
 const trafficLimit = 4 * time.Minute
 
-// traffic exchanges with every reader until the one with this key has answered. Exchanges may fail, since readers come and go; but
-// what comes back is right.
+// traffic exchanges with every reader until the one with this key has answered. Exchanges may fail,
+// since readers come and go, but returned data must be correct.
 func traffic(ctx context.Context, sc *sclib.Context, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, trafficLimit)
 	defer cancel()
@@ -40,7 +40,7 @@ func traffic(ctx context.Context, sc *sclib.Context, key string) (string, error)
 			switch err := exchange(ctx, sc, name); {
 			case err == nil:
 				good.Add(1)
-				time.Sleep(breath)
+				time.Sleep(pause)
 				if strings.Contains(name, key) {
 					cancel()
 				}
@@ -49,11 +49,11 @@ func traffic(ctx context.Context, sc *sclib.Context, key string) (string, error)
 				wrong = fmt.Errorf("%s: %w", name, err)
 				mu.Unlock()
 				cancel()
-			case ctx.Err() != nil: // the end of traffic came in its middle
+			case ctx.Err() != nil: // traffic ended during the exchange
 				return
 			default:
 				bad.Add(1)
-				return // when it is there still, it is found again
+				return // if it is still there, the next list has it
 			}
 		}
 	}

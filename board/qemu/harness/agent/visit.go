@@ -10,18 +10,18 @@ import (
 	"tamaccid/sclib/iso7816"
 )
 
-// appearance is how long a visit waits for a reader to visit (policy: a bus driver that looks at
-// its ports once in a second, and an enumeration).
+// appearance is how long a visit waits for a reader (policy: a bus driver that polls its ports once
+// a second, and an enumeration).
 const appearance = 3 * time.Second
 
-// visitor measures calls.
+// visitor measures the time of calls.
 type visitor struct {
 	longest time.Duration
 	name    string   // of the longest call
 	results []string // one a call
 }
 
-// call makes one call and notes its error, which a hostile reader may cause.
+// call makes one call and notes its time and its error, which a hostile reader may cause.
 func (v *visitor) call(name string, f func() error) {
 	began := time.Now()
 	err := f()
@@ -33,11 +33,12 @@ func (v *visitor) call(name string, f func() error) {
 	}
 }
 
-// visit uses all readers but the one whose name has a key.
+// visit makes each call with all readers except for the one whose name has a key.
 func visit(ctx context.Context, sc *sclib.Context, key string) (string, error) {
 	var found []string
 	var v visitor
-	for end := time.Now().Add(appearance); len(found) == 0 && time.Now().Before(end); time.Sleep(interval) {
+	for end := time.Now().Add(appearance); len(found) == 0 &&
+		time.Now().Before(end); time.Sleep(interval) {
 		var names []string
 		var err error
 		v.call("list", func() error {
@@ -56,14 +57,15 @@ func visit(ctx context.Context, sc *sclib.Context, key string) (string, error) {
 	for _, name := range found[:min(len(found), maxVisited)] {
 		v.reader(ctx, sc, name)
 	}
-	return fmt.Sprintf("readers=%d longest=%v (%s) %.400s", len(found), v.longest.Round(time.Millisecond), v.name,
+	return fmt.Sprintf("readers=%d longest=%v (%s) %.400s", len(found),
+		v.longest.Round(time.Millisecond), v.name,
 		strings.Join(v.results, " ")), nil
 }
 
 // maxVisited bounds the slots of one visit (policy).
 const maxVisited = 4
 
-// reader uses one reader.
+// reader makes each call with one reader.
 func (v *visitor) reader(ctx context.Context, sc *sclib.Context, name string) {
 	var k *sclib.Card
 	v.call("direct", func() (err error) {
@@ -73,7 +75,11 @@ func (v *visitor) reader(ctx context.Context, sc *sclib.Context, name string) {
 	if k != nil {
 		v.call("status", func() error { _, err := k.Status(ctx); return err })
 		v.call("features", func() error { _, err := k.Features(ctx); return err })
-		v.call("vendor", func() error { _, err := k.GetAttrib(ctx, sclib.AttrVendorName); return err })
+		v.call("vendor", func() error {
+			_,
+				err := k.GetAttrib(ctx, sclib.AttrVendorName)
+			return err
+		})
 		v.call("release", func() error { return k.Disconnect(sclib.LeaveCard) })
 	}
 	k = nil
@@ -84,7 +90,15 @@ func (v *visitor) reader(ctx context.Context, sc *sclib.Context, name string) {
 	if k == nil {
 		return
 	}
-	v.call("transmit", func() error { _, err := transmit(ctx, k, iso7816.Select(echo)); return err })
-	v.call("transmit again", func() error { _, err := transmit(ctx, k, iso7816.Select(echo)); return err })
+	v.call("transmit", func() error {
+		_,
+			err := transmit(ctx, k, iso7816.Select(echo))
+		return err
+	})
+	v.call("transmit again", func() error {
+		_,
+			err := transmit(ctx, k, iso7816.Select(echo))
+		return err
+	})
 	v.call("disconnect", func() error { return k.Disconnect(sclib.UnpowerCard) })
 }

@@ -1,6 +1,6 @@
 //go:build tamago
 
-// Package inside is what the programs that check a board from inside have in common.
+// Package inside has the checks that programs inside a machine make on every board.
 package inside
 
 import (
@@ -20,7 +20,7 @@ type Check struct {
 	Run  func() error
 }
 
-// everywhere is what holds on each machine of QEMU's.
+// everywhere are the checks that must pass on every QEMU machine.
 var everywhere = []Check{
 	{"a sleep of 2 ms takes no less", sleep},
 	{"timers come no sooner than they are due", timers},
@@ -28,7 +28,7 @@ var everywhere = []Check{
 	{"TamaGo's PCI driver finds the host bridge", hostBridge},
 }
 
-// Run makes the checks that hold on each board and the board's own. It ends the program with status 1 unless all hold.
+// Run makes these checks and the board's own. It ends the program with status 1 when one fails.
 func Run(own []Check) {
 	checks := append(everywhere, own...)
 	failed := 0
@@ -40,7 +40,8 @@ func Run(own []Check) {
 		}
 		fmt.Printf("ok   %s\n", c.Name)
 	}
-	fmt.Printf("%d of %d checks failed, %d KiB of memory in use\n", failed, len(checks), runtime.BareMemory().Now>>10)
+	fmt.Printf("%d of %d checks failed, %d KiB of memory in use\n", failed, len(checks),
+		runtime.BareMemory().Now>>10)
 	if failed > 0 {
 		os.Exit(1)
 	}
@@ -55,7 +56,7 @@ func sleep() error {
 	return nil
 }
 
-// timers may come late, even all at once where the machine is busy, but not early.
+// timers may fire late, even all at once where the machine is busy, but not early.
 func timers() error {
 	type tick struct{ due, after time.Duration }
 	c := make(chan tick, 3)

@@ -29,7 +29,8 @@ type archive struct {
 func (a *archive) add(name string, mode int, data []byte) {
 	a.node++
 	a.buf.WriteString(magic)
-	// inode, mode, uid, gid, nlink, mtime, filesize, dev major, minor, rdev major, minor, namesize, chksum
+	// inode, mode, uid, gid, nlink, mtime, filesize, dev major, minor, rdev major, minor, namesize,
+	// chksum
 	for _, field := range []int{a.node, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0} {
 		fmt.Fprintf(&a.buf, "%08X", field)
 	}

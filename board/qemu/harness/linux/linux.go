@@ -1,10 +1,12 @@
 //go:build linux && !tamago
 
-// Package linux makes what a Linux kernel needs to boot from UEFI firmware in a machine of package harness and to tell which USB
-// devices it finds: the kernel's file, and an initial RAM disk with the modules for xHCI and one program, init.
+// Package linux makes the files with which a Linux kernel boots from UEFI firmware in a machine of
+// package harness and prints the USB devices that it finds: the kernel, and an initial RAM disk
+// with the modules for xHCI and one program, init.
 //
 // Specifications:
-//   - Linux: Documentation/driver-api/early-userspace/buffer-format (the archive), Documentation/admin-guide/efi-stub
+//   - Linux: Documentation/driver-api/early-userspace/buffer-format (the archive),
+//     Documentation/admin-guide/efi-stub
 package linux
 
 import (
@@ -20,16 +22,17 @@ import (
 // Kernel is the kernel's file in a folder that linux.sh has filled: an EFI application.
 const Kernel = "vmlinuz.efi"
 
-// Found is how init begins the line of a device, Done its last one.
+// Found is the beginning of init's line for a device, Done its last line.
 const (
 	Found = "usb device:"
 	Done  = "init: all devices found"
 )
 
-// root is the module that everything needed hangs on.
+// root is the module whose dependencies are all that is needed.
 const root = "xhci-pci"
 
-// RAMDisk is the archive with init, built from this folder's package of that name, and with the modules in folder.
+// RAMDisk is the archive with init, built from this folder's package of that name, and with the
+// modules in folder.
 func RAMDisk(folder, init string) ([]byte, error) {
 	modules, err := load(filepath.Join(folder, "modules"))
 	if err != nil {
@@ -49,14 +52,14 @@ func RAMDisk(folder, init string) ([]byte, error) {
 		a.add(d, modeFolder, nil)
 	}
 	for i, name := range order {
-		// The name says when: init loads them in alphabetical order.
+		// The names give the order: init loads them alphabetically.
 		a.add(fmt.Sprintf("modules/%02d-%s.ko", i, name), modeFile, modules[name].image)
 	}
 	return a.end(), nil
 }
 
-// CommandLine boots the kernel with the RAM disk in a file beside it, on the first serial port. init waits for a device for
-// each of wanted, "08e6:4433".
+// CommandLine boots the kernel with the RAM disk in a file beside it, on the first serial port.
+// init waits for a device for each of wanted, "08e6:4433".
 func CommandLine(disk string, wanted ...string) string {
 	line := Kernel + ` console=ttyS0 loglevel=4 panic=-1 initrd=\` + disk
 	if len(wanted) > 0 {
@@ -92,12 +95,14 @@ func load(folder string) (modules, error) {
 	return all, nil
 }
 
-// canonical is a module's name: in files and in dependencies a dash is as good as an underscore.
+// canonical returns a module's name with dashes: in file names and dependencies they stand for
+// underscores.
 func canonical(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 var errModule = errors.New("no kernel module")
 
-// depends reads a module's dependencies out of its own description, a list of "key=value", each ended by a zero byte.
+// depends reads a module's dependencies from its .modinfo section, a list of "key=value", each
+// ended by a zero byte.
 func depends(image []byte) (names []string, err error) {
 	f, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
@@ -121,7 +126,8 @@ func depends(image []byte) (names []string, err error) {
 	return names, nil
 }
 
-// order lists a module behind all that it depends on. What is not there is taken for part of the kernel.
+// order lists a module after all that it depends on. A missing module is taken for part of the
+// kernel.
 func (m modules) order(name string) ([]string, error) {
 	if _, ok := m[name]; !ok {
 		return nil, fmt.Errorf("%w: %s is not among %d modules", errModule, name, len(m))

@@ -23,7 +23,8 @@ func TestOrder(t *testing.T) {
 		name, of string
 		want     []string
 	}{
-		{"a module comes behind all that it needs", "xhci-pci", []string{"usb-common", "usbcore", "xhci-hcd", "xhci-pci"}},
+		{"a module comes behind all that it needs", "xhci-pci",
+			[]string{"usb-common", "usbcore", "xhci-hcd", "xhci-pci"}},
 		{"one that needs nothing comes alone", "usb-common", []string{"usb-common"}},
 		{"a circle ends", "snake", []string{"tail", "snake"}},
 	}
@@ -57,12 +58,17 @@ func TestArchive(t *testing.T) {
 	a.add("dev", modeFolder, nil)
 	a.add("init", modeProgram, []byte("hello"))
 	want := strings.Join([]string{
-		"070701", "00000001", "000041ED", "00000000", "00000000", "00000001", "00000000", "00000000",
+		"070701", "00000001", "000041ED", "00000000", "00000000", "00000001", "00000000",
+		"00000000",
 		"00000000", "00000000", "00000000", "00000000", "00000004", "00000000", "dev\x00\x00\x00",
-		"070701", "00000002", "000081ED", "00000000", "00000000", "00000001", "00000000", "00000005",
-		"00000000", "00000000", "00000000", "00000000", "00000005", "00000000", "init\x00\x00", "hello\x00\x00\x00",
-		"070701", "00000000", "00000000", "00000000", "00000000", "00000001", "00000000", "00000000",
-		"00000000", "00000000", "00000000", "00000000", "0000000B", "00000000", "TRAILER!!!\x00\x00\x00\x00",
+		"070701", "00000002", "000081ED", "00000000", "00000000", "00000001", "00000000",
+		"00000005",
+		"00000000", "00000000", "00000000", "00000000", "00000005", "00000000", "init\x00\x00",
+		"hello\x00\x00\x00",
+		"070701", "00000000", "00000000", "00000000", "00000000", "00000001", "00000000",
+		"00000000",
+		"00000000", "00000000", "00000000", "00000000", "0000000B", "00000000",
+		"TRAILER!!!\x00\x00\x00\x00",
 	}, "")
 	if got := a.end(); !bytes.Equal(got, []byte(want)) {
 		t.Errorf("%q\nwant\n%q", got, want)
@@ -74,7 +80,8 @@ func TestCommandLine(t *testing.T) {
 	if got := CommandLine("disk"); got != plain {
 		t.Errorf("%q", got)
 	}
-	if got := CommandLine("disk", "08e6:4433", "1209:0001"); got != plain+" -- 08e6:4433 1209:0001" {
+	if got := CommandLine("disk", "08e6:4433",
+		"1209:0001"); got != plain+" -- 08e6:4433 1209:0001" {
 		t.Errorf("%q", got)
 	}
 }

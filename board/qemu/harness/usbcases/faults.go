@@ -10,7 +10,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// strike puts lines into a device's script and returns what is closed when the last of them strikes for the first time.
+// strike injects faults into a device. The channel is closed when the last of them strikes for the
+// first time.
 func strike(d *reader.Device, lines ...reader.Fault) <-chan struct{} {
 	struck := make(chan struct{})
 	last := &lines[len(lines)-1]
@@ -25,7 +26,7 @@ func strike(d *reader.Device, lines ...reader.Fault) <-chan struct{} {
 	return struck
 }
 
-// wait waits for that moment.
+// wait waits until a fault has struck.
 func (s *stand) wait(struck <-chan struct{}) {
 	s.Helper()
 	select {
@@ -38,15 +39,17 @@ func (s *stand) wait(struck <-chan struct{}) {
 // asks is a request for a descriptor.
 func asks(kind uint8) func(*reader.Event) bool {
 	return func(e *reader.Event) bool {
-		return e.Setup.In() && e.Setup.Request == usb.RequestGetDescriptor && uint8(e.Setup.Value>>8) == kind
+		return e.Setup.In() && e.Setup.Request == usb.RequestGetDescriptor &&
+			uint8(e.Setup.Value>>8) == kind
 	}
 }
 
-// removals are readers that are unplugged in the middle of a transfer.
+// removals are readers that are unplugged during a transfer.
 var removals = []trial{
 	{"unplugged in the middle of a control transfer", func(s *stand) {
 		d := s.device("short-lived", "short")
-		struck := strike(d, reader.Fault{At: reader.AtControl, If: asks(usb.TypeConfiguration), Do: []reader.Action{reader.Block()}})
+		struck := strike(d, reader.Fault{At: reader.AtControl, If: asks(usb.TypeConfiguration),
+			Do: []reader.Action{reader.Block()}})
 		s.plug("short-lived", "1", d)
 		s.wait(struck)
 		s.unplug("short-lived")
@@ -57,13 +60,15 @@ var removals = []trial{
 		d := s.device("short-lived", "short")
 		s.plug("short-lived", "1", d)
 		s.expect("short-lived")
-		s.interrupted(strike(d, reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Lose()}}))
+		s.interrupted(strike(d,
+			reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Lose()}}))
 	}},
 	{"unplugged in the middle of a bulk OUT transfer", func(s *stand) {
 		d := s.device("short-lived", "high-speed")
 		s.plug("short-lived", "1", d)
 		s.expect("short-lived")
-		s.interrupted(strike(d, reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Block()}}))
+		s.interrupted(strike(d,
+			reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Block()}}))
 	}},
 	{"unplugged while its interrupt transfer waits, behind a hub", func(s *stand) {
 		s.hub("2")
@@ -87,7 +92,8 @@ var removals = []trial{
 	}},
 }
 
-// interrupted unplugs the reader while an exchange with it is stuck, which has to fail, and another takes its place.
+// interrupted unplugs the reader while an exchange with it waits. The exchange must fail, and
+// another reader works in its place.
 func (s *stand) interrupted(struck <-chan struct{}) {
 	s.Helper()
 	s.must(s.agent.Send(s.ctx, "try short-lived"))
@@ -98,47 +104,54 @@ func (s *stand) interrupted(struck <-chan struct{}) {
 	s.expect("next")
 }
 
-// fails waits for an answer of the agent that must be a failure.
+// fails waits for the agent's answer, which must be a failure.
 func (s *stand) fails() {
 	s.Helper()
 	text, err := s.agent.Answer(s.ctx)
 	s.err = err
 	switch {
 	case err == nil:
-		s.Fatalf("it went well: %s", text)
+		s.Fatalf("it succeeded: %s", text)
 	case !s.agent.Usable(err):
 		s.Fatal(err)
 	}
 	s.Log(err)
 }
 
-// A mishap is a fault of a reader that works otherwise.
-type mishap struct {
+// A transferFault is a fault of a reader that works otherwise.
+type transferFault struct {
 	name  string
 	kind  string
 	fault reader.Fault
-	// fatal says that the exchange in which it strikes may fail: the next must not.
+	// fatal reports that the exchange in which it strikes may fail. The next must not.
 	fatal bool
 }
 
-var mishaps = []mishap{
-	{"a stall of bulk OUT", "short", reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Stall()}}, true},
+var transferFaults = []transferFault{
+	{"a stall of bulk OUT", "short",
+		reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Stall()}}, true},
 	{"a stall of bulk IN", "short", before(usb.ErrStall), false},
 	{"a stall of bulk IN at SuperSpeed", "super-speed", before(usb.ErrStall), false},
 	{"a babble on bulk IN", "short", before(usb.ErrBabble), false},
 	{"a transaction error on bulk IN", "high-speed", before(usb.ErrTransfer), false},
-	{"a transaction error on bulk OUT", "short", reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Corrupt()}}, true},
-	{"an answer that is lost", "short", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Lose()}}, true},
+	{"a transaction error on bulk OUT", "short",
+		reader.Fault{At: reader.AtOut, Do: []reader.Action{reader.Corrupt()}}, true},
+	{"an answer that is lost", "short",
+		reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Lose()}}, true},
 	{"zero-length packets before each answer", "short",
-		reader.Fault{At: reader.AtAnswer, Times: reader.Forever, Do: []reader.Action{reader.ZLPFirst(2)}}, false},
-	{"zero-length packets behind each answer", "high-speed",
-		reader.Fault{At: reader.AtAnswer, Times: reader.Forever, Do: []reader.Action{reader.ZLPAfter(1)}}, false},
-	{"an answer that is shorter than a header", "short", reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Truncate(3)}}, true},
+		reader.Fault{At: reader.AtAnswer, Times: reader.Forever,
+			Do: []reader.Action{reader.ZLPFirst(2)}}, false},
+	{"zero-length packets after each answer", "high-speed",
+		reader.Fault{At: reader.AtAnswer, Times: reader.Forever,
+			Do: []reader.Action{reader.ZLPAfter(1)}}, false},
+	{"an answer that is shorter than a header", "short",
+		reader.Fault{At: reader.AtAnswer, Do: []reader.Action{reader.Truncate(3)}}, true},
 	{"answers that come late", "high-speed",
-		reader.Fault{At: reader.AtAnswer, Times: 4, Do: []reader.Action{reader.Delay(300 * time.Millisecond)}}, false},
+		reader.Fault{At: reader.AtAnswer, Times: 4,
+			Do: []reader.Action{reader.Delay(300 * time.Millisecond)}}, false},
 }
 
-// before has a bulk IN transfer fail like this, behind which the answer is there to be read.
+// before makes a bulk IN transfer fail with err. The answer follows in the next transfer.
 func before(err error) reader.Fault {
 	return reader.Fault{At: reader.AtAnswer, Do: []reader.Action{func(e *reader.Event) {
 		e.Answers = append([]reader.Answer{{Err: err}}, e.Answers...)
@@ -147,7 +160,7 @@ func before(err error) reader.Fault {
 
 // faults strike while a reader is in use.
 var faults = func() (all []trial) {
-	for _, m := range mishaps {
+	for _, m := range transferFaults {
 		all = append(all, trial{m.name, func(s *stand) {
 			d := s.device("faulty", m.kind)
 			s.plug("faulty", "1", d)
@@ -167,25 +180,29 @@ var faults = func() (all []trial) {
 		}})
 	}
 	return append(all,
-		trial{"a stall of the interrupt endpoint, behind which the card's removal is noticed", func(s *stand) {
-			d := s.device("faulty", "short")
-			s.plug("faulty", "1", d)
-			s.expect("faulty")
-			struck := strike(d, reader.Fault{At: reader.AtNotify, Do: []reader.Action{reader.Stall()}})
-			s.swapCards(d, struck)
-		}},
+		trial{"a stall of the interrupt endpoint, after which the card's removal is noticed",
+			func(s *stand) {
+				d := s.device("faulty", "short")
+				s.plug("faulty", "1", d)
+				s.expect("faulty")
+				struck := strike(d, reader.Fault{At: reader.AtNotify,
+					Do: []reader.Action{reader.Stall()}})
+				s.swapCards(d, struck)
+			}},
 		trial{"a babble on the interrupt endpoint", func(s *stand) {
 			d := s.device("faulty", "high-speed")
 			s.plug("faulty", "1", d)
 			s.expect("faulty")
-			struck := strike(d, reader.Fault{At: reader.AtNotify, Do: []reader.Action{reader.Babble()}})
+			struck := strike(d, reader.Fault{At: reader.AtNotify,
+				Do: []reader.Action{reader.Babble()}})
 			s.swapCards(d, struck)
 		}},
 	)
 }()
 
-// swapCards removes and inserts the card of the reader "faulty" until a fault of its notifications has struck: one that has not been
-// read yet is brought up to date, and no other is sent.
+// swapCards removes and inserts the card of the reader "faulty" until a fault of its notifications
+// has struck. More than one try may be needed: a notification that has not been read is updated,
+// and no other is sent.
 func (s *stand) swapCards(d *reader.Device, struck <-chan struct{}) {
 	s.Helper()
 	for {
@@ -200,7 +217,7 @@ func (s *stand) swapCards(d *reader.Device, struck <-chan struct{}) {
 	}
 }
 
-// removeCard takes the card out of a reader, and the agent must find it gone.
+// removeCard takes the card out of a reader. The agent must report that.
 func (s *stand) removeCard(d *reader.Device) {
 	s.Helper()
 	d.Reader(0).Remove(0)

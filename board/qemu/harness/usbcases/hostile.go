@@ -15,16 +15,16 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A hostile device does all it can to hang, exhaust or confuse whoever drives it.
+// A hostile device tries to make its driver hang, run out of memory or fail.
 type hostile struct {
 	name string
 	kind string // in the catalogue of readers
 	// model changes what the device describes, faults what it does; either may be nil.
 	model  func(m *reader.Model)
 	faults []reader.Fault
-	// events happen beside the visit, until it ends.
+	// events runs during the visit, until done is closed.
 	events func(d *reader.Device, done <-chan struct{})
-	// directOnly excludes the device from machines whose firmware enumerates it: see lie.
+	// directOnly excludes the device from machines whose firmware enumerates it: see badDescriptor.
 	directOnly bool
 	quick      bool // visited in a short run too
 }
@@ -55,7 +55,7 @@ func class(f func(c *reader.Class)) func(*reader.Model) {
 	return func(m *reader.Model) { f(m.Functions[0].CCID) }
 }
 
-// swapping takes the card out and puts it back as fast as it can.
+// swapping removes and inserts the card, with a pause between.
 func swapping(pause time.Duration) func(d *reader.Device, done <-chan struct{}) {
 	return func(d *reader.Device, done <-chan struct{}) {
 		for {
@@ -85,10 +85,10 @@ func flood(n int, message []byte) reader.Action {
 	}
 }
 
-// toggling flips a byte of every second descriptor.
+// toggling changes a byte in every second descriptor.
 func toggling(kind uint8, at int, v byte) []reader.Fault {
 	n := 0
-	f := told(kind, func(b []byte) []byte {
+	f := describe(kind, func(b []byte) []byte {
 		if n++; n%2 == 0 {
 			b[at] = v
 		}
@@ -97,22 +97,24 @@ func toggling(kind uint8, at int, v byte) []reader.Fault {
 	return []reader.Fault{f}
 }
 
-// text answers all requests for strings but that for the languages.
+// text answers all requests for strings except for the one for the languages.
 func text(units ...uint16) []reader.Fault {
-	return []reader.Fault{{At: reader.AtControl, Times: reader.Forever, If: func(e *reader.Event) bool {
-		return asks(usb.TypeString)(e) && e.Setup.Value&0xFF != 0
-	}, Do: []reader.Action{func(e *reader.Event) {
-		b := []byte{0, usb.TypeString}
-		for len(b) < 254 {
-			u := units[(len(b)/2-1)%len(units)]
-			b = append(b, byte(u), byte(u>>8))
-		}
-		b[0] = byte(len(b))
-		e.Reply = b
-	}}}}
+	return []reader.Fault{{At: reader.AtControl, Times: reader.Forever,
+		If: func(e *reader.Event) bool {
+			return asks(usb.TypeString)(e) && e.Setup.Value&0xFF != 0
+		}, Do: []reader.Action{func(e *reader.Event) {
+			b := []byte{0, usb.TypeString}
+			for len(b) < 254 {
+				u := units[(len(b)/2-1)%len(units)]
+				b = append(b, byte(u), byte(u>>8))
+			}
+			b[0] = byte(len(b))
+			e.Reply = b
+		}}}}
 }
 
-// hostiles are the devices, beside those of the catalogue, the liars and the mishaps.
+// hostiles are the devices that are neither in the catalogue of package reader nor in the tables of
+// faults.
 var hostiles = []hostile{
 	// Silence.
 	{name: "silent from the third command on", kind: "tpdu",
@@ -123,11 +125,13 @@ var hostiles = []hostile{
 	{name: "answers no control request", kind: "short",
 		faults: always(reader.AtControl, reader.Block()), directOnly: true},
 	{name: "answers no class request", kind: "manual", faults: []reader.Fault{{At: reader.AtControl,
-		Times: reader.Forever, If: func(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass },
-		Do: []reader.Action{reader.Block()}}}},
+		Times: reader.Forever,
+		If:    func(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass },
+		Do:    []reader.Action{reader.Block()}}}},
 	{name: "an ICCD that is silent", kind: "iccd-b", faults: []reader.Fault{{At: reader.AtControl,
-		Times: reader.Forever, If: func(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass },
-		Do: []reader.Action{reader.Block()}}}},
+		Times: reader.Forever,
+		If:    func(e *reader.Event) bool { return e.Setup.RequestType&0x60 == usb.TypeClass },
+		Do:    []reader.Action{reader.Block()}}}},
 	{name: "loses every second answer", kind: "tpdu", faults: []reader.Fault{
 		{At: reader.AtAnswer, Skip: 1, Do: []reader.Action{reader.Lose()}},
 		{At: reader.AtAnswer, Skip: 3, Do: []reader.Action{reader.Lose()}},
@@ -180,7 +184,8 @@ var hostiles = []hostile{
 	{name: "chains that never end", kind: "extended",
 		faults: at(reader.XfrBlock, func(e *reader.Event) {
 			if n := len(e.Answers); n > 0 && len(e.Answers[n-1].Bytes) >= 10 {
-				e.Answers[n-1].Bytes[9] = 1 // bChainParameter: begins and continues (CCID 1.1, 6.2.1)
+				// bChainParameter: begins and continues (CCID 1.1, 6.2.1)
+				e.Answers[n-1].Bytes[9] = 1
 			}
 		}), quick: true},
 	// Storms.
@@ -191,9 +196,11 @@ var hostiles = []hostile{
 	{name: "cards change as fast as they can", kind: "short",
 		events: swapping(time.Millisecond), quick: true},
 	{name: "cards of a reader that powers them itself change", kind: "short",
-		model: class(func(c *reader.Class) { c.Features |= reader.AutoActivation }), events: swapping(5 * time.Millisecond)},
+		model:  class(func(c *reader.Class) { c.Features |= reader.AutoActivation }),
+		events: swapping(5 * time.Millisecond)},
 	{name: "notifications of hardware errors and of nothing", kind: "short",
-		faults: always(reader.AtNotify, reader.Edit(func([]byte) []byte { return []byte{0x51, 0, 0, 1, 0xFF, 0xFF} })),
+		faults: always(reader.AtNotify,
+			reader.Edit(func([]byte) []byte { return []byte{0x51, 0, 0, 1, 0xFF, 0xFF} })),
 		events: swapping(2 * time.Millisecond)},
 	{name: "a card that is changed in each command", kind: "short",
 		faults: always(reader.AtCommand, func(e *reader.Event) {
@@ -202,7 +209,8 @@ var hostiles = []hostile{
 			}
 		})},
 	{name: "a short circuit at each block", kind: "short", faults: []reader.Fault{
-		{At: reader.AtCommand, Command: reader.XfrBlock, Times: reader.Forever, Do: []reader.Action{reader.PowerFail()}}}},
+		{At: reader.AtCommand, Command: reader.XfrBlock, Times: reader.Forever,
+			Do: []reader.Action{reader.PowerFail()}}}},
 	{name: "leaves the bus at its first command", kind: "short", faults: []reader.Fault{
 		{At: reader.AtCommand, Do: []reader.Action{reader.Unplug()}}}, quick: true},
 	{name: "leaves the bus at its tenth command", kind: "tpdu", faults: []reader.Fault{
@@ -214,7 +222,8 @@ var hostiles = []hostile{
 	{name: "blocks of 4 GiB", kind: "tpdu",
 		model: class(func(c *reader.Class) { c.MaxIFSD = 0xFFFFFFFF })},
 	{name: "clocks of 4 THz", kind: "manual", model: class(func(c *reader.Class) {
-		c.DefaultClock, c.MaximumClock, c.DataRate, c.MaxDataRate = 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF
+		c.DefaultClock, c.MaximumClock, c.DataRate, c.MaxDataRate = 0xFFFFFFFF, 0xFFFFFFFF,
+			0xFFFFFFFF, 0xFFFFFFFF
 	})},
 	{name: "all features at once", kind: "short",
 		model: class(func(c *reader.Class) { c.Features = 0xFFFFFFFF })},
@@ -232,18 +241,19 @@ var hostiles = []hostile{
 		faults: toggling(usb.TypeDevice, configurations, 255)},
 }
 
-// quickKinds are those of the catalogue that a short run visits.
-var quickKinds = []string{"silent", "full", "endless-extensions", "wrong-type", "wrong-length", "stalls", "many-slots",
+// quickKinds are the kinds in the catalogue that a short run visits.
+var quickKinds = []string{"silent", "full", "endless-extensions", "wrong-type", "wrong-length",
+	"stalls", "many-slots",
 	"hostile-strings"}
 
-// directKinds are the kinds of the catalogue that the firmware of Debian 12 (edk2-stable202211) does
-// not survive, with no other driver loaded.
+// directKinds are the kinds of the catalogue that the firmware of Debian 12 (edk2-stable202211)
+// does not survive, with no other driver loaded.
 var directKinds = []string{
 	// UsbBusDxe has room for 16 interfaces of a device (USB_MAX_INTERFACE) and writes beyond it. It
 	// does not remove the device when it is unplugged.
 	"many-functions",
 	// UsbBusDxe reads the table of languages when it enumerates the device in a timer event, where
-	// XhciDxe waits without an end: see lie.
+	// XhciDxe waits without an end: see badDescriptor.
 	"silent-strings",
 }
 
@@ -252,37 +262,40 @@ func catalogued() (all []hostile) {
 	for _, kind := range reader.Hostile() {
 		all = append(all, hostile{
 			name: kind, kind: kind,
-			directOnly: slices.Contains(directKinds, kind), quick: slices.Contains(quickKinds, kind),
+			directOnly: slices.Contains(directKinds, kind),
+			quick:      slices.Contains(quickKinds, kind),
 		})
 	}
 	return append(all, hostiles...)
 }
 
-// allHostiles are these, the liars, and the mishaps without end. claims is how many of them there
-// are before the liars: those that claim most are among them.
+// allHostiles are these, those with bad descriptors, and those whose transfer faults do not end.
+// claims is the number of the first ones, which include those that claim most memory.
 func allHostiles() (all []hostile, claims int) {
 	all = catalogued()
 	claims = len(all)
-	for i, l := range liars {
-		all = append(all, hostile{name: l.name, kind: l.kind, faults: []reader.Fault{l.fault}, directOnly: l.directOnly,
-			quick: !l.directOnly && i%5 == 1})
+	for i, l := range badDescriptorTable {
+		all = append(all, hostile{name: l.name, kind: l.kind, faults: []reader.Fault{l.fault},
+			directOnly: l.directOnly,
+			quick:      !l.directOnly && i%5 == 1})
 	}
-	for i, m := range mishaps {
+	for i, m := range transferFaults {
 		f := m.fault
 		f.Times = reader.Forever
-		all = append(all, hostile{name: m.name + ", without end", kind: m.kind, faults: []reader.Fault{f}, quick: i%7 == 1})
+		all = append(all, hostile{name: m.name + ", without end", kind: m.kind,
+			faults: []reader.Fault{f}, quick: i%7 == 1})
 	}
 	return all, claims
 }
 
-// A call of package sclib makes two calls of members at most that a hostile device can delay.
-// measured is what measuring them on a busy host adds (policy).
+// A call of package sclib makes at most two calls of the protocol's members that a hostile device
+// can delay. measured is the inaccuracy on a busy host (policy).
 const (
 	membersPerCall = 2
 	measured       = 2 * time.Second
 )
 
-// A Scope says which hostile devices are visited, and on what.
+// A Scope selects hostile devices and how they are enumerated.
 type Scope struct {
 	// Firmware: firmware's USB stack enumerates the devices.
 	Firmware bool
@@ -292,14 +305,10 @@ type Scope struct {
 	Bound time.Duration
 }
 
-// TestHostile plugs one hostile device after another into a machine with one driver, visits it
-// with all that a program can call, and unplugs it. A good reader beside it works after each,
-// no call takes longer than it may, and in the end no more memory is in use than the first
-// devices took.
+// TestHostile plugs one hostile device after another into a machine, makes each call of a program
+// with it, and unplugs it. A good reader beside it must work after each device, no call may take
+// longer than its bound, and in the end no more memory may be in use than after the first devices.
 func TestHostile(t *testing.T, board Board, model harness.Controller, scope Scope) {
-	if testing.Short() {
-		t.Skip("boots a machine: not in short mode")
-	}
 	harness.Require(t)
 	l := &lab{board: board, model: model}
 	defer l.end()
@@ -324,7 +333,8 @@ func TestHostile(t *testing.T, board Board, model harness.Controller, scope Scop
 	l.run(t, trial{"memory after all", func(s *stand) {
 		now := mark{s.stats(), visited}
 		for i, m := range marks {
-			s.Logf("%v: %v after %d devices, %v after %d", m.grown(now), m.stats, m.visited, now.stats, now.visited)
+			s.Logf("%v: %v after %d devices, %v after %d", m.grown(now), m.stats, m.visited,
+				now.stats, now.visited)
 			grown := m.grown(now) - pool
 			if i == 0 {
 				grown -= arenas
@@ -339,10 +349,10 @@ func TestHostile(t *testing.T, board Board, model harness.Controller, scope Scop
 	}})
 }
 
-// Memory is looked at after settled devices, when tables of the firmware have grown, and after all
-// that claim most, when the heap of the driver has: Go's runtime keeps the arenas that it has once
-// needed. arenas is how many pages that may be, two of 2 MiB, and pool those of its tables, which
-// grow by 512 KiB at any time (policy).
+// Memory is measured after settled devices, when tables of the firmware have grown, and after those
+// that claim most, when the heap of the driver has grown: Go's runtime keeps its arenas. arenas is
+// how many pages that may be, two arenas of 2 MiB, and pool is the pages of the runtime's tables,
+// which grow by 512 KiB at any time (policy).
 const (
 	settled = 6
 	arenas  = 2 * (2 << 20) >> 12
@@ -355,13 +365,14 @@ type mark struct {
 	visited int
 }
 
-// grown is how many pages are more in use later. Firmware keeps a little of each device (edk2's
-// XhciDxe does not free the configuration descriptors that it copies): a page for each is granted.
+// grown is by how many pages the memory in use has grown. Firmware keeps some memory for each
+// device (edk2's XhciDxe does not free the configuration descriptors that it copies): a page for
+// each does not count.
 func (m mark) grown(later mark) int {
 	return m.stats[free] - later.stats[free] - (later.visited - m.visited)
 }
 
-// visit has the agent use a hostile device, and a good reader beside it and afterwards.
+// visit makes the agent use a hostile device, and a good reader beside it and afterwards.
 func (s *stand) visit(h hostile, bound time.Duration) {
 	s.Helper()
 	m, err := reader.Named(h.kind)

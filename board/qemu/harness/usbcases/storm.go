@@ -16,51 +16,56 @@ import (
 
 const (
 	stormEvents = 200
-	stormRounds = 3 // at most: a leak shows in each
+	stormRounds = 3 // at most (policy): a leak appears in each
 	stormSeed   = 20250704
-	stormPause  = 60 * time.Millisecond // at most between two events, policy: shorter and longer than an enumeration takes
+
+	stormPause = 60 * time.Millisecond
 )
 
-// A berth is a place for a reader in the storm.
-type berth struct{ id, kind, port string }
+// A place is a port for a reader in the storm.
+type place struct{ id, kind, port string }
 
-var berths = []berth{
-	{"s0", "short", "1.1"}, {"s1", "tpdu", "1.2.1"}, {"s2", "extended", "1.2.2"}, {"s3", "high-speed", "2"},
-	{"s4", "super-speed", "3"}, {"s5", "short", "4"}, {"s6", "two-endpoints", "5"}, {"s7", "high-speed", "6"},
+var places = []place{
+	{"s0", "short", "1.1"}, {"s1", "tpdu", "1.2.1"}, {"s2", "extended", "1.2.2"},
+	{"s3", "high-speed", "2"},
+	{"s4", "super-speed", "3"}, {"s5", "short", "4"}, {"s6", "two-endpoints", "5"},
+	{"s7", "high-speed", "6"},
 }
 
-// storms are random, from a seed.
+// storms are sequences of pseudo-random events with a fixed seed.
 var storms = []trial{
-	{"200 random events of plugging and unplugging during traffic: nothing leaks, hangs or stays", func(s *stand) {
-		devices := map[string]*reader.Device{}
-		for _, b := range berths {
-			devices[b.id] = s.device(b.id, b.kind)
-		}
-		random := rand.New(rand.NewSource(stormSeed))
-		// What a first round takes and keeps is not a leak, and neither is what only one of several takes.
-		s.storm(random, devices, stormEvents/4)
-		before := s.stats()
-		var grown []string
-		for round := 0; round == 0 || round < stormRounds && grown != nil; round++ {
-			s.storm(random, devices, stormEvents)
-			after := s.stats()
-			s.Logf("before: %v, after: %v", before, after)
-			grown = growth(before, after)
-			before = after
-		}
-		if grown != nil {
-			s.Errorf("in each round more is in use: %v", grown)
-		}
-	}},
+	{"200 random events of plugging and unplugging during traffic: nothing leaks, hangs or stays",
+		func(s *stand) {
+			devices := map[string]*reader.Device{}
+			for _, b := range places {
+				devices[b.id] = s.device(b.id, b.kind)
+			}
+			random := rand.New(rand.NewSource(stormSeed))
+			// What only the first round, or only one of several, takes and keeps is not a leak.
+			s.storm(random, devices, stormEvents/4)
+			before := s.stats()
+			var grown []string
+			for round := 0; round == 0 || round < stormRounds && grown != nil; round++ {
+				s.storm(random, devices, stormEvents)
+				after := s.stats()
+				s.Logf("before: %v, after: %v", before, after)
+				grown = growth(before, after)
+				before = after
+			}
+			if grown != nil {
+				s.Errorf("each round takes and keeps: %v", grown)
+			}
+		}},
 }
 
-// free is the number of free pages; all others count what is in use.
+// free is the name of the number of free pages. All other numbers count what is in use.
 const free = "pages"
 
-// slack is how far a number may be off without a leak: garbage is collected now and then.
+// slack is by how much a number may differ without a leak, because garbage is not collected at
+// once.
 var slack = map[string]int{free: 16, "heap": 16 << 10}
 
-// growth names what is more in use than it was.
+// growth returns the names of the numbers that have grown.
 func growth(before, after map[string]int) (names []string) {
 	for name, n := range after {
 		more := n - before[name]
@@ -74,7 +79,7 @@ func growth(before, after map[string]int) (names []string) {
 	return names
 }
 
-// storm begins and ends with nothing plugged in.
+// storm plugs and unplugs readers at random. Nothing is plugged in before and after it.
 func (s *stand) storm(random *rand.Rand, devices map[string]*reader.Device, events int) {
 	s.Helper()
 	s.hub("1", "1.2")
@@ -83,7 +88,7 @@ func (s *stand) storm(random *rand.Rand, devices map[string]*reader.Device, even
 		if random.Intn(20) == 0 {
 			s.toggleHub()
 		} else {
-			s.toggle(berths[random.Intn(len(berths))], devices)
+			s.toggle(places[random.Intn(len(places))], devices)
 		}
 		time.Sleep(time.Duration(random.Int63n(int64(stormPause))))
 	}
@@ -102,8 +107,8 @@ func (s *stand) storm(random *rand.Rand, devices map[string]*reader.Device, even
 	s.clear()
 }
 
-// toggle plugs a reader in that is out, or pulls it out.
-func (s *stand) toggle(b berth, devices map[string]*reader.Device) {
+// toggle plugs a reader in, or unplugs it when it is plugged in.
+func (s *stand) toggle(b place, devices map[string]*reader.Device) {
 	s.Helper()
 	switch {
 	case slices.Contains(s.in, b.id):
@@ -115,7 +120,7 @@ func (s *stand) toggle(b berth, devices map[string]*reader.Device) {
 	}
 }
 
-// toggleHub pulls the inner hub out with what is behind it, or puts it back.
+// toggleHub unplugs the inner hub with what is behind it, or plugs it in again.
 func (s *stand) toggleHub() {
 	s.Helper()
 	if !slices.Contains(s.in, harness.HubID("1.2")) {
@@ -123,14 +128,14 @@ func (s *stand) toggleHub() {
 		return
 	}
 	s.unplug(harness.HubID("1.2"))
-	for _, b := range berths {
+	for _, b := range places {
 		if strings.HasPrefix(b.port, "1.2.") {
 			s.in = slices.DeleteFunc(s.in, func(id string) bool { return id == b.id })
 		}
 	}
 }
 
-// stats is what the agent says is in use.
+// stats returns the agent's numbers of what is in use.
 func (s *stand) stats() map[string]int {
 	s.Helper()
 	words := strings.Fields(s.do("stats"))

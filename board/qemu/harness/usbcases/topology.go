@@ -12,7 +12,8 @@ import (
 // fourHubs are nested on root port 1.
 var fourHubs = []string{"1", "1.2", "1.2.3", "1.2.3.4"}
 
-// topologies is where readers are. QEMU's hubs are full speed: faster readers are on root ports only.
+// topologies are places of readers. QEMU's hubs are full speed: faster readers are on root ports
+// only.
 var topologies = []trial{
 	{"QEMU's reader on a root port", func(s *stand) {
 		s.own("2")
@@ -33,7 +34,7 @@ var topologies = []trial{
 		s.own("1.2.3.4.8")
 		s.expect("QEMU")
 	}},
-	{"eight readers at once, at all speeds and depths, one after the other and all at the same time", func(s *stand) {
+	{"eight readers at all speeds and depths, one by one and all at once", func(s *stand) {
 		s.hub(fourHubs...)
 		all := []struct{ kind, port string }{
 			{"short", "1.1"}, {"tpdu", "1.2.1"}, {"extended", "1.2.3.1"}, {"short", "1.2.3.4.1"},
@@ -63,7 +64,7 @@ var topologies = []trial{
 		s.unplug("first")
 		s.expect("second")
 	}},
-	{"a hub goes with all that is behind it, and comes back", func(s *stand) {
+	{"a hub is unplugged with everything behind it, and plugged in again", func(s *stand) {
 		s.hub("1", "1.2")
 		s.plug("first", "1.1", s.device("first", "short"))
 		s.plug("second", "1.2.1", s.device("second", "short"))
@@ -78,7 +79,7 @@ var topologies = []trial{
 	}},
 }
 
-// alone is one reader of a kind on a port, behind these hubs.
+// alone tests one reader of a kind on a port, behind these hubs.
 func alone(kind, port string, hubs ...string) func(s *stand) {
 	return func(s *stand) {
 		s.hub(hubs...)

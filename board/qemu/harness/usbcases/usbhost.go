@@ -1,15 +1,14 @@
 //go:build linux && !tamago
 
-// Package usbcases tests a USB host from outside: a machine of package harness whose programs drive the xHCI controller by
-// baremetal/usbhost. Where the readers are plugged in, what comes and goes when, and what goes wrong on the wire is decided here; an
-// agent in the machine says how it looks from there. The cases are the same for each board.
+// Package usbcases tests a USB host from outside: in a machine of package harness whose programs
+// drive the USB host controller with baremetal/usbhost. A case decides where readers are plugged
+// in, when they come and go, and which faults occur on the wire; an agent in the machine reports
+// what it finds. The cases are the same for each board.
 package usbcases
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,8 +21,8 @@ import (
 	"tamaccid/ccid/sim/vscard"
 )
 
-// A Board starts a machine with this configuration, to which it adds what it boots, and starts the agent there. The controller has
-// been taken by then.
+// A Board starts a machine with this configuration, to which it adds the program to boot, and
+// starts the agent there. The controller is in use when it returns.
 type Board func(ctx context.Context, c harness.Config) (*harness.Machine, *harness.Agent, error)
 
 // Time limits, policy.
@@ -40,10 +39,11 @@ const (
 	secondBus = second + ".0"
 )
 
-// Models are the controllers that QEMU has of the kind.
+// Models are QEMU's xHCI controllers.
 var Models = []harness.Controller{harness.XHCI, harness.NECXHCI}
 
-// lab is the machine of a controller's cases. One that a case has broken is ended, and the next case has another.
+// lab is the machine for the cases of one controller. After a failure it is ended, and the next
+// case boots another.
 type lab struct {
 	board   Board
 	model   harness.Controller
@@ -51,28 +51,25 @@ type lab struct {
 	agent   *harness.Agent
 }
 
-// stand is what a case has.
+// stand is the environment of one case.
 type stand struct {
 	*testing.T
 	ctx     context.Context
 	machine *harness.Machine
 	agent   *harness.Agent
-	in      []string // identifiers of what is plugged in, in the order of that
+	in      []string // identifiers of what is plugged in, in the order of plugging in
 	err     error    // of the last command
 }
 
 // Test runs all cases, with each of the models.
 func Test(t *testing.T, board Board, models ...harness.Controller) {
-	if testing.Short() {
-		t.Skip("boots a machine: not in short mode")
-	}
 	harness.Require(t)
 	for _, model := range models {
 		t.Run(string(model), func(t *testing.T) {
 			t.Parallel()
 			l := &lab{board: board, model: model}
 			defer l.end()
-			for _, group := range [][]trial{topologies, removals, faults, lies, storms} {
+			for _, group := range [][]trial{topologies, removals, faults, badDescriptors, storms} {
 				for _, c := range group {
 					l.run(t, c)
 				}
@@ -81,7 +78,7 @@ func Test(t *testing.T, board Board, models ...harness.Controller) {
 	}
 }
 
-// trial is a case: its name is a sentence.
+// trial is a test case.
 type trial struct {
 	name string
 	run  func(s *stand)
@@ -98,7 +95,7 @@ func (l *lab) run(t *testing.T, c trial) {
 		s := &stand{T: t, ctx: ctx, machine: l.machine, agent: l.agent}
 		defer func() {
 			if s.Failed() || !s.agent.Usable(s.err) {
-				l.keep(t)
+				l.machine.KeepLog(t)
 				l.end()
 			}
 		}()
@@ -121,16 +118,19 @@ func (l *lab) boot(t *testing.T) (err error) {
 	l.machine, l.agent, err = l.board(boot, harness.Config{
 		Reader: true,
 		Card:   vscard.NewSlot(own).Serve,
-		// Another controller beside it.
-		Args:       []string{"-device", string(l.model) + ",id=" + second},
-		Controller: harness.Controller(fmt.Sprintf("%s,p2=%d,p3=%d", l.model, rootPorts, rootPorts)),
-		Limit:      labLimit,
+		// A second controller.
+		Args: []string{"-device", string(l.model) + ",id=" + second},
+		Controller: harness.Controller(fmt.Sprintf("%s,p2=%d,p3=%d", l.model, rootPorts,
+			rootPorts)),
+		Limit: labLimit,
 	})
 	if err != nil {
-		l.keep(t)
+		if l.machine != nil {
+			l.machine.KeepLog(t)
+		}
 		return err
 	}
-	// QEMU's own reader is there from the start, for its card; the cases begin with nothing.
+	// QEMU's own reader is plugged in from the start, for its card; the cases begin with nothing.
 	if err := l.machine.UnplugReader(boot); err != nil {
 		return err
 	}
@@ -145,22 +145,6 @@ func (l *lab) end() {
 	l.machine, l.agent = nil, nil
 }
 
-// keep leaves the console's text in a file and says where.
-func (l *lab) keep(t *testing.T) {
-	if l.machine == nil {
-		return
-	}
-	f, err := os.CreateTemp("", "console-*.log")
-	if err == nil {
-		_, err = f.WriteString(l.machine.Console.Log())
-		err = errors.Join(err, f.Close())
-		t.Logf("whole console: %s; its end:\n%s", f.Name(), l.machine.Console.Tail())
-	}
-	if err != nil {
-		t.Log(err)
-	}
-}
-
 func (s *stand) must(err error) {
 	s.Helper()
 	if err != nil {
@@ -168,7 +152,7 @@ func (s *stand) must(err error) {
 	}
 }
 
-// do has the agent do something that must go well.
+// do sends a command to the agent, which must not fail.
 func (s *stand) do(words ...string) string {
 	s.Helper()
 	text, err := s.agent.Do(s.ctx, strings.Join(words, " "))
@@ -179,13 +163,13 @@ func (s *stand) do(words ...string) string {
 	return text
 }
 
-// expect has the agent find these readers, no others, and a card that answers in each.
+// expect makes the agent check that there are just these readers, with a card that answers in each.
 func (s *stand) expect(keys ...string) {
 	s.Helper()
 	s.do(append([]string{"expect"}, keys...)...)
 }
 
-// device makes a virtual reader with a card, named so that the agent finds it.
+// device makes a virtual reader with a card. The agent finds it by its name.
 func (s *stand) device(id, kind string) *reader.Device {
 	s.Helper()
 	m, err := reader.Named(kind)
@@ -220,7 +204,7 @@ func (s *stand) add(r harness.Redirected, d *reader.Device) {
 	s.in = append(s.in, r.ID)
 }
 
-// unplug pulls something out.
+// unplug unplugs a device.
 func (s *stand) unplug(id string) {
 	s.Helper()
 	s.must(s.machine.DeviceDel(s.ctx, id))
@@ -243,7 +227,7 @@ func (s *stand) own(port string) {
 	s.in = append(s.in, harness.ReaderID)
 }
 
-// clear pulls everything out and sees that it is gone.
+// clear unplugs everything and checks that no reader is left.
 func (s *stand) clear() {
 	s.Helper()
 	for len(s.in) > 0 {

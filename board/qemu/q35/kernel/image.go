@@ -41,18 +41,21 @@ func Make(program []byte) ([]byte, error) {
 	for _, s := range segments {
 		at = pageUp(at) + s.addr%pageSize
 		headers = append(headers, elf.Prog64{
-			Type: uint32(elf.PT_LOAD), Flags: uint32(s.flags), Off: at, Vaddr: s.addr, Paddr: s.addr,
+			Type: uint32(elf.PT_LOAD), Flags: uint32(s.flags), Off: at, Vaddr: s.addr,
+			Paddr:  s.addr,
 			Filesz: uint64(len(s.data)), Memsz: s.size, Align: pageSize,
 		})
 		at += uint64(len(s.data))
 	}
 
 	var out bytes.Buffer
-	// To memory, of fixed size: cannot fail.
+	// Writing values of fixed size to memory cannot fail.
 	binary.Write(&out, binary.LittleEndian, elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{'\x7f', 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
-		Entry: start.addr, Phoff: headerSize, Ehsize: headerSize, Phentsize: programSize, Phnum: uint16(len(headers)),
+		Ident: [elf.EI_NIDENT]byte{'\x7f', 'E', 'L', 'F', byte(elf.ELFCLASS64),
+			byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Entry: start.addr, Phoff: headerSize, Ehsize: headerSize, Phentsize: programSize,
+		Phnum: uint16(len(headers)),
 	})
 	binary.Write(&out, binary.LittleEndian, headers)
 	out.Write(note)
@@ -63,7 +66,7 @@ func Make(program []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// noteOf is the note for an entry point.
+// noteOf returns the note for an entry point.
 func noteOf(entry uint64) []byte {
 	var b []byte
 	for _, v := range []uint32{uint32(len(noteName)), 8, notePHYS} {

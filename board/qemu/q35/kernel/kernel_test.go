@@ -84,7 +84,8 @@ func TestAnImageHasTheProgramAndAWayIn(t *testing.T) {
 	}
 	for i, p := range old {
 		q := now[i]
-		if q.Vaddr != p.Vaddr || q.Paddr != p.Vaddr || q.Memsz != p.Memsz || q.Flags != p.Flags || !bytes.Equal(content(t, p), content(t, q)) {
+		if q.Vaddr != p.Vaddr || q.Paddr != p.Vaddr || q.Memsz != p.Memsz || q.Flags != p.Flags ||
+			!bytes.Equal(content(t, p), content(t, q)) {
 			t.Errorf("segment %+v became %+v", p.ProgHeader, q.ProgHeader)
 		}
 	}
@@ -96,18 +97,22 @@ func TestAnImageHasTheProgramAndAWayIn(t *testing.T) {
 	checkTables(t, start.Vaddr, content(t, start))
 
 	var info bootinfo.Table
-	if err := binary.Read(bytes.NewReader(content(t, start)[tableAt:]), binary.LittleEndian, &info); err != nil {
+	if err := binary.Read(bytes.NewReader(content(t, start)[tableAt:]), binary.LittleEndian,
+		&info); err != nil {
 		t.Fatal(err)
 	}
-	if info.Count != uint64(len(old)) || info.Start > old[0].Vaddr || info.End != start.Vaddr+start.Memsz {
+	if info.Count != uint64(len(old)) || info.Start > old[0].Vaddr ||
+		info.End != start.Vaddr+start.Memsz {
 		t.Errorf("table %+v", info)
 	}
 	for i, p := range old {
 		s := info.Segments[i]
-		if s.Start > p.Vaddr || s.End < p.Vaddr+p.Memsz || s.Start%pageSize != 0 || s.End%pageSize != 0 {
+		if s.Start > p.Vaddr || s.End < p.Vaddr+p.Memsz || s.Start%pageSize != 0 ||
+			s.End%pageSize != 0 {
 			t.Errorf("segment at %#x, %#x bytes: %+v", p.Vaddr, p.Memsz, s)
 		}
-		if (s.Flags&bootinfo.Executable != 0) != (p.Flags&elf.PF_X != 0) || (s.Flags&bootinfo.Writable != 0) != (p.Flags&elf.PF_W != 0) {
+		if (s.Flags&bootinfo.Executable != 0) != (p.Flags&elf.PF_X != 0) ||
+			(s.Flags&bootinfo.Writable != 0) != (p.Flags&elf.PF_W != 0) {
 			t.Errorf("flags %v became %#x", p.Flags, s.Flags)
 		}
 	}
@@ -122,7 +127,8 @@ func checkNote(t *testing.T, f *elf.File, entry uint64) {
 		}
 		n := content(t, p)
 		word := func(at int) uint32 { return binary.LittleEndian.Uint32(n[at:]) }
-		if len(n) != 24 || word(0) != 4 || word(4) != 8 || word(8) != 18 || string(n[12:16]) != "Xen\x00" ||
+		if len(n) != 24 || word(0) != 4 || word(4) != 8 || word(8) != 18 ||
+			string(n[12:16]) != "Xen\x00" ||
 			binary.LittleEndian.Uint64(n[16:]) != entry {
 			t.Errorf("note % x", n)
 		}
@@ -191,8 +197,10 @@ func hex(b []byte) string {
 // header writes an ELF file with program headers and no content but zeros up to size.
 func header(change func(h *elf.Header64), size int, progs ...elf.Prog64) []byte {
 	h := elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT), Entry: 0x400010,
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB),
+			byte(elf.EV_CURRENT)},
+		Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Entry: 0x400010,
 		Phoff: headerSize, Ehsize: headerSize, Phentsize: programSize, Phnum: uint16(len(progs)),
 	}
 	if change != nil {
@@ -206,7 +214,8 @@ func header(change func(h *elf.Header64), size int, progs ...elf.Prog64) []byte 
 }
 
 func load(addr, filesz, memsz uint64, flags elf.ProgFlag) elf.Prog64 {
-	return elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(flags), Vaddr: addr, Paddr: addr, Filesz: filesz, Memsz: memsz}
+	return elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(flags), Vaddr: addr, Paddr: addr,
+		Filesz: filesz, Memsz: memsz}
 }
 
 func TestProgramsThatCannotBeKernelsAreRefused(t *testing.T) {
@@ -222,20 +231,31 @@ func TestProgramsThatCannotBeKernelsAreRefused(t *testing.T) {
 		want string
 	}{
 		{"no ELF file", []byte(strings.Repeat("#!/bin/sh\n", 20)), "magic"},
-		{"for another processor", header(func(h *elf.Header64) { h.Machine = uint16(elf.EM_AARCH64) }, 0x2000, text), "not an x86-64"},
-		{"relocatable", header(func(h *elf.Header64) { h.Type = uint16(elf.ET_DYN) }, 0x2000, text), "fixed address"},
-		{"dynamically linked", header(nil, 0x2000, text, elf.Prog64{Type: uint32(elf.PT_INTERP)}), "dynamic linker"},
+		{"for another processor",
+			header(func(h *elf.Header64) { h.Machine = uint16(elf.EM_AARCH64) }, 0x2000, text),
+			"not an x86-64"},
+		{"relocatable", header(func(h *elf.Header64) { h.Type = uint16(elf.ET_DYN) }, 0x2000, text),
+			"fixed address"},
+		{"dynamically linked", header(nil, 0x2000, text, elf.Prog64{Type: uint32(elf.PT_INTERP)}),
+			"dynamic linker"},
 		{"nothing to load", header(nil, 0x2000), "no segments"},
 		{"too much to load", header(nil, 0x2000, many...), "more than"},
 		{"in low memory", header(nil, 0x2000, load(0xff000, 0x1000, 0x1000, rx)), "not between"},
-		{"far up", header(nil, 0x2000, text, load(0xffffffff80000000, 0, 0x1000, rw)), "not between"},
-		{"a size that wraps around", header(nil, 0x2000, text, load(0x500000, 0, ^uint64(0), rw)), "not between"},
-		{"more in the file than in memory", header(nil, 0x2000, load(0x400000, 0x1001, 0x1000, rx)), "not in the file"},
+		{"far up", header(nil, 0x2000, text, load(0xffffffff80000000, 0, 0x1000, rw)),
+			"not between"},
+		{"a size that wraps around", header(nil, 0x2000, text, load(0x500000, 0, ^uint64(0), rw)),
+			"not between"},
+		{"more in the file than in memory", header(nil, 0x2000, load(0x400000, 0x1001, 0x1000, rx)),
+			"not in the file"},
 		{"behind the file's end", header(nil, 0x800, text), "not in the file"},
-		{"writable and executable", header(nil, 0x2000, load(0x400000, 0x1000, 0x1000, rx|rw)), "writable and executable"},
-		{"segments on one page", header(nil, 0x2000, text, load(0x400800, 0, 0x1000, rw)), "share a page"},
-		{"an entry point outside", header(func(h *elf.Header64) { h.Entry = 0x401000 }, 0x2000, text), "entry point"},
-		{"an entry point in data", header(nil, 0x2000, load(0x400000, 0x1000, 0x1000, rw)), "entry point"},
+		{"writable and executable", header(nil, 0x2000, load(0x400000, 0x1000, 0x1000, rx|rw)),
+			"writable and executable"},
+		{"segments on one page", header(nil, 0x2000, text, load(0x400800, 0, 0x1000, rw)),
+			"share a page"},
+		{"an entry point outside", header(func(h *elf.Header64) { h.Entry = 0x401000 }, 0x2000,
+			text), "entry point"},
+		{"an entry point in data", header(nil, 0x2000, load(0x400000, 0x1000, 0x1000, rw)),
+			"entry point"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := Make(c.file); err == nil || !strings.Contains(err.Error(), c.want) {

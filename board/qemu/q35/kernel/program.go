@@ -16,13 +16,13 @@ import (
 
 const (
 	pageSize = 4096
-	// lowest is where memory begins that firmware and loaders leave alone.
+	// lowest is the first address above the memory that firmware and loaders use.
 	lowest = 1 << 20
-	// highest is policy: below all devices, and small machines have memory there.
+	// highest bounds a program (policy): no device is below it.
 	highest = 1 << 30
 )
 
-// A program is what has to be in memory when it starts.
+// A program is what must be in memory when it starts.
 type program struct {
 	entry    uint64
 	segments []segment // ascending, no two on one page
@@ -56,7 +56,7 @@ func readProgram(b []byte) (*program, error) {
 	for _, ph := range f.Progs {
 		switch ph.Type {
 		case elf.PT_INTERP, elf.PT_DYNAMIC:
-			return nil, errors.New("the program wants a dynamic linker")
+			return nil, errors.New("the program needs a dynamic linker")
 		case elf.PT_LOAD:
 			if ph.Memsz == 0 {
 				continue
@@ -73,7 +73,8 @@ func readProgram(b []byte) (*program, error) {
 
 func readSegment(ph *elf.Prog, file uint64) (s segment, err error) {
 	if ph.Vaddr < lowest || ph.Vaddr > highest || ph.Memsz > highest-ph.Vaddr {
-		return s, fmt.Errorf("a segment of %#x bytes at %#x is not between %#x and %#x", ph.Memsz, ph.Vaddr, lowest, highest)
+		return s, fmt.Errorf("a segment of %#x bytes at %#x is not between %#x and %#x", ph.Memsz,
+			ph.Vaddr, lowest, highest)
 	}
 	if ph.Filesz > ph.Memsz || ph.Off > file || ph.Filesz > file-ph.Off {
 		return s, fmt.Errorf("the segment at %#x is not in the file", ph.Vaddr)
@@ -86,7 +87,7 @@ func readSegment(ph *elf.Prog, file uint64) (s segment, err error) {
 	return s, err
 }
 
-// check sorts the segments and looks at them together.
+// check sorts the segments and checks that they fit together.
 func (p *program) check() error {
 	if len(p.segments) == 0 {
 		return errors.New("the program has no segments")
@@ -99,7 +100,8 @@ func (p *program) check() error {
 	for i := range p.segments {
 		s := &p.segments[i]
 		if i > 0 && pageUp(p.segments[i-1].end()) > pageDown(s.addr) {
-			return fmt.Errorf("the segments at %#x and %#x share a page", p.segments[i-1].addr, s.addr)
+			return fmt.Errorf("the segments at %#x and %#x share a page", p.segments[i-1].addr,
+				s.addr)
 		}
 		if s.flags&elf.PF_X != 0 && p.entry >= s.addr && p.entry-s.addr < uint64(len(s.data)) {
 			executable = true

@@ -72,7 +72,7 @@ func infoTable(at uint64, p *program) []byte {
 	return b.Bytes()
 }
 
-// code is what runs at the entry point. The loader's state (PVH): 32-bit protected mode, flat
+// code is the code at the entry point. The loader's state (PVH): 32-bit protected mode, flat
 // segments, paging off, EBX has the address of hvm_start_info, no stack. The way to 64-bit mode is
 // SDM volume 3, 9.8.5.
 func code(at uint32, entry uint64) []byte {

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// Machine checks board q35 from inside. Its argument is what to do: "checks" makes one line of each
-// check and ends with status 0 when all hold; the others end in a way of their own.
+// Command machine checks board q35 from inside. Its argument chooses what it does: "checks" prints
+// one line for each check and ends with status 0 when all pass; the others end in different ways.
 package main
 
 import (
@@ -21,12 +21,12 @@ import (
 )
 
 var checks = []inside.Check{
-	{Name: "the processor sleeps while nothing is to be done", Run: sleep},
-	{Name: "the wall clock tells a date of today", Run: wallClock},
+	{Name: "the processor sleeps while idle", Run: sleep},
+	{Name: "the wall clock has a plausible date", Run: wallClock},
 	{Name: "a nil dereference is a panic", Run: nilDereference},
 	{Name: "the text cannot be written", Run: writeText},
 	{Name: "constants cannot be written", Run: writeConstant},
-	{Name: "memory comes back", Run: garbage},
+	{Name: "freed memory is used again", Run: garbage},
 	{Name: "stacks grow", Run: stacks},
 }
 
@@ -40,7 +40,7 @@ var ends = map[string]func(){
 	"memory":   exhaust,
 	"deadlock": func() { select {} },
 	"data":     runData,
-	"dispatcher": func() { // its hooks are no place for a mistake
+	"dispatcher": func() { // a fault in one of its hooks
 		goos.Idle = func(int64) { sink = make([]byte, *nowhere) }
 		time.Sleep(time.Second)
 	},
@@ -58,12 +58,12 @@ func main() {
 			return
 		}
 	}
-	fmt.Println("machine: what to do?")
+	fmt.Println("machine: unknown argument")
 	os.Exit(1)
 }
 
-// sleep looks at what the processor did during a second: it is halted most of the time, and not
-// waked more often than goroutines of the runtime's own have work (every 10 ms at most).
+// sleep checks that the processor is halted for most of a second, and woken no more often than the
+// runtime's own goroutines have work (every 10 ms at most).
 func sleep() error {
 	const second = time.Second
 	before, naps := q35.Slept()
@@ -73,7 +73,7 @@ func sleep() error {
 		return fmt.Errorf("halted for %v of %v", d, second)
 	}
 	if n := now - naps; n > 200 {
-		return fmt.Errorf("waked %d times", n)
+		return fmt.Errorf("woken %d times", n)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func wallClock() error {
 	return nil
 }
 
-// panics says whether f panics with a run-time error that has these words.
+// panics returns an error unless f panics with a run-time error that has these words.
 func panics(words string, f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -114,13 +114,13 @@ func writeText() error {
 }
 
 func writeConstant() error {
-	const constant = "a string that lies among the constants"
+	const constant = "a string among the constants"
 	return panics("invalid memory address", func() { *unsafe.StringData(constant) = 'b' })
 }
 
 func at(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
 
-// garbage makes more of it than the machine has memory.
+// garbage allocates and drops more memory than the machine has.
 func garbage() error {
 	for range 1 << 9 {
 		sink = make([]byte, 1<<20)
@@ -161,7 +161,7 @@ func exhaust() {
 	}
 }
 
-// runData calls an instruction that lies in memory for data.
+// runData calls an instruction in data memory.
 func runData() {
 	ret := []byte{0xc3}
 	entry := &ret[0]

@@ -26,7 +26,7 @@ const (
 // limit bounds a machine: most are done in a second (policy).
 const limit = 2 * time.Minute
 
-// insert plays the card named on each connection of QEMU's.
+// insert simulates the named card on each connection from QEMU.
 func insert(name string) harness.Card {
 	return func(ctx context.Context, conn io.ReadWriteCloser) error {
 		c, err := card.Named(name)
@@ -50,7 +50,7 @@ func start(t *testing.T, name, line string, config harness.Config) *harness.Mach
 	return m
 }
 
-// end waits for a kernel's end. Its status must be as wanted, and its output have the words.
+// end waits for a kernel's end, and checks its status and that its output has these words.
 func end(t *testing.T, m *harness.Machine, status int, words ...string) (output string) {
 	t.Helper()
 	got, err := m.Exit(t.Context())
@@ -68,10 +68,11 @@ func end(t *testing.T, m *harness.Machine, status int, words ...string) (output 
 
 func TestTheMachineFromInside(t *testing.T) {
 	t.Parallel()
-	end(t, start(t, "machine", "checks", harness.Config{}), 0, "\n0 of ", "ok   the processor sleeps")
+	end(t, start(t, "machine", "checks", harness.Config{}), 0, "\n0 of ",
+		"ok   the processor sleeps")
 }
 
-// How a program ends, and what the machine says then.
+// TestEnds has the ways in which a program ends: status and output of the machine.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	const fatal = 2
@@ -82,22 +83,31 @@ func TestEnds(t *testing.T) {
 		status int
 		words  []string
 	}{
-		{"arguments come from the command line", `args one 'two  three'`, harness.Config{}, 0, []string{`["args" "one" "two  three"]`}},
-		{"no arguments", "", harness.Config{}, 1, []string{"what to do?"}},
+		{"arguments come from the command line", `args one 'two  three'`, harness.Config{}, 0,
+			[]string{`["args" "one" "two  three"]`}},
+		{"no arguments", "", harness.Config{}, 1, []string{"unknown argument"}},
 		{"a status of the program's own", "status", harness.Config{}, 42, nil},
 		{"a status that is too large", "large", harness.Config{}, 127, nil},
-		{"a panic is reported", "panic", harness.Config{}, fatal, []string{"panic: on purpose", "goroutine 1 [running]"}},
-		{"a nil dereference is reported", "nil", harness.Config{}, fatal, []string{"nil pointer dereference", "main.main()"}},
-		{"memory ends with a word", "memory", harness.Config{}, fatal, []string{"out of memory"}},
+		{"a panic is reported", "panic", harness.Config{}, fatal,
+			[]string{"panic: on purpose", "goroutine 1 [running]"}},
+		{"a nil dereference is reported", "nil", harness.Config{}, fatal,
+			[]string{"nil pointer dereference", "main.main()"}},
+		{"the end of memory is reported", "memory", harness.Config{}, fatal,
+			[]string{"out of memory"}},
 		{"a deadlock is found", "deadlock", harness.Config{}, fatal, []string{"deadlock"}},
-		{"data is not executed", "data", harness.Config{}, fatal, []string{"unexpected fault address"}},
-		{"a stack overflow is reported", "overflow", harness.Config{}, fatal, []string{"stack overflow"}},
-		{"an exception in the dispatcher ends the machine", "dispatcher", harness.Config{}, fatal, []string{"fatal error: CPU exception 0xe"}},
-		{"without a generator nothing is random", "random", harness.Config{Args: []string{"-cpu", "max,-rdrand,-rdseed"}}, fatal,
+		{"data is not executed", "data", harness.Config{}, fatal,
+			[]string{"unexpected fault address"}},
+		{"a stack overflow is reported", "overflow", harness.Config{}, fatal,
+			[]string{"stack overflow"}},
+		{"an exception in the dispatcher ends the machine", "dispatcher", harness.Config{}, fatal,
+			[]string{"fatal error: CPU exception 0xe"}},
+		{"without a generator crypto/rand fails", "random",
+			harness.Config{Args: []string{"-cpu", "max,-rdrand,-rdseed"}}, fatal,
 			[]string{"failed to read random data"}},
 		{"a small machine", "args", harness.Config{Memory: 32}, 0, nil},
 		{"memory above 4 GiB", "args", harness.Config{Memory: 5000}, 0, nil},
-		{"a processor without a local APIC", "args", harness.Config{Args: []string{"-cpu", "max,-apic"}}, 0, nil},
+		{"a processor without a local APIC", "args",
+			harness.Config{Args: []string{"-cpu", "max,-apic"}}, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			end(t, start(t, "machine", c.line, c.config), c.status, c.words...)
@@ -105,8 +115,9 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// hello is what helloworld must say first to last.
-var hello = []string{"ATR:    3B 08 74 61 6D 61 63 63 69 64\n", "C-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\nR-APDU: 90 00\n",
+// hello is what helloworld must print.
+var hello = []string{"ATR:    3B 08 74 61 6D 61 63 63 69 64\n",
+	"C-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\nR-APDU: 90 00\n",
 	"C-APDU: 00 00 00 00\n", "Text:   Hello world!\n"}
 
 func TestHelloWorld(t *testing.T) {
@@ -125,14 +136,21 @@ func TestHelloWorld(t *testing.T) {
 		words  []string
 	}{
 		{"on qemu-xhci", harness.Config{Reader: true, Card: insert("t0")}, 0, hello},
-		{"on nec-usb-xhci", harness.Config{Controller: "nec-usb-xhci", Reader: true, Card: insert("t0")}, 0, hello},
-		{"with 64-bit addresses, above 4 GiB", harness.Config{Memory: 5000, Reader: true, Card: insert("t0")}, 0, hello},
-		{"with one more controller, and a keyboard", harness.Config{Reader: true, Card: insert("t0"),
-			Args: []string{"-device", "nec-usb-xhci,id=more", "-device", "usb-kbd,bus=more.0"}}, 0, hello},
-		{"without a card", harness.Config{Reader: true}, 1, []string{"There is no card in the reader."}},
+		{"on nec-usb-xhci", harness.Config{Controller: "nec-usb-xhci", Reader: true,
+			Card: insert("t0")}, 0, hello},
+		{"with 64-bit addresses, above 4 GiB",
+			harness.Config{Memory: 5000, Reader: true, Card: insert("t0")}, 0, hello},
+		{"with one more controller, and a keyboard",
+			harness.Config{Reader: true, Card: insert("t0"),
+				Args: []string{"-device", "nec-usb-xhci,id=more", "-device", "usb-kbd,bus=more.0"}}, 0,
+			hello},
+		{"without a card", harness.Config{Reader: true}, 1,
+			[]string{"There is no card in the reader."}},
 		{"without a reader", harness.Config{}, 1, []string{"No smart card reader found."}},
-		{"without a controller that has a driver", harness.Config{Controller: harness.UHCI}, 1, []string{"no USB host controller that can be used"}},
-		{"behind a PCI bridge", harness.Config{Controller: harness.UHCI, Args: behind("qemu-xhci")}, 1, []string{"There is no card in the reader."}},
+		{"without a controller that has a driver", harness.Config{Controller: harness.UHCI}, 1,
+			[]string{"no USB host controller that can be used"}},
+		{"behind a PCI bridge", harness.Config{Controller: harness.UHCI, Args: behind("qemu-xhci")},
+			1, []string{"There is no card in the reader."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			end(t, start(t, "helloworld", "", c.config), c.status, c.words...)
@@ -161,7 +179,8 @@ func TestExchange(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"t0", "t1"} {
 		t.Run(name, func(t *testing.T) {
-			m := start(t, "exchange", "-quick QEMU", harness.Config{Reader: true, Card: insert(name)})
+			m := start(t, "exchange", "-quick QEMU",
+				harness.Config{Reader: true, Card: insert(name)})
 			end(t, m, 0, "1 reader: 1 passed, 0 failed")
 		})
 	}

@@ -16,12 +16,12 @@ import (
 	"tamaccid/uefi/image"
 )
 
-// board is what makes a program run on UEFI firmware. A test program knows nothing of it: the overlay adds
-// a file to the package's tests that imports it.
+// board is the package with which a program runs on UEFI firmware. The overlay adds a file to the
+// package's tests that imports it.
 const board = "tamaccid/board/uefi"
 
-// added is that file. It also has the garbage collector run ten times as often as usual: what the runtime takes for granted
-// about memory is tested along the way.
+// added is that file. It also makes the garbage collector run ten times as often as usual, which
+// tests the runtime's memory.
 const added = `package %s_test
 
 import (
@@ -33,8 +33,8 @@ import (
 func init() { debug.SetGCPercent(10) }
 `
 
-// boardFile is the added file's name; no package has one of that name.
-const boardFile = "zz_board_x64_test.go"
+// boardFile is the added file's name, which no package uses.
+const boardFile = "zz_board_test.go"
 
 // testPackage is a package with tests that build for firmware.
 type testPackage struct {
@@ -68,7 +68,8 @@ func newBuilder(overlayFile, out string) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{folder: out, volume: filepath.Join(out, "images"), overlay: filepath.Join(out, "overlay.json")}
+	b := &builder{folder: out, volume: filepath.Join(out, "images"),
+		overlay: filepath.Join(out, "overlay.json")}
 	if err := os.RemoveAll(b.volume); err != nil { // images of packages that are gone
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func newBuilder(overlayFile, out string) (*builder, error) {
 	return b, nil
 }
 
-// flags are those of the go command for firmware, see package board.
+// flags are the go command's flags for board uefi.
 var flags = []string{"-tags", "tamago,uefi"}
 
 // command is the go command with firmware's environment.
@@ -100,7 +101,8 @@ func (b *builder) list(ctx context.Context, patterns []string) ([]testPackage, e
 	if err := b.writeOverlay(nil); err != nil {
 		return nil, err
 	}
-	const format = `{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{"\t"}}{{.Dir}}{{"\t"}}{{.Name}}{{end}}`
+	const format = `{{if or .TestGoFiles .XTestGoFiles}}` +
+		`{{.ImportPath}}{{"\t"}}{{.Dir}}{{"\t"}}{{.Name}}{{end}}`
 	args := append([]string{"list", "-overlay", b.overlay, "-f", format}, flags...)
 	c := command(ctx, append(args, patterns...)...)
 	c.Stderr = os.Stderr
@@ -149,7 +151,8 @@ func (b *builder) writeOverlay(packages []testPackage) error {
 // build makes an image of a package's tests. The overlay must have been written for the package.
 func (b *builder) build(ctx context.Context, p testPackage) error {
 	elf := filepath.Join(b.folder, p.program()+".elf")
-	args := append([]string{"test", "-c", "-vet=off", "-overlay", b.overlay, "-buildmode=pie", "-trimpath",
+	args := append([]string{"test", "-c", "-vet=off", "-overlay", b.overlay, "-buildmode=pie",
+		"-trimpath",
 		"-ldflags=-s -w", "-o", elf}, flags...)
 	c := command(ctx, append(args, p.path)...)
 	if text, err := c.CombinedOutput(); err != nil {
@@ -165,7 +168,8 @@ func (b *builder) convert(elf, efi string) error {
 	}
 	out, err := image.Convert(program, image.Options{
 		Subsystem: image.Application,
-		SBAT: image.SBAT{Component: "tamaccid", Generation: 1, Vendor: "tamaccid", Package: "tamaccid", Version: "test",
+		SBAT: image.SBAT{Component: "tamaccid", Generation: 1, Vendor: "tamaccid",
+			Package: "tamaccid", Version: "test",
 			URL: "tamaccid"},
 	})
 	if err != nil {
@@ -174,7 +178,7 @@ func (b *builder) convert(elf, efi string) error {
 	return errors.Join(os.WriteFile(efi, out, 0o644), os.Remove(elf))
 }
 
-// indent prints a program's output below its verdict.
+// indent prints a program's output, indented.
 func indent(w io.Writer, text string) {
 	for line := range strings.Lines(text) {
 		fmt.Fprint(w, "    ", line)

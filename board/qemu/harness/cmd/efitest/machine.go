@@ -20,7 +20,7 @@ const (
 	bootTime = 90 * time.Second // policy
 )
 
-// lab is the machine, as long as it is of use.
+// lab is the machine, as long as it works.
 type lab struct {
 	volume  string
 	limit   time.Duration // of the machine: what all packages may take
@@ -28,9 +28,11 @@ type lab struct {
 	shell   *harness.Shell
 }
 
-// runAll runs all images and reports. A test program that hangs or crashes costs its machine: the next one gets another.
-// It counts the packages whose tests failed.
-func runAll(ctx context.Context, s settings, packages []testPackage, out io.Writer) (failed int, err error) {
+// runAll runs all images and reports. After a test program that hangs or crashes another machine is
+// booted. failed is the number of packages whose tests failed.
+func runAll(
+	ctx context.Context, s settings, packages []testPackage, out io.Writer,
+) (failed int, err error) {
 	l := &lab{
 		volume: filepath.Join(s.out, "images"),
 		limit:  bootTime + time.Duration(len(packages))*s.limit,
@@ -85,7 +87,8 @@ func (l *lab) run(ctx context.Context, p testPackage, s settings) (output string
 	return result.Output, verdict(result)
 }
 
-// verdict judges by status and words: a program that was never a test program has no PASS.
+// verdict returns an error unless the status is 0 and the output has the line PASS of a test
+// program.
 func verdict(r harness.Result) error {
 	switch {
 	case r.Status != 0:
@@ -108,7 +111,7 @@ func (l *lab) start(ctx context.Context) error {
 	machine, err := harness.Start(ctx, harness.Config{
 		Memory: memory,
 		Volume: l.volume,
-		Reader: true, // for the tests of uefi/usbio; nobody else's driver is there
+		Reader: true, // for the tests of uefi/usbio: firmware has no driver for it
 		Card:   vscard.NewSlot(card.T0()).Serve,
 		Limit:  l.limit,
 	})

@@ -1,12 +1,13 @@
 //go:build linux && !tamago
 
-// Command efitest runs Go packages' own tests inside UEFI firmware: it builds each test program as a UEFI image, boots one
-// QEMU machine for all of them, and runs one after the other in the UEFI Shell.
+// Command efitest runs Go packages' own tests inside UEFI firmware: it builds each test program as
+// a UEFI image, boots one QEMU machine for all of them, and runs one after the other in the UEFI
+// Shell.
 //
 //	efitest -overlay FILE [-out FOLDER] [-limit TIME] [-skip TEST] [-v] PACKAGE...
 //
-// The report is that of "go test". There are no files in firmware: a test that reads some is left out with -skip, or says
-// so with a build constraint (!tamago).
+// The report is that of "go test". There are no files in firmware: a test that reads some is left
+// out with -skip, or by its build constraint (!tamago).
 package main
 
 import (
@@ -19,10 +20,10 @@ import (
 	"tamaccid/board/qemu/harness/cmd/internal/program"
 )
 
-// defaultLimit is for one package's tests. It is policy.
+// defaultLimit is for one package's tests (policy).
 const defaultLimit = 2 * time.Minute
 
-// settings are what the command line says.
+// settings are the command line.
 type settings struct {
 	overlay  string
 	out      string
@@ -40,7 +41,8 @@ func main() { program.Main("efitest", parse, run) }
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := program.Flags("efitest", "PACKAGE...", stderr)
-	flags.StringVar(&s.overlay, "overlay", "build/overlay/overlay.json", "`file` that baremetal/overlay has written")
+	flags.StringVar(&s.overlay, "overlay", "build/overlay/overlay.json",
+		"`file` that baremetal/overlay has written")
 	flags.StringVar(&s.out, "out", "build/efitest", "`folder` for the images")
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long one package's tests may take")
 	flags.StringVar(&s.skip, "skip", "", "name of a `test` to leave out in all packages")

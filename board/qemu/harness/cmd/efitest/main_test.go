@@ -39,8 +39,10 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseList(t *testing.T) {
-	got, err := parseList("tamaccid/ccid\t/src/ccid\tccid\n\ntamaccid/ccid/atr\t/src/ccid/atr\tatr\n")
-	want := []testPackage{{"tamaccid/ccid", "/src/ccid", "ccid"}, {"tamaccid/ccid/atr", "/src/ccid/atr", "atr"}}
+	got, err := parseList("tamaccid/ccid\t/src/ccid\tccid\n\n" +
+		"tamaccid/ccid/atr\t/src/ccid/atr\tatr\n")
+	want := []testPackage{{"tamaccid/ccid", "/src/ccid", "ccid"},
+		{"tamaccid/ccid/atr", "/src/ccid/atr", "atr"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
@@ -55,14 +57,16 @@ func TestParseList(t *testing.T) {
 func TestOverlayAddsTheBoardAndKeepsTheRest(t *testing.T) {
 	dir := t.TempDir()
 	base := filepath.Join(dir, "base.json")
-	if err := os.WriteFile(base, []byte(`{"Replace": {"/go/src/runtime/a.go": "/build/a.go"}}`), 0o644); err != nil {
+	if err := os.WriteFile(base, []byte(`{"Replace": {"/go/src/runtime/a.go": "/build/a.go"}}`),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	b, err := newBuilder(base, filepath.Join(dir, "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.writeOverlay([]testPackage{{"tamaccid/ccid/atr", "/src/ccid/atr", "atr"}}); err != nil {
+	if err := b.writeOverlay([]testPackage{{"tamaccid/ccid/atr", "/src/ccid/atr",
+		"atr"}}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(b.overlay)
@@ -77,7 +81,8 @@ func TestOverlayAddsTheBoardAndKeepsTheRest(t *testing.T) {
 		t.Errorf("the base is lost: %v", got.Replace)
 	}
 	source, err := os.ReadFile(got.Replace["/src/ccid/atr/"+boardFile])
-	if err != nil || !strings.HasPrefix(string(source), "package atr_test\n") || !strings.Contains(string(source), board) {
+	if err != nil || !strings.HasPrefix(string(source), "package atr_test\n") ||
+		!strings.Contains(string(source), board) {
 		t.Errorf("added file %q, %v", source, err)
 	}
 }
@@ -93,7 +98,8 @@ func TestVerdict(t *testing.T) {
 		{"a failed test", harness.Result{Output: "--- FAIL: TestX\nFAIL\n", Status: 21}, false},
 		{"an error after PASS", harness.Result{Output: "PASS\n", Status: 21}, false},
 		{"a program that is no test", harness.Result{Output: "Hello\n"}, false},
-		{"a test program without tests", harness.Result{Output: "testing: warning: no tests to run\nPASS\n"}, false},
+		{"a test program without tests",
+			harness.Result{Output: "testing: warning: no tests to run\nPASS\n"}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 	boardQ35  = "q35"
 )
 
-// underneath says what is below the program.
+// underneath names what the program runs on.
 func (s *settings) underneath() string {
 	if s.board == boardQ35 {
 		return "no firmware"
@@ -26,7 +26,7 @@ func (s *settings) underneath() string {
 	return "UEFI firmware"
 }
 
-// target is what builds the board's images.
+// target returns the target of make that builds the board's images.
 func (s *settings) target() string {
 	if s.board == boardQ35 {
 		return boardQ35
@@ -34,13 +34,13 @@ func (s *settings) target() string {
 	return "efi"
 }
 
-// kernel is the kernel image, and its command line.
+// kernel returns the kernel image and its command line.
 func (s *settings) kernel() (image, line string) {
 	name, line, _ := strings.Cut(s.program, " ")
 	return filepath.Join(s.kernels, name), line
 }
 
-// await waits for the kernel's end; what it says is shown as it comes.
+// await waits for the kernel's end. Its output is shown as it comes.
 func await(ctx context.Context, machine *harness.Machine, s settings, out io.Writer) error {
 	status, err := machine.Exit(ctx)
 	if err != nil {

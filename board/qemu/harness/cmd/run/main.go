@@ -1,16 +1,18 @@
 //go:build linux && !tamago
 
-// Command run shows the driver at work: it boots a QEMU machine with a USB smart card reader and a virtual card, loads the
-// driver in the UEFI Shell, runs a program there, and ends with it.
+// Command run demonstrates the driver: it boots a QEMU machine with a USB smart card reader and a
+// virtual card, loads the driver in the UEFI Shell, runs a program there, and ends with it.
 //
-//	run [-efi FOLDER] [-card NAME|none] [-driver FILE.efi] [-usb WORD] [-log FILE] [PROGRAM.efi [ARGUMENT...]]
+//	run [-efi FOLDER] [-card NAME|none] [-driver FILE.efi] [-usb WORD] [-log FILE]
+//	    [PROGRAM.efi [ARGUMENT...]]
 //
-// The program is helloworld.efi unless another is named. The exit code is 0 if the program returned EFI_SUCCESS to the
-// Shell, 1 if anything went wrong, 2 for wrong arguments.
+// The program is helloworld.efi unless another is named. The exit code is 0 if the program returned
+// EFI_SUCCESS to the Shell, 1 if anything went wrong, 2 for wrong arguments.
 //
 //	run -board q35 [-kernels FOLDER] [-card NAME|none] [-log FILE] [PROGRAM [ARGUMENT...]]
 //
-// is the same without firmware: the program is a kernel image, and the exit code is 0 if it ended with status 0.
+// is the same without firmware: the program is a kernel image, and the exit code is 0 if it ended
+// with status 0.
 package main
 
 import (
@@ -29,16 +31,16 @@ import (
 	"tamaccid/ccid/sim/vscard"
 )
 
-// defaultLimit ends a run that does not end by itself. A run takes about ten seconds. It is policy.
+// defaultLimit ends a run that does not end by itself; a run takes about ten seconds (policy).
 const defaultLimit = 3 * time.Minute
 
-// ways are what the driver's load option usb has (package driver).
+// ways are the values of the driver's load option usb (package driver).
 var ways = []string{"auto", "direct", "firmware"}
 
 // controllers are the models that QEMU's reader can be plugged into: it is a full-speed device.
 var controllers = []string{string(harness.XHCI), string(harness.NECXHCI), string(harness.UHCI)}
 
-// settings are what the command line says.
+// settings are the command line.
 type settings struct {
 	board      string
 	folder     string
@@ -63,9 +65,13 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.kernels, "kernels", "build/q35", "`folder` with the images of board q35")
 	flags.StringVar(&s.folder, "efi", "build/efi/x64", "`folder` with the images of board uefi")
 	flags.StringVar(&s.driver, "driver", "SmartCardReader.efi", "driver `image` to load")
-	flags.StringVar(&s.card, "card", "t0", "`card` in the reader: none, or one of "+strings.Join(card.Names(), ", "))
-	flags.StringVar(&s.controller, "controller", string(harness.XHCI), "USB host controller `model`: "+strings.Join(controllers, ", "))
-	flags.StringVar(&s.usb, "usb", "", "`word` for the driver's load option usb: "+strings.Join(ways, ", ")+"; without one it is loaded as it is")
+	flags.StringVar(&s.card, "card", "t0",
+		"`card` in the reader: none, or one of "+strings.Join(card.Names(), ", "))
+	flags.StringVar(&s.controller, "controller", string(harness.XHCI),
+		"USB host controller `model`: "+strings.Join(controllers, ", "))
+	flags.StringVar(&s.usb, "usb", "",
+		"`word` for the driver's load option usb: "+strings.Join(ways,
+			", ")+"; without one it is loaded as it is")
 	flags.StringVar(&s.capture, "capture", "", "`file` for the reader's USB packets (pcap)")
 	flags.StringVar(&s.log, "log", "build/run.log", "`file` for the whole console")
 	flags.DurationVar(&s.limit, "limit", defaultLimit, "how long it all may take")
@@ -74,13 +80,17 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	}
 	switch {
 	case s.board != boardUEFI && s.board != boardQ35:
-		return s, program.Misused(flags, "there is no -board %q: it is %s or %s", s.board, boardUEFI, boardQ35)
+		return s, program.Misused(flags, "there is no -board %q: it is %s or %s", s.board,
+			boardUEFI, boardQ35)
 	case s.board == boardQ35 && s.usb != "":
-		return s, program.Misused(flags, "board %s has no firmware to share USB with: leave -usb out", boardQ35)
+		return s, program.Misused(flags,
+			"board %s has no firmware to share USB with: leave -usb out", boardQ35)
 	case s.usb != "" && !slices.Contains(ways, s.usb):
-		return s, program.Misused(flags, "there is no -usb %q: it is one of %s", s.usb, strings.Join(ways, ", "))
+		return s, program.Misused(flags, "there is no -usb %q: it is one of %s", s.usb,
+			strings.Join(ways, ", "))
 	case !slices.Contains(controllers, model(s.controller)):
-		return s, program.Misused(flags, "there is no -controller %q: it is one of %s", s.controller, strings.Join(controllers, ", "))
+		return s, program.Misused(flags, "there is no -controller %q: it is one of %s",
+			s.controller, strings.Join(controllers, ", "))
 	case s.limit <= 0:
 		return s, program.Misused(flags, "-limit must be positive")
 	}
@@ -100,7 +110,7 @@ func model(controller string) string {
 	return name
 }
 
-// insert returns the card of that name, or nothing for "none".
+// insert returns the card of that name, nil for "none".
 func insert(name string) (harness.Card, error) {
 	if name == "none" {
 		return nil, nil
@@ -112,7 +122,8 @@ func insert(name string) (harness.Card, error) {
 	return vscard.NewSlot(c).Serve, nil
 }
 
-// run boots, loads, runs and reports. The whole console goes into the log file, and the error says where that is.
+// run boots a machine, loads the driver and runs the program. The whole console goes into the log
+// file, which the error names.
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	inserted, err := insert(s.card)
 	if err != nil {
@@ -132,10 +143,12 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	defer log.Close()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("no end after %v, which -limit sets", s.limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit,
+		fmt.Errorf("no end after %v, which -limit sets", s.limit))
 	defer cancel()
 	began := time.Now()
-	fmt.Fprintf(out, "Starting a machine with %s, a USB smart card reader and %s.\n", s.underneath(), describe(s.card))
+	fmt.Fprintf(out, "Starting a machine with %s, a USB smart card reader and %s.\n",
+		s.underneath(), describe(s.card))
 	config := harness.Config{
 		Controller: harness.Controller(s.controller),
 		Reader:     true,
@@ -162,7 +175,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	fmt.Fprintln(out)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			err = cause // not what was waited for when the time was over
+			err = cause // and not what was waited for
 		}
 		return fmt.Errorf("%w\nThe whole console is in %s", err, s.log)
 	}
@@ -196,7 +209,7 @@ func describe(card string) string {
 	return "a virtual card (" + card + ")"
 }
 
-// converse types what a user would type, and shows what a user would see.
+// converse types a user's commands, and shows their output.
 func converse(ctx context.Context, machine *harness.Machine, s settings, out io.Writer) error {
 	shell, err := machine.Shell(ctx)
 	if err != nil {
@@ -209,13 +222,14 @@ func converse(ctx context.Context, machine *harness.Machine, s settings, out io.
 			return err
 		}
 		fmt.Fprint(out, image.Output)
-	} else if err := follow(ctx, shell, fmt.Sprintf("%s %s usb=%s", loader, s.driver, s.usb), out); err != nil {
+	} else if err := follow(ctx, shell, fmt.Sprintf("%s %s usb=%s", loader, s.driver, s.usb),
+		out); err != nil {
 		return err
 	}
 	return follow(ctx, shell, s.program, out)
 }
 
-// follow runs one command, and shows what it says while it says it.
+// follow runs one command, and shows its output as it comes.
 func follow(ctx context.Context, shell *harness.Shell, line string, out io.Writer) error {
 	fmt.Fprintf(out, "\nShell> %s\n", line)
 	command, err := shell.Start(ctx, line)

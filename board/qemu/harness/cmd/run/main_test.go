@@ -23,17 +23,22 @@ func TestParse(t *testing.T) {
 		card    string
 		err     error
 	}{
-		{"nothing said: helloworld and a card at T=0", nil, "helloworld.efi", "t0", nil},
+		{"no arguments: helloworld and a card at T=0", nil, "helloworld.efi", "t0", nil},
 		{"no card", []string{"-card", "none"}, "helloworld.efi", "none", nil},
-		{"another program with arguments", []string{"-card=t1", "cabi.efi", "apdus", "10"}, "cabi.efi apdus 10", "t1", nil},
+		{"another program with arguments", []string{"-card=t1", "cabi.efi", "apdus", "10"},
+			"cabi.efi apdus 10", "t1", nil},
 		{"a kernel", []string{"-board", "q35"}, "helloworld", "t0", nil},
-		{"a kernel with arguments", []string{"-board=q35", "exchange", "-quick"}, "exchange -quick", "t0", nil},
-		{"a board nobody knows", []string{"-board", "pc"}, "", "", program.ErrUsage},
+		{"a kernel with arguments", []string{"-board=q35", "exchange", "-quick"}, "exchange -quick",
+			"t0", nil},
+		{"an unknown board", []string{"-board", "pc"}, "", "", program.ErrUsage},
 		{"a way to USB", []string{"-usb", "direct"}, "helloworld.efi", "t0", nil},
-		{"a way to USB that there is not", []string{"-usb", "nonsense"}, "", "", program.ErrUsage},
-		{"a way past firmware that is not there", []string{"-board", "q35", "-usb", "direct"}, "", "", program.ErrUsage},
-		{"a controller with options", []string{"-controller", "nec-usb-xhci,p2=1"}, "helloworld.efi", "t0", nil},
-		{"a controller that is no place for the reader", []string{"-controller", "usb-ehci"}, "", "", program.ErrUsage},
+		{"an unknown way to USB", []string{"-usb", "nonsense"}, "", "", program.ErrUsage},
+		{"a way to USB without firmware", []string{"-board", "q35", "-usb", "direct"}, "", "",
+			program.ErrUsage},
+		{"a controller with options", []string{"-controller", "nec-usb-xhci,p2=1"},
+			"helloworld.efi", "t0", nil},
+		{"a controller that the reader cannot be plugged into", []string{"-controller", "usb-ehci"},
+			"", "", program.ErrUsage},
 		{"help", []string{"-h"}, "", "", flag.ErrHelp},
 		{"an unknown flag", []string{"-speed"}, "", "", program.ErrUsage},
 		{"no time at all", []string{"-limit", "0s"}, "", "", program.ErrUsage},
@@ -61,9 +66,11 @@ func TestRunRefusesEarly(t *testing.T) {
 		s    settings
 		want string
 	}{
-		{"a card nobody knows", settings{card: "golden"}, "golden"},
-		{"images that are not built", settings{card: "none", folder: dir, driver: "d.efi", program: "p.efi"}, "make efi"},
-		{"a loader that is not built", settings{card: "none", folder: built, driver: "d.efi", program: "d.efi", usb: "direct"}, "loaddriver.efi"},
+		{"an unknown card", settings{card: "golden"}, "golden"},
+		{"images that are not built",
+			settings{card: "none", folder: dir, driver: "d.efi", program: "p.efi"}, "make efi"},
+		{"a loader that is not built", settings{card: "none", folder: built, driver: "d.efi",
+			program: "d.efi", usb: "direct"}, "loaddriver.efi"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

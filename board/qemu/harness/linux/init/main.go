@@ -1,7 +1,8 @@
 //go:build linux && !tamago
 
-// init is the only program of a Linux machine that looks for USB devices: it loads the modules in /modules, prints each device that
-// the kernel finds, waits until there is one for each of its arguments, VENDOR:PRODUCT, and switches the machine off.
+// Command init is the only program of a Linux machine that lists USB devices: it loads the modules
+// in /modules, prints each device that the kernel finds, waits until there is one for each of its
+// arguments, VENDOR:PRODUCT, and switches the machine off.
 package main
 
 import (
@@ -23,15 +24,15 @@ const (
 	tcdrain     = 1      // its argument that waits for output and sends no break
 	devices     = "/sys/bus/usb/devices"
 
-	patience = 60 * time.Second       // until all devices must be there, policy
-	interval = 200 * time.Millisecond // between two looks, policy
+	waitLimit = 60 * time.Second       // for all devices (policy)
+	interval  = 200 * time.Millisecond // between two polls (policy)
 )
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Println("init:", err)
 	}
-	// The last line is on its way through the serial port.
+	// Wait until the last line has left the serial port.
 	syscall.Syscall(syscall.SYS_IOCTL, uintptr(syscall.Stdout), tcsbrk, tcdrain)
 	syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 }
@@ -50,8 +51,8 @@ func run(wanted []string) error {
 		}
 	}
 	seen := map[string]bool{}
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(interval) {
-		look(seen, &wanted)
+	for end := time.Now().Add(waitLimit); time.Now().Before(end); time.Sleep(interval) {
+		list(seen, &wanted)
 		if len(wanted) == 0 {
 			fmt.Println(linux.Done)
 			return nil
@@ -67,22 +68,24 @@ func load(path string) error {
 	}
 	defer f.Close()
 	parameters := [1]byte{} // none
-	if _, _, errno := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(&parameters)), 0); errno != 0 && errno != syscall.EEXIST {
+	if _, _, errno := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(&parameters)),
+		0); errno != 0 && errno != syscall.EEXIST {
 		return errno
 	}
 	return nil
 }
 
-// look prints devices that were not there before, and strikes each off the list.
-func look(seen map[string]bool, wanted *[]string) {
+// list prints the devices that are new, and removes each from wanted.
+func list(seen map[string]bool, wanted *[]string) {
 	entries, err := os.ReadDir(devices)
 	if err != nil {
-		return // the bus may come yet
+		return // the bus may not exist yet
 	}
 	for _, e := range entries {
 		name := e.Name()
 		read := func(attribute string) string {
-			text, _ := os.ReadFile(filepath.Join(devices, name, attribute)) // not all devices have all of them
+			// a device need not have all attributes
+			text, _ := os.ReadFile(filepath.Join(devices, name, attribute))
 			return strings.TrimSpace(string(text))
 		}
 		vendor := read("idVendor")

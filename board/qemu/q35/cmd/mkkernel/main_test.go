@@ -23,12 +23,14 @@ func TestRun(t *testing.T) {
 	}{
 		{"no arguments", nil, exitUsage, "usage"},
 		{"one argument", []string{text}, exitUsage, "usage"},
-		{"no such file", []string{filepath.Join(dir, "none"), filepath.Join(dir, "out")}, exitFailed, "none"},
+		{"no such file", []string{filepath.Join(dir, "none"), filepath.Join(dir, "out")},
+			exitFailed, "none"},
 		{"a file that is no program", []string{text, filepath.Join(dir, "out")}, exitFailed, text},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stderr strings.Builder
-			if exit := run(c.args, &stderr); exit != c.exit || !strings.Contains(stderr.String(), c.want) {
+			if exit := run(c.args, &stderr); exit != c.exit || !strings.Contains(stderr.String(),
+				c.want) {
 				t.Errorf("exit %d, %q", exit, stderr.String())
 			}
 		})

@@ -1,5 +1,5 @@
-// Package bootinfo is what a kernel image tells the program in it: where its parts lie. The image's
-// writer and the board agree on it here.
+// Package bootinfo is what a kernel image passes to the program in it: where its parts are. The
+// writer of the image and the board share it.
 //
 // The program is entered in 64-bit mode at privilege level 0, with interrupts off, no stack, and
 // the first 4 GiB mapped one to one. RDI has the address of the loader's hvm_start_info, RSI that
@@ -9,12 +9,12 @@ package bootinfo
 // MaxSegments bounds a program (policy: Go's linker makes three).
 const MaxSegments = 16
 
-// Reach is the end of what is mapped when the program is entered.
+// Reach is the end of the addresses that are mapped when the program is entered.
 const Reach = 4 << 30
 
-// A Table lies in the image, in host byte order.
+// A Table is in the image, little-endian.
 type Table struct {
-	Start, End uint64 // the image with everything that belongs to it
+	Start, End uint64 // of the whole image
 	Count      uint64 // of segments
 	Segments   [MaxSegments]Segment
 }

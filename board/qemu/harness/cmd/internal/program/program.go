@@ -1,4 +1,4 @@
-// Package program is the frame of a command line program: signals, arguments, exit codes.
+// Package program has what command line programs share: signals, arguments, exit codes.
 package program
 
 import (
@@ -18,12 +18,17 @@ const (
 	exitUsage  = 2
 )
 
-// ErrUsage is a command line that was not understood. The user has been told what is wrong with it.
+// ErrUsage is a wrong command line. The reason has been printed.
 var ErrUsage = errors.New("wrong arguments")
 
-// Main reads the command line into settings and runs a program with them until it ends or the user or system ends it. It exits
-// with 0 if that went well or help was asked for, 2 for ErrUsage, and 1 for any other error, which is shown.
-func Main[S any](name string, parse func(args []string, stderr io.Writer) (S, error), run func(ctx context.Context, s S, out io.Writer) error) {
+// Main reads the command line into settings and runs a program with them until it returns or a
+// signal ends it. The exit code is 0 for success and for help, 2 for ErrUsage, and 1 for any other
+// error, which is printed.
+func Main[S any](
+	name string,
+	parse func(args []string, stderr io.Writer) (S, error),
+	run func(ctx context.Context, s S, out io.Writer) error,
+) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	s, err := parse(os.Args[1:], os.Stderr)
 	if err == nil {
@@ -47,7 +52,8 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// Flags is a set for a program's flags. Operands, such as "[FILE...]", are what its command line has behind them.
+// Flags is a set for a program's flags. Operands, such as "[FILE...]", are what its command line
+// has behind them.
 func Flags(name, operands string, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -58,11 +64,11 @@ func Flags(name, operands string, stderr io.Writer) *flag.FlagSet {
 	return flags
 }
 
-// Parse reads the flags of a command line. The error is flag.ErrHelp or ErrUsage, and the user has been told: all flags if they
-// were asked for, otherwise what is wrong and nothing else.
+// Parse reads the flags of a command line. The error is flag.ErrHelp, after all flags have been
+// printed, or ErrUsage, after the reason alone.
 func Parse(flags *flag.FlagSet, args []string) error {
 	out := flags.Output()
-	flags.SetOutput(io.Discard) // a set shows all flags on each mistake
+	flags.SetOutput(io.Discard) // a set prints all flags for each mistake
 	err := flags.Parse(args)
 	flags.SetOutput(out)
 	switch {
@@ -75,7 +81,7 @@ func Parse(flags *flag.FlagSet, args []string) error {
 	return Misused(flags, "%v; -h lists the flags", err)
 }
 
-// Misused says in words what is wrong with a command line, on the set's output, and is ErrUsage.
+// Misused prints what is wrong with a command line on the set's output, and returns ErrUsage.
 func Misused(flags *flag.FlagSet, format string, args ...any) error {
 	fmt.Fprintf(flags.Output(), "%s: %s\n", flags.Name(), fmt.Sprintf(format, args...))
 	return ErrUsage

@@ -35,14 +35,16 @@ func TestParse(t *testing.T) {
 	}{
 		{"a flag", []string{"-n", "3"}, nil, ""},
 		{"help", []string{"-h"}, flag.ErrHelp, help},
-		{"a flag that there is not", []string{"-x"}, ErrUsage, "program: flag provided but not defined: -x; -h lists the flags\n"},
+		{"a flag that there is not", []string{"-x"}, ErrUsage,
+			"program: flag provided but not defined: -x; -h lists the flags\n"},
 		{"a number that is none", []string{"-n", "three"}, ErrUsage,
 			"program: invalid value \"three\" for flag -n: parse error; -h lists the flags\n"},
 	} {
 		var out bytes.Buffer
 		flags := Flags("program", "[FILE...]", &out)
 		flags.Int("n", 0, "a number")
-		if err := Parse(flags, test.args); !errors.Is(err, test.want) || test.want == nil && err != nil || out.String() != test.said {
+		if err := Parse(flags, test.args); !errors.Is(err, test.want) || test.want == nil &&
+			err != nil || out.String() != test.said {
 			t.Errorf("%s: %v, said %q", test.name, err, &out)
 		}
 	}
@@ -51,7 +53,8 @@ func TestParse(t *testing.T) {
 func TestMisused(t *testing.T) {
 	var out bytes.Buffer
 	flags := Flags("program", "", &out)
-	if err := Misused(flags, "%d is too many", 3); err != ErrUsage || out.String() != "program: 3 is too many\n" {
+	if err := Misused(flags, "%d is too many", 3); err != ErrUsage ||
+		out.String() != "program: 3 is too many\n" {
 		t.Errorf("%v, said %q", err, &out)
 	}
 }
