@@ -63,7 +63,7 @@ func allRemoved() []string {
 	return all
 }
 
-// checkTraps looks for a way into the kernel that no patch replaces: a trap in an assembly file
+// checkTraps searches for a way into the kernel that no patch replaces: a trap in an assembly file
 // for linux and this architecture.
 func (a architecture) checkTraps(src string) error {
 	return filepath.WalkDir(src, func(name string, d os.DirEntry, err error) error {

@@ -11,8 +11,9 @@ import (
 const rngGetRNG = 8 // EFI_RNG_PROTOCOL.GetRNG
 
 var (
-	rng      uintptr                                             // EFI_RNG_PROTOCOL, 0: none
-	rngGUID  = [2]uint64{0x433deade3152bca5, 0x441f29dc1cc02e86} // 3152bca5-eade-433d-862e-c01cdc291f44
+	rng uintptr // EFI_RNG_PROTOCOL, 0: none
+	// 3152bca5-eade-433d-862e-c01cdc291f44
+	rngGUID  = [2]uint64{0x433deade3152bca5, 0x441f29dc1cc02e86}
 	rngArray [32]byte
 )
 

@@ -4,9 +4,9 @@ import "time"
 
 // A budget is the time that a request has taken. A clock that is set back or forward in the middle
 // of it (System Management Mode, a suspended virtual machine, a debugger) must not end the request:
-// each look at the clock adds maxStep at most, and nothing if the clock went back.
+// each reading of the clock adds maxStep at most, and nothing if the clock went back.
 type budget struct {
-	seen int64 // the clock at the last look
+	seen int64 // the clock at the last reading
 	used int64
 }
 

@@ -96,7 +96,7 @@ func TestGoProgramKeepsEverySectionThatItUses(t *testing.T) {
 		}
 	}
 	if len(kept) > 0 {
-		t.Errorf("Go's linker made no %q: does the test still look at everything?", kept)
+		t.Errorf("Go's linker made no %q: does the test still cover everything?", kept)
 	}
 }
 

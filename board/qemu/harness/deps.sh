@@ -15,7 +15,7 @@ need() { # PACKAGE CONDITION...
 	shift
 	"$@" || missing="$missing $package"
 }
-firmware() { # as board/qemu/harness/firmware.go looks for it
+firmware() { # as the table in board/qemu/harness/amd64.go has it
 	for vars in /usr/share/OVMF/OVMF_VARS_4M.fd /usr/share/OVMF/OVMF_VARS.fd \
 		/usr/share/edk2/ovmf/OVMF_VARS.fd /usr/share/edk2/x64/OVMF_VARS.4m.fd; do
 		[ ! -f "$vars" ] || return 0

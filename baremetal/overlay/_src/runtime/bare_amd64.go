@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// bareregs are the registers of a fiber. bare_amd64.s knows all fields.
+// bareregs are the registers of a fiber. Assembly uses all fields.
 type bareregs struct {
 	ax, bx, cx, dx, si, di, bp, sp uintptr
 	r8, r9, r10, r11               uintptr

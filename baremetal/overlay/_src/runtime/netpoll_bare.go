@@ -6,7 +6,7 @@ import "internal/runtime/atomic"
 // the resolution of the clock. The epoll poller, which it replaces, rounds every timer to a
 // millisecond.
 
-var netpollWord uint32 // 1: netpollBreak wants netpoll to return
+var netpollWord uint32 // 1: netpoll must return
 
 func netpollinit() {}
 

@@ -174,7 +174,8 @@ func checkTables(t *testing.T, at uint64, b []byte) {
 // The start is entered in 32-bit mode with nothing but EBX. These are its instructions, as an
 // assembler makes them.
 func TestTheStartsInstructions(t *testing.T) {
-	want := "fafcb8001060000f22d80f20e083c8200f22e0b9800000c00f320d000900000f300f20c00d010001800f22c0" +
+	want := "fafcb8001060000f22d80f20e083c8200f22e0b9800000c00f320d00090000" +
+		"0f300f20c00d010001800f22c0" +
 		"0f011540016000" + "ea3a006000" + "0800" +
 		"66b810008ed88ec08ed08ee08ee8" + "89df" + "be00026000" + "48b8f0debc9a78563412" + "ffe0"
 	if got := hex(code(0x600000, 0x123456789abcdef0)); got != want {

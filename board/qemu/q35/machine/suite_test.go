@@ -1,7 +1,7 @@
 //go:build linux && !tamago
 
-// Package machine tests board q35 where it runs, on a machine of QEMU's: the board itself with the
-// program beside this file, and the samples on it.
+// Package machine tests board q35 on a QEMU machine: the board itself with the program beside this
+// file, and the samples on it.
 package machine
 
 import (
@@ -169,7 +169,8 @@ func TestTheConversationIsTheOneUnderUEFI(t *testing.T) {
 		return err
 	}
 	s.Run("helloworld", time.Minute, func(t *testing.T, c *harness.Case) {
-		if got := c.Must("helloworld.efi").Output; strings.TrimSpace(got) != strings.TrimSpace(bare) || bare == "" {
+		got := c.Must("helloworld.efi").Output
+		if strings.TrimSpace(got) != strings.TrimSpace(bare) || bare == "" {
 			t.Errorf("under UEFI:\n%s\nwithout firmware:\n%s", got, bare)
 		}
 	})
