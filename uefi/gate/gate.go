@@ -51,7 +51,6 @@ const (
 	statusUnsupported    = errorBit | 3
 	statusDeviceError    = errorBit | 7
 	statusOutOfResources = errorBit | 9
-	statusAccessDenied   = errorBit | 15
 	statusAborted        = errorBit | 21
 )
 

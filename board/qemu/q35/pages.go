@@ -21,7 +21,6 @@ func (s span) size() uint64 { return s.hi - s.lo }
 type pages struct {
 	free [maxSpans]span
 	n    int
-	lost uint64 // bytes for which free had no room
 }
 
 // add adds [lo, hi) to the free pages. It reports whether it could: not when a part of it is free
@@ -64,7 +63,6 @@ func (p *pages) add(lo, hi uint64) bool {
 // insert inserts a span before free[i].
 func (p *pages) insert(i int, s span) bool {
 	if p.n == maxSpans {
-		p.lost += s.size()
 		return false
 	}
 	for k := p.n; k > i; k-- {

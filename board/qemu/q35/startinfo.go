@@ -37,9 +37,8 @@ type physical func(addr uint64, n uint64) []byte
 
 // A machine is the loader's description of the machine.
 type machine struct {
-	memory  pages  // RAM that the program may use
-	ram     pages  // all RAM above 1 MiB
-	top     uint64 // the end of RAM
+	memory  pages // RAM that the program may use
+	ram     pages // all RAM above 1 MiB
 	cmdline [maxCmdline]byte
 	length  int // of cmdline
 }
@@ -120,7 +119,6 @@ func (m *machine) readMap(addr uint64, count uint32, at physical) (problem strin
 	if m.ram.n == 0 {
 		return "the memory map has no memory"
 	}
-	m.top = m.ram.free[m.ram.n-1].hi
 	m.memory = m.ram
 	m.memory.take(runtimeReach, maxAddress)
 	return ""
