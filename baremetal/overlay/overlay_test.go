@@ -146,3 +146,28 @@ func TestAnUnknownGoReleaseIsRefusedByName(t *testing.T) {
 		}
 	})
 }
+
+// One overlay serves all architectures: a patch for one of them must not change another.
+func TestPatchesOfAnArchitectureAreInItsOwnFiles(t *testing.T) {
+	suffixed := func(file, arch string) bool {
+		base := strings.TrimSuffix(file, filepath.Ext(file))
+		return strings.HasSuffix(base, "_"+arch)
+	}
+	for _, a := range architectures {
+		for _, p := range a.patches {
+			if !suffixed(p.file, a.name) {
+				t.Errorf("%s is patched for %s alone", p.file, a.name)
+			}
+		}
+		for _, f := range a.removed {
+			if !suffixed(f, a.name) {
+				t.Errorf("%s is removed for %s alone", f, a.name)
+			}
+		}
+		for _, p := range commonPatches {
+			if suffixed(p.file, a.name) {
+				t.Errorf("%s of %s is among the common patches", p.file, a.name)
+			}
+		}
+	}
+}
