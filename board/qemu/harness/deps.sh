@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs what building and testing needs and this host lacks, on Debian and Ubuntu. Elsewhere it names the packages.
+# Installs the packages for building and testing that this host lacks, on Debian and Ubuntu. On other
+# distributions it prints their names.
 #
 #	deps.sh run     QEMU and UEFI firmware for it
 #	deps.sh check   a C compiler for Go's race detector
-#	deps.sh test    all of these, the compiler for C programs in firmware, what checks our signed images and our captures
-#	                of USB packets, and what unpacks the modules of a Linux kernel (linux.sh)
+#	deps.sh test    all of these, the compiler for C programs in firmware, the programs that check our
+#	                signed images and our captures of USB packets, and those that unpack the modules of
+#	                a Linux kernel (linux.sh)
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }

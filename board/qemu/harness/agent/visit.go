@@ -76,8 +76,7 @@ func (v *visitor) reader(ctx context.Context, sc *sclib.Context, name string) {
 		v.call("status", func() error { _, err := k.Status(ctx); return err })
 		v.call("features", func() error { _, err := k.Features(ctx); return err })
 		v.call("vendor", func() error {
-			_,
-				err := k.GetAttrib(ctx, sclib.AttrVendorName)
+			_, err := k.GetAttrib(ctx, sclib.AttrVendorName)
 			return err
 		})
 		v.call("release", func() error { return k.Disconnect(sclib.LeaveCard) })
@@ -91,13 +90,11 @@ func (v *visitor) reader(ctx context.Context, sc *sclib.Context, name string) {
 		return
 	}
 	v.call("transmit", func() error {
-		_,
-			err := transmit(ctx, k, iso7816.Select(echo))
+		_, err := transmit(ctx, k, iso7816.Select(echo))
 		return err
 	})
 	v.call("transmit again", func() error {
-		_,
-			err := transmit(ctx, k, iso7816.Select(echo))
+		_, err := transmit(ctx, k, iso7816.Select(echo))
 		return err
 	})
 	v.call("disconnect", func() error { return k.Disconnect(sclib.UnpowerCard) })
