@@ -65,20 +65,29 @@ var rooms = []room{
 				imports: "ccid/usb",
 				tests:   "baremetal/usbhost/usbtest ccid ccid/sim/...",
 			},
+			// The table of drivers. Only who finds controllers imports it, and no driver does.
 			{
-				folder:  "baremetal/usbhost/dmamem",
-				imports: "baremetal/usbhost github.com/usbarmory/tamago/dma unsafe",
+				folder:  "baremetal/usbhost/controllers",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd baremetal/usbhost/xhci",
 			},
 			{
+				folder: "baremetal/usbhost/dmamem",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd github.com/usbarmory/tamago/dma " +
+					"unsafe",
+			},
+			{folder: "baremetal/usbhost/hcd", imports: "unsafe"},
+			{
 				folder:  "baremetal/usbhost/xhci",
-				imports: "baremetal/usbhost ccid/usb unsafe",
-				tests:   "baremetal/usbhost/xhci/xhcitest ccid ccid/sim/...",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid/usb unsafe",
+				tests: "baremetal/usbhost/usbtest baremetal/usbhost/xhci/xhcitest ccid " +
+					"ccid/sim/...",
 			},
 			// Virtual controllers, for tests only. The devices on them are virtual readers.
 			{folder: "baremetal/usbhost/usbtest", imports: "baremetal/usbhost ccid/sim/reader ccid/usb"},
 			{
-				folder:  "baremetal/usbhost/xhci/xhcitest",
-				imports: "baremetal/usbhost ccid/sim/reader ccid/usb unsafe",
+				folder: "baremetal/usbhost/xhci/xhcitest",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd baremetal/usbhost/usbtest " +
+					"ccid/usb unsafe",
 			},
 		},
 	},
@@ -108,9 +117,10 @@ var rooms = []room{
 			{folder: "uefi/image/cmd/mkefi", imports: "os uefi/image"},
 			{folder: "uefi/internal/abi", imports: "uefi/gate unsafe"},
 			{
-				folder:  "uefi/pcihost",
-				imports: "baremetal/usbhost baremetal/usbhost/dmamem uefi uefi/gate unsafe",
-				tests:   "uefi/internal/abi",
+				folder: "uefi/pcihost",
+				imports: "baremetal/usbhost baremetal/usbhost/controllers baremetal/usbhost/dmamem " +
+					"baremetal/usbhost/hcd uefi uefi/gate unsafe",
+				tests: "uefi/internal/abi",
 			},
 			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/..."},
 			{folder: "uefi/smartcard", imports: "uefi uefi/internal/abi unsafe"},
@@ -121,7 +131,7 @@ var rooms = []room{
 			},
 			{
 				folder: "uefi/driver",
-				imports: "baremetal/usbhost baremetal/usbhost/xhci ccid ccid/usb uefi uefi/gate uefi/pcihost " +
+				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/usb uefi uefi/gate uefi/pcihost " +
 					"uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
 				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/internal/abi",
 			},
@@ -149,8 +159,9 @@ var rooms = []room{
 			},
 			{
 				folder: "board/qemu/q35",
-				imports: "baremetal/cpu baremetal/cpu/amd64 baremetal/usbhost baremetal/usbhost/dmamem " +
-					"baremetal/usbhost/xhci board/qemu/q35/internal/bootinfo " +
+				imports: "baremetal/cpu baremetal/cpu/amd64 baremetal/usbhost " +
+					"baremetal/usbhost/controllers baremetal/usbhost/dmamem baremetal/usbhost/hcd " +
+					"board/qemu/q35/internal/bootinfo " +
 					"github.com/u-root/u-root/pkg/shlex github.com/usbarmory/tamago/... os " +
 					"runtime/goos unsafe",
 			},

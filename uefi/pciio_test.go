@@ -31,6 +31,8 @@ func newFakePCI(t *testing.T) (*fakePCI, *PCIIO) {
 	read := abi.Fake(func(a []uintptr) uintptr {
 		note(a[:len(a)-1])
 		switch *abi.At[uint64](a[len(a)-1]) = 0; a[1] { // the width
+		case 0:
+			*abi.At[uint8](a[len(a)-1]) = uint8(f.value)
 		case 1:
 			*abi.At[uint16](a[len(a)-1]) = uint16(f.value)
 		case 2:
@@ -84,10 +86,16 @@ func TestPCIFunctionsPassWhatTheSpecificationSays(t *testing.T) {
 		call   []uintptr
 		result any
 	}{
-		{"a word of memory space is read", 0x89abcdef, func(p *PCIIO) any { v, _ := p.MemRead32(&w, 0, 0x1234); return v },
+		{"a word of memory space is read", 0x89abcdef, func(p *PCIIO) any { v, _ := p.MemRead(&w, PCIUint32, 0, 0x1234); return v },
 			[]uintptr{2, 0, 0x1234, 1}, uint32(0x89abcdef)},
-		{"a word of memory space is written", 0, func(p *PCIIO) any { return p.MemWrite32(&w, 5, 0x10, 7) },
+		{"a word of memory space is written", 0, func(p *PCIIO) any { return p.MemWrite(&w, PCIUint32, 5, 0x10, 7) },
 			[]uintptr{2, 5, 0x10, 1}, Success},
+		{"a byte of memory space is read", 0x89,
+			func(p *PCIIO) any { v, _ := p.MemRead(&w, PCIUint8, 0, 3); return v },
+			[]uintptr{0, 0, 3, 1}, uint32(0x89)},
+		{"half a word of memory space is written", 0,
+			func(p *PCIIO) any { return p.MemWrite(&w, PCIUint16, 1, 6, 7) },
+			[]uintptr{1, 1, 6, 1}, Success},
 		{"a word of configuration space is read", 0x0c033000, func(p *PCIIO) any { v, _ := p.ConfigRead32(&w, 8); return v },
 			[]uintptr{2, 8, 1}, uint32(0x0c033000)},
 		{"half a word of configuration space is read", 0x10407, func(p *PCIIO) any { v, _ := p.ConfigRead16(&w, 4); return v },
@@ -132,11 +140,11 @@ func TestPCIFunctionsKeepFirmwaresStatus(t *testing.T) {
 	f, p := newFakePCI(t)
 	f.status, f.value = OutOfResources, 0x1000
 	var w PCIWord
-	_, read := p.MemRead32(&w, 0, 0)
+	_, read := p.MemRead(&w, PCIUint32, 0, 0)
 	_, allocated := p.AllocateBuffer(1)
 	_, _, mapped := p.MapCommonBuffer(0x1000, 0x1000)
 	_, location := p.Location()
-	for i, err := range []error{read, p.MemWrite32(&w, 0, 0, 0), p.ConfigWrite16(&w, 4, 0), allocated, mapped, location,
+	for i, err := range []error{read, p.MemWrite(&w, PCIUint32, 0, 0, 0), p.ConfigWrite16(&w, 4, 0), allocated, mapped, location,
 		p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(PCIMemory)} {
 		if err != error(OutOfResources) {
 			t.Errorf("call %d: %v", i, err)
@@ -152,8 +160,8 @@ func TestPCIAccessAllocatesNothing(t *testing.T) {
 	p := &PCIIO{0x1000, &PCIIOTable{}} // functions that are not there answer too
 	w := &PCIWord{}
 	if n := testing.AllocsPerRun(100, func() {
-		p.MemRead32(w, 0, 0x20)
-		p.MemWrite32(w, 0, 0x20, 1)
+		p.MemRead(w, PCIUint32, 0, 0x20)
+		p.MemWrite(w, PCIUint32, 0, 0x20, 1)
 		p.ConfigRead16(w, 4)
 		p.ConfigWrite16(w, 4, 0)
 	}); n != 0 {

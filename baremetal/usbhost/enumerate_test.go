@@ -93,3 +93,25 @@ func TestEightReadersOnEightPortsTakeScarcelyLongerThanOne(t *testing.T) {
 		})
 	}
 }
+
+// TestRootPortsWaitUntilTheirPowerIsGood: the time is the controller's. Debouncing starts after it.
+func TestRootPortsWaitUntilTheirPowerIsGood(t *testing.T) {
+	for _, good := range []time.Duration{ms(20), ms(70)} {
+		m := usbtest.Model{USB2: 1, PowerOff: true, PowerGood: good}
+		inBubble(t, m, func(t *testing.T, r *rig) {
+			r.c.Plug(1, aReader(usb.SpeedFull))
+			r.add()
+			r.settle()
+			for _, s := range r.c.Log() {
+				if s.Do != "reset" {
+					continue
+				}
+				if s.At != good+ms(100) {
+					t.Errorf("power good after %v: reset after %v", good, s.At)
+				}
+				return
+			}
+			t.Error("no reset")
+		})
+	}
+}

@@ -19,12 +19,12 @@ func TestHubDescriptors(t *testing.T) {
 		want  hubDescriptor
 		bad   bool
 	}{
-		{name: "a usual hub", b: full, want: hubDescriptor{ports: 4, perPortPower: true, perPortCurrent: true, thinkTime: 3, powerGood: 100 * time.Millisecond}},
+		{name: "a usual hub", b: full, want: hubDescriptor{ports: 4, thinkTime: 3, powerGood: 100 * time.Millisecond}},
 		{name: "switched together", b: []byte{9, 0x29, 4, 0, 0, 0, 0, 0, 0xFF}, want: hubDescriptor{ports: 4}},
 		{name: "without the bits of its ports", b: []byte{7, 0x29, 7, 0, 0, 255, 0}, want: hubDescriptor{ports: 7, powerGood: 510 * time.Millisecond}},
 		{name: "255 ports", b: []byte{71, 0x29, 255, 0, 0, 0, 0}, want: hubDescriptor{ports: maxHubPorts}},
 		{name: "a USB 3 hub", b: []byte{12, 0x2A, 4, 9, 0, 1, 0, 0, 0, 0, 0, 0}, super: true,
-			want: hubDescriptor{ports: 4, perPortPower: true, perPortCurrent: true, powerGood: 2 * time.Millisecond}},
+			want: hubDescriptor{ports: 4, powerGood: 2 * time.Millisecond}},
 		{name: "a USB 3 hub with more ports than a route string has", b: []byte{12, 0x2A, 200, 0x60, 0, 0, 0, 0, 0, 0, 0, 0}, super: true, want: hubDescriptor{ports: 15}},
 		{name: "no bytes", bad: true},
 		{name: "two bytes", b: []byte{2, 0x29}, bad: true},
@@ -132,7 +132,7 @@ func TestStrings(t *testing.T) {
 		{"no English", []byte{6, 3, 0x07, 0x04, 0x0C, 0x04}, 0x0407},
 		{"none", []byte{2, 3}, 0x0409},
 	} {
-		languages, err := parseLanguages(c.b)
+		languages, err := stringUnits(c.b)
 		if got := chooseLanguage(languages); err != nil || got != c.want {
 			t.Errorf("%s: %#04x, %v", c.name, got, err)
 		}
@@ -290,7 +290,7 @@ func FuzzStrings(f *testing.F) {
 		if s, err := parseString(b); err != nil && s != "" || len(s) > 3*127 {
 			t.Errorf("%q, %v", s, err)
 		}
-		if languages, err := parseLanguages(b); err == nil && len(languages) > 0 && !slices.Contains(languages, chooseLanguage(languages)) {
+		if languages, err := stringUnits(b); err == nil && len(languages) > 0 && !slices.Contains(languages, chooseLanguage(languages)) {
 			t.Error("a language that the device does not have")
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// The table in port.go, for the states between which a port waits. A cell that is not there is "leave".
+// The table in portstate.go, for the states in which a port waits. A missing cell is "leave".
 func TestStatesOfAPort(t *testing.T) {
 	gone := PortStatus{Powered: true, Change: ConnectChange}
 	events := map[string]PortStatus{
@@ -51,7 +51,7 @@ func TestStatesOfAPort(t *testing.T) {
 
 func TestWindowsAtTheDefaultAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
+		a := newDefaultAddress()
 		now := time.Now()
 		ms := time.Millisecond
 		for n, c := range []struct {
@@ -62,35 +62,35 @@ func TestWindowsAtTheDefaultAddress(t *testing.T) {
 			{10 * ms, 10 * ms, 70 * ms}, // a hub's, at 80 to 90
 			{50 * ms, 0, 55 * ms},       // at 105
 		} {
-			if got := g.reserve(now, c.least, c.slack).Sub(now); got != c.begin {
+			if got := a.reserve(now, c.least, c.slack).Sub(now); got != c.begin {
 				t.Errorf("reset %d begins at %v, not %v", n, got, c.begin)
 			}
 		}
-		if !g.enter() || g.enter() {
-			t.Fatal("the default address is for one")
+		if !a.tryAcquire() || a.tryAcquire() {
+			t.Fatal("the default address is not for one device")
 		}
 		time.Sleep(30 * ms)
-		g.leave(true)
-		if err := g.wait(t.Context()); err != nil {
+		a.release(true)
+		if err := a.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if g.window != 30*ms {
-			t.Errorf("%v was learned", g.window)
+		if a.window != 30*ms {
+			t.Errorf("%v was learned", a.window)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), ms)
 		defer cancel()
-		if g.wait(ctx) == nil {
-			t.Error("nobody has left")
+		if a.acquire(ctx) == nil {
+			t.Error("acquired while it was in use")
 		}
 		time.Sleep(time.Second)
-		g.leave(true)
-		if g.window != longestWindow {
-			t.Errorf("%v was learned", g.window)
+		a.release(true)
+		if a.window != longestWindow {
+			t.Errorf("%v was learned", a.window)
 		}
 	})
 }
 
-// echo is hardware that has always done already.
+// echo completes each transfer at once.
 type echo struct{ Device }
 
 func (echo) MaxTransfer() int { return 65536 }
@@ -105,8 +105,10 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	d := &device{hardware: echo{}, pipe0: newLock(), ctx: ctx, translator: &device{ctx: ctx}}
-	s := &usb.Interface{Endpoints: []usb.Endpoint{{Address: 0x81, Type: usb.BulkTransfer, MaxPacketSize: 64}, {Address: 0x02, Type: usb.BulkTransfer, MaxPacketSize: 64}}}
-	tr := newTransport(&Interface{device: d}, s, &usb.Device{})
+	tr := newTransport(d, &usb.Device{}, []usb.Endpoint{
+		{Address: 0x81, Type: usb.BulkTransfer, MaxPacketSize: 64},
+		{Address: 0x02, Type: usb.BulkTransfer, MaxPacketSize: 64},
+	}, nil)
 	buf := make([]byte, 256)
 	n := testing.AllocsPerRun(100, func() {
 		_, err1 := tr.Out(ctx, 0x02, buf[:11], time.Second)
@@ -121,30 +123,30 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 	}
 }
 
-// tree is a branch of a hub at some place.
-func tree(l Location, multi bool) *branch {
-	return &branch{hub: &device{location: l, hardware: echo{}, hub: &hub{multi: multi}}}
+// behind is a hub at a location, with address 6.
+func behind(l Location, multiTT bool) *upstream {
+	return &upstream{hub: &device{location: l, address: 6}, multiTT: multiTT}
 }
 
 func TestLocations(t *testing.T) {
 	deep := Location{RootPort: 3, Route: 0x0421, Tier: 3, Speed: usb.SpeedHigh}
-	full := Location{RootPort: 3, Route: 0x4, Tier: 1, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 9, MultiTT: true}
+	full := Location{RootPort: 3, Route: 0x4, Tier: 1, Speed: usb.SpeedFull, TTHub: 5, TTPort: 9, MultiTT: true}
 	for _, c := range []struct {
 		name  string
-		b     *branch
+		up    *upstream
 		port  int
 		speed usb.Speed
 		want  Location
 	}{
-		{"on a root port", &branch{}, 7, usb.SpeedFull, Location{RootPort: 7, Speed: usb.SpeedFull}},
-		{"behind the fourth hub", tree(deep, false), 5, usb.SpeedHigh, Location{RootPort: 3, Route: 0x5421, Tier: 4, Speed: usb.SpeedHigh}},
-		{"on a port above 15", tree(deep, false), 20, usb.SpeedHigh, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedHigh}},
-		{"through a translator", tree(deep, false), 20, usb.SpeedLow, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedLow, TTHub: echo{}, TTPort: 20}},
-		{"through one of several translators", tree(deep, true), 1, usb.SpeedFull, Location{RootPort: 3, Route: 0x1421, Tier: 4, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 1, MultiTT: true}},
-		{"behind a full-speed hub behind a translator", tree(full, false), 2, usb.SpeedLow, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedLow, TTHub: echo{}, TTPort: 9, MultiTT: true}},
-		{"faster than its hub, which cannot be", tree(full, false), 2, usb.SpeedHigh, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 9, MultiTT: true}},
+		{"on a root port", &upstream{}, 7, usb.SpeedFull, Location{RootPort: 7, Speed: usb.SpeedFull}},
+		{"behind the fourth hub", behind(deep, false), 5, usb.SpeedHigh, Location{RootPort: 3, Route: 0x5421, Tier: 4, Speed: usb.SpeedHigh}},
+		{"on a port above 15", behind(deep, false), 20, usb.SpeedHigh, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedHigh}},
+		{"through a translator", behind(deep, false), 20, usb.SpeedLow, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedLow, TTHub: 6, TTPort: 20}},
+		{"through one of several translators", behind(deep, true), 1, usb.SpeedFull, Location{RootPort: 3, Route: 0x1421, Tier: 4, Speed: usb.SpeedFull, TTHub: 6, TTPort: 1, MultiTT: true}},
+		{"behind a full-speed hub behind a translator", behind(full, false), 2, usb.SpeedLow, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedLow, TTHub: 5, TTPort: 9, MultiTT: true}},
+		{"faster than its hub, which cannot be", behind(full, false), 2, usb.SpeedHigh, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedFull, TTHub: 5, TTPort: 9, MultiTT: true}},
 	} {
-		if got := c.b.locate(c.port, c.speed); got != c.want {
+		if got := c.up.locate(c.port, c.speed); got != c.want {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}

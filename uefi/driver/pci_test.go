@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/uefi"
 	"tamaccid/uefi/internal/abi"
@@ -101,16 +102,13 @@ type pciFunction struct {
 	pages      map[uintptr][]byte // of AllocateBuffer, by address
 }
 
-// hostController is the virtual controller with what its kind must have.
+// virtualHost is the virtual controller of a function. It counts calls of Halt.
 type virtualHost struct {
 	*usbtest.Controller
 	f *pciFunction
 }
 
 func (v virtualHost) Halt() { v.f.halted++ }
-
-// Wipe is of no interest: the host has no memory of its own.
-func (v virtualHost) Wipe() {}
 
 func (v virtualHost) Close() error { return errors.Join(v.Controller.Close(), v.f.stuck) }
 
@@ -177,7 +175,7 @@ func (fw *firmware) plugHost() *pciFunction {
 	}
 	before := newHostController
 	fw.t.Cleanup(func() { newHostController = before })
-	newHostController = func(_ *pcihost.Function, m usbhost.Memory) (hostController, error) {
+	newHostController = func(_ *pcihost.Function, m hcd.Memory) (usbhost.Controller, error) {
 		if f.broken != nil {
 			return nil, f.broken
 		}

@@ -19,6 +19,7 @@ type fake struct {
 	class     uint32
 	command   uint16
 	registers map[uint32]uint32
+	widths    []uintptr // of the register accesses since open
 	has, can  uefi.PCIAttributes
 
 	pages    map[uintptr]uintptr // by address: how many
@@ -31,11 +32,17 @@ type fake struct {
 	log      []string
 }
 
+// HCCPARAMS1, and its bit for addresses of 64 bits (xHCI 1.2, 5.3.6).
+const (
+	hccParams1 = 0x10
+	hccAC64    = 1 << 0
+)
+
 // distance is what lies between the addresses of the processor and of the device.
 const distance = 1 << 32
 
 func newFake(t *testing.T) (*fake, *uefi.PCIIO) {
-	f := &fake{t: t, class: classXHCI<<8 | 1, registers: map[uint32]uint32{hccParams1: hccAC64},
+	f := &fake{t: t, class: 0x0c033001, registers: map[uint32]uint32{hccParams1: hccAC64},
 		has: 0x100, can: 0x100 | uefi.PCIMemory | uefi.PCIBusMaster,
 		pages: map[uintptr]uintptr{}, mapped: map[uintptr]uintptr{}, refuse: map[string]uefi.Status{}}
 	on := func(service string, do func(a []uintptr) uintptr) uintptr {
@@ -51,8 +58,16 @@ func newFake(t *testing.T) (*fake, *uefi.PCIIO) {
 	}
 	f.table = uefi.PCIIOTable{
 		Mem: uefi.PCIIOAccess{
-			Read:  on("read", func(a []uintptr) uintptr { *abi.At[uint32](a[5]) = f.registers[uint32(a[3])]; return 0 }),
-			Write: on("write", func(a []uintptr) uintptr { f.registers[uint32(a[3])] = *abi.At[uint32](a[5]); return 0 }),
+			Read: on("read", func(a []uintptr) uintptr {
+				f.widths = append(f.widths, a[1])
+				*abi.At[uint32](a[5]) = f.registers[uint32(a[3])]
+				return 0
+			}),
+			Write: on("write", func(a []uintptr) uintptr {
+				f.widths = append(f.widths, a[1])
+				f.registers[uint32(a[3])] = *abi.At[uint32](a[5])
+				return 0
+			}),
 		},
 		Config: uefi.PCIIOAccess{
 			Read: on("config", func(a []uintptr) uintptr {
@@ -145,9 +160,10 @@ func (f *fake) nothingLeft() {
 
 func (f *fake) open(io *uefi.PCIIO) *Function {
 	f.t.Helper()
-	fn, err := Open(io)
+	fn, err := Open(io, Driver(io))
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.widths = nil // without the accesses of Open
 	return fn
 }

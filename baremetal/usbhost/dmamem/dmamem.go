@@ -11,9 +11,10 @@ import (
 	"github.com/usbarmory/tamago/dma"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 )
 
-// Memory is a usbhost.Memory. Its methods may be called concurrently.
+// Memory is a hcd.Memory. Its methods may be called concurrently.
 type Memory struct {
 	more func(size int) (Chunk, error)
 	give func(Chunk)
@@ -38,7 +39,7 @@ type piece struct {
 	size int
 }
 
-var _ usbhost.Memory = (*Memory)(nil)
+var _ hcd.Memory = (*Memory)(nil)
 
 // New makes a memory that asks more for at least size bytes when it needs them, and hands to give what it needs no longer.
 // Nothing is asked for before the first Alloc. An error of more ends up in Alloc's.
@@ -46,12 +47,12 @@ func New(more func(size int) (Chunk, error), give func(Chunk)) *Memory {
 	return &Memory{more: more, give: give, held: map[uintptr]piece{}}
 }
 
-// Alloc is usbhost.Memory's.
-func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
+// Alloc is hcd.Memory's.
+func (m *Memory) Alloc(size, align int) (hcd.Buffer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := needOf(size, align, 0); !ok || m.closed {
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	for _, r := range m.chunks {
 		if b, ok := m.carve(r, size, align); ok {
@@ -60,22 +61,22 @@ func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
 	}
 	r, err := m.grow(size, align)
 	if err != nil {
-		return usbhost.Buffer{}, err
+		return hcd.Buffer{}, err
 	}
 	b, ok := m.carve(r, size, align)
 	if !ok {
 		m.drop(r)
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	return b, nil
 }
 
 // carve takes a buffer out of r, if it has room. TamaGo's allocator panics where it has none: it is asked before.
-func (m *Memory) carve(r *region, size, align int) (usbhost.Buffer, bool) {
+func (m *Memory) carve(r *region, size, align int) (hcd.Buffer, bool) {
 	delta := r.Bus - uint64(r.CPU)
 	n, _ := needOf(size, align, delta)
 	if !fits(r.FreeBlocks(), n) {
-		return usbhost.Buffer{}, false
+		return hcd.Buffer{}, false
 	}
 	base, mem := r.Reserve(int(n.size), int(n.align))
 	off := n.offset(uintptr(base), delta)
@@ -84,7 +85,7 @@ func (m *Memory) carve(r *region, size, align int) (usbhost.Buffer, bool) {
 	cpu := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	r.pieces++
 	m.held[cpu] = piece{in: r, base: base, size: size}
-	return usbhost.Buffer{Bytes: b, Bus: uint64(cpu) + delta}, true
+	return hcd.Buffer{Bytes: b, Bus: uint64(cpu) + delta}, true
 }
 
 // grow adds a chunk in which a buffer of that size fits.
@@ -108,9 +109,9 @@ func (m *Memory) grow(size, align int) (*region, error) {
 	return r, nil
 }
 
-// Free is usbhost.Memory's. What is no buffer of this memory, or none any more, is left alone. A chunk that holds no buffer any
+// Free is hcd.Memory's. What is no buffer of this memory, or none any more, is left alone. A chunk that holds no buffer any
 // more goes back to the board, but for the last.
-func (m *Memory) Free(b usbhost.Buffer) {
+func (m *Memory) Free(b hcd.Buffer) {
 	cpu := uintptr(unsafe.Pointer(unsafe.SliceData(b.Bytes)))
 	m.mu.Lock()
 	defer m.mu.Unlock()

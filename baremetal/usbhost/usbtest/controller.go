@@ -2,6 +2,7 @@ package usbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ type Model struct {
 	// ControlTime and TransferTime are how long a control transfer and another one take at least; 0: 1 ms and 125 µs.
 	ControlTime, TransferTime time.Duration
 	ResetTime                 time.Duration // of a port; 0: 50 ms
+	PowerGood                 time.Duration // from power on to good; 0: 20 ms
 	MaxTransfer               int           // 0: 65,536
 	Slots                     int           // how many devices there may be; 0: 32
 	PowerOff                  bool          // ports are without power at first
@@ -72,6 +74,7 @@ func New(m Model) *Controller {
 	defaults(&m.ControlTime, time.Millisecond)
 	defaults(&m.TransferTime, 125*time.Microsecond)
 	defaults(&m.ResetTime, 50*time.Millisecond)
+	defaults(&m.PowerGood, 20*time.Millisecond)
 	if m.MaxTransfer == 0 {
 		m.MaxTransfer = 65536
 	}
@@ -266,6 +269,9 @@ func (c *Controller) SetPower(number int, on bool) error {
 	return c.do(number, func(p *port) { p.power(on) })
 }
 
+// PowerGood is the model's.
+func (c *Controller) PowerGood() time.Duration { return c.model.PowerGood }
+
 // StartReset begins a reset.
 func (c *Controller) StartReset(number int, kind usbhost.Reset) error {
 	_ = c.step(Step{Do: "reset", Port: fmt.Sprint(number)})
@@ -309,6 +315,12 @@ func (c *Controller) Err() error {
 	defer world.Unlock()
 	return c.dead
 }
+
+// Halt makes the controller fail.
+func (c *Controller) Halt() { c.Kill(errors.New("halted")) }
+
+// Wipe does nothing: the model keeps no data.
+func (c *Controller) Wipe() {}
 
 // sleep waits, or returns the reason why ctx has ended.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -15,7 +15,8 @@ type Device interface {
 	Speed() usb.Speed
 	// BusReset is the reset of its port.
 	BusReset()
-	// Control does a control transfer, SET_ADDRESS excepted. setup.Length bounds data. ErrBlocked is NAK for ever.
+	// Control performs a control transfer. SET_ADDRESS comes only from controllers that send it as a
+	// request (xhcitest). setup.Length bounds data. ErrBlocked is NAK without end.
 	Control(ctx context.Context, setup usb.Setup, data []byte) (n int, err error)
 	// In and Out do a transfer, In for as long as it takes.
 	In(ctx context.Context, endpoint uint8, buf []byte) (n int, err error)
@@ -88,7 +89,8 @@ func (g *Gadget) reply(s usb.Setup) ([]byte, error) {
 		case kind == usb.TypeString && g.Strings[uint8(index)] != nil:
 			return g.Strings[uint8(index)], nil
 		}
-	case s.Request == usb.RequestSetConfiguration, s.Request == usb.RequestSetInterface, s.Request == usb.RequestClearFeature:
+	case s.Request == usb.RequestSetAddress, s.Request == usb.RequestSetConfiguration,
+		s.Request == usb.RequestSetInterface, s.Request == usb.RequestClearFeature:
 		return nil, nil
 	}
 	return nil, usb.ErrStall

@@ -15,6 +15,7 @@ type handle struct {
 	c        *Controller
 	node     *node
 	location usbhost.Location
+	ttHub    *handle // the hub with the address location.TTHub, or nil
 
 	// world protects these.
 	address   uint8 // 0 until it has one
@@ -68,11 +69,12 @@ func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhos
 	case len(c.handles) >= c.model.Slots:
 		return nil, usbhost.ErrNoRoom
 	}
-	c.check(n, at)
+	ttHub := c.handleOf(at.TTHub)
+	c.check(n, at, ttHub)
 	if c.inAddress++; c.inAddress > 1 {
 		c.violate("a device before another one had its address")
 	}
-	h := &handle{c: c, node: n, location: at, flight: map[uint8]context.CancelCauseFunc{}, mps0: 8}
+	h := &handle{c: c, node: n, location: at, ttHub: ttHub, flight: map[uint8]context.CancelCauseFunc{}, mps0: 8}
 	if h.node == nil {
 		h.node = &node{} // nobody answers
 	}
@@ -87,7 +89,7 @@ func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhos
 }
 
 // check looks for mistakes in the location of a device that is there.
-func (c *Controller) check(n *node, at usbhost.Location) {
+func (c *Controller) check(n *node, at usbhost.Location, tt *handle) {
 	if n == nil || !n.reachable() {
 		return
 	}
@@ -103,14 +105,24 @@ func (c *Controller) check(n *node, at usbhost.Location) {
 			}
 		}
 	}
-	tt, _ := at.TTHub.(*handle)
 	switch {
-	case translator == nil && at.TTHub != nil:
+	case translator == nil && at.TTHub != 0:
 		c.violate("%s has no transaction translator", n.port.name())
 	case translator != nil && (tt == nil || tt.node.device != Device(translator.hub) || int(at.TTPort) != translator.number ||
 		at.MultiTT != (translator.hub.setting == 1)):
 		c.violate("the transaction translator of %s is wrong", n.port.name())
 	}
+}
+
+// handleOf returns the handle of the device with an address, nil for address 0. It is called with world
+// locked.
+func (c *Controller) handleOf(address uint8) *handle {
+	for h := range c.handles {
+		if address != 0 && h.address == address {
+			return h
+		}
+	}
+	return nil
 }
 
 // end ends all transfers. It is called with world locked.

@@ -133,8 +133,22 @@ func (h *Hub) Setting() uint8 {
 // Speed is the model's.
 func (h *Hub) Speed() usb.Speed { return h.model.Speed }
 
-// BusReset is a reset of the hub. It is called with world locked.
-func (h *Hub) BusReset() { h.lose() }
+// BusReset is a reset of the hub.
+func (h *Hub) BusReset() {
+	world.Lock()
+	defer world.Unlock()
+	h.lose()
+}
+
+// Child returns the device on a port that is enabled, or nil.
+func (h *Hub) Child(port int) Device {
+	world.Lock()
+	defer world.Unlock()
+	if port < 1 || port > len(h.ports) || !h.ports[port-1].status.Enabled {
+		return nil
+	}
+	return h.ports[port-1].node.device
+}
 
 // lose is the state without power, address and configuration: all ports are off. It is called with world locked.
 func (h *Hub) lose() {
@@ -237,6 +251,8 @@ func (h *Hub) standard(s usb.Setup) ([]byte, error) {
 		return h.deviceDescriptor(), nil
 	case s.In() && s.Request == usb.RequestGetDescriptor && s.Value == usb.TypeConfiguration<<8:
 		return h.configDescriptor(), nil
+	case s.Request == usb.RequestSetAddress:
+		return nil, nil
 	case s.Request == usb.RequestSetConfiguration:
 		h.configured = true
 		return nil, nil

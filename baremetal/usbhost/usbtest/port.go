@@ -20,7 +20,15 @@ type node struct {
 	atDefault bool
 	reset     time.Time // the last one's end; zero for a link that was only trained
 	addressed time.Time
-	silent    bool // it does not answer in its default state
+}
+
+// busReset resets the device. It is called with world locked.
+func (n *node) busReset() {
+	if h, ok := n.device.(*Hub); ok {
+		h.lose() // BusReset locks world
+		return
+	}
+	n.device.BusReset()
 }
 
 // port is a downstream port of a controller or a hub. world protects it.
@@ -71,7 +79,7 @@ func (p *port) appear() {
 	if p.node == nil || !p.status.Powered || p.status.Connected {
 		return
 	}
-	p.node.device.BusReset() // it had no power
+	p.node.busReset() // it had no power
 	p.node.atDefault = false
 	if p.super {
 		p.train(usbhost.ConnectChange)
@@ -193,7 +201,7 @@ func (p *port) startReset(kind usbhost.Reset) {
 				p.status.Speed = min(p.status.Speed, p.hub.at.status.Speed)
 			}
 			p.node.atDefault, p.node.reset = true, time.Now()
-			p.node.device.BusReset()
+			p.node.busReset()
 			p.collide()
 		}
 		p.change(usbhost.ResetChange)

@@ -33,11 +33,10 @@ func (h *Hub) translator(port uint8) uint8 {
 
 // buffer finds that of a step. It is called with world locked.
 func (h *handle) buffer(s Step) buffer {
-	tt, ok := h.location.TTHub.(*handle)
-	if !ok {
+	if h.ttHub == nil {
 		return buffer{}
 	}
-	hub, ok := tt.node.device.(*Hub)
+	hub, ok := h.ttHub.node.device.(*Hub)
 	if !ok {
 		return buffer{}
 	}
@@ -74,6 +73,13 @@ func (b buffer) end(err error) {
 	}
 }
 
+// violate records a violation, unless the hub is on another kind of controller.
+func (h *Hub) violate(format string, args ...any) {
+	if c := h.controller(); c != nil {
+		c.violate(format, args...)
+	}
+}
+
 // requestClearTTBuffer is bRequest of CLEAR_TT_BUFFER (USB 2.0, table 11-16).
 const requestClearTTBuffer = 8
 
@@ -87,13 +93,13 @@ func (h *Hub) clearBuffer(s usb.Setup) error {
 	}
 	switch {
 	case h.model.Speed != usb.SpeedHigh || !h.configured:
-		h.at.controller().violate("CLEAR_TT_BUFFER for a hub without translators, or not configured")
+		h.violate("CLEAR_TT_BUFFER for a hub without translators, or not configured")
 	case s.In() || s.Length != 0 || v>>13&3 != 0:
-		h.at.controller().violate("CLEAR_TT_BUFFER with reserved bits, or data: %+v", s)
+		h.violate("CLEAR_TT_BUFFER with reserved bits, or data: %+v", s)
 	case s.Index < 1 || s.Index > last:
-		h.at.controller().violate("CLEAR_TT_BUFFER for translator %d of %d", s.Index, last)
+		h.violate("CLEAR_TT_BUFFER for translator %d of %d", s.Index, last)
 	case key.kind != usb.ControlTransfer && key.kind != usb.BulkTransfer:
-		h.at.controller().violate("CLEAR_TT_BUFFER for a periodic endpoint")
+		h.violate("CLEAR_TT_BUFFER for a periodic endpoint")
 	default:
 		delete(h.busy, key)
 		return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
@@ -14,7 +15,7 @@ import (
 type prompt struct{}
 
 func (prompt) Speed() usb.Speed { return usb.SpeedHigh }
-func (prompt) Reset()           {}
+func (prompt) BusReset()        {}
 func (prompt) Control(_ context.Context, s usb.Setup, b []byte) (int, error) {
 	return len(b), nil
 }
@@ -30,7 +31,7 @@ var highSpeed = []usb.Endpoint{
 func steady(tb testing.TB, f func(d usbhost.Device)) {
 	mem := xhcitest.NewMemory(busBase, tb.Errorf)
 	hw := xhcitest.New(mem, xhcitest.Options{Fail: tb.Errorf})
-	c, err := New(hw, mem, Options{})
+	c, err := New(hw, mem, hcd.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,18 +5,27 @@ import (
 	"testing"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid/usb"
 )
 
-// words32 is a register space that only reads, zero where nothing is said.
-type words32 map[uint32]uint32
+// space is a register space for 32-bit reads only. Other accesses panic.
+type space struct {
+	hcd.Registers
+	words map[uint32]uint32 // others are 0
+	ext   uint32            // of all words from 0x8000, unless 0
+}
 
-func (w words32) Read32(at uint32) uint32 { return w[at] }
-func (w words32) Write32(_, _ uint32)     {}
+func (s space) Read32(at uint32) uint32 {
+	if s.ext != 0 && at >= 0x8000 {
+		return s.ext
+	}
+	return s.words[at]
+}
 
-// usual is a whole set of capability registers: 4 ports, two of each protocol.
-func usual() words32 {
-	return words32{
+// usual is a complete set of capability registers: 4 ports, two of each protocol.
+func usual() map[uint32]uint32 {
+	return map[uint32]uint32{
 		0x00: 0x01100040, 0x04: 0x04000120, 0x08: 0x0820_0000 | 1<<26, 0x10: 0x2000_0005, 0x14: 0x3000, 0x18: 0x2000,
 		0x8000: 0x02000402, 0x8004: 0x20425355, 0x8008: 0x00000201,
 		0x8010: 0x03000002, 0x8014: 0x20425355, 0x8018: 0x00000203,
@@ -24,16 +33,25 @@ func usual() words32 {
 }
 
 func TestCapabilities(t *testing.T) {
-	c, err := readCapabilities(usual(), 0x10000)
+	c, err := readCapabilities(space{words: usual()}, 0x10000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.version != 0x110 || c.op != 0x40 || c.slots != 32 || c.ports != 4 || c.scratchpads != 33 || !c.wide || c.context != 64 || c.portPower ||
+	if c.version != 0x110 || c.op != 0x40 || c.slots != 32 || c.ports != 4 || c.scratchpads != 33 || !c.ac64 || c.context != 64 || c.ppc ||
 		c.doorbells != 0x3000 || c.runtime != 0x2000 || c.legacy != 0 {
 		t.Errorf("%+v", c)
 	}
 	if c.root[0].major != 2 || c.root[1].major != 2 || c.root[2].major != 3 || c.root[3].major != 3 || c.root[0].speeds[3] != usb.SpeedHigh || c.root[3].speeds[4] != usb.SpeedSuper {
 		t.Errorf("%+v", c.root)
+	}
+}
+
+// TestWide: uefi/pcihost enables 64-bit bus addresses by it.
+func TestWide(t *testing.T) {
+	for params, want := range map[uint32]bool{0x2000_0005: true, 0x2000_0004: false, 0xFFFFFFFF: false} {
+		if got := Wide(space{words: map[uint32]uint32{0x10: params}}); got != want {
+			t.Errorf("HCCPARAMS1 %#x: %v", params, got)
+		}
 	}
 }
 
@@ -69,7 +87,7 @@ func TestHostileCapabilities(t *testing.T) {
 			for at, v := range k.change {
 				w[at] = v
 			}
-			c, err := readCapabilities(w, 0x10000)
+			c, err := readCapabilities(space{words: w}, 0x10000)
 			if k.want != nil && !errors.Is(err, k.want) || k.want == nil && (err != nil || len(c.root) != 4) {
 				t.Errorf("%v", err)
 			}
@@ -79,22 +97,10 @@ func TestHostileCapabilities(t *testing.T) {
 
 // TestExtendedCapabilitiesThatNeverEnd: a space that reads the same everywhere, each entry leading to the next word.
 func TestExtendedCapabilitiesThatNeverEnd(t *testing.T) {
-	w := everywhere{usual(), 0x00000101}
+	w := space{words: usual(), ext: 0x00000101}
 	if _, err := readCapabilities(w, 0); !errors.Is(err, ErrRegisters) {
 		t.Error(err)
 	}
-}
-
-type everywhere struct {
-	words32
-	v uint32
-}
-
-func (e everywhere) Read32(at uint32) uint32 {
-	if at >= 0x8000 {
-		return e.v
-	}
-	return e.words32[at]
 }
 
 func TestSpeedTables(t *testing.T) {
@@ -116,7 +122,7 @@ func TestSpeedTables(t *testing.T) {
 func FuzzCapabilities(f *testing.F) {
 	f.Add(uint32(0x01100040), uint32(0x04000120), uint32(0x2000_0005), uint32(0x3000), uint32(0x2000), uint32(0x02000402), uint32(0x10000))
 	f.Fuzz(func(t *testing.T, head, s1, h1, db, rt, ext, size uint32) {
-		w := everywhere{words32{0: head, 4: s1, 0x10: h1, 0x14: db, 0x18: rt}, ext}
+		w := space{words: map[uint32]uint32{0: head, 4: s1, 0x10: h1, 0x14: db, 0x18: rt}, ext: ext}
 		c, err := readCapabilities(w, size)
 		if err != nil {
 			return

@@ -209,7 +209,7 @@ func TestHubsAreToldOf(t *testing.T) {
 		want    int // of the last command
 	}{{0x0110, false, xhcitest.ConfigureEndpoint}, {0x0110, true, xhcitest.ConfigureEndpoint}, {0x0095, true, xhcitest.EvaluateContext}} {
 		run(t, xhcitest.Options{Version: k.version}, func(r *rig) {
-			r.hw.Attach(1, xhcitest.NewHub(4))
+			r.hw.Attach(1, newHub(false))
 			d := r.device(1)
 			calls := []func() error{func() error { return d.SetHub(ctx, info) }, func() error { return d.Configure(ctx, pipe) }}
 			if k.after {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
@@ -64,7 +65,7 @@ func TestCloseEndsTransfers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := xhcitest.NewMemory(busBase, t.Errorf)
 		hw := xhcitest.New(mem, xhcitest.Options{Fail: t.Errorf})
-		c, err := New(hw, mem, Options{})
+		c, err := New(hw, mem, hcd.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +102,7 @@ func TestCloseEndsTransfers(t *testing.T) {
 
 func TestHalt(t *testing.T) {
 	for _, clock := range []func() int64{nil, func() int64 { return 0 }} {
-		runWith(t, xhcitest.Options{}, Options{Clock: clock}, func(r *rig) {
+		runWith(t, xhcitest.Options{}, hcd.Options{Clock: clock}, func(r *rig) {
 			b := r.bench()
 			end := make(chan error)
 			go func() {
@@ -137,7 +138,7 @@ func TestCloseAtAnyMoment(t *testing.T) {
 					return xhcitest.Verdict{Lose: kind != xhcitest.DisableSlot && random.Intn(20) == lost}
 				}
 			})
-			c, err := New(hw, mem, Options{})
+			c, err := New(hw, mem, hcd.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +216,7 @@ func TestTheEndComesWithATransfer(t *testing.T) {
 			mem := xhcitest.NewMemory(busBase, t.Errorf)
 			hw := xhcitest.New(mem, xhcitest.Options{Fail: t.Errorf})
 			regs := &trap{Controller: hw}
-			c, err := New(regs, mem, Options{Interrupt: hw.Interrupt})
+			c, err := New(regs, mem, hcd.Options{Interrupt: hw.Interrupt})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -250,12 +250,23 @@ func TestEndpointStates(t *testing.T) {
 func TestTransactionErrorsBehindATranslator(t *testing.T) {
 	ctx := context.Background()
 	run(t, xhcitest.Options{}, func(r *rig) {
-		hub, s := xhcitest.NewHub(4), xhcitest.NewScript(usb.SpeedFull)
+		hub, s := newHub(false), xhcitest.NewScript(usb.SpeedFull)
 		r.hw.Attach(1, hub)
-		h := r.device(1)
-		hub.Attach(2, s)
-		for _, feature := range []uint16{8, 4} { // power, reset
-			if _, err := h.Control(ctx, usb.Setup{RequestType: 0x23, Request: 3, Value: feature, Index: 2}, nil, time.Second); err != nil {
+		h, err := r.c.NewDevice(ctx, usbhost.Location{RootPort: 1, Speed: r.enable(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, err := h.Address(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hub.Plug(2, s)
+		for _, setup := range []usb.Setup{
+			{Request: usb.RequestSetConfiguration, Value: 1},
+			{RequestType: 0x23, Request: usb.RequestSetFeature, Value: 8, Index: 2}, // PORT_POWER
+			{RequestType: 0x23, Request: usb.RequestSetFeature, Value: 4, Index: 2}, // PORT_RESET
+		} {
+			if _, err := h.Control(ctx, setup, nil, time.Second); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -265,7 +276,7 @@ func TestTransactionErrorsBehindATranslator(t *testing.T) {
 			}
 		}
 		await()
-		d, err := r.c.NewDevice(ctx, usbhost.Location{RootPort: 1, Route: 2, Tier: 1, Speed: usb.SpeedFull, TTHub: h, TTPort: 2})
+		d, err := r.c.NewDevice(ctx, usbhost.Location{RootPort: 1, Route: 2, Tier: 1, Speed: usb.SpeedFull, TTHub: address, TTPort: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

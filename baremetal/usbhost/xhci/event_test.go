@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
@@ -127,7 +128,7 @@ func TestManyEventsAtOnce(t *testing.T) {
 }
 
 func TestInterrupts(t *testing.T) {
-	runWith(t, xhcitest.Options{}, Options{Interrupt: make(chan struct{})}, func(r *rig) {
+	runWith(t, xhcitest.Options{}, hcd.Options{Interrupt: make(chan struct{})}, func(r *rig) {
 		b := r.bench()
 		for range 100 {
 			b.works(bulkIn)

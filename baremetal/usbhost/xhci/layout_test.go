@@ -4,72 +4,9 @@ import (
 	"testing"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid/usb"
 )
-
-// The numbers on the right are the specification's, and nowhere else.
-func TestLayout(t *testing.T) {
-	for _, r := range []struct {
-		clause    string
-		got, want uint64
-	}{
-		{"5.3.1 CAPLENGTH", regCapLength, 0x00}, {"5.3.3 HCSPARAMS1", regHCSParams1, 0x04}, {"5.3.4 HCSPARAMS2", regHCSParams2, 0x08},
-		{"5.3.5 HCSPARAMS3", regHCSParams3, 0x0C}, {"5.3.6 HCCPARAMS1", regHCCParams1, 0x10}, {"5.3.7 DBOFF", regDBOff, 0x14},
-		{"5.3.8 RTSOFF", regRTSOff, 0x18}, {"5.3.9 HCCPARAMS2", regHCCParams2, 0x1C},
-		{"5.4.1 USBCMD", opUSBCmd, 0x00}, {"5.4.2 USBSTS", opUSBSts, 0x04}, {"5.4.3 PAGESIZE", opPageSize, 0x08},
-		{"5.4.4 DNCTRL", opDNCtrl, 0x14}, {"5.4.5 CRCR", opCRCR, 0x18}, {"5.4.6 DCBAAP", opDCBAAP, 0x30}, {"5.4.7 CONFIG", opConfig, 0x38},
-		{"5.4.8 PORTSC", opPortSC, 0x400}, {"5.4.8 ports", portStride, 0x10},
-		{"5.5.1 MFINDEX", rtMFIndex, 0x00}, {"5.5.2.1 IMAN", rtIMan, 0x20}, {"5.5.2.2 IMOD", rtIMod, 0x24}, {"5.5.2.3.1 ERSTSZ", rtERSTSZ, 0x28},
-		{"5.5.2.3.2 ERSTBA", rtERSTBA, 0x30}, {"5.5.2.3.3 ERDP", rtERDP, 0x38}, {"5.6 doorbells", doorbellStride, 4},
-		{"5.4.1 R/S", cmdRun, 0x1}, {"5.4.1 HCRST", cmdReset, 0x2}, {"5.4.1 INTE", cmdINTE, 0x4},
-		{"5.4.2 HCH", stsHalted, 0x1}, {"5.4.2 HSE", stsSystemError, 0x4}, {"5.4.2 EINT", stsInterrupt, 0x8}, {"5.4.2 PCD", stsPortChange, 0x10},
-		{"5.4.2 CNR", stsNotReady, 0x800}, {"5.4.2 HCE", stsError, 0x1000},
-		{"5.4.5 RCS", crcrCycle, 0x1}, {"5.4.5 CA", crcrAbort, 0x4}, {"5.4.5 CRR", crcrRunning, 0x8},
-		{"5.4.8 CCS", portConnected, 0x1}, {"5.4.8 PED", portEnabled, 0x2}, {"5.4.8 OCA", portOverCurrent, 0x8}, {"5.4.8 PR", portReset, 0x10},
-		{"5.4.8 PLS", portLink, 0x1E0}, {"5.4.8 PP", portPower, 0x200}, {"5.4.8 speed", portSpeed, 0x3C00}, {"5.4.8 PIC", portIndicator, 0xC000},
-		{"5.4.8 LWS", portLinkStrobe, 0x10000}, {"5.4.8 CSC", portCSC, 0x20000}, {"5.4.8 PEC", portPEC, 0x40000}, {"5.4.8 WRC", portWRC, 0x80000},
-		{"5.4.8 OCC", portOCC, 0x100000}, {"5.4.8 PRC", portPRC, 0x200000}, {"5.4.8 PLC", portPLC, 0x400000}, {"5.4.8 CEC", portCEC, 0x800000},
-		{"5.4.8 CAS", portColdAttach, 0x1000000}, {"5.4.8 WCE, WDE, WOE", portWake, 0xE000000}, {"5.4.8 WPR", portWarmReset, 0x80000000},
-		{"5.4.8 kept", portKept, 0x0E00C200},
-		{"5.5.2.1 IP", imanPending, 1}, {"5.5.2.1 IE", imanEnable, 2}, {"5.5.2.3.3 EHB", erdpBusy, 8},
-		{"7 legacy", extLegacy, 1}, {"7 protocol", extProtocol, 2}, {"7.1.1 BIOS", legacyFirmware, 0x10000}, {"7.1.1 OS", legacyOS, 0x1000000},
-		{"7.1.2 kept", legacyKept, 0x000E1FEE}, {"7.1.2 events", legacyEvents, 0xE0000000},
-		{"6.4 TRB", trbSize, 16}, {"6.4 C", trbCycle, 1}, {"6.4.4.1 TC", trbToggle, 2}, {"6.4.1.1 ISP", trbShort, 4}, {"6.4.2.1 ED", trbEventData, 4},
-		{"6.4.1.1 CH", trbChain, 0x10}, {"6.4.1.1 IOC", trbIOC, 0x20}, {"6.4.1.1 IDT", trbImmediate, 0x40}, {"6.4.3.7 TSP", trbPreserve, 0x200},
-		{"6.4.1.2.2 DIR", trbDirIn, 0x10000}, {"6.4.1.2.1 TRT out", trbSetupOut << trbSetupShift, 0x20000}, {"6.4.1.2.1 TRT in", trbSetupIn << trbSetupShift, 0x30000},
-		{"6.4.1.1 TD size", trbSizeMax << trbSizeShift, 0x3E0000}, {"6.4.1.1 length", trbLengthMask, 0x1FFFF}, {"6.4.2.1 residue", trbResidueMask, 0xFFFFFF},
-		{"6.4.2.1 slot", uint64(slotBits(0xFF)), 0xFF000000}, {"6.4.2.1 endpoint", uint64(endpointBits(31)), 0x1F0000}, {"6.4.3.2 slot type", 1 << slotTypeShift, 0x10000},
-		{"6.4.6 types", uint64(cmdSetDequeue.bits()), 16 << 10},
-		{"6.2.5.1 drop", inputDrop, 0}, {"6.2.5.1 add", inputAdd, 4},
-		{"6.5 segment table", segmentTableSize, 16},
-	} {
-		if r.got != r.want {
-			t.Errorf("%s: %#x, specified %#x", r.clause, r.got, r.want)
-		}
-	}
-}
-
-func TestCodes(t *testing.T) {
-	for want, got := range map[code]code{
-		1: codeSuccess, 2: codeDataBuffer, 3: codeBabble, 4: codeTransaction, 5: codeTRB, 6: codeStall, 7: codeResource, 8: codeBandwidth, 9: codeNoSlots,
-		11: codeSlotNotEnabled, 12: codeEndpointDisabled, 13: codeShort, 14: codeRingUnderrun, 15: codeRingOverrun, 17: codeParameter,
-		19: codeContextState, 21: codeEventRingFull, 23: codeMissedService, 24: codeRingStopped, 25: codeAborted, 26: codeStopped, 27: codeStoppedLength,
-		28: codeStoppedShort, 35: codeSecondBandwidth, 36: codeSplit,
-	} {
-		if got != want {
-			t.Errorf("completion code %d, specified %d (table 6-90)", got, want)
-		}
-	}
-	for want, got := range map[trbType]trbType{
-		1: trbNormal, 2: trbSetupStage, 3: trbDataStage, 4: trbStatusStage, 6: trbLink, 9: cmdEnableSlot, 10: cmdDisableSlot, 11: cmdAddressDevice,
-		12: cmdConfigureEndpoint, 13: cmdEvaluateContext, 14: cmdResetEndpoint, 15: cmdStopEndpoint, 16: cmdSetDequeue, 23: cmdNoOp,
-		32: eventTransfer, 33: eventCommand, 34: eventPort, 37: eventController,
-	} {
-		if got != want {
-			t.Errorf("type %d, specified %d (table 6-91)", got, want)
-		}
-	}
-}
 
 // words reads a context of 32 bytes.
 func words(b []byte) (w [8]uint32) {
@@ -108,7 +45,7 @@ func TestSlotContext(t *testing.T) {
 }
 
 func TestEndpointContext(t *testing.T) {
-	r := &ring{buf: usbhost.Buffer{Bus: 0x1_2345_6000}, next: 3, cycle: 1}
+	r := &ring{buf: hcd.Buffer{Bus: 0x1_2345_6000}, next: 3, cycle: 1}
 	bulk, interrupt := usb.BulkTransfer, usb.InterruptTransfer
 	super := func(bytes uint16) usb.Endpoint {
 		return usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 1024, Interval: 4, MaxBurst: 2, BytesPerInterval: bytes}

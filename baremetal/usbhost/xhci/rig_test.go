@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
@@ -25,10 +27,10 @@ const busBase = 0x2000_0000
 // run gives f a controller that works. Afterwards all memory is back, and nobody writes to it.
 func run(t *testing.T, o xhcitest.Options, f func(r *rig)) {
 	t.Helper()
-	runWith(t, o, Options{Size: xhcitest.Size}, f)
+	runWith(t, o, hcd.Options{Size: xhcitest.Size}, f)
 }
 
-func runWith(t *testing.T, o xhcitest.Options, d Options, f func(r *rig)) {
+func runWith(t *testing.T, o xhcitest.Options, d hcd.Options, f func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o.Fail = t.Errorf
@@ -57,6 +59,15 @@ func runWith(t *testing.T, o xhcitest.Options, d Options, f func(r *rig)) {
 		}
 	})
 }
+
+// highSpeedHub is a high-speed hub with four ports.
+func highSpeedHub(multiTT bool) usbtest.HubModel {
+	return usbtest.HubModel{
+		Speed: usb.SpeedHigh, Ports: 4, MultiTT: multiTT, ThinkTime: 1, PowerGood: 20 * time.Millisecond,
+	}
+}
+
+func newHub(multiTT bool) *usbtest.Hub { return usbtest.NewHub(highSpeedHub(multiTT)) }
 
 // enable resets a port and waits for that.
 func (r *rig) enable(port int) usb.Speed {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"math/rand"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid"
 	"tamaccid/ccid/sim/card"
@@ -17,7 +19,7 @@ import (
 )
 
 // helloReader is a reader of a kind with a card that says hello.
-func helloReader(t *testing.T, kind string) xhcitest.Device {
+func helloReader(t *testing.T, kind string) usbtest.Device {
 	t.Helper()
 	m, err := reader.Named(kind)
 	if err != nil {
@@ -25,11 +27,11 @@ func helloReader(t *testing.T, kind string) xhcitest.Device {
 	}
 	d := reader.NewDevice(m)
 	d.Reader(0).Insert(0, card.T1())
-	return xhcitest.Reader(d)
+	return usbtest.Reader(d)
 }
 
 // hello plugs a device into a port and has n cards in all say hello, through the bus and the class driver.
-func hello(r *rig, d xhcitest.Device, port, n int) {
+func hello(r *rig, d usbtest.Device, port, n int) {
 	r.t.Helper()
 	r.hw.Attach(port, d)
 	said := make(chan string, n)
@@ -109,17 +111,17 @@ func TestStack(t *testing.T) {
 // TestStackBehindHubs has two readers behind a hub, and a high-speed one behind four: routes, transaction translators, slots.
 func TestStackBehindHubs(t *testing.T) {
 	run(t, xhcitest.Options{Slots: 16, LongContexts: true}, func(r *rig) {
-		first := xhcitest.NewHub(4)
-		first.Attach(2, helloReader(t, "tpdu"))
-		first.Attach(4, helloReader(t, "short"))
+		first := newHub(false)
+		first.Plug(2, helloReader(t, "tpdu"))
+		first.Plug(4, helloReader(t, "short"))
 		last := first
 		for range 3 {
-			next := xhcitest.NewHub(4)
-			last.Attach(3, next)
+			next := newHub(false)
+			last.Plug(3, next)
 			last = next
 		}
-		last.Attach(1, helloReader(t, "high-speed"))
-		last.Attach(2, helloReader(t, "tpdu"))
+		last.Plug(1, helloReader(t, "high-speed"))
+		last.Plug(2, helloReader(t, "tpdu"))
 		hello(r, first, 1, 4)
 	})
 }
@@ -129,21 +131,38 @@ func TestStackBehindHubs(t *testing.T) {
 func TestStackClearsTheTranslator(t *testing.T) {
 	for _, k := range []struct {
 		name       string
-		hub        func() *xhcitest.HighSpeedHub
+		multiTT    bool
 		translator uint16
 	}{
-		{"one for all ports", func() *xhcitest.HighSpeedHub { return xhcitest.NewHub(4) }, 1},
-		{"one for each port", func() *xhcitest.HighSpeedHub { return xhcitest.NewHub(4).Multi() }, 3},
+		{name: "one for all ports", translator: 1},
+		{name: "one for each port", multiTT: true, translator: 3},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			run(t, xhcitest.Options{}, func(r *rig) { clearsTheTranslator(r, k.hub(), k.translator) })
+			run(t, xhcitest.Options{}, func(r *rig) { clearsTheTranslator(r, k.multiTT, k.translator) })
 		})
 	}
 }
 
-func clearsTheTranslator(r *rig, hub *xhcitest.HighSpeedHub, translator uint16) {
+func clearsTheTranslator(r *rig, multiTT bool, translator uint16) {
 	t := r.t
-	hub.Attach(3, helloReader(t, "tpdu"))
+	var mu sync.Mutex
+	var cleared []usb.Setup
+	model := highSpeedHub(multiTT)
+	model.Answer = func(s usb.Setup) (reply []byte, err error, ok bool) {
+		if s.RequestType == 0x23 && s.Request == 8 { // CLEAR_TT_BUFFER
+			mu.Lock()
+			cleared = append(cleared, s)
+			mu.Unlock()
+		}
+		return nil, nil, false
+	}
+	requests := func() []usb.Setup {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(cleared)
+	}
+	hub := usbtest.NewHub(model)
+	hub.Plug(3, helloReader(t, "tpdu"))
 	r.hw.Attach(1, hub)
 	found := make(chan *usbhost.Interface, 1)
 	bus := usbhost.New(usbhost.Options{Attach: func(_ context.Context, i *usbhost.Interface) { found <- i }})
@@ -155,7 +174,7 @@ func clearsTheTranslator(r *rig, hub *xhcitest.HighSpeedHub, translator uint16) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(hub.Cleared()); n != 0 {
+	if n := len(requests()); n != 0 {
 		t.Errorf("%d requests before anything has failed", n)
 	}
 	var want []usb.Setup
@@ -169,7 +188,7 @@ func clearsTheTranslator(r *rig, hub *xhcitest.HighSpeedHub, translator uint16) 
 		// The hub has slot 1, the reader slot 2, and the model gives that address 65.
 		want = append(want, usb.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 | uint16(e.Address&0xF), Index: translator})
 	}
-	if got := hub.Cleared(); len(want) != 1 || !slices.Equal(got, want) {
+	if got := requests(); len(want) != 1 || !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if err := bus.Close(); err != nil {
@@ -201,7 +220,7 @@ func TestStackPlugAndUnplug(t *testing.T) {
 	for seed := range int64(3) {
 		run(t, xhcitest.Options{Slots: 32, Ports2: 6}, func(r *rig) {
 			rnd := rand.New(rand.NewSource(seed))
-			hub := xhcitest.NewHub(4)
+			hub := newHub(false)
 			r.hw.Attach(6, hub)
 			bus := usbhost.New(usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
 				tr, err := i.Claim()
@@ -231,14 +250,17 @@ func TestStackPlugAndUnplug(t *testing.T) {
 			there := map[int]bool{}
 			for range 200 {
 				n := 1 + rnd.Intn(9) // 1 to 5 are root ports, 6 to 9 the hub's
-				var d xhcitest.Device
+				var d usbtest.Device
 				if there[n] = !there[n]; there[n] {
 					d = helloReader(t, []string{"tpdu", "short", "high-speed"}[rnd.Intn(3)])
 				}
-				if n < 6 {
+				switch {
+				case n < 6:
 					r.hw.Attach(n, d)
-				} else {
-					hub.Attach(n-5, d)
+				case d == nil:
+					hub.Unplug(n - 5)
+				default:
+					hub.Plug(n-5, d)
 				}
 				time.Sleep(time.Duration(rnd.Intn(200)) * time.Millisecond)
 			}

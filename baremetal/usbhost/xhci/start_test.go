@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 )
 
@@ -34,7 +35,7 @@ func TestControllersThatDoNotStart(t *testing.T) {
 				mem.Limit(k.limit)
 				hw := xhcitest.New(mem, k.o)
 				began := time.Now()
-				c, err := New(hw, mem, Options{Size: xhcitest.Size})
+				c, err := New(hw, mem, hcd.Options{Size: xhcitest.Size})
 				if c != nil || !errors.Is(err, k.want) {
 					t.Errorf("%v", err)
 				}
@@ -57,7 +58,7 @@ func TestMemoryBeyondTheReachOfTheController(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			mem := xhcitest.NewMemory(0xFFFF_F000, t.Errorf)
 			hw := xhcitest.New(mem, xhcitest.Options{Wide: wide, Fail: t.Errorf})
-			c, err := New(hw, mem, Options{})
+			c, err := New(hw, mem, hcd.Options{})
 			switch {
 			case wide && err != nil:
 				t.Error(err)
@@ -79,7 +80,7 @@ func TestFirmwareThatDoesNotLetGo(t *testing.T) {
 		hw := xhcitest.New(mem, xhcitest.Options{Firmware: true, Fail: t.Errorf, Faults: xhcitest.Faults{KeepsFirmware: true}})
 		said := ""
 		began := time.Now()
-		c, err := New(hw, mem, Options{Report: func(s string) { said += s }})
+		c, err := New(hw, mem, hcd.Options{Report: func(s string) { said += s }})
 		if err != nil {
 			t.Fatal(err)
 		}

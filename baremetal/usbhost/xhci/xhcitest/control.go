@@ -86,6 +86,7 @@ func (e *endpoint) runControl(ctx context.Context, packet usb.Setup, data []requ
 	if d != nil {
 		c.mu.Unlock()
 		n, err = d.Control(ctx, packet, buf)
+		err = blocked(ctx, err)
 		c.mu.Lock()
 	}
 	if e.run.Err() != nil || !c.running() {

@@ -21,7 +21,7 @@ func (e *endpoint) dataTransfer(ctx context.Context, td []request, next uint64, 
 		c.mu.Unlock()
 		if e.in() {
 			n, err = d.In(ctx, e.address(), buf)
-		} else if err = d.Out(ctx, e.address(), buf); err == nil {
+		} else if err = blocked(ctx, d.Out(ctx, e.address(), buf)); err == nil {
 			n = len(buf)
 		}
 		c.mu.Lock()

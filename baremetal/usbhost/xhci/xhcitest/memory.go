@@ -7,9 +7,10 @@ import (
 	"unsafe"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 )
 
-// Memory is usbhost.Memory whose bus addresses have nothing to do with the processor's. Between two buffers there is always a page of
+// Memory is hcd.Memory whose bus addresses have nothing to do with the processor's. Between two buffers there is always a page of
 // nothing. Buffers that were freed are remembered, so that late users are found.
 type Memory struct {
 	mu      sync.Mutex
@@ -21,7 +22,7 @@ type Memory struct {
 }
 
 type region struct {
-	usbhost.Buffer
+	hcd.Buffer
 	freed bool
 }
 
@@ -40,16 +41,16 @@ func (m *Memory) Limit(bytes int) {
 	m.mu.Unlock()
 }
 
-// Alloc is usbhost.Memory's.
-func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
+// Alloc is hcd.Memory's.
+func (m *Memory) Alloc(size, align int) (hcd.Buffer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if size <= 0 || align <= 0 || align&(align-1) != 0 {
 		m.fail("Alloc(%d, %d)", size, align)
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	if m.limit > 0 && m.used+size > m.limit {
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	const boundary = 64 << 10
 	at := (m.next + uint64(align) - 1) &^ (uint64(align) - 1)
@@ -60,14 +61,14 @@ func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
 	m.next = at + uint64(size) + gap
 	raw := make([]byte, size+align)
 	skip := int(-uintptr(unsafe.Pointer(&raw[0])) & uintptr(align-1))
-	b := usbhost.Buffer{Bytes: raw[skip : skip+size : skip+size], Bus: at}
+	b := hcd.Buffer{Bytes: raw[skip : skip+size : skip+size], Bus: at}
 	m.regions = append(m.regions, &region{Buffer: b})
 	m.used += size
 	return b, nil
 }
 
-// Free is usbhost.Memory's.
-func (m *Memory) Free(b usbhost.Buffer) {
+// Free is hcd.Memory's.
+func (m *Memory) Free(b hcd.Buffer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.find(b.Bus)

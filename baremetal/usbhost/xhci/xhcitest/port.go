@@ -3,6 +3,7 @@ package xhcitest
 import (
 	"time"
 
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/usb"
 )
 
@@ -13,7 +14,7 @@ type port struct {
 	super  bool
 	power  bool
 
-	device  Device
+	device  usbtest.Device
 	enabled bool
 	busy    bool // in reset
 	link    uint32
@@ -53,13 +54,13 @@ func (p *port) connect() {
 	p.link = linkPolling
 	if p.super {
 		p.enabled, p.link = true, linkActive
-		p.device.Reset()
+		p.device.BusReset()
 	}
 	p.announce()
 }
 
 // Attach plugs a device into a port, or pulls it (nil).
-func (c *Controller) Attach(number int, d Device) {
+func (c *Controller) Attach(number int, d usbtest.Device) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.ports[number-1]
@@ -199,20 +200,20 @@ func (p *port) begin(warm bool) {
 		}
 		if p.device != nil {
 			p.enabled, p.link = true, linkActive
-			p.device.Reset()
+			p.device.BusReset()
 		}
 		p.announce()
 	})
 }
 
 // behind finds a device by its route string (USB 3.2, 8.9).
-func (c *Controller) behind(number int, route uint32) Device {
+func (c *Controller) behind(number int, route uint32) usbtest.Device {
 	if number < 1 || number > len(c.ports) || !c.ports[number-1].enabled {
 		return nil
 	}
 	d := c.ports[number-1].device
 	for ; route != 0 && d != nil; route >>= 4 {
-		h, ok := d.(Hub)
+		h, ok := d.(*usbtest.Hub)
 		if !ok {
 			return nil
 		}

@@ -39,6 +39,21 @@ func (c *Controller) Read32(at uint32) uint32 {
 	return c.extendedCapability(at - extended)
 }
 
+// Read8, Read16, Write8 and Write16 fail: the driver must use accesses of 32 bits (xHCI 1.2, 5.1), since
+// some controllers support no other.
+func (c *Controller) Read8(at uint32) uint8 {
+	c.fail("8-bit read of register %#x", at)
+	return 0
+}
+
+func (c *Controller) Read16(at uint32) uint16 {
+	c.fail("16-bit read of register %#x", at)
+	return 0
+}
+
+func (c *Controller) Write8(at uint32, _ uint8)   { c.fail("8-bit write of register %#x", at) }
+func (c *Controller) Write16(at uint32, _ uint16) { c.fail("16-bit write of register %#x", at) }
+
 // Write32 is the driver's.
 func (c *Controller) Write32(at uint32, v uint32) {
 	c.mu.Lock()

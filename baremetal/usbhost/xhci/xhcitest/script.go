@@ -7,7 +7,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Script is a Device that does what it is told, transfer by transfer. Without a line for an endpoint it answers NAK for ever.
+// Script is a usbtest.Device that does what it is told, transfer by transfer. Without a line for an endpoint it answers NAK for ever.
 type Script struct {
 	At usb.Speed
 
@@ -77,17 +77,17 @@ func (l Line) end(ctx context.Context) error {
 	return l.Err
 }
 
-// Speed is Device's.
+// Speed implements usbtest.Device.
 func (s *Script) Speed() usb.Speed { return s.At }
 
-// Reset is Device's.
-func (s *Script) Reset() {
+// BusReset implements usbtest.Device.
+func (s *Script) BusReset() {
 	s.mu.Lock()
 	s.Resets++
 	s.mu.Unlock()
 }
 
-// Control is Device's. SET_ADDRESS always succeeds, but for a line of endpoint AddressLine.
+// Control implements usbtest.Device. SET_ADDRESS always succeeds, but for a line of endpoint AddressLine.
 func (s *Script) Control(ctx context.Context, setup usb.Setup, data []byte) (int, error) {
 	endpoint := uint8(0)
 	if setup.RequestType == 0 && setup.Request == usb.RequestSetAddress {
@@ -121,7 +121,7 @@ func (s *Script) write(b []byte) {
 	s.mu.Unlock()
 }
 
-// In is Device's.
+// In implements usbtest.Device.
 func (s *Script) In(ctx context.Context, endpoint uint8, buf []byte) (int, error) {
 	l, err := s.line(ctx, endpoint)
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Script) In(ctx context.Context, endpoint uint8, buf []byte) (int, error
 	return n, l.end(ctx)
 }
 
-// Out is Device's.
+// Out implements usbtest.Device.
 func (s *Script) Out(ctx context.Context, endpoint uint8, data []byte) error {
 	l, err := s.line(ctx, endpoint)
 	if err != nil {

@@ -45,7 +45,9 @@ func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 		return Transaction
 	}
 	c.mu.Unlock()
-	_, err := d.Control(ctx, usb.Setup{Request: usb.RequestSetAddress, Value: uint16(s.address())}, nil)
+	setup := usb.Setup{Request: usb.RequestSetAddress, Value: uint16(s.address())}
+	_, err := d.Control(ctx, setup, nil)
+	err = blocked(ctx, err)
 	c.mu.Lock()
 	if err != nil {
 		s.state = slotDefault

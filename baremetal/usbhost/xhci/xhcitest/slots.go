@@ -3,6 +3,7 @@ package xhcitest
 import (
 	"context"
 
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/usb"
 )
 
@@ -30,7 +31,7 @@ type slot struct {
 	port      int
 	route     uint32
 	speed     usb.Speed
-	device    Device
+	device    usbtest.Device
 	endpoints [32]*endpoint
 }
 

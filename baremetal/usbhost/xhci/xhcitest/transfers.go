@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/usb"
 )
 
@@ -140,6 +141,15 @@ func (e *endpoint) settled(err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		e.become(epHalted)
 	}
+}
+
+// blocked waits for the end of ctx if an endpoint responds with NAK without end.
+func blocked(ctx context.Context, err error) error {
+	if errors.Is(err, usbtest.ErrBlocked) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
 }
 
 // codeOf is the completion code of an error on the wire.

@@ -1,17 +1,25 @@
 package usbhost
 
 import (
-	"fmt"
+	"slices"
 
 	"tamaccid/ccid/usb"
 )
 
-// parseInterfaces groups a configuration's interfaces by their number, the settings of one in the order in which they came, the
-// default one, 0, first. A damaged tail is cut off. A setting that came before is not taken again.
+// Bounds of the interfaces of one configuration (policy).
+const (
+	maxInterfaces = 32
+	maxSettings   = 16 // of one interface
+	maxDescribed  = 64 // settings of all interfaces
+)
+
+// parseInterfaces groups the interface descriptors of a configuration by interface number. The
+// settings of an interface are in the order of the configuration, with the default setting, 0, moved
+// to the front. A damaged tail is cut off. A second descriptor of the same setting is ignored.
 func parseInterfaces(config []byte, speed usb.Speed) ([][]usb.Interface, error) {
 	all, err := usb.Interfaces(config)
 	if len(all) == 0 {
-		return nil, err // a device without interfaces is allowed: nobody will want it
+		return nil, err // nil for a device without interfaces, which is allowed
 	}
 	var grouped [][]usb.Interface
 	place := map[uint8]int{}
@@ -44,20 +52,15 @@ func parseInterfaces(config []byte, speed usb.Speed) ([][]usb.Interface, error) 
 }
 
 func hasSetting(settings []usb.Interface, alt uint8) bool {
-	for _, s := range settings {
-		if s.AltSetting == alt {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(settings, func(s usb.Interface) bool { return s.AltSetting == alt })
 }
 
-// endpointNumber is the part of an endpoint's address that may be set besides its direction (USB 2.0, table 9-13).
+// endpointNumber is the mask of the endpoint number in bEndpointAddress (USB 2.0, table 9-13).
 const endpointNumber = 0x0F
 
-// usable are the endpoints of an interface that can be worked with: not the default pipe, no further control pipe and none that is
-// isochronous, none that this or another interface has already (USB 2.0, 9.6.6), none without a packet size. Sizes are cut
-// down to what the speed has, which is what goes over the wire.
+// usable returns the endpoints of an interface that the bus supports: bulk and interrupt endpoints
+// with a packet size that no other interface has (USB 2.0, 9.6.6). A packet size above the limit of
+// the speed is reduced to it.
 func usable(i usb.Interface, speed usb.Speed, owner map[uint8]uint8) []usb.Endpoint {
 	var kept []usb.Endpoint
 	seen := map[uint8]bool{}
@@ -65,7 +68,8 @@ func usable(i usb.Interface, speed usb.Speed, owner map[uint8]uint8) []usb.Endpo
 		e.Address &= usb.DirIn | endpointNumber
 		user, taken := owner[e.Address]
 		e.MaxPacketSize = min(e.MaxPacketSize, largestPacket(speed, e.Type))
-		if e.Address&endpointNumber == 0 || e.MaxPacketSize == 0 || seen[e.Address] || taken && user != i.Number {
+		if e.Address&endpointNumber == 0 || e.MaxPacketSize == 0 ||
+			seen[e.Address] || taken && user != i.Number {
 			continue
 		}
 		if speed < usb.SpeedHigh || speed == usb.SpeedHigh && e.Type == usb.BulkTransfer {
@@ -77,8 +81,9 @@ func usable(i usb.Interface, speed usb.Speed, owner map[uint8]uint8) []usb.Endpo
 	return kept
 }
 
-// largestPacket is the largest packet of a kind of endpoint, 0 where there are none that can be used (USB 2.0, 5.7.3, 5.8.3; USB
-// 3.2, 9.6.6). Low speed has no bulk endpoints, but devices that have some all the same do as well as they can.
+// largestPacket is the largest packet size of a transfer type, 0 for types that the bus does not
+// support (USB 2.0, 5.7.3, 5.8.3; USB 3.2, 9.6.6). Low speed has no bulk endpoints in USB 2.0.
+// Devices that have them nevertheless work with the packet size of their interrupt endpoints.
 func largestPacket(speed usb.Speed, kind usb.TransferType) uint16 {
 	if kind != usb.BulkTransfer && kind != usb.InterruptTransfer {
 		return 0
@@ -92,16 +97,4 @@ func largestPacket(speed usb.Speed, kind usb.TransferType) uint16 {
 		return 512
 	}
 	return 1024
-}
-
-// findSetting is the index of the first setting for which f is true, among all interfaces.
-func (d *device) findSetting(f func(usb.Interface) bool) (*Interface, int, error) {
-	for _, i := range d.interfaces {
-		for index, s := range i.settings {
-			if f(s) {
-				return i, index, nil
-			}
-		}
-	}
-	return nil, 0, fmt.Errorf("%w: no such interface", usb.ErrDescriptor)
 }

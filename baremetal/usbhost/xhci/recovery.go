@@ -10,24 +10,25 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// hardware is the state that the controller has written into the device's context.
+// hardware is the state of the endpoint in the device context, which the controller writes.
 func (e *endpoint) hardware() hardwareState {
 	at := int(e.index) * e.d.c.caps.context
 	return hardwareState(loadWord(e.d.context.Bytes, at+endpointState) & stateMask)
 }
 
-// How often an endpoint is asked to stop before the controller is given up, and the time between; policy. A controller may still be
-// starting an endpoint that it is told to stop, and refuse; that has taken 30 ms.
+// The number of attempts to stop an endpoint before the controller counts as failed, and the time
+// between them (policy). A controller rejects Stop Endpoint while it is still starting the endpoint:
+// up to 30 ms with NEC uPD720200 (Linux, xhci_handle_cmd_stop_ep).
 const (
-	settleTries = 100
-	settlePause = time.Millisecond
+	recoveryTries = 100
+	recoveryPause = time.Millisecond
 )
 
-// errNoLink is a halted endpoint that stays halted.
+// errNoLink: a halted endpoint stays halted.
 var errNoLink = fmt.Errorf("%w: the root port has no link", usb.ErrTransfer)
 
-// linked is an error when the device's root port has lost its link: there is nothing to go on with then, and resets of endpoints may stop
-// the whole controller (Linux, xhci_handle_halted_endpoint).
+// linked returns an error if the device's root port has lost its link. Then the endpoint is of no use
+// any more, and its reset may stop the whole controller (Linux, xhci_handle_halted_endpoint).
 func (d *device) linked() error {
 	s, err := d.c.Port(int(d.at.RootPort))
 	if err == nil && (!s.Enabled || s.Stuck) {
@@ -36,18 +37,21 @@ func (d *device) linked() error {
 	return err
 }
 
-// settle brings the endpoint's hardware to a stop, whatever its state, with its dequeue pointer where the next block goes
-// (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a halted one; that is left alone when its root port has no link.
-// c.commands is held. Afterwards nothing is in flight, or the controller is no more.
-func (e *endpoint) settle(preserve bool) error {
+// recoverLocked stops the endpoint in the controller, whatever its state, and sets its dequeue pointer
+// to the next TRB (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a halted endpoint.
+// A halted endpoint whose root port has no link stays halted. c.commands is held. When it returns,
+// nothing is in flight, or the controller has failed.
+func (e *endpoint) recoverLocked(preserve bool) error {
 	c := e.d.c
 	target := endpointBits(e.index) | slotBits(e.d.slot)
 	starting := e.inFlight()
 	var err error
-	for try := range settleTries {
+	for try := range recoveryTries {
 		state := e.hardware()
-		if state == hwStopped && starting && try < settleTries-1 {
-			state = hwRunning // its doorbell was rung, and it will work on what is in the ring, whatever its pointer is set to now
+		if state == hwStopped && starting && try < recoveryTries-1 {
+			// Its doorbell was rung. It will execute the TRBs in its ring, whatever its dequeue
+			// pointer is set to now.
+			state = hwRunning
 		}
 		switch state {
 		case hwHalted:
@@ -65,7 +69,8 @@ func (e *endpoint) settle(preserve bool) error {
 			_, err = c.issue(nil, trb{control: cmdStopEndpoint.bits() | target})
 			starting = starting && err != nil
 		case hwStopped, hwError:
-			if _, err = c.issue(nil, trb{parameter: e.ring.dequeue(), control: cmdSetDequeue.bits() | target}); err == nil {
+			t := trb{parameter: e.ring.dequeue(), control: cmdSetDequeue.bits() | target}
+			if _, err = c.issue(nil, t); err == nil {
 				e.withdrawn()
 				return nil
 			}
@@ -76,14 +81,14 @@ func (e *endpoint) settle(preserve bool) error {
 		switch {
 		case err == nil || isCode(err, codeContextState):
 			if err != nil && try > 0 {
-				time.Sleep(settlePause)
+				time.Sleep(recoveryPause)
 			}
 		case isCode(err, codeSlotNotEnabled) || isCode(err, codeEndpointDisabled):
 			e.withdrawn()
 			return err
 		case e.hardware() == hwRunning:
 			return e.lost(err)
-		default: // halted, say, and the device gone: it stays so
+		default: // for example halted, and the device was removed: it stays halted
 			e.withdrawn()
 			return err
 		}
@@ -92,10 +97,10 @@ func (e *endpoint) settle(preserve bool) error {
 		return e.lost(err)
 	}
 	e.withdrawn()
-	return fmt.Errorf("%w: endpoint cannot be brought into order", usb.ErrTransfer)
+	return fmt.Errorf("%w: endpoint cannot be recovered", usb.ErrTransfer)
 }
 
-// lost is an endpoint that does not stop: only the end of the controller stops its DMA.
+// lost handles an endpoint that does not stop: only a halt of the controller ends its DMA.
 func (e *endpoint) lost(err error) error {
 	c := e.d.c
 	c.mu.Lock()
@@ -104,20 +109,21 @@ func (e *endpoint) lost(err error) error {
 	return c.err
 }
 
-// recover is settle for those who do not hold c.commands. It does not look at a context: it is what a transfer owes.
+// recover is recoverLocked without c.commands held. No context cancels it, since a transfer may only
+// return after it.
 func (e *endpoint) recover(preserve bool) error {
 	c := e.d.c
 	if err := c.lockCommands(nil); err != nil {
 		return err
 	}
 	defer c.unlockCommands()
-	err := e.settle(preserve)
+	err := e.recoverLocked(preserve)
 	e.broken = err != nil && !errors.Is(err, usbhost.ErrDead)
 	return err
 }
 
-// ResetEndpoint is usbhost.Device's. The reset of a halted endpoint starts with DATA0; one that is not halted is dropped and added
-// again for that (xHCI 1.2, 4.6.8, 4.6.6).
+// ResetEndpoint implements usbhost.Device. Reset Endpoint sets a halted endpoint to DATA0. An endpoint
+// that is not halted is dropped and added again for that (xHCI 1.2, 4.6.8, 4.6.6).
 func (d *device) ResetEndpoint(ctx context.Context, endpoint uint8) error {
 	c := d.c
 	e, err := d.endpoint(endpointIndex(endpoint))
@@ -133,7 +139,7 @@ func (d *device) ResetEndpoint(ctx context.Context, endpoint uint8) error {
 	}
 	defer c.unlockCommands()
 	reset := e.hardware() == hwHalted
-	if err := e.settle(false); err != nil {
+	if err := e.recoverLocked(false); err != nil {
 		e.broken = true
 		return err
 	}

@@ -9,31 +9,45 @@ import (
 	"unsafe"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/uefi"
 )
 
-func TestOnlyXHCIControllersCount(t *testing.T) {
+func TestDriverIsFoundByClassCode(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		class uint32
 		want  bool
 	}{
-		{"an xHCI controller", 0x0c033001, true},
-		{"an EHCI controller", 0x0c032010, false},
-		{"a USB device controller", 0x0c03fe00, false},
-		{"a network card", 0x02000000, false},
-		{"nothing", 0xffffffff, false},
+		{name: "an xHCI controller", class: 0x0c033001, want: true},
+		{name: "a USB device controller", class: 0x0c03fe00},
+		{name: "a network card", class: 0x02000000},
+		{name: "no function", class: 0xffffffff},
 	} {
 		f, io := newFake(t)
 		f.class = c.class
-		if got := IsXHCI(io); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
+		if d := Driver(io); (d != nil) != c.want {
+			t.Errorf("%s: %+v", c.name, d)
 		}
 	}
 	f, io := newFake(t)
 	f.refuse["config"] = uefi.DeviceError
-	if IsXHCI(io) {
-		t.Error("a function that does not answer")
+	if Driver(io) != nil {
+		t.Error("a function that does not respond")
+	}
+}
+
+func TestRegistersHaveThreeWidths(t *testing.T) {
+	f, io := newFake(t)
+	r := f.open(io).Registers()
+	r.Write8(0x20, 0x89)
+	r.Write16(0x24, 0xabcd)
+	r.Write32(0x28, 0x12345678)
+	if r.Read8(0x20) != 0x89 || r.Read16(0x24) != 0xabcd || r.Read32(0x28) != 0x12345678 {
+		t.Errorf("%#x", f.registers)
+	}
+	if got := fmt.Sprint(f.widths); got != "[0 1 2 0 1 2]" {
+		t.Errorf("EFI_PCI_IO_PROTOCOL_WIDTH %s", got)
 	}
 }
 
@@ -67,7 +81,7 @@ func TestOpenKeepsFirmwaresReason(t *testing.T) {
 	for _, service := range []string{"attributes", "enable"} {
 		f, io := newFake(t)
 		f.refuse[service] = uefi.Unsupported
-		if _, err := Open(io); !errors.Is(err, uefi.Unsupported) || f.has != 0x100 {
+		if _, err := Open(io, Driver(io)); !errors.Is(err, uefi.Unsupported) || f.has != 0x100 {
 			t.Errorf("%s: %v, attributes %#x", service, err, f.has)
 		}
 	}
@@ -93,7 +107,7 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 	f, io := newFake(t)
 	fn := f.open(io)
 	m := fn.Memory()
-	var all []usbhost.Buffer
+	var all []hcd.Buffer
 	for _, size := range []int{1, 4096, 70000} {
 		b, err := m.Alloc(size, 64)
 		if err != nil {

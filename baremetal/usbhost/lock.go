@@ -7,7 +7,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// sleep waits, or returns ctx's error.
+// sleep waits for d, or until ctx ends, and returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -22,7 +22,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A lock is a mutex for which one can stop to wait.
+// A lock is a mutex whose acquisition can be cancelled.
 type lock chan struct{}
 
 func newLock() lock { return make(lock, 1) }
@@ -36,15 +36,16 @@ func (l lock) try() bool {
 	}
 }
 
-// acquire waits until ctx ends, or there, the device that the lock belongs to, has gone.
-func (l lock) acquire(ctx, there context.Context) error {
+// acquire waits for the lock until ctx ends, or until owner ends, the context of the device that the
+// lock belongs to.
+func (l lock) acquire(ctx, owner context.Context) error {
 	if l.try() {
 		return nil
 	}
 	select {
 	case l <- struct{}{}:
 		return nil
-	case <-there.Done():
+	case <-owner.Done():
 		return usb.ErrGone
 	case <-ctx.Done():
 		return ctx.Err()
