@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// Bus has the devices behind any number of host controllers. Its methods may be called concurrently.
+// Bus has the devices behind any number of host controllers. Its methods may be called
+// concurrently.
 type Bus struct {
 	options   Options
 	reporting sync.Mutex // held during Report
@@ -30,8 +31,8 @@ var (
 // New returns a bus without controllers.
 func New(o Options) *Bus { return &Bus{options: o} }
 
-// Add adds a running controller to the bus, which closes it in the end. Enumeration continues in the
-// background.
+// Add adds a running controller to the bus, which closes it in the end. Enumeration continues in
+// the background.
 func (b *Bus) Add(c Controller) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

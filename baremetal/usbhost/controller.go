@@ -51,10 +51,10 @@ type Controller interface {
 	// Err is the reason why the controller has failed, nil as long as it works.
 	Err() error
 
-	// Halt stops the controller at once and for good: when it returns, no DMA is in progress, unless
-	// the hardware is defective. It is meant for the moment before an operating system takes over:
-	// it allocates nothing, takes no lock, waits for no goroutine, and may interrupt any other
-	// method. It may be called twice. All other methods but Wipe and Close fail afterwards.
+	// Halt stops the controller at once and for good: when it returns, no DMA is in progress,
+	// unless the hardware is defective. It is meant for the moment before an operating system takes
+	// over: it allocates nothing, takes no lock, waits for no goroutine, and may interrupt any
+	// other method. It may be called twice. All other methods but Wipe and Close fail afterwards.
 	Halt()
 	// Wipe clears the data of transfers in flight, under the same conditions as Halt, and after it.
 	Wipe()
@@ -137,9 +137,9 @@ type Location struct {
 // clears the translator's buffer before it starts another one on the endpoint. Therefore the
 // controller must not send transactions for an endpoint without a transfer (USB 2.0, 11.17.5).
 type Device interface {
-	// Address moves the device to the Address state (USB 2.0, 9.1.1.4) and returns its address, from
-	// 1 to 127, unique among the devices behind a root port. The caller waits for the recovery of
-	// the device (USB 2.0, 9.2.6.3).
+	// Address moves the device to the Address state (USB 2.0, 9.1.1.4) and returns its address,
+	// from 1 to 127, unique among the devices behind a root port. The caller waits for the recovery
+	// of the device (USB 2.0, 9.2.6.3).
 	Address(ctx context.Context) (uint8, error)
 	// SetMaxPacketSize0 sets the packet size of the default control pipe. It is initially the
 	// smallest that the speed allows (USB 2.0, 5.5.3): 8 at low and full speed, 64 at high speed,
@@ -148,25 +148,29 @@ type Device interface {
 	// SetHub declares the device to be a hub.
 	SetHub(ctx context.Context, h HubInfo) error
 	// Configure replaces the endpoints other than the default control pipe. An endpoint that is in
-	// both sets with all fields equal keeps its data toggle and its transfers. A new endpoint starts
-	// with DATA0. Transfers of an endpoint that is removed end with usb.ErrGone. The bus calls it
-	// before SET_CONFIGURATION and SET_INTERFACE (USB 2.0, 9.1.1.5). To restart an endpoint, the bus
-	// removes it by a first call and adds it by a second one. Endpoints are as the device describes
-	// them, within these limits: none is endpoint 0, none is listed twice, none is isochronous, and
-	// no packet size is larger than the speed allows.
+	// both sets with all fields equal keeps its data toggle and its transfers. A new endpoint
+	// starts with DATA0. Transfers of an endpoint that is removed end with usb.ErrGone. The bus
+	// calls it before SET_CONFIGURATION and SET_INTERFACE (USB 2.0, 9.1.1.5). To restart an
+	// endpoint, the bus removes it by a first call and adds it by a second one. Endpoints are as
+	// the device describes them, within these limits: none is endpoint 0, none is listed twice,
+	// none is isochronous, and no packet size is larger than the speed allows.
 	Configure(ctx context.Context, endpoints []usb.Endpoint) error
 
 	// Control performs a control transfer on the default control pipe, and Transfer one transfer on
 	// another endpoint, as usb.Transport specifies. A control transfer that is stalled leaves the
 	// default control pipe usable.
-	Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (n int, err error)
-	Transfer(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error)
+	Control(
+		ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+	) (n int, err error)
+	Transfer(
+		ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+	) (n int, err error)
 	// ResetEndpoint makes a halted endpoint usable again, on the host's side, and sets its data
 	// toggle to DATA0.
 	ResetEndpoint(ctx context.Context, endpoint uint8) error
-	// Cancel ends the transfer in flight on an endpoint, if there is one, with context.Canceled, and
-	// does not wait for that. Endpoint 0 is the default control pipe. Transport.Close uses it, since
-	// a context per transfer would have to be allocated.
+	// Cancel ends the transfer in flight on an endpoint, if there is one, with context.Canceled,
+	// and does not wait for that. Endpoint 0 is the default control pipe. Transport.Close uses it,
+	// since a context per transfer would have to be allocated.
 	Cancel(endpoint uint8)
 	// MaxTransfer is the size in bytes of the largest buffer that Transfer accepts.
 	MaxTransfer() int

@@ -11,7 +11,8 @@ const (
 	// resetRecovery is the time between the reset of a device and the first request to it (USB 2.0,
 	// 7.1.7.5; USB 3.2, 9.2.6.2: 10 ms).
 	resetRecovery = 10 * time.Millisecond
-	// addressRecovery is the time between SET_ADDRESS and the next request (USB 2.0, 9.2.6.3: 2 ms).
+	// addressRecovery is the time between SET_ADDRESS and the next request (USB 2.0, 9.2.6.3: 2
+	// ms).
 	addressRecovery = 2 * time.Millisecond
 )
 
@@ -22,11 +23,11 @@ const (
 // reset so that it ends when the window begins.
 //
 //	port A  |----- reset -----|= recovery, address =|
-//	port B       |------ reset ------|(waits for A)|== recovery, address ==|   wrong: needs another reset
-//	port B                |------ reset -----------|= recovery, address =|     right
+//	port B       |------ reset ------|(waits)|== recovery, address ==|     wrong: reset again
+//	port B                |------ reset -----|= recovery, address =|       right
 //
-// A window is an estimate; the lock decides. A port whose reset has ended while another device is at
-// the default address is disabled, waits, and is reset again.
+// A window is an estimate; the lock decides. A port whose reset has ended while another device is
+// at the default address is disabled, waits, and is reset again.
 type defaultAddress struct {
 	lock lock
 

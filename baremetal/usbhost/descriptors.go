@@ -68,8 +68,8 @@ func (d *device) describe(choose func(descriptor []byte, configs [][]byte) int) 
 
 // describeDevice reads the device descriptor. At full speed it contains the packet size of the
 // default control pipe. Until that is known, only one packet of the smallest size can be read. At
-// high speed the size is fixed, but some devices have another one: their first packet looks like the
-// end of the transfer.
+// high speed the size is fixed, but some devices have another one: their first packet looks like
+// the end of the transfer.
 func (d *device) describeDevice() error {
 	b := make([]byte, usb.DeviceSize)
 	if d.location.Speed == usb.SpeedFull {
@@ -124,9 +124,9 @@ func usualPacketSize0(speed usb.Speed) int {
 	return 8
 }
 
-// packetSize0 converts bMaxPacketSize0 to bytes: a power of two from 8 to 64 (USB 2.0, 5.5.3), at low
-// speed only 8. At SuperSpeed it is an exponent and must be 9 (USB 3.2, 9.6.1). At high speed it must
-// be 64, but smaller values are accepted: such a device uses that size.
+// packetSize0 converts bMaxPacketSize0 to bytes: a power of two from 8 to 64 (USB 2.0, 5.5.3), at
+// low speed only 8. At SuperSpeed it is an exponent and must be 9 (USB 3.2, 9.6.1). At high speed
+// it must be 64, but smaller values are accepted: such a device uses that size.
 func packetSize0(speed usb.Speed, field uint8) (int, error) {
 	ok := false
 	switch speed {
@@ -145,8 +145,8 @@ func packetSize0(speed usb.Speed, field uint8) (int, error) {
 	return int(field), nil
 }
 
-// describeConfig reads the configurations and chooses one. A configuration with the value 0 cannot be
-// selected and is skipped (USB 2.0, 9.4.7).
+// describeConfig reads the configurations and chooses one. A configuration with the value 0 cannot
+// be selected and is skipped (USB 2.0, 9.4.7).
 func (d *device) describeConfig(choose func(descriptor []byte, configs [][]byte) int) error {
 	var configs [][]byte
 	var failed error
@@ -211,7 +211,8 @@ func (d *device) readConfig(index uint8) ([]byte, error) {
 func configLength(b []byte) (int, error) {
 	if len(b) < usb.ConfigurationSize || b[0] < usb.ConfigurationSize ||
 		b[1] != usb.TypeConfiguration {
-		return 0, fmt.Errorf("%w: no configuration descriptor in %d bytes", usb.ErrDescriptor, len(b))
+		return 0, fmt.Errorf("%w: no configuration descriptor in %d bytes",
+			usb.ErrDescriptor, len(b))
 	}
 	total := int(b[2]) | int(b[3])<<8
 	if total < usb.ConfigurationSize {
@@ -223,8 +224,8 @@ func configLength(b []byte) (int, error) {
 // configurationValue is bConfigurationValue (USB 2.0, table 9-10).
 func configurationValue(config []byte) uint8 { return config[5] }
 
-// chooseConfig is the policy: the first configuration with an interface that is not vendor-specific,
-// else the first configuration.
+// chooseConfig is the policy: the first configuration with an interface that is not
+// vendor-specific, else the first configuration.
 func chooseConfig(configs [][]byte) int {
 	for index, c := range configs {
 		interfaces, _ := usb.Interfaces(c) // those in front of a damaged tail

@@ -20,10 +20,11 @@ import (
 //	            | its descriptor, SET_INTERFACE, SET_HUB_DEPTH    |
 //	running     | interfaces are offered; a hub has ports         | remove
 //
-//	event             | recovering     | addressing         | describing, configuring | running
-//	a step fails      | -              | hardware released  | remove                  | port.fail: remove
-//	unplugged, over-  | ctx ends the   | ctx ends Address,  | ctx ends the request,   | remove
-//	current, bus ends | wait           | hardware released  | remove                  |
+//	event             | recovering   | addressing        | describing,           | running
+//	                  |              |                   | configuring           |
+//	a step fails      | -            | hardware released | remove                | port.fail: remove
+//	unplugged, over-  | ctx ends the | ctx ends Address, | ctx ends the request, | remove
+//	current, bus ends | wait         | hardware released | remove                |
 //
 // remove ends ctx, and so the contexts of class drivers. Then it removes all devices behind a hub.
 // Then it releases the controller's resources, which ends all transfers, and waits until buffers of

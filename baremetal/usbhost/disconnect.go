@@ -7,8 +7,8 @@ import (
 
 // The check for a disconnect (policy).
 const (
-	// inspectPause is the time in which the port detects a disconnect: a hub samples at the end of a
-	// microframe (USB 2.0, 7.1.7.3).
+	// inspectPause is the time in which the port detects a disconnect: a hub samples at the end of
+	// a microframe (USB 2.0, 7.1.7.3).
 	inspectPause = time.Millisecond
 	// inspectLimit bounds the check. A hub that was itself unplugged does not respond.
 	inspectLimit = 500 * time.Millisecond

@@ -90,8 +90,8 @@ func (p *port) try(ctx context.Context, n int) (d *device, err error) {
 	return nil, err
 }
 
-// watch waits for the end of bringUp and observes the port at the same time. It releases the default
-// address as soon as the device has left it; left reports whether it did.
+// watch waits for the end of bringUp and observes the port at the same time. It releases the
+// default address as soon as the device has left it; left reports whether it did.
 func (p *port) watch(
 	ctx context.Context, d *device,
 	addressed <-chan struct{}, finished <-chan error, release func(addressed bool),
@@ -148,8 +148,9 @@ func (p *port) watch(
 	}
 }
 
-// bringUp moves a device from the Default state to the Configured state (USB 2.0, 9.1.1). reset: its
-// port was just reset. addressed is closed when it does not respond at the default address any more.
+// bringUp moves a device from the Default state to the Configured state (USB 2.0, 9.1.1). reset:
+// its port was just reset. addressed is closed when it does not respond at the default address any
+// more.
 func (t *tree) bringUp(d *device, reset bool, addressed chan<- struct{}) error {
 	if reset {
 		if err := sleep(d.ctx, resetRecovery); err != nil {

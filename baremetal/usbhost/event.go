@@ -11,13 +11,14 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	Found           EventKind = iota // a device was configured
-	Removed                          // a configured device was disconnected
-	Refused                          // enumeration of a device has failed; its port is left alone until the device is unplugged
-	OverCurrent                      // a port or hub has switched off its power because of over-current
-	Unstable                         // a connection does not become stable; reported once
-	ControllerDied                   // a host controller has failed
-	ControllerAdded                  // a host controller was added to the bus
+	Found   EventKind = iota // a device was configured
+	Removed                  // a configured device was disconnected
+	// Enumeration of a device has failed; its port is left alone until the device is unplugged.
+	Refused
+	OverCurrent     // a port or hub has switched off its power because of over-current
+	Unstable        // a connection does not become stable; reported once
+	ControllerDied  // a host controller has failed
+	ControllerAdded // a host controller was added to the bus
 )
 
 func (k EventKind) String() string {

@@ -15,12 +15,12 @@ import (
 //
 //	event                          | action
 //	a port's bit in the bitmap     | that port is checked
-//	bit 0: over-current begins     | reported; the hub has switched off all ports, and their devices are removed
+//	bit 0: over-current begins     | reported; the hub has switched off all ports
 //	bit 0: over-current has ended  | all ports are switched on again
 //	bit 0: local power             | acknowledged; the status of the ports shows the consequences
 //	the endpoint stalls            | its halt is cleared, up to pipeTries times in a row
-//	any other error                | port.fail: the hub and all behind it are removed, and the hub is enumerated
-//	                               | again (the port bounds how often)
+//	any other error                | port.fail: the hub and all behind it are removed, and the
+//	                               | hub is enumerated again (the port bounds how often)
 type hub struct {
 	*ports
 	device *device
@@ -104,9 +104,9 @@ func (h *hub) request(
 	}, data)
 }
 
-// selectSetting finds the status change endpoint, and selects the setting with a translator per port
-// if the hub has one; multiTT reports whether it did. A hub that stalls the request stays in its
-// setting with one translator. After any other error its setting is unknown.
+// selectSetting finds the status change endpoint, and selects the setting with a translator per
+// port if the hub has one; multiTT reports whether it did. A hub that stalls the request stays in
+// its setting with one translator. After any other error its setting is unknown.
 func (h *hub) selectSetting() (multiTT bool, err error) {
 	d := h.device
 	isHub := func(s usb.Interface) bool { return s.Class == classHub }

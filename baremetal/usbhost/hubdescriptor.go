@@ -12,8 +12,8 @@ const (
 	typeHub      = 0x29
 	typeSuperHub = 0x2A
 
-	// hubDescriptorLeast ends with bHubContrCurrent. The length of the rest depends on the number of
-	// ports.
+	// hubDescriptorLeast ends with bHubContrCurrent. The length of the rest depends on the number
+	// of ports.
 	hubDescriptorLeast = 7
 	superHubLeast      = 12 // the whole descriptor
 
@@ -40,7 +40,8 @@ func parseHubDescriptor(b []byte, super bool) (hubDescriptor, error) {
 		kind, least, most = typeSuperHub, superHubLeast, maxSuperHubPorts
 	}
 	if len(b) < least || int(b[0]) < least || b[1] != kind {
-		return hubDescriptor{}, fmt.Errorf("%w: hub descriptor of %d bytes", usb.ErrDescriptor, len(b))
+		return hubDescriptor{}, fmt.Errorf("%w: hub descriptor of %d bytes",
+			usb.ErrDescriptor, len(b))
 	}
 	if b[2] == 0 {
 		return hubDescriptor{}, fmt.Errorf("%w: hub without ports", usb.ErrDescriptor)

@@ -31,8 +31,8 @@ type hubPorts struct {
 	fail   func(error) // called when the hub does not respond
 }
 
-// status reads the status of a port. Changes that PortChange does not have are acknowledged here, or
-// the hub would report them again and again.
+// status reads the status of a port. Changes that PortChange does not have are acknowledged here,
+// or the hub would report them again and again.
 func (h *hubPorts) status(ctx context.Context, port int) (PortStatus, error) {
 	var b [4]byte
 	n, err := h.request(ctx, usb.DirIn, usb.RequestGetStatus, 0, port, b[:])
@@ -97,8 +97,8 @@ func (h *hubPorts) acknowledge(ctx context.Context, port int, changes PortChange
 	return nil
 }
 
-// clearChange acknowledges a change. A stall is ignored: the hub does not support the change that it
-// has reported.
+// clearChange acknowledges a change. A stall is ignored: the hub does not support the change that
+// it has reported.
 func (h *hubPorts) clearChange(ctx context.Context, feature uint16, port int) error {
 	err := h.feature(ctx, usb.RequestClearFeature, feature, port)
 	if errors.Is(err, usb.ErrStall) {

@@ -6,8 +6,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Bits of wPortStatus and wPortChange that both kinds of hub have (USB 2.0, tables 11-21, 11-22; USB
-// 3.2, tables 10-13, 10-14).
+// Bits of wPortStatus and wPortChange that both kinds of hub have (USB 2.0, tables 11-21, 11-22;
+// USB 3.2, tables 10-13, 10-14).
 const (
 	bitConnection  = 1 << 0
 	bitEnable      = 1 << 1

@@ -19,7 +19,8 @@ func (i *Interface) Descriptor() usb.Interface { return i.settings[0] }
 // only.
 func (i *Interface) Settings() []usb.Interface { return i.settings }
 
-// Device describes the device and the default setting of this interface. It is shared and read only.
+// Device describes the device and the default setting of this interface. It is shared and read
+// only.
 func (i *Interface) Device() *usb.Device { return &i.infos[0] }
 
 // Location is the place of the device.
@@ -37,14 +38,15 @@ func (i *Interface) Claim() (usb.Transport, error) {
 	return i.ClaimSetting(context.Background(), i.settings[0].AltSetting)
 }
 
-// ClaimSetting is Claim for one of Settings. If it is not the current one, the device is requested to
-// change to it (USB 2.0, 9.4.10).
+// ClaimSetting is Claim for one of Settings. If it is not the current one, the device is requested
+// to change to it (USB 2.0, 9.4.10).
 func (i *Interface) ClaimSetting(ctx context.Context, alt uint8) (usb.Transport, error) {
 	d := i.device
 	index := slices.IndexFunc(i.settings,
 		func(s usb.Interface) bool { return s.AltSetting == alt })
 	if index < 0 {
-		return nil, fmt.Errorf("%w: setting %d of interface %d", ErrUsage, alt, i.settings[0].Number)
+		return nil, fmt.Errorf("%w: setting %d of interface %d",
+			ErrUsage, alt, i.settings[0].Number)
 	}
 	if err := d.changing.acquire(ctx, d.ctx); err != nil {
 		return nil, err

@@ -14,8 +14,9 @@ const (
 )
 
 // parseInterfaces groups the interface descriptors of a configuration by interface number. The
-// settings of an interface are in the order of the configuration, with the default setting, 0, moved
-// to the front. A damaged tail is cut off. A second descriptor of the same setting is ignored.
+// settings of an interface are in the order of the configuration, with the default setting, 0,
+// moved to the front. A damaged tail is cut off. A second descriptor of the same setting is
+// ignored.
 func parseInterfaces(config []byte, speed usb.Speed) ([][]usb.Interface, error) {
 	all, err := usb.Interfaces(config)
 	if len(all) == 0 {

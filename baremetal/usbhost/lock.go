@@ -36,8 +36,8 @@ func (l lock) try() bool {
 	}
 }
 
-// acquire waits for the lock until ctx ends, or until owner ends, the context of the device that the
-// lock belongs to.
+// acquire waits for the lock until ctx ends, or until owner ends, the context of the device that
+// the lock belongs to.
 func (l lock) acquire(ctx, owner context.Context) error {
 	if l.try() {
 		return nil

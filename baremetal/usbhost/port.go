@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A port of a controller or a hub. It has a goroutine while there is a device or something to check.
-// Only this goroutine reads the port's status and acknowledges changes; the others wake it. The state
-// machine is in portstate.go.
+// A port of a controller or a hub. It has a goroutine while there is a device or something to
+// check. Only this goroutine reads the port's status and acknowledges changes; the others wake it.
+// The state machine is in portstate.go.
 type port struct {
 	up     *upstream
 	number int

@@ -7,23 +7,23 @@ import (
 
 // The state machine of a port.
 //
-//	state      | meaning
-//	empty      | no device, or not yet checked
-//	attaching  | a device is debounced, reset and enumerated, in up to three attempts
-//	running    | a device is configured
-//	refused    | enumeration has failed
-//	tripped    | the power is off because of over-current; checked repeatedly until that has ended, or given up
+//	empty      no device, or not yet checked
+//	attaching  a device is debounced, reset and enumerated, in up to three attempts
+//	running    a device is configured
+//	refused    enumeration has failed
+//	tripped    power is off because of over-current; checked repeatedly until that has ended
 //
-//	            | over-current          | unplugged, replugged | plugged in | disabled, stuck,   | over-current | bus, hub or
-//	            |                       |                      |            | device fails       | has ended    | controller ends
-//	empty       | tripped               | -                    | attaching  | -                  | -            | ends
-//	attaching   | drop, tripped         | drop, empty          | -          | drop, next try;    | -            | drop, ends
-//	            |                       |                      |            | at last: refused   |              |
-//	running     | remove, tripped       | remove, empty        | -          | remove, attaching; | -            | remove, ends
-//	            |                       |                      |            | often: refused     |              |
-//	refused     | tripped               | empty                | -          | -                  | -            | ends
-//	tripped     | -                     | -                    | -          | -                  | power on,    | ends
-//	            |                       |                      |            |                    | empty        |
+//	event           | empty     | attaching         | running            | refused | tripped
+//	over-current    | tripped   | drop, tripped     | remove, tripped    | tripped | -
+//	unplugged,      | -         | drop, empty       | remove, empty      | empty   | -
+//	replugged       |           |                   |                    |         |
+//	plugged in      | attaching | -                 | -                  | -       | -
+//	disabled, stuck,| -         | drop, next try;   | remove, attaching; | -       | -
+//	device fails    |           | at last: refused  | often: refused     |         |
+//	over-current    | -         | -                 | -                  | -       | power on,
+//	has ended       |           |                   |                    |         | empty
+//	bus, hub or     | ends      | drop, ends        | remove, ends       | ends    | ends
+//	controller ends |           |                   |                    |         |
 //
 // Both drop and remove end the device and everything behind it (device.remove). Drop applies to a
 // device that was not yet reported. After a change to empty the port is checked once more at once,
@@ -186,8 +186,8 @@ func (p *port) step(ctx context.Context) {
 	}
 }
 
-// restart enumerates a device again that has failed, or whose port was disabled by an error (USB 2.0,
-// 11.8.1).
+// restart enumerates a device again that has failed, or whose port was disabled by an error (USB
+// 2.0, 11.8.1).
 func (p *port) restart(ctx context.Context, usb3 bool, failed error) {
 	p.detach()
 	if time.Since(p.since) >= failuresForget {

@@ -13,8 +13,8 @@ const (
 	// debounceTime is how long a connection must have been stable (USB 2.0, 7.1.7.3, TATTDB: 100
 	// ms). USB 3 ports need no debouncing: their link is trained (USB 3.2, 7.5).
 	debounceTime = 100 * time.Millisecond
-	// debouncePoll is the time between two reads of the status, debounceLimit the bound of the whole
-	// wait (policy).
+	// debouncePoll is the time between two reads of the status, debounceLimit the bound of the
+	// whole wait (policy).
 	debouncePoll  = 20 * time.Millisecond
 	debounceLimit = 2 * time.Second
 	// unstablePause is the time until a port with an unstable connection is debounced again
@@ -65,9 +65,9 @@ func (p *port) debounce(ctx context.Context) bool {
 	}
 }
 
-// enable enables the port for attempt n, from 0. It resets the port, unless this is the first attempt
-// on a USB 3 port, which enables itself; reset reports whether it did. The caller calls release when
-// the device has left the default address.
+// enable enables the port for attempt n, from 0. It resets the port, unless this is the first
+// attempt on a USB 3 port, which enables itself; reset reports whether it did. The caller calls
+// release when the device has left the default address.
 func (p *port) enable(ctx context.Context, n int) (
 	st PortStatus, reset bool, release func(addressed bool), err error,
 ) {

@@ -23,12 +23,12 @@ const (
 
 // A rootHub is a controller on the bus, with its root ports.
 //
-//	event                       | action
-//	Changes receives a value    | ports with changes are checked
-//	Changes is closed, or a     | everything behind it is removed and ControllerDied is reported; the controller
-//	port returns ErrDead        | stays on the bus until Remove or Close
-//	Remove, Close               | everything behind it is removed, class drivers have returned, the controller
-//	                            | is closed
+//	event                    | action
+//	Changes receives a value | ports with changes are checked
+//	Changes is closed, or a  | everything behind it is removed and ControllerDied is reported; the
+//	port returns ErrDead     | controller stays on the bus until Remove or Close
+//	Remove, Close            | everything behind it is removed, class drivers have returned, the
+//	                         | controller is closed
 type rootHub struct {
 	*ports
 

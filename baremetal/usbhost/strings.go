@@ -117,8 +117,8 @@ func stringUnits(b []byte) ([]uint16, error) {
 	return units, nil
 }
 
-// chooseLanguage prefers English, in which readers have their usual names, to the first language. It
-// is English too for devices without a language.
+// chooseLanguage prefers English, in which readers have their usual names, to the first language.
+// It is English too for devices without a language.
 func chooseLanguage(languages []uint16) uint16 {
 	if len(languages) == 0 || slices.Contains(languages, english) {
 		return english

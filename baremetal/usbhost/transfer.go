@@ -14,8 +14,8 @@ import (
 // translator of the hub (USB 2.0, 11.14). A buffer of the translator may remain busy with a control
 // or bulk transaction that the host has abandoned. Then all further transactions of the endpoint
 // fail until the host requests the hub to clear the buffer (USB 2.0, 11.17.5, 11.24.2.3). Therefore
-// control and transfer clear the buffer before they return. Their caller starts no other transfer on
-// the endpoint before that.
+// control and transfer clear the buffer before they return. Their caller starts no other transfer
+// on the endpoint before that.
 //
 //	the transfer    | control           | bulk      | interrupt
 //	succeeds        | -                 | -         | -
@@ -23,13 +23,13 @@ import (
 //	fails, times    | cleared, in both  | cleared   | -
 //	out, is ended   | directions        |           |
 //
-// A control transfer that stalls halts nothing (USB 2.0, 8.5.3.4). The default control pipes of some
-// devices stopped to respond when the buffer was cleared after one (Linux, commit 8f97250c21f0). The
-// request is not defined for periodic transactions (USB 2.0, 11.24.2.3).
+// A control transfer that stalls halts nothing (USB 2.0, 8.5.3.4). The default control pipes of
+// some devices stopped to respond when the buffer was cleared after one (Linux, commit
+// 8f97250c21f0). The request is not defined for periodic transactions (USB 2.0, 11.24.2.3).
 //
-// The hub of the translator is a high-speed device, so its own requests need no translator. An error
-// of the clear request is ignored: it is not an error of the transfer, and a hub that has failed is
-// detected by its next request.
+// The hub of the translator is a high-speed device, so its own requests need no translator. An
+// error of the clear request is ignored: it is not an error of the transfer, and a hub that has
+// failed is detected by its next request.
 
 // control performs a control transfer. The caller holds pipe0.
 func (d *device) control(
@@ -65,8 +65,8 @@ func (d *device) transfer(
 	return n, err
 }
 
-// clearPipe0 clears the buffers of a control transfer that has ended with err. The stage at which it
-// ended had either direction.
+// clearPipe0 clears the buffers of a control transfer that has ended with err. The stage at which
+// it ended had either direction.
 func (d *device) clearPipe0(address uint8, err error) {
 	if d.translator != nil && err != nil && !errors.Is(err, usb.ErrStall) {
 		d.clearBuffers(bufferOf(address, usb.DirOut, usb.ControlTransfer),
@@ -87,9 +87,9 @@ const (
 	clearBufferLimit = 500 * time.Millisecond
 )
 
-// clearBuffers requests the hub to clear buffers. Neither the caller's context nor the removal of the
-// device ends it, only the removal of the hub: the next device at the address must find the buffers
-// clear.
+// clearBuffers requests the hub to clear buffers. Neither the caller's context nor the removal of
+// the device ends it, only the removal of the hub: the next device at the address must find the
+// buffers clear.
 func (d *device) clearBuffers(buffers ...uint16) {
 	ctx, cancel := context.WithTimeout(d.translator.ctx, clearBufferLimit)
 	defer cancel()
@@ -107,8 +107,8 @@ func (d *device) clearBuffers(buffers ...uint16) {
 	}
 }
 
-// bufferOf is wValue of CLEAR_TT_BUFFER (USB 2.0, table 11-18): bits 3:0 endpoint number, 10:4 device
-// address, 12:11 transfer type, 15 direction (1: IN).
+// bufferOf is wValue of CLEAR_TT_BUFFER (USB 2.0, table 11-18): bits 3:0 endpoint number, 10:4
+// device address, 12:11 transfer type, 15 direction (1: IN).
 func bufferOf(address, endpoint uint8, kind usb.TransferType) uint16 {
 	return uint16(endpoint&endpointNumber) | uint16(address&0x7F)<<4 | uint16(kind)<<11 |
 		uint16(endpoint&usb.DirIn)<<8
@@ -116,8 +116,8 @@ func bufferOf(address, endpoint uint8, kind usb.TransferType) uint16 {
 
 // Requests of the bus itself.
 const (
-	// requestLimit bounds a request. A device may take 500 ms for each packet of data, and 5 s for a
-	// whole request (USB 2.0, 9.2.6.1, 9.2.6.4). The bus does not wait that long (policy).
+	// requestLimit bounds a request. A device may take 500 ms for each packet of data, and 5 s for
+	// a whole request (USB 2.0, 9.2.6.1, 9.2.6.4). The bus does not wait that long (policy).
 	requestLimit = 2 * time.Second
 	// requestTries is the number of attempts of a request that fails on the wire (policy).
 	requestTries = 3

@@ -15,10 +15,10 @@ var ErrUsage = errors.New("usb: no such endpoint or setting, or bad buffer size"
 
 // A transport is a claimed interface.
 //
-//	event                  | transfers in progress      | later calls  | the interface
-//	Close                  | cancelled, ErrGone         | ErrGone      | can be claimed again after that
-//	the device is removed, | ended by Device.Release,   | ErrGone      | stays claimed
-//	the bus is closed      | ErrGone                    |              |
+//	event                  | transfers in progress    | later calls | the interface
+//	Close                  | cancelled, ErrGone       | ErrGone     | can be claimed again then
+//	the device is removed, | ended by Device.Release, | ErrGone     | stays claimed
+//	the bus is closed      | ErrGone                  |             |
 type transport struct {
 	device    *device
 	info      *usb.Device
@@ -42,7 +42,9 @@ const clearLimit = 500 * time.Millisecond
 // transfer (policy).
 const cancelPause = time.Millisecond
 
-func newTransport(d *device, info *usb.Device, endpoints []usb.Endpoint, release func()) *transport {
+func newTransport(
+	d *device, info *usb.Device, endpoints []usb.Endpoint, release func(),
+) *transport {
 	return &transport{device: d, info: info, endpoints: endpoints, release: release,
 		ended: make(chan struct{}), idle: make(chan struct{})}
 }
@@ -67,8 +69,8 @@ func (t *transport) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave ends a call and replaces its error by usb.ErrGone if the transport has ended. A transfer to a
-// device that was unplugged fails like any other, so the port is inspected after one.
+// leave ends a call and replaces its error by usb.ErrGone if the transport has ended. A transfer to
+// a device that was unplugged fails like any other, so the port is inspected after one.
 func (t *transport) leave(ctx context.Context, err error) error {
 	if errors.Is(err, usb.ErrTransfer) && !t.device.away.Load() {
 		t.device.port.inspect(ctx, t.device)
@@ -175,8 +177,8 @@ func (t *transport) In(
 	return n, t.leave(ctx, err)
 }
 
-// Out writes one transfer. A transfer longer than the controller's largest is split at a multiple of
-// the packet size, which the device cannot observe.
+// Out writes one transfer. A transfer longer than the controller's largest is split at a multiple
+// of the packet size, which the device cannot observe.
 func (t *transport) Out(
 	ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
 ) (n int, err error) {

@@ -82,8 +82,8 @@ func (u *upstream) path(port int) string {
 
 // Limits of the tree.
 const (
-	// maxHubs is the largest number of hubs between a controller and a device (USB 2.0, 4.1.1: seven
-	// tiers, including the controller and the device).
+	// maxHubs is the largest number of hubs between a controller and a device (USB 2.0, 4.1.1:
+	// seven tiers, including the controller and the device).
 	maxHubs = 5
 	// routeBits is the width of a tier in a route string, routeMax the largest port number in it
 	// (USB 3.2, 8.9).

@@ -1,5 +1,6 @@
-// Package controllers is the table of host controller drivers by PCI class code. UEFI direct mode and
-// boards with PCI look up their controllers here. A new driver is a package and a row in the table.
+// Package controllers is the table of host controller drivers by PCI class code. UEFI direct mode
+// and boards with PCI look up their controllers here. A new driver is a package and a row in the
+// table.
 package controllers
 
 import (

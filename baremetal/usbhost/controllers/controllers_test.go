@@ -14,7 +14,8 @@ func TestLookup(t *testing.T) {
 		{name: "no function", class: 0xFFFFFF},
 	} {
 		d := Lookup(c.class)
-		if (d != nil) != c.known || d != nil && (d.Class != c.class || d.Wide == nil || d.New == nil) {
+		if (d != nil) != c.known || d != nil &&
+			(d.Class != c.class || d.Wide == nil || d.New == nil) {
 			t.Errorf("%s: %+v", c.name, d)
 		}
 	}

@@ -62,14 +62,18 @@ func TestBuffersAreClearApartAndWhereTheyMustBe(t *testing.T) {
 			b := newBoard(t, delta)
 			m := New(b.more, b.give)
 			var all []hcd.Buffer
-			for _, size := range []int{1, 64, 2112, 4096, 33 << 10, 64 << 10, 100 << 10, 64 << 10, 300 << 10, 16} {
+			for _, size := range []int{1, 64, 2112, 4096, 33 << 10, 64 << 10, 100 << 10, 64 << 10,
+				300 << 10, 16} {
 				for _, align := range []int{1, 64, 4096, 64 << 10} {
 					u := alloc(t, m, size, align)
 					if len(u.Bytes) != size || cap(u.Bytes) != size {
-						t.Fatalf("%d bytes: length %d, capacity %d", size, len(u.Bytes), cap(u.Bytes))
+						t.Fatalf("%d bytes: length %d, capacity %d", size, len(u.Bytes),
+							cap(u.Bytes))
 					}
-					if at := uint64(uintptr(unsafe.Pointer(&u.Bytes[0]))) + delta; at != u.Bus || at%uint64(align) != 0 {
-						t.Fatalf("%d bytes on %d: bus address %#x, should be %#x", size, align, u.Bus, at)
+					if at := uint64(uintptr(unsafe.Pointer(&u.Bytes[0]))) + delta; at != u.Bus ||
+						at%uint64(align) != 0 {
+						t.Fatalf("%d bytes on %d: bus address %#x, should be %#x", size, align,
+							u.Bus, at)
 					}
 					for i := range u.Bytes {
 						if u.Bytes[i] != 0 {

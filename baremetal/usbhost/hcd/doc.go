@@ -1,6 +1,6 @@
 // Package hcd has what every host controller driver needs from its board: access to registers,
-// memory for DMA, and options. A driver package below baremetal/usbhost has a constructor with these
-// three and returns a usbhost.Controller:
+// memory for DMA, and options. A driver package below baremetal/usbhost has a constructor with
+// these three and returns a usbhost.Controller:
 //
 //	func New(regs hcd.Registers, mem hcd.Memory, o hcd.Options) (*Controller, error)
 //
@@ -14,8 +14,8 @@ type Options struct {
 	// Size is the length of the register space in bytes, 0 if it is unknown. The driver accesses
 	// nothing beyond it.
 	Size uint32
-	// Interrupt receives a value whenever the controller has raised its interrupt. If it is nil, the
-	// controller raises no interrupt and is polled.
+	// Interrupt receives a value whenever the controller has raised its interrupt. If it is nil,
+	// the controller raises no interrupt and is polled.
 	Interrupt <-chan struct{}
 	// Clock returns nanoseconds. Halt bounds its wait by it, or by a count of register reads if it
 	// is nil.

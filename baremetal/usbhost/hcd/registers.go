@@ -6,9 +6,10 @@ import (
 )
 
 // Registers is the register space of a controller, in memory or in I/O ports. Offsets are multiples
-// of the width of the access. Values are in host byte order. A read of a controller that was removed,
-// and of an offset outside of the space, is all ones; a write to either is ignored. Methods may be
-// called concurrently, and accesses of one goroutine reach the controller in program order.
+// of the width of the access. Values are in host byte order. A read of a controller that was
+// removed, and of an offset outside of the space, is all ones; a write to either is ignored.
+// Methods may be called concurrently, and accesses of one goroutine reach the controller in program
+// order.
 //
 // Mapped implements it for registers in memory that the processor accesses directly. Boards
 // implement it for other kinds: uefi/pcihost over EFI_PCI_IO_PROTOCOL.
@@ -79,8 +80,8 @@ func (m Mapped) Write32(offset uint32, v uint32) {
 	}
 }
 
-// load and store are one access each, which the compiler neither merges nor removes, because it does
-// not look into a call. sync/atomic has no functions of these widths.
+// load and store are one access each, which the compiler neither merges nor removes, because it
+// does not look into a call. sync/atomic has no functions of these widths.
 //
 //go:noinline
 func load[T uint8 | uint16](p *T) T { return *p }

@@ -28,8 +28,8 @@ func (d *device) Address(ctx context.Context) (uint8, error) {
 	return address, nil
 }
 
-// SetMaxPacketSize0 implements usbhost.Device. The error for a size that the speed does not allow is
-// usb.ErrDescriptor.
+// SetMaxPacketSize0 implements usbhost.Device. The error for a size that the speed does not allow
+// is usb.ErrDescriptor.
 func (d *device) SetMaxPacketSize0(ctx context.Context, n int) error {
 	if !validPacket0(d.at.Speed, n) {
 		return fmt.Errorf("%w: packets of %d bytes on the default pipe at %v",
@@ -55,8 +55,8 @@ func (d *device) SetMaxPacketSize0(ctx context.Context, n int) error {
 	return nil
 }
 
-// hubByConfigure is the first version whose controllers accept the hub fields of a slot context with
-// Configure Endpoint; before it was Evaluate Context (xHCI 0.95, 6.2.2.3; xHCI 1.2, 6.2.2.2).
+// hubByConfigure is the first version whose controllers accept the hub fields of a slot context
+// with Configure Endpoint; before it was Evaluate Context (xHCI 0.95, 6.2.2.3; xHCI 1.2, 6.2.2.2).
 const hubByConfigure = 0x0096
 
 // SetHub implements usbhost.Device. Before the device is configured, the information is stored and

@@ -11,7 +11,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// prompt is a device that answers at once, and costs nothing.
+// prompt is a device that responds at once and allocates nothing.
 type prompt struct{}
 
 func (prompt) Speed() usb.Speed { return usb.SpeedHigh }
@@ -27,7 +27,8 @@ var highSpeed = []usb.Endpoint{
 	{Address: bulkOut, Type: usb.BulkTransfer, MaxPacketSize: 512},
 }
 
-// steady runs f with the driver on a controller that answers every transfer from the doorbell, without allocating.
+// steady runs f with the driver on a model that completes transfers during the write of the
+// doorbell, without allocations.
 func steady(tb testing.TB, f func(d usbhost.Device)) {
 	mem := xhcitest.NewMemory(busBase, tb.Errorf)
 	hw := xhcitest.New(mem, xhcitest.Options{Fail: tb.Errorf})
@@ -67,7 +68,8 @@ func steady(tb testing.TB, f func(d usbhost.Device)) {
 	hw.Close()
 }
 
-// exchange is what an APDU costs: a bulk transfer each way; and a control transfer.
+// exchange performs the transfers of an APDU, one bulk transfer in each direction, and a control
+// transfer.
 func exchange(tb testing.TB, d usbhost.Device, buf []byte) {
 	ctx := context.Background()
 	if _, err := d.Transfer(ctx, bulkOut, buf[:20], time.Second); err != nil {
@@ -76,7 +78,8 @@ func exchange(tb testing.TB, d usbhost.Device, buf []byte) {
 	if _, err := d.Transfer(ctx, bulkIn, buf, time.Second); err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := d.Control(ctx, usb.Setup{RequestType: 0xA1, Length: 8}, buf, time.Second); err != nil {
+	if _, err := d.Control(ctx, usb.Setup{RequestType: 0xA1, Length: 8}, buf,
+		time.Second); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -1,8 +1,8 @@
 package xhci
 
-// Sizes of transfers (policy). Data are copied to and from pieces of DMA memory of one page each: single
-// pages are available long after the last contiguous 64 KiB, and no page crosses a 64 KiB boundary
-// (xHCI 1.2, table 6-1).
+// Sizes of transfers (policy). Data are copied to and from pieces of DMA memory of one page each:
+// single pages are available long after the last contiguous 64 KiB, and no page crosses a 64 KiB
+// boundary (xHCI 1.2, table 6-1).
 const (
 	pieceSize   = 4096
 	maxTransfer = 64 << 10

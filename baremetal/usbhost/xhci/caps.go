@@ -64,8 +64,8 @@ func Wide(regs hcd.Registers) bool {
 	return v != allOnes && v&hccAC64 != 0
 }
 
-// readCapabilities reads the capability registers. It checks each value that is used as an offset or
-// a count.
+// readCapabilities reads the capability registers. It checks each value that is used as an offset
+// or a count.
 func readCapabilities(regs hcd.Registers, size uint32) (capabilities, error) {
 	var c capabilities
 	if size == 0 || size > maxSpace {
@@ -118,8 +118,9 @@ func readCapabilities(regs hcd.Registers, size uint32) (capabilities, error) {
 	return c, fmt.Errorf("%w: no port has a protocol", ErrRegisters)
 }
 
-// readExtended reads the list of extended capabilities. Each has the distance to the next one, which
-// is always at a higher offset, so the list ends at the end of the register space at the latest.
+// readExtended reads the list of extended capabilities. Each has the distance to the next one,
+// which is always at a higher offset, so the list ends at the end of the register space at the
+// latest.
 func (c *capabilities) readExtended(regs hcd.Registers, at, size uint32) {
 	for n := 0; n < maxExtended && at >= minCapLength && at <= size-4; n++ {
 		v := regs.Read32(at)
@@ -142,8 +143,8 @@ func (c *capabilities) readExtended(regs hcd.Registers, at, size uint32) {
 	}
 }
 
-// readProtocol reads a supported protocol capability (xHCI 1.2, 7.2). Ports that do not exist, or that
-// belong to an earlier capability, are ignored.
+// readProtocol reads a supported protocol capability (xHCI 1.2, 7.2). Ports that do not exist, or
+// that belong to an earlier capability, are ignored.
 func (c *capabilities) readProtocol(regs hcd.Registers, at, size uint32) {
 	const fixed = 16 // bytes before the speed IDs
 	if at > size-fixed {

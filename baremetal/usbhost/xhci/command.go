@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// commandWait bounds a command (policy). Address Device includes a request to a device, which the
-	// controller bounds.
+	// commandWait bounds a command (policy). Address Device includes a request to a device, which
+	// the controller bounds.
 	commandWait = 5 * time.Second
-	// abortWait bounds the abort of a command (xHCI 1.2, 4.6.1.2: 5 s). After it the controller counts
-	// as failed.
+	// abortWait bounds the abort of a command (xHCI 1.2, 4.6.1.2: 5 s). After it the controller
+	// counts as failed.
 	abortWait = 5 * time.Second
 )
 
@@ -51,9 +51,9 @@ func (c *Controller) lockCommands(ctx context.Context) error {
 // unlockCommands ends lockCommands.
 func (c *Controller) unlockCommands() { c.commands <- struct{}{} }
 
-// issue executes a command and returns its event. c.commands is held. The error is a *CommandError if
-// the completion code is not Success. The command is aborted when ctx ends (nil: never) or the time
-// limit has passed; it may succeed nevertheless.
+// issue executes a command and returns its event. c.commands is held. The error is a *CommandError
+// if the completion code is not Success. The command is aborted when ctx ends (nil: never) or the
+// time limit has passed; it may succeed nevertheless.
 func (c *Controller) issue(ctx context.Context, t trb) (trb, error) {
 	var ended <-chan struct{}
 	if ctx != nil {
@@ -133,9 +133,9 @@ func (c *Controller) finish(e trb) {
 	c.urgent--
 }
 
-// abort aborts the command in flight (xHCI 1.2, 4.6.1.2). c.command.event is then its event, or zero if
-// the controller sent none. The ring continues at the next aligned TRB, because the pointer in CRCR has
-// no lower bits (xHCI 1.2, 5.4.5).
+// abort aborts the command in flight (xHCI 1.2, 4.6.1.2). c.command.event is then its event, or
+// zero if the controller sent none. The ring continues at the next aligned TRB, because the pointer
+// in CRCR has no lower bits (xHCI 1.2, 5.4.5).
 func (c *Controller) abort(kind trbType) error {
 	c.mu.Lock()
 	if c.err != nil || !c.command.pending {

@@ -1,7 +1,7 @@
 package xhci
 
-// event handles a transfer event of this endpoint. It reports whether the event belongs to the transfer
-// in flight. c.mu is held.
+// event handles a transfer event of this endpoint. It reports whether the event belongs to the
+// transfer in flight. c.mu is held.
 func (e *endpoint) event(t trb) bool {
 	td, code := &e.td, t.code()
 	if code == codeRingUnderrun || code == codeRingOverrun {
@@ -53,7 +53,8 @@ func (e *endpoint) event(t trb) bool {
 	return true
 }
 
-// moved is the length of the data stage after the status stage. all is the length if it was not short.
+// moved is the length of the data stage after the status stage. all is the length if it was not
+// short.
 func (td *transfer) moved(all int) int {
 	if td.short {
 		return td.n
@@ -73,8 +74,8 @@ func (e *endpoint) complete(code code, n int) {
 	}
 }
 
-// withdrawn ends the transfer in flight if no event has ended it. The controller does not execute it any
-// more.
+// withdrawn ends the transfer in flight if no event has ended it. The controller does not execute
+// it any more.
 func (e *endpoint) withdrawn() {
 	c := e.d.c
 	c.mu.Lock()

@@ -53,8 +53,8 @@ func (d *device) Configure(ctx context.Context, endpoints []usb.Endpoint) error 
 	return nil
 }
 
-// prepare creates the endpoints that the device does not have yet. next has all endpoints, fresh the
-// new ones among them.
+// prepare creates the endpoints that the device does not have yet. next has all endpoints, fresh
+// the new ones among them.
 func (d *device) prepare(endpoints []usb.Endpoint) (next, fresh endpointSet, err error) {
 	d.c.mu.Lock()
 	now := d.endpoints

@@ -83,8 +83,8 @@ func endpointIndex(address uint8) uint8 {
 	return 2 * n
 }
 
-// inputContext returns one context of the input context: -1 is the control context, 0 the slot context.
-// c.commands is held.
+// inputContext returns one context of the input context: -1 is the control context, 0 the slot
+// context. c.commands is held.
 func (c *Controller) inputContext(i int) []byte {
 	return c.input.Bytes[(i+1)*c.caps.context:][:c.caps.context]
 }
@@ -103,8 +103,8 @@ const (
 	addPipe = 1 << defaultPipe
 )
 
-// fillSlot writes the slot context (xHCI 1.2, 6.2.2). entries is the index of the last valid endpoint
-// context.
+// fillSlot writes the slot context (xHCI 1.2, 6.2.2). entries is the index of the last valid
+// endpoint context.
 func (d *device) fillSlot(b []byte, entries int) {
 	at := &d.at
 	route := at.Route&slotRouteMask | d.speedID<<slotSpeedShift |
@@ -164,10 +164,10 @@ func (e *endpoint) fill(b []byte, speed usb.Speed) {
 	put32(b, endpointLengths, average|esit<<esitLowShift)
 }
 
-// payload is the max ESIT payload of an interrupt endpoint, for which the controller reserves bandwidth
-// (xHCI 1.2, 4.14.2, 6.2.3.8): the size of its packets, or wBytesPerInterval of a SuperSpeed endpoint
-// if that is less (USB 3.2, 9.6.7). A wBytesPerInterval of 0 is ignored: such an endpoint could not
-// transfer any data.
+// payload is the max ESIT payload of an interrupt endpoint, for which the controller reserves
+// bandwidth (xHCI 1.2, 4.14.2, 6.2.3.8): the size of its packets, or wBytesPerInterval of a
+// SuperSpeed endpoint if that is less (USB 3.2, 9.6.7). A wBytesPerInterval of 0 is ignored: such
+// an endpoint could not transfer any data.
 func (e *endpoint) payload(burst uint32, speed usb.Speed) uint32 {
 	most := uint32(e.packet) * (burst + 1)
 	bytes := uint32(e.descriptor.BytesPerInterval)
@@ -177,10 +177,10 @@ func (e *endpoint) payload(burst uint32, speed usb.Speed) uint32 {
 	return most
 }
 
-// Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12). At high speed and SuperSpeed
-// it may be 15, but TI's TUSB73x0 does not work with more than 6 (Linux:
-// XHCI_LIMIT_ENDPOINT_INTERVAL_7), and a host may poll a device more often than its bInterval (USB 2.0,
-// 5.7.4).
+// Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12). At high speed and
+// SuperSpeed it may be 15, but TI's TUSB73x0 does not work with more than 6 (Linux:
+// XHCI_LIMIT_ENDPOINT_INTERVAL_7), and a host may poll a device more often than its bInterval (USB
+// 2.0, 5.7.4).
 const (
 	fastestFrame = 3  // 1 ms
 	slowestFrame = 10 // 128 ms
@@ -208,8 +208,8 @@ func interval(d usb.Endpoint, speed usb.Speed) uint32 {
 
 func log2(v uint32) uint32 { return uint32(bits.Len32(v)) - 1 }
 
-// firstPacket is the packet size of the default control pipe that all devices of a speed support (USB
-// 2.0, 5.5.3; USB 3.2, 9.6.1).
+// firstPacket is the packet size of the default control pipe that all devices of a speed support
+// (USB 2.0, 5.5.3; USB 3.2, 9.6.1).
 func firstPacket(s usb.Speed) int {
 	switch s {
 	case usb.SpeedHigh:
@@ -228,8 +228,9 @@ func validPacket0(s usb.Speed, n int) bool {
 	return n == firstPacket(s)
 }
 
-// packetSize is the packet size of an endpoint, adjusted to the range of its speed and type (USB 2.0,
-// 5.7.3, 5.8.3; USB 3.2, 9.6.6). A controller rejects the whole configuration for one invalid size.
+// packetSize is the packet size of an endpoint, adjusted to the range of its speed and type (USB
+// 2.0, 5.7.3, 5.8.3; USB 3.2, 9.6.6). A controller rejects the whole configuration for one invalid
+// size.
 func packetSize(d usb.Endpoint, s usb.Speed) int {
 	n := int(d.MaxPacketSize)
 	if d.Type == usb.BulkTransfer {

@@ -160,8 +160,8 @@ func (c *Controller) report(message string) {
 	}
 }
 
-// release frees the memory that does not belong to a device, unless the controller may still write to
-// it.
+// release frees the memory that does not belong to a device, unless the controller may still write
+// to it.
 func (c *Controller) release(stopped bool) {
 	if !stopped {
 		return

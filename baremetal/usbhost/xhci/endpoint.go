@@ -2,20 +2,23 @@ package xhci
 
 // The states of an endpoint in the driver:
 //
-//	ready   no transfer is in flight; in the controller it is running or stopped, with the dequeue pointer at the next TRB
+//	ready   no transfer is in flight; in the controller the endpoint is running or stopped, with
+//	        its dequeue pointer at the next TRB
 //	busy    one transfer is in flight
 //	halted  the device has stalled it; transfers are rejected until ResetEndpoint
-//	broken  recovery after a failure has failed, or the link is lost; the next transfer tries it again
+//	broken  recovery has failed, or the link is lost; the next transfer tries recovery again
 //	closed  the device was released or has another configuration
 //
-//	state   transfer      short, done    stall            fault            timeout, cancel   ResetEndpoint    close, Release
-//	ready   busy                                                                             DATA0, ready     closed
-//	busy    (waits)       ready          halted; the      reset, SEQ kept, stop, ready; the  (waits)          stop, closed;
-//	                                     default pipe:    ready            data received                      ErrGone
-//	                                     reset, ready                      count
-//	halted  ErrStall                                                                         reset, ready     closed
-//	broken  reset, busy                                                                      reset, ready     closed
-//	closed  ErrGone                                                                          ErrGone
+//	event           | ready        | busy                   | halted       | broken       | closed
+//	transfer        | busy         | (waits)                | ErrStall     | reset, busy  | ErrGone
+//	short, done     |              | ready                  |              |              |
+//	stall           |              | halted; default pipe:  |              |              |
+//	                |              | reset, ready           |              |              |
+//	fault           |              | reset, SEQ kept, ready |              |              |
+//	timeout, cancel |              | stop, ready; the data  |              |              |
+//	                |              | received count         |              |              |
+//	ResetEndpoint   | DATA0, ready | (waits)                | reset, ready | reset, ready | ErrGone
+//	close, Release  | closed       | stop, closed; ErrGone  | closed       | closed       |
 //
 // A fault is a transaction error, babble, or any other error of a transfer. The device has not
 // stalled then, and continues with its sequence number. So must the controller (Reset Endpoint with
@@ -84,8 +87,8 @@ func (e *endpoint) describe(w usb.Endpoint, s usb.Speed) {
 	e.descriptor, e.packet = w, packetSize(w, s)
 }
 
-// urgentKind reports whether transfers are expected to end soon. Data of an interrupt endpoint may come
-// at any time, or never.
+// urgentKind reports whether transfers are expected to end soon. Data of an interrupt endpoint may
+// come at any time, or never.
 func (e *endpoint) urgentKind() bool {
 	return e.index == defaultPipe || e.descriptor.Type != usb.InterruptTransfer
 }

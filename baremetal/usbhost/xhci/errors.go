@@ -42,8 +42,8 @@ func (e *TransferError) Error() string {
 // Unwrap returns usb.ErrTransfer.
 func (e *TransferError) Unwrap() error { return usb.ErrTransfer }
 
-// deadError is the reason why a controller was closed or has failed. It wraps usbhost.ErrDead for the
-// bus, and usb.ErrGone for class drivers.
+// deadError is the reason why a controller was closed or has failed. It wraps usbhost.ErrDead for
+// the bus, and usb.ErrGone for class drivers.
 type deadError struct{ why string }
 
 func (e *deadError) Error() string   { return usbhost.ErrDead.Error() + ": " + e.why }

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// The pump's polling (policy). While a call waits for a command, a control transfer or a bulk transfer,
-// the pump first polls the event ring, which is plain memory, eagerPolls times with only a yield between
-// two polls, since most events come within microseconds. Then it sleeps between polls, from firstSleep,
-// doubled each time, to longestSleep. Otherwise only interrupt transfers and port changes can end, and
-// it polls every idleSleep. With an interrupt, sleeps last interruptSleep, in case one is lost.
+// The pump's polling (policy). While a call waits for a command, a control transfer or a bulk
+// transfer, the pump first polls the event ring, which is plain memory, eagerPolls times with only
+// a yield between two polls, since most events come within microseconds. Then it sleeps between
+// polls, from firstSleep, doubled each time, to longestSleep. Otherwise only interrupt transfers
+// and port changes can end, and it polls every idleSleep. With an interrupt, sleeps last
+// interruptSleep, in case one is lost.
 const (
 	eagerPolls     = 500
 	firstSleep     = 20 * time.Microsecond
@@ -67,8 +68,8 @@ func (c *Controller) pump() {
 	}
 }
 
-// look handles the events that are already there, since a fast device responds while the doorbell is
-// rung, and restarts the pump's eager polling. c.mu is held.
+// look handles the events that are already there, since a fast device responds while the doorbell
+// is rung, and restarts the pump's eager polling. c.mu is held.
 func (c *Controller) look() {
 	c.restarts++
 	c.drain()
@@ -84,8 +85,8 @@ func (c *Controller) acknowledge() {
 	c.writeRT(rtIMan, imanIP|imanIE)
 }
 
-// check reads the controller's status before a sleep, for conditions without an event, and writes the
-// event ring's dequeue pointer. It reports whether the controller still works.
+// check reads the controller's status before a sleep, for conditions without an event, and writes
+// the event ring's dequeue pointer. It reports whether the controller still works.
 func (c *Controller) check() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,8 +114,8 @@ func (c *Controller) check() bool {
 	return c.err == nil
 }
 
-// drain handles the events in the event ring, at most one ring of them, and returns their number. c.mu
-// is held.
+// drain handles the events in the event ring, at most one ring of them, and returns their number.
+// c.mu is held.
 func (c *Controller) drain() int {
 	n := 0
 	for ; n < eventRingSize && c.err == nil; n++ {
@@ -123,8 +124,8 @@ func (c *Controller) drain() int {
 			break
 		}
 		c.handle(e)
-		// A register write is slow, so there is one for many events. With interrupts, the next one is
-		// raised only after it (xHCI 1.2, 4.17.2).
+		// A register write is slow, so there is one for many events. With interrupts, the next one
+		// is raised only after it (xHCI 1.2, 4.17.2).
 		if c.events.unread >= ringQuarter {
 			c.advance()
 		}
@@ -162,8 +163,8 @@ func (c *Controller) handle(e trb) {
 	}
 }
 
-// transferEvent handles a transfer event. Events of slots that were released, of other endpoints, and
-// with invalid pointers are dropped. c.mu is held.
+// transferEvent handles a transfer event. Events of slots that were released, of other endpoints,
+// and with invalid pointers are dropped. c.mu is held.
 func (c *Controller) transferEvent(e trb) {
 	slot := int(e.slot())
 	if slot < len(c.slots) && c.slots[slot] != nil && e.control&trbEventData == 0 {

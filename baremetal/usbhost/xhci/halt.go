@@ -1,7 +1,7 @@
 package xhci
 
-// haltReads bounds the wait for a controller to halt without a clock, or with one that has stopped: a
-// register read takes at least 100 ns (policy), the halt at most 16 ms (xHCI 1.2, 5.4.1.1).
+// haltReads bounds the wait for a controller to halt without a clock, or with one that has stopped:
+// a register read takes at least 100 ns (policy), the halt at most 16 ms (xHCI 1.2, 5.4.1.1).
 const haltReads = 1 << 18
 
 // Halt implements usbhost.Controller.

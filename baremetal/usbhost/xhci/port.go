@@ -154,9 +154,9 @@ func (c *Controller) Disable(port int) error {
 	return c.writePort(port, 0, portPED)
 }
 
-// Acknowledge implements usbhost.Controller. The controller sends no event for a change while another
-// change is not acknowledged (xHCI 1.2, 4.19.2). Therefore Changes receives a value again if changes
-// are left.
+// Acknowledge implements usbhost.Controller. The controller sends no event for a change while
+// another change is not acknowledged (xHCI 1.2, 4.19.2). Therefore Changes receives a value again
+// if changes are left.
 func (c *Controller) Acknowledge(port int, changes usbhost.PortChange) error {
 	var bits uint32
 	for _, b := range changeBits {

@@ -17,8 +17,8 @@ func (e *endpoint) hardware() hardwareState {
 }
 
 // The number of attempts to stop an endpoint before the controller counts as failed, and the time
-// between them (policy). A controller rejects Stop Endpoint while it is still starting the endpoint:
-// up to 30 ms with NEC uPD720200 (Linux, xhci_handle_cmd_stop_ep).
+// between them (policy). A controller rejects Stop Endpoint while it is still starting the
+// endpoint: up to 30 ms with NEC uPD720200 (Linux, xhci_handle_cmd_stop_ep).
 const (
 	recoveryTries = 100
 	recoveryPause = time.Millisecond
@@ -27,8 +27,8 @@ const (
 // errNoLink: a halted endpoint stays halted.
 var errNoLink = fmt.Errorf("%w: the root port has no link", usb.ErrTransfer)
 
-// linked returns an error if the device's root port has lost its link. Then the endpoint is of no use
-// any more, and its reset may stop the whole controller (Linux, xhci_handle_halted_endpoint).
+// linked returns an error if the device's root port has lost its link. Then the endpoint is of no
+// use any more, and its reset may stop the whole controller (Linux, xhci_handle_halted_endpoint).
 func (d *device) linked() error {
 	s, err := d.c.Port(int(d.at.RootPort))
 	if err == nil && (!s.Enabled || s.Stuck) {
@@ -37,10 +37,10 @@ func (d *device) linked() error {
 	return err
 }
 
-// recoverLocked stops the endpoint in the controller, whatever its state, and sets its dequeue pointer
-// to the next TRB (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a halted endpoint.
-// A halted endpoint whose root port has no link stays halted. c.commands is held. When it returns,
-// nothing is in flight, or the controller has failed.
+// recoverLocked stops the endpoint in the controller, whatever its state, and sets its dequeue
+// pointer to the next TRB (xHCI 1.2, 4.6.8 - 4.6.10). preserve keeps the sequence number of a
+// halted endpoint. A halted endpoint whose root port has no link stays halted. c.commands is held.
+// When it returns, nothing is in flight, or the controller has failed.
 func (e *endpoint) recoverLocked(preserve bool) error {
 	c := e.d.c
 	target := endpointBits(e.index) | slotBits(e.d.slot)
@@ -109,8 +109,8 @@ func (e *endpoint) lost(err error) error {
 	return c.err
 }
 
-// recover is recoverLocked without c.commands held. No context cancels it, since a transfer may only
-// return after it.
+// recover is recoverLocked without c.commands held. No context cancels it, since a transfer may
+// only return after it.
 func (e *endpoint) recover(preserve bool) error {
 	c := e.d.c
 	if err := c.lockCommands(nil); err != nil {
@@ -122,8 +122,8 @@ func (e *endpoint) recover(preserve bool) error {
 	return err
 }
 
-// ResetEndpoint implements usbhost.Device. Reset Endpoint sets a halted endpoint to DATA0. An endpoint
-// that is not halted is dropped and added again for that (xHCI 1.2, 4.6.8, 4.6.6).
+// ResetEndpoint implements usbhost.Device. Reset Endpoint sets a halted endpoint to DATA0. An
+// endpoint that is not halted is dropped and added again for that (xHCI 1.2, 4.6.8, 4.6.6).
 func (d *device) ResetEndpoint(ctx context.Context, endpoint uint8) error {
 	c := d.c
 	e, err := d.endpoint(endpointIndex(endpoint))

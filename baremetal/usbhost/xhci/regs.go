@@ -86,8 +86,8 @@ const (
 	portPLSShift   = 5
 	portSpeedShift = 10
 
-	// portKept are the bits that a write must repeat to keep their value. Writing 0 to the others has
-	// no effect.
+	// portKept are the bits that a write must repeat to keep their value. Writing 0 to the others
+	// has no effect.
 	portKept = portPP | portPIC | portWake
 )
 
@@ -114,7 +114,8 @@ func (c *Controller) doorbell(slot uint8, v uint32) {
 	c.regs.Write32(c.caps.doorbells+uint32(slot)*doorbellStride, v)
 }
 
-// writeOp64 and writeRT64 write a register of 64 bits in halves, the lower one first (xHCI 1.2, 5.1).
+// writeOp64 and writeRT64 write a register of 64 bits in halves, the lower one first (xHCI 1.2,
+// 5.1).
 func (c *Controller) writeOp64(reg uint32, v uint64) {
 	c.writeOp(reg, uint32(v))
 	c.writeOp(reg+4, uint32(v>>32))

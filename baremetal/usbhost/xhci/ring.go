@@ -2,10 +2,10 @@ package xhci
 
 import "tamaccid/baremetal/usbhost/hcd"
 
-// Sizes of rings, in TRBs (policy). At most one transfer is in flight on an endpoint, and one command
-// on a controller. A ring has room for the longest transfer, maxTD TRBs, and the link. The TRBs after
-// the link are spare: VIA's VL805 reads as many beyond the link and may execute them later; they must
-// not be part of another ring (Linux: XHCI_TRB_OVERFETCH).
+// Sizes of rings, in TRBs (policy). At most one transfer is in flight on an endpoint, and one
+// command on a controller. A ring has room for the longest transfer, maxTD TRBs, and the link. The
+// TRBs after the link are spare: VIA's VL805 reads as many beyond the link and may execute them
+// later; they must not be part of another ring (Linux: XHCI_TRB_OVERFETCH).
 const (
 	ringSize      = 60
 	ringSpare     = 4
@@ -14,10 +14,11 @@ const (
 	ringAlign     = 64 // of the command ring; a transfer ring needs 16 (xHCI 1.2, table 6-1)
 )
 
-// ring is a command or transfer ring of one segment: the last TRB links to the first (xHCI 1.2, 4.9).
+// ring is a command or transfer ring of one segment: the last TRB links to the first (xHCI 1.2,
+// 4.9).
 //
-// The cycle bit passes a TRB to the controller. The first TRB of a TD is passed last, by commit. Until
-// then it is the end of the ring for the controller.
+// The cycle bit passes a TRB to the controller. The first TRB of a TD is passed last, by commit.
+// Until then it is the end of the ring for the controller.
 type ring struct {
 	buf   hcd.Buffer
 	next  int    // index of the next TRB; never of the link
@@ -28,15 +29,15 @@ type ring struct {
 	head  uint32 // control word of the first TRB, with its final cycle bit
 }
 
-// dequeue is the address of the next TRB with its cycle bit, as in a dequeue pointer (xHCI 1.2, table
-// 6-10, 6.4.3.9).
+// dequeue is the address of the next TRB with its cycle bit, as in a dequeue pointer (xHCI 1.2,
+// table 6-10, 6.4.3.9).
 func (r *ring) dequeue() uint64 { return r.buf.Bus + uint64(r.next*trbSize) | uint64(r.cycle) }
 
 // begin starts a TD, or several that are passed to the controller at the same time.
 func (r *ring) begin() { r.open, r.first, r.head = true, -1, 0 }
 
-// put adds a TRB and returns its index. A link after it belongs to the TD if the TRB is chained (xHCI
-// 1.2, 4.11.7).
+// put adds a TRB and returns its index. A link after it belongs to the TD if the TRB is chained
+// (xHCI 1.2, 4.11.7).
 func (r *ring) put(t trb) int {
 	at := r.next
 	b := r.buf.Bytes[at*trbSize:]

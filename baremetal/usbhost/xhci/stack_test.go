@@ -18,7 +18,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// helloReader is a reader of a kind with a card that says hello.
+// helloReader is a reader of a kind with a HelloWorld card.
 func helloReader(t *testing.T, kind string) usbtest.Device {
 	t.Helper()
 	m, err := reader.Named(kind)
@@ -30,7 +30,8 @@ func helloReader(t *testing.T, kind string) usbtest.Device {
 	return usbtest.Reader(d)
 }
 
-// hello plugs a device into a port and has n cards in all say hello, through the bus and the class driver.
+// hello connects a device to a port and reads the text of n HelloWorld cards, through the bus and
+// the class driver.
 func hello(r *rig, d usbtest.Device, port, n int) {
 	r.t.Helper()
 	r.hw.Attach(port, d)
@@ -75,7 +76,9 @@ func converse(ctx context.Context, t *testing.T, i *usbhost.Interface) string {
 		return ""
 	}
 	answer := make([]byte, 258)
-	if _, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...), answer); err != nil {
+	if _, err := s.Transmit(ctx,
+		append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...),
+		answer); err != nil {
 		t.Error(err)
 		return ""
 	}
@@ -93,14 +96,19 @@ func TestStack(t *testing.T) {
 		port       int
 		o          xhcitest.Options
 	}{
-		{"a full-speed reader on a USB 2 port", "tpdu", 1, xhcitest.Options{}},
-		{"a high-speed reader", "high-speed", 2, xhcitest.Options{}},
-		{"a SuperSpeed reader on a USB 3 port", "super-speed", 3, xhcitest.Options{}},
-		{"contexts of 64 bytes and scratchpads", "extended", 1, xhcitest.Options{LongContexts: true, Scratchpads: 40}},
-		{"ports with power switches", "short", 1, xhcitest.Options{PortPower: true}},
-		{"a controller with speed numbers of its own", "tpdu", 1, xhcitest.Options{SpeedTable: true}},
-		{"version 0.96", "tpdu", 1, xhcitest.Options{Version: 0x0096}},
-		{"a controller that firmware had", "tpdu", 1, xhcitest.Options{Firmware: true}},
+		{name: "a full-speed reader on a USB 2 port", kind: "tpdu", port: 1, o: xhcitest.Options{}},
+		{name: "a high-speed reader", kind: "high-speed", port: 2, o: xhcitest.Options{}},
+		{name: "a SuperSpeed reader on a USB 3 port", kind: "super-speed", port: 3,
+			o: xhcitest.Options{}},
+		{name: "contexts of 64 bytes and scratchpads", kind: "extended", port: 1,
+			o: xhcitest.Options{LongContexts: true, Scratchpads: 40}},
+		{name: "ports with power switches", kind: "short", port: 1,
+			o: xhcitest.Options{PortPower: true}},
+		{name: "a controller with speed IDs of its own", kind: "tpdu", port: 1,
+			o: xhcitest.Options{SpeedTable: true}},
+		{name: "version 0.96", kind: "tpdu", port: 1, o: xhcitest.Options{Version: 0x0096}},
+		{name: "a controller that firmware owns", kind: "tpdu", port: 1,
+			o: xhcitest.Options{Firmware: true}},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			run(t, k.o, func(r *rig) { hello(r, helloReader(t, k.kind), k.port, 1) })
@@ -108,7 +116,8 @@ func TestStack(t *testing.T) {
 	}
 }
 
-// TestStackBehindHubs has two readers behind a hub, and a high-speed one behind four: routes, transaction translators, slots.
+// TestStackBehindHubs has two readers behind one hub and two behind four: routes, transaction
+// translators, slots.
 func TestStackBehindHubs(t *testing.T) {
 	run(t, xhcitest.Options{Slots: 16, LongContexts: true}, func(r *rig) {
 		first := newHub(false)
@@ -126,8 +135,9 @@ func TestStackBehindHubs(t *testing.T) {
 	})
 }
 
-// TestStackClearsTheTranslator: a transfer that is given up leaves a buffer of the hub's translator busy, which the hub is told by the address
-// that the controller gave the device, whatever its slot. The model sees to it that the slot contexts of both agree on the translators.
+// TestStackClearsTheTranslator: a cancelled transfer leaves a buffer of the hub's translator busy.
+// The request to clear it has the address of the device, not its slot. The model checks that the
+// slot contexts of hub and device agree on the translators.
 func TestStackClearsTheTranslator(t *testing.T) {
 	for _, k := range []struct {
 		name       string
@@ -138,7 +148,8 @@ func TestStackClearsTheTranslator(t *testing.T) {
 		{name: "one for each port", multiTT: true, translator: 3},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			run(t, xhcitest.Options{}, func(r *rig) { clearsTheTranslator(r, k.multiTT, k.translator) })
+			run(t, xhcitest.Options{},
+				func(r *rig) { clearsTheTranslator(r, k.multiTT, k.translator) })
 		})
 	}
 }
@@ -165,7 +176,10 @@ func clearsTheTranslator(r *rig, multiTT bool, translator uint16) {
 	hub.Plug(3, helloReader(t, "tpdu"))
 	r.hw.Attach(1, hub)
 	found := make(chan *usbhost.Interface, 1)
-	bus := usbhost.New(usbhost.Options{Attach: func(_ context.Context, i *usbhost.Interface) { found <- i }})
+	bus := usbhost.New(usbhost.Options{Attach: func(_ context.Context,
+		i *usbhost.Interface) {
+		found <- i
+	}})
 	if err := bus.Add(r.c); err != nil {
 		t.Fatal(err)
 	}
@@ -182,11 +196,14 @@ func clearsTheTranslator(r *rig, multiTT bool, translator uint16) {
 		if !e.In() || e.Type != usb.BulkTransfer {
 			continue
 		}
-		if _, err := tr.In(context.Background(), e.Address, make([]byte, 64), 50*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
+		if _, err := tr.In(context.Background(), e.Address, make([]byte, 64),
+			50*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
 			t.Error(err)
 		}
-		// The hub has slot 1, the reader slot 2, and the model gives that address 65.
-		want = append(want, usb.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 | uint16(e.Address&0xF), Index: translator})
+		// The hub has slot 1, the reader slot 2 and the address 65.
+		want = append(want,
+			usb.Setup{RequestType: 0x23, Request: 8, Value: 0x8000 | 2<<11 | 65<<4 |
+				uint16(e.Address&0xF), Index: translator})
 	}
 	if got := requests(); len(want) != 1 || !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
@@ -196,13 +213,16 @@ func clearsTheTranslator(r *rig, multiTT bool, translator uint16) {
 	}
 }
 
-// TestStackTakesTheTimeItMust: from the start of the controller, its reset included, to the first APDU's answer, in virtual time, at most
-// 50 ms are not the specification's: debouncing (100 ms), the reset of a root port (50 ms), its recovery (10 ms), the address's (2 ms).
-func TestStackTakesTheTimeItMust(t *testing.T) {
+// TestStackTakesTheSpecifiedTime: the virtual time from the start of the controller, including its
+// reset, to the response of the first APDU is at most 50 ms longer than the times of the
+// specification: debouncing (100 ms), reset of a root port (50 ms), recovery (10 ms), recovery
+// after the address (2 ms).
+func TestStackTakesTheSpecifiedTime(t *testing.T) {
 	run(t, xhcitest.Options{}, func(r *rig) {
 		hello(r, helloReader(t, "high-speed"), 1, 1)
 		took := time.Since(bubbleBegins)
-		t.Logf("controller start to the first answer: %v of virtual time, the specification's minimum is %v", took, enumerationMinimum)
+		t.Logf("controller start to the first response: %v of virtual time, "+
+			"the specified minimum is %v", took, enumerationMinimum)
 		if took < enumerationMinimum || took > enumerationMinimum+50*time.Millisecond {
 			t.Error("it should be that and at most 50 ms")
 		}
@@ -211,18 +231,19 @@ func TestStackTakesTheTimeItMust(t *testing.T) {
 
 const enumerationMinimum = (100 + 50 + 10 + 2) * time.Millisecond
 
-// bubbleBegins is when each bubble of testing/synctest begins.
+// bubbleBegins is the time at the start of each bubble of testing/synctest.
 var bubbleBegins = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestStackPlugAndUnplug has readers come and go at any moment, on root ports and behind a hub, with their cards talking all the time. In the
-// end everything still works, and no memory is lost.
+// TestStackPlugAndUnplug plugs and unplugs readers at random times, on root ports and behind a hub,
+// during traffic with their cards. In the end all devices work, and all memory is freed.
 func TestStackPlugAndUnplug(t *testing.T) {
 	for seed := range int64(3) {
 		run(t, xhcitest.Options{Slots: 32, Ports2: 6}, func(r *rig) {
 			rnd := rand.New(rand.NewSource(seed))
 			hub := newHub(false)
 			r.hw.Attach(6, hub)
-			bus := usbhost.New(usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
+			bus := usbhost.New(usbhost.Options{Attach: func(ctx context.Context,
+				i *usbhost.Interface) {
 				tr, err := i.Claim()
 				if err != nil {
 					return

@@ -11,12 +11,13 @@ import (
 
 // Bounds of the waits for a controller, and the time between two reads.
 const (
-	waitStep   = time.Millisecond       // policy
-	haltWait   = 100 * time.Millisecond // xHCI 1.2, 5.4.1.1, allows 16 ms
-	resetWait  = time.Second            // policy; the specification sets no bound
-	readyWait  = 5 * time.Second        // CNR after power on; policy
-	handoff    = time.Second            // for firmware's release; policy (xHCI 1.2, 4.22.1, sets none)
-	moderation = 160                    // IMOD, in 250 ns: at most one interrupt in 40 us; policy
+	waitStep  = time.Millisecond       // policy
+	haltWait  = 100 * time.Millisecond // xHCI 1.2, 5.4.1.1, allows 16 ms
+	resetWait = time.Second            // policy; the specification sets no bound
+	readyWait = 5 * time.Second        // CNR after power on; policy
+	// For firmware's release; policy (xHCI 1.2, 4.22.1, sets none).
+	handoff    = time.Second
+	moderation = 160 // IMOD, in 250 ns: at most one interrupt in 40 us; policy
 )
 
 // Errors of reset and start.
@@ -72,8 +73,9 @@ const (
 	legacyBIOS = 1 << 16 // HC BIOS owned semaphore
 	legacyOS   = 1 << 24 // HC OS owned semaphore
 
-	legacyKept   = 7<<1 | 0xFF<<5 | 7<<17 // reserved bits, which keep their value; the others enable SMIs
-	legacyEvents = 7 << 29                // write 1 to clear
+	// Reserved bits, which keep their value; the others enable SMIs.
+	legacyKept   = 7<<1 | 0xFF<<5 | 7<<17
+	legacyEvents = 7 << 29 // write 1 to clear
 )
 
 // takeOver takes the ownership of the controller from firmware (xHCI 1.2, 4.22.1), and disables the
@@ -96,8 +98,8 @@ func (c *Controller) takeOver() {
 	c.regs.Write32(at+4, c.regs.Read32(at+4)&legacyKept|legacyEvents)
 }
 
-// reset stops the controller and resets it to its initial state (xHCI 1.2, 4.2; 5.4.1 forbids a reset
-// of a running controller).
+// reset stops the controller and resets it to its initial state (xHCI 1.2, 4.2; 5.4.1 forbids a
+// reset of a running controller).
 func (c *Controller) reset() error {
 	if err := c.wait(c.status, stsCNR, 0, readyWait, errNotReady); err != nil {
 		return err
@@ -126,8 +128,8 @@ func (c *Controller) stop() bool {
 	return err == nil || c.status() == allOnes || c.status()&stsHCH != 0
 }
 
-// Sizes and boundaries of data structures (xHCI 1.2, table 6-1). Those that must not cross a page are
-// aligned to their size, rounded up to a power of two.
+// Sizes and boundaries of data structures (xHCI 1.2, table 6-1). Those that must not cross a page
+// are aligned to their size, rounded up to a power of two.
 const (
 	arrayAlign   = 2048
 	contextCount = 32 // of a device, with the slot context; the input context has one more

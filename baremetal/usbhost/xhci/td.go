@@ -17,7 +17,8 @@ type transfer struct {
 	code    code
 }
 
-// queueControl puts the stages of a control transfer into the ring, one TD each (xHCI 1.2, 4.11.2.2).
+// queueControl puts the stages of a control transfer into the ring, one TD each (xHCI 1.2,
+// 4.11.2.2).
 func (e *endpoint) queueControl(setup usb.Setup, n int, in bool) {
 	e.td = transfer{control: true}
 	e.ring.together(2) // Etron fails if a link follows the setup stage (Linux: XHCI_ETRON_HOST)
@@ -46,8 +47,8 @@ func (e *endpoint) queueControl(setup usb.Setup, n int, in bool) {
 }
 
 // queueData puts one TD with n bytes of data into the ring: the first TRB is of the given kind, the
-// others are Normal TRBs. A short packet in any of them has an event. The last one has an event if it
-// ends the transfer (last).
+// others are Normal TRBs. A short packet in any of them has an event. The last one has an event if
+// it ends the transfer (last).
 func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 	for at := 0; ; {
 		size := min(n-at, pieceSize)
@@ -78,9 +79,9 @@ func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 // sizeInPackets is the first version whose TD sizes are in packets. Before, they were in kilobytes.
 const sizeInPackets = 0x0100
 
-// tdSize is the TD size of a TRB with the bytes from at to end of n: the number of packets after it, 0
-// for the last TRB (xHCI 1.2, 4.11.2.4). Before version 1.0 it is the number of kilobytes, including its
-// own (Linux, xhci_td_remainder).
+// tdSize is the TD size of a TRB with the bytes from at to end of n: the number of packets after
+// it, 0 for the last TRB (xHCI 1.2, 4.11.2.4). Before version 1.0 it is the number of kilobytes,
+// including its own (Linux, xhci_td_remainder).
 func (e *endpoint) tdSize(at, end, n int) uint32 {
 	left := 0
 	switch {

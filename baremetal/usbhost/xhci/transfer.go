@@ -146,8 +146,8 @@ func (e *endpoint) await(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// finish recovers the endpoint if necessary and returns the result of the transfer. late is the error of
-// await.
+// finish recovers the endpoint if necessary and returns the result of the transfer. late is the
+// error of await.
 func (e *endpoint) finish(late error) error {
 	if late != nil {
 		e.recover(true)

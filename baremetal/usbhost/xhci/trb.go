@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// trb is a transfer request block, TRB (xHCI 1.2, 6.4): a command, a part of a transfer, or an event.
+// trb is a transfer request block, TRB (xHCI 1.2, 6.4): a command, a part of a transfer, or an
+// event.
 type trb struct {
 	parameter uint64
 	status    uint32
@@ -130,8 +131,8 @@ const (
 	codeSecondBandwidth  code = 35
 )
 
-// put32 and get32 access words whose order does not matter. storeWord and loadWord are for words with a
-// cycle bit.
+// put32 and get32 access words whose order does not matter. storeWord and loadWord are for words
+// with a cycle bit.
 func put32(b []byte, at int, v uint32) {
 	_ = b[at+3]
 	b[at], b[at+1], b[at+2], b[at+3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
@@ -149,8 +150,8 @@ func put64(b []byte, at int, v uint64) {
 
 func get64(b []byte, at int) uint64 { return uint64(get32(b, at)) | uint64(get32(b, at+4))<<32 }
 
-// storeWord writes a word after all earlier writes, loadWord reads a word before all later reads. at is
-// a multiple of four, and so is the address of b (hcd.Buffer).
+// storeWord writes a word after all earlier writes, loadWord reads a word before all later reads.
+// at is a multiple of four, and so is the address of b (hcd.Buffer).
 func storeWord(b []byte, at int, v uint32) {
 	b = b[at : at+4]
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[0])), v)
