@@ -61,7 +61,7 @@ func (p *ports) powerUp() error {
 func (p *ports) scan(interesting func(PortStatus) bool) error {
 	for _, port := range p.all {
 		st, err := p.control.status(p.ctx, port.number)
-		stalled := errors.Is(err, usb.ErrStall) // the hub does not know this port, for now
+		stalled := errors.Is(err, usb.ErrStall) // the hub rejects requests for the port, for now
 		if err != nil && !stalled {
 			return err
 		}

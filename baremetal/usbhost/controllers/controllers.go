@@ -18,16 +18,16 @@ type Driver struct {
 	// Wide reports whether the controller addresses memory with 64 bits. It reads registers only.
 	Wide func(regs hcd.Registers) bool
 	// New takes control of a controller, resets and starts it.
-	New New
+	New Constructor
 }
 
-// New is the type of a driver's constructor.
-type New func(regs hcd.Registers, mem hcd.Memory, o hcd.Options) (usbhost.Controller, error)
+// A Constructor makes a running controller of its registers. It allocates from mem.
+type Constructor func(regs hcd.Registers, mem hcd.Memory, o hcd.Options) (usbhost.Controller, error)
 
 // constructor converts the constructor of a driver package, which returns a type of its own.
 func constructor[C usbhost.Controller](
 	f func(hcd.Registers, hcd.Memory, hcd.Options) (C, error),
-) New {
+) Constructor {
 	return func(regs hcd.Registers, mem hcd.Memory, o hcd.Options) (usbhost.Controller, error) {
 		c, err := f(regs, mem, o)
 		if err != nil {

@@ -35,7 +35,7 @@ type region struct {
 // piece is a buffer in use.
 type piece struct {
 	in   *region
-	base uint // as the allocator knows it
+	base uint // address in the allocator
 	size int
 }
 

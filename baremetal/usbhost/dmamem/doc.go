@@ -1,7 +1,8 @@
 // Package dmamem implements hcd.Memory on TamaGo's dma package, over chunks of memory that a board
 // provides: pages on a bare machine, common buffers of EFI_PCI_IO_PROTOCOL under firmware.
 //
-// On a host it has only Chunk and the arithmetic: TamaGo's dma package needs TamaGo's runtime.
+// Its type Memory, made by New from a function that provides chunks and one that takes them back, needs
+// TamaGo's runtime. On a host the package has only Chunk and the arithmetic.
 package dmamem
 
 // Chunk is memory that the processor and a controller can address, contiguous for both.

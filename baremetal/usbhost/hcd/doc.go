@@ -7,7 +7,7 @@
 // Package controllers has the table from PCI class codes to these constructors.
 package hcd
 
-// Options are what a board knows about a controller.
+// Options describe a controller to its driver.
 type Options struct {
 	// Name is the place of the controller, for messages: "PCI 0000:00:04.0".
 	Name string
