@@ -75,10 +75,6 @@ type downstream interface {
 	run()
 	// close removes all devices behind the hub.
 	close()
-	// count is the number of ports.
-	count() int
-	// appendDevices appends the configured devices behind the hub.
-	appendDevices(all []DeviceInfo) []DeviceInfo
 }
 
 // remove ends the device and everything behind it.
@@ -136,35 +132,4 @@ type Interface struct {
 	// The device's mu protects these.
 	current int // index of the current setting
 	claimed bool
-}
-
-// DeviceInfo describes a configured device.
-type DeviceInfo struct {
-	Device     *usb.Device // shared, read only; its interface is the first one
-	Controller Controller
-	Location   Location
-	// HubPorts is the number of ports of a hub, 0 for other devices.
-	HubPorts   int
-	Interfaces []InterfaceInfo
-}
-
-// InterfaceInfo describes an interface of a device.
-type InterfaceInfo struct {
-	Descriptor usb.Interface // of the current setting
-	Claimed    bool
-}
-
-// describeSelf returns the device's entry in the result of Bus.Devices.
-func (d *device) describeSelf() DeviceInfo {
-	info := DeviceInfo{Device: &d.info, Controller: d.controller, Location: d.location}
-	if d.downstream != nil {
-		info.HubPorts = d.downstream.count()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, i := range d.interfaces {
-		info.Interfaces = append(info.Interfaces,
-			InterfaceInfo{Descriptor: i.settings[i.current], Claimed: i.claimed})
-	}
-	return info
 }

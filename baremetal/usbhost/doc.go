@@ -34,6 +34,7 @@
 //	ports.go           all ports of a controller or hub
 //	hubport.go         requests that operate a hub's ports
 //	hub.go             the hub class driver
+//	devices.go         the list of configured devices
 //	roothub.go         a controller and its root ports
 //	bus.go             the bus: controllers, and all devices behind them
 //

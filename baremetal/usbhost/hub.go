@@ -22,8 +22,8 @@ import (
 //	any other error                | port.fail: the hub and all behind it are removed, and the
 //	                               | hub is enumerated again (the port bounds how often)
 type hub struct {
-	*ports
 	device *device
+	ports  *ports
 	super  bool
 	pipe   usb.Endpoint // status change endpoint
 }
@@ -160,15 +160,18 @@ func (h *hub) describe() (hubDescriptor, error) {
 
 // run starts to operate the hub.
 func (h *hub) run() {
-	h.tree.work.begin() // until the ports were checked
-	if !h.start(h.operate) {
-		h.tree.work.done()
+	h.ports.up.tree.work.begin() // until the ports were checked
+	if !h.ports.up.start(h.operate) {
+		h.ports.up.tree.work.done()
 	}
 }
 
+// close removes all devices behind the hub.
+func (h *hub) close() { h.ports.up.close() }
+
 func (h *hub) operate() {
-	err := h.powerUp()
-	h.tree.work.done()
+	err := h.ports.powerUp()
+	h.ports.up.tree.work.done()
 	if err == nil {
 		err = h.readChanges()
 	}
@@ -177,7 +180,7 @@ func (h *hub) operate() {
 
 // fail makes the hub's port enumerate it again, unless the hub was removed.
 func (h *hub) fail(err error) {
-	if h.ctx.Err() == nil {
+	if h.ports.up.ctx.Err() == nil {
 		h.device.port.fail(err)
 	}
 }
@@ -186,9 +189,9 @@ func (h *hub) fail(err error) {
 // whole packets.
 func (h *hub) readChanges() error {
 	packet := int(h.pipe.MaxPacketSize)
-	buf := make([]byte, (h.count()/8+packet)/packet*packet)
+	buf := make([]byte, (len(h.ports.all)/8+packet)/packet*packet)
 	for failures := 0; ; {
-		n, err := h.device.transfer(h.ctx, &h.pipe, buf, 0)
+		n, err := h.device.transfer(h.ports.up.ctx, &h.pipe, buf, 0)
 		if err == nil {
 			failures = 0
 			if err := h.handle(buf[:min(n, len(buf))]); err != nil {
@@ -196,8 +199,8 @@ func (h *hub) readChanges() error {
 			}
 			continue
 		}
-		if h.ctx.Err() != nil {
-			return h.ctx.Err()
+		if h.ports.up.ctx.Err() != nil {
+			return h.ports.up.ctx.Err()
 		}
 		failures++
 		if failures > pipeTries || errors.Is(err, usb.ErrGone) || errors.Is(err, ErrDead) {
@@ -210,17 +213,17 @@ func (h *hub) readChanges() error {
 }
 
 func (h *hub) clearHalt() error {
-	if _, err := h.device.request(h.ctx, clearHalt(h.pipe.Address), nil); err != nil {
+	if _, err := h.device.request(h.ports.up.ctx, clearHalt(h.pipe.Address), nil); err != nil {
 		return err
 	}
-	return h.device.hardware.ResetEndpoint(h.ctx, h.pipe.Address)
+	return h.device.hardware.ResetEndpoint(h.ports.up.ctx, h.pipe.Address)
 }
 
 // handle handles the changes of a bitmap.
 func (h *hub) handle(bitmap []byte) error {
-	whole, ports := changedPorts(bitmap, h.count())
+	whole, ports := changedPorts(bitmap, len(h.ports.all))
 	for _, n := range ports {
-		h.all[n-1].check()
+		h.ports.all[n-1].check()
 	}
 	if whole {
 		return h.handleHub()
@@ -231,7 +234,7 @@ func (h *hub) handle(bitmap []byte) error {
 // handleHub handles a change of the hub as a whole (USB 2.0, 11.24.2.6).
 func (h *hub) handleHub() error {
 	var b [4]byte
-	n, err := h.request(h.ctx, usb.DirIn, usb.RequestGetStatus, 0, b[:])
+	n, err := h.request(h.ports.up.ctx, usb.DirIn, usb.RequestGetStatus, 0, b[:])
 	if err != nil {
 		return err
 	}
@@ -254,11 +257,11 @@ func (h *hub) handleHub() error {
 		h.device.port.report(OverCurrent, nil)
 		return nil
 	}
-	return h.powerUp()
+	return h.ports.powerUp()
 }
 
 // clearChange acknowledges a change of the hub as a whole.
 func (h *hub) clearChange(feature uint16) error {
-	_, err := h.request(h.ctx, usb.DirOut, usb.RequestClearFeature, feature, nil)
+	_, err := h.request(h.ports.up.ctx, usb.DirOut, usb.RequestClearFeature, feature, nil)
 	return err
 }

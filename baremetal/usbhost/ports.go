@@ -13,29 +13,26 @@ const attachSignal = 100 * time.Millisecond
 
 // ports are all ports of a controller or hub.
 type ports struct {
-	*upstream
+	up  *upstream
 	all []*port // port n is all[n-1]
 }
 
 func newPorts(u *upstream, count int) *ports {
-	p := &ports{upstream: u, all: make([]*port, count)}
+	p := &ports{up: u, all: make([]*port, count)}
 	for i := range p.all {
 		p.all[i] = newPort(u, i+1)
 	}
 	return p
 }
 
-// count is the number of ports.
-func (p *ports) count() int { return len(p.all) }
-
 // powerUp switches on the power of the ports and checks each port once. Bus.Settle waits for that,
 // and until devices have signalled their connection.
 func (p *ports) powerUp() error {
 	switched := false
 	for _, port := range p.all {
-		st, err := p.control.status(p.ctx, port.number)
+		st, err := p.up.control.status(p.up.ctx, port.number)
 		if !st.Powered && (err == nil || errors.Is(err, usb.ErrStall)) {
-			err = p.control.setPower(p.ctx, port.number, true)
+			err = p.up.control.setPower(p.up.ctx, port.number, true)
 			switched = true
 		}
 		if err != nil && !errors.Is(err, usb.ErrStall) {
@@ -43,13 +40,13 @@ func (p *ports) powerUp() error {
 		}
 	}
 	if switched {
-		if err := sleep(p.ctx, p.timing.powerGood); err != nil {
+		if err := sleep(p.up.ctx, p.up.timing.powerGood); err != nil {
 			return err
 		}
 	}
-	work := p.tree.work
+	work := p.up.tree.work
 	work.begin()
-	if !p.start(func() { _ = sleep(p.ctx, attachSignal); work.done() }) {
+	if !p.up.start(func() { _ = sleep(p.up.ctx, attachSignal); work.done() }) {
 		work.done()
 	}
 	return p.scan(func(st PortStatus) bool {
@@ -60,7 +57,7 @@ func (p *ports) powerUp() error {
 // scan wakes the ports whose status is of interest.
 func (p *ports) scan(interesting func(PortStatus) bool) error {
 	for _, port := range p.all {
-		st, err := p.control.status(p.ctx, port.number)
+		st, err := p.up.control.status(p.up.ctx, port.number)
 		stalled := errors.Is(err, usb.ErrStall) // the hub rejects requests for the port, for now
 		if err != nil && !stalled {
 			return err
@@ -70,19 +67,4 @@ func (p *ports) scan(interesting func(PortStatus) bool) error {
 		}
 	}
 	return nil
-}
-
-// appendDevices appends the configured devices on and behind the ports.
-func (p *ports) appendDevices(all []DeviceInfo) []DeviceInfo {
-	for _, port := range p.all {
-		d := port.configured()
-		if d == nil {
-			continue
-		}
-		all = append(all, d.describeSelf())
-		if d.downstream != nil {
-			all = d.downstream.appendDevices(all)
-		}
-	}
-	return all
 }

@@ -30,7 +30,7 @@ const (
 //	Remove, Close            | everything behind it is removed, class drivers have returned, the
 //	                         | controller is closed
 type rootHub struct {
-	*ports
+	ports *ports
 
 	end    context.CancelFunc
 	tasks  sync.WaitGroup // run
@@ -51,15 +51,16 @@ func newRootHub(t *tree) *rootHub {
 
 // run is the goroutine of the controller. tree.work counts it until the ports were checked.
 func (r *rootHub) run() {
-	t, c := r.tree, r.tree.controller
+	t := r.ports.up.tree
+	c := t.controller
 	t.report(Event{Kind: ControllerAdded, Path: c.Name()})
-	err := r.powerUp()
+	err := r.ports.powerUp()
 	t.work.done()
 	for err == nil {
 		select {
 		case _, open := <-c.Changes():
 			if open {
-				err = r.scan(func(st PortStatus) bool { return st.Change != 0 })
+				err = r.ports.scan(func(st PortStatus) bool { return st.Change != 0 })
 			} else if err = c.Err(); err == nil {
 				err = ErrDead
 			}
@@ -67,7 +68,7 @@ func (r *rootHub) run() {
 			err = t.ctx.Err()
 		}
 	}
-	r.close()
+	r.ports.up.close()
 	if t.ctx.Err() == nil {
 		if why := c.Err(); why != nil && !errors.Is(err, why) {
 			err = fmt.Errorf("%w: %w", err, why)
@@ -78,11 +79,12 @@ func (r *rootHub) run() {
 
 // shutDown removes everything behind the controller, from the leaves to the root, and closes it.
 func (r *rootHub) shutDown() error {
+	t := r.ports.up.tree
 	r.once.Do(func() {
 		r.end()
 		r.tasks.Wait()
-		r.tree.drivers.Wait()
-		r.closed = r.tree.controller.Close()
+		t.drivers.Wait()
+		r.closed = t.controller.Close()
 	})
 	return r.closed
 }
