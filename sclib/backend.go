@@ -62,7 +62,7 @@ type Transactor interface {
 
 // ReaderStatus is what a slot holds.
 type ReaderStatus struct {
-	State    State    // StateUnknown, StateAbsent, or StatePresent with what else is known
-	Protocol Protocol // the one in use, else ProtocolUndefined
-	ATR      []byte   // the card's answer to reset, if known; the caller owns it
+	State    CardState // CardUnknown, CardAbsent, or CardPresent with what else is known
+	Protocol Protocol  // the one in use, else ProtocolUndefined
+	ATR      []byte    // the card's answer to reset, if known; the caller owns it
 }

@@ -23,7 +23,7 @@ type Card struct {
 // Status is what Card.Status reports (SCardStatus).
 type Status struct {
 	Reader   string
-	State    State
+	State    CardState
 	Protocol Protocol // the one in use; undefined with ShareDirect
 	ATR      []byte   // the card's answer to reset; empty without a card
 }

@@ -71,7 +71,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status.Reader != "Test reader" || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, atr) ||
-		!status.State.Has(sclib.StatePresent|sclib.StatePowered|sclib.StateSpecific) {
+		!status.State.Has(sclib.CardPresent|sclib.CardPowered|sclib.CardSpecific) {
 		t.Errorf("got %+v", status)
 	}
 	if active, err := card.ActiveProtocol(t.Context()); err != nil || active != sclib.ProtocolT1 {
@@ -208,7 +208,7 @@ func TestCardEvents(t *testing.T) {
 			want: sclib.ErrReaderUnavailable, heal: sclib.ErrReaderUnavailable},
 		{name: "the reader does not say whether a card is in", do: func(t *testing.T, w world) {
 			w.r.Silence(true)
-			if status, err := w.card.Status(t.Context()); err != nil || status.State != sclib.StateUnknown {
+			if status, err := w.card.Status(t.Context()); err != nil || status.State != sclib.CardUnknown {
 				t.Fatalf("%v, %v", status, err)
 			}
 		}},

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Change is a set of bits with which GetStatusChange describes a reader (SCARD_STATE_* of PC/SC part 5).
+// StateFlags is a set of bits with which GetStatusChange describes a reader (SCARD_STATE_* of PC/SC part 5).
 // The upper 16 bits count the insertions and removals that were seen.
-type Change uint32
+type StateFlags uint32
 
 const (
-	ChangeUnaware     Change = 0x0000 // SCARD_STATE_UNAWARE: the caller knows nothing, tell at once
-	ChangeIgnore      Change = 0x0001 // SCARD_STATE_IGNORE: leave this reader out
-	ChangeChanged     Change = 0x0002 // SCARD_STATE_CHANGED: something differs from CurrentState
-	ChangeUnknown     Change = 0x0004 // SCARD_STATE_UNKNOWN: there is no such reader
-	ChangeUnavailable Change = 0x0008 // SCARD_STATE_UNAVAILABLE: the reader cannot say
-	ChangeEmpty       Change = 0x0010 // SCARD_STATE_EMPTY
-	ChangePresent     Change = 0x0020 // SCARD_STATE_PRESENT
-	ChangeExclusive   Change = 0x0080 // SCARD_STATE_EXCLUSIVE: one handle of this context alone
-	ChangeInUse       Change = 0x0100 // SCARD_STATE_INUSE: shared handles of this context
+	StateUnaware     StateFlags = 0x0000 // SCARD_STATE_UNAWARE: the caller knows nothing, tell at once
+	StateIgnore      StateFlags = 0x0001 // SCARD_STATE_IGNORE: leave this reader out
+	StateChanged     StateFlags = 0x0002 // SCARD_STATE_CHANGED: something differs from CurrentState
+	StateUnknown     StateFlags = 0x0004 // SCARD_STATE_UNKNOWN: there is no such reader
+	StateUnavailable StateFlags = 0x0008 // SCARD_STATE_UNAVAILABLE: the reader cannot say
+	StateEmpty       StateFlags = 0x0010 // SCARD_STATE_EMPTY
+	StatePresent     StateFlags = 0x0020 // SCARD_STATE_PRESENT
+	StateExclusive   StateFlags = 0x0080 // SCARD_STATE_EXCLUSIVE: one handle of this context alone
+	StateInUse       StateFlags = 0x0100 // SCARD_STATE_INUSE: shared handles of this context
 
-	changeFlags Change = 0xFFFF
-	changeCount        = 16 // where the counter starts
+	stateFlags StateFlags = 0xFFFF
+	stateCount            = 16 // where the counter starts
 )
 
 // PnPNotification is a reader name for GetStatusChange that stands for the list of readers itself.
@@ -30,9 +30,9 @@ const PnPNotification = `\\?PnP?\Notification`
 // A ReaderState is what a caller knows of a reader and what GetStatusChange tells (SCARD_READERSTATE).
 type ReaderState struct {
 	Reader       string
-	CurrentState Change // what the caller knows: ChangeUnaware, or an earlier EventState
-	EventState   Change // what is now
-	ATR          []byte // of a card that is present and was powered, as far as known
+	CurrentState StateFlags // what the caller knows: StateUnaware, or an earlier EventState
+	EventState   StateFlags // what is now
+	ATR          []byte     // of a card that is present and was powered, as far as known
 }
 
 // pollInterval is how often a backend is asked that cannot tell of changes itself. It is what a user who inserts a card does not
@@ -67,22 +67,22 @@ func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) err
 		for i := range states {
 			state := &states[i]
 			switch {
-			case state.CurrentState&ChangeIgnore != 0:
-				state.EventState, state.ATR = ChangeIgnore, nil
+			case state.CurrentState&StateIgnore != 0:
+				state.EventState, state.ATR = StateIgnore, nil
 				continue
 			case state.Reader == PnPNotification:
-				since := uint16(state.CurrentState >> changeCount)
-				if state.CurrentState == ChangeUnaware {
+				since := uint16(state.CurrentState >> stateCount)
+				if state.CurrentState == StateUnaware {
 					since = start
 				}
-				state.EventState, state.ATR = Change(events)<<changeCount, nil
+				state.EventState, state.ATR = StateFlags(events)<<stateCount, nil
 				if events != since {
-					state.EventState |= ChangeChanged
+					state.EventState |= StateChanged
 				}
 			default:
 				state.look(ctx, find(slots, state.Reader))
 			}
-			changed = changed || state.EventState&ChangeChanged != 0
+			changed = changed || state.EventState&StateChanged != 0
 		}
 		if changed {
 			return nil
@@ -96,41 +96,41 @@ func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) err
 // look fills in what is now.
 func (r *ReaderState) look(ctx context.Context, s *slot) {
 	r.ATR = nil
-	now := ChangeUnknown
+	now := StateUnknown
 	var v view
 	if s != nil {
 		if s.tryAcquire() {
 			_, err := s.status(ctx) // a reader that cannot say is told apart below
 			v = s.seen()
 			if err != nil {
-				v.state = StateUnknown
+				v.state = CardUnknown
 			}
 			s.release()
 		} else {
 			v = s.seen() // busy with an exchange, thus as it was
 		}
 		switch {
-		case v.state&StatePresent != 0:
-			now = ChangePresent
+		case v.state&CardPresent != 0:
+			now = StatePresent
 			r.ATR = v.ATR()
-		case v.state&StateAbsent != 0:
-			now = ChangeEmpty
+		case v.state&CardAbsent != 0:
+			now = StateEmpty
 		default:
-			now = ChangeUnavailable
+			now = StateUnavailable
 		}
 		switch {
 		case v.exclusive:
-			now |= ChangeExclusive
+			now |= StateExclusive
 		case v.handles > 0:
-			now |= ChangeInUse
+			now |= StateInUse
 		}
 	}
-	const compared = changeFlags &^ ChangeChanged
-	count := uint16(r.CurrentState >> changeCount)
-	changed := r.CurrentState == ChangeUnaware || r.CurrentState&compared != now || count != 0 && count != v.events
-	r.EventState = now | Change(v.events)<<changeCount
+	const compared = stateFlags &^ StateChanged
+	count := uint16(r.CurrentState >> stateCount)
+	changed := r.CurrentState == StateUnaware || r.CurrentState&compared != now || count != 0 && count != v.events
+	r.EventState = now | StateFlags(v.events)<<stateCount
 	if changed {
-		r.EventState |= ChangeChanged
+		r.EventState |= StateChanged
 	}
 }
 

@@ -13,36 +13,36 @@ import (
 )
 
 func TestReaderStates(t *testing.T) {
-	const changed = sclib.ChangeChanged
+	const changed = sclib.StateChanged
 	tests := []struct {
 		name    string
 		prepare func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context)
 		reader  string
-		want    sclib.Change
+		want    sclib.StateFlags
 		atr     []byte
 	}{
 		{name: "an empty reader", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Remove() },
-			want: sclib.ChangeEmpty | changed},
+			want: sclib.StateEmpty | changed},
 		{name: "a card that has no power", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {},
-			want: sclib.ChangePresent | changed},
+			want: sclib.StatePresent | changed},
 		{name: "a card in shared use", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
 			connect(t, sc, sclib.ShareShared)
-		}, want: sclib.ChangePresent | sclib.ChangeInUse | changed, atr: atr},
+		}, want: sclib.StatePresent | sclib.StateInUse | changed, atr: atr},
 		{name: "a card in exclusive use", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
 			connect(t, sc, sclib.ShareExclusive)
-		}, want: sclib.ChangePresent | sclib.ChangeExclusive | changed, atr: atr},
+		}, want: sclib.StatePresent | sclib.StateExclusive | changed, atr: atr},
 		{name: "a reader that does not say", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Silence(true) },
-			want: sclib.ChangeUnavailable | changed},
+			want: sclib.StateUnavailable | changed},
 		{name: "a reader that fails", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Fail("status", sclib.ErrComm) },
-			want: sclib.ChangeUnavailable | changed},
+			want: sclib.StateUnavailable | changed},
 		{name: "a reader that is not there", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {}, reader: "Nobody",
-			want: sclib.ChangeUnknown | changed},
+			want: sclib.StateUnknown | changed},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r, sc := reader(t)
 			test.prepare(t, r, sc)
-			states := []sclib.ReaderState{{Reader: "Test reader"}, {Reader: "ignored", CurrentState: sclib.ChangeIgnore}}
+			states := []sclib.ReaderState{{Reader: "Test reader"}, {Reader: "ignored", CurrentState: sclib.StateIgnore}}
 			if test.reader != "" {
 				states[0].Reader = test.reader
 			}
@@ -52,7 +52,7 @@ func TestReaderStates(t *testing.T) {
 			if states[0].EventState != test.want || !bytes.Equal(states[0].ATR, test.atr) {
 				t.Errorf("got %#x, % X; want %#x, % X", states[0].EventState, states[0].ATR, test.want, test.atr)
 			}
-			if states[1].EventState != sclib.ChangeIgnore {
+			if states[1].EventState != sclib.StateIgnore {
 				t.Errorf("the ignored one: %#x", states[1].EventState)
 			}
 		})
@@ -63,15 +63,15 @@ func TestWaitingForAChange(t *testing.T) {
 	tests := []struct {
 		name string
 		do   func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context)
-		want sclib.Change // without the counter
+		want sclib.StateFlags // without the counter
 	}{
 		{"a card is removed", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) { r.Remove() },
-			sclib.ChangeEmpty},
+			sclib.StateEmpty},
 		{"a handle connects", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
 			connect(t, sc, sclib.ShareShared)
-		}, sclib.ChangePresent | sclib.ChangeInUse},
+		}, sclib.StatePresent | sclib.StateInUse},
 		{"the reader is unplugged", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) { b.Detach(r) },
-			sclib.ChangeUnknown},
+			sclib.StateUnknown},
 		{"a card is removed and inserted, which only the counter tells", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
 			r.Remove()
 			other := []sclib.ReaderState{{Reader: "Test reader"}}
@@ -79,7 +79,7 @@ func TestWaitingForAChange(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
-		}, sclib.ChangePresent},
+		}, sclib.StatePresent},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -92,11 +92,11 @@ func TestWaitingForAChange(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
-				states[0].CurrentState = states[0].EventState &^ sclib.ChangeChanged
+				states[0].CurrentState = states[0].EventState &^ sclib.StateChanged
 				if err := sc.GetStatusChange(t.Context(), states); err != nil {
 					t.Fatal(err)
 				}
-				states[0].CurrentState = states[0].EventState &^ sclib.ChangeChanged
+				states[0].CurrentState = states[0].EventState &^ sclib.StateChanged
 
 				done := make(chan error, 1)
 				go func() { done <- sc.GetStatusChange(t.Context(), states) }()
@@ -113,7 +113,7 @@ func TestWaitingForAChange(t *testing.T) {
 				if waited := time.Since(start); waited > time.Second {
 					t.Errorf("told after %v", waited)
 				}
-				if got := states[0].EventState & 0xFFFF; got != test.want|sclib.ChangeChanged {
+				if got := states[0].EventState & 0xFFFF; got != test.want|sclib.StateChanged {
 					t.Errorf("got %#x", got)
 				}
 			})
@@ -161,7 +161,7 @@ func TestAReaderThatIsBusyKeepsNobodyWaiting(t *testing.T) {
 		if err := sc.GetStatusChange(t.Context(), states); err != nil {
 			t.Fatal(err)
 		}
-		if waited := time.Since(start); waited != 0 || states[0].EventState&sclib.ChangePresent == 0 {
+		if waited := time.Since(start); waited != 0 || states[0].EventState&sclib.StatePresent == 0 {
 			t.Errorf("%v, %#x", waited, states[0].EventState)
 		}
 		if err := <-done; err != nil {
@@ -191,7 +191,7 @@ func TestABackendThatTellsIsHeardAtOnce(t *testing.T) {
 		b := waiting{sclibtest.NewBackend(r), make(chan struct{})}
 		sc := sclib.New(b)
 		defer sc.Release()
-		states := []sclib.ReaderState{{Reader: "Test reader", CurrentState: sclib.ChangeEmpty}}
+		states := []sclib.ReaderState{{Reader: "Test reader", CurrentState: sclib.StateEmpty}}
 		time.AfterFunc(10*time.Millisecond, func() {
 			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
 			b.event <- struct{}{}

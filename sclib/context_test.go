@@ -112,7 +112,7 @@ func TestConnectWithoutACard(t *testing.T) {
 		t.Errorf("an APDU over a direct connection: %v", err)
 	}
 	status, err := card.Status(t.Context())
-	if err != nil || status.State != sclib.StateAbsent {
+	if err != nil || status.State != sclib.CardAbsent {
 		t.Errorf("status of an empty reader: %v, %v", status.State, err)
 	}
 	// A card that comes is no concern of a direct handle, and serves the next one.

@@ -13,39 +13,39 @@ type Error uint32
 
 // The PC/SC return codes that this package and its backends give. The comment is the PC/SC name.
 const (
-	ErrInternal            Error = 0x80100001 // SCARD_F_INTERNAL_ERROR
-	ErrCanceled            Error = 0x80100002 // SCARD_E_CANCELLED
-	ErrInvalidHandle       Error = 0x80100003 // SCARD_E_INVALID_HANDLE
-	ErrInvalidParameter    Error = 0x80100004 // SCARD_E_INVALID_PARAMETER
-	ErrNoMemory            Error = 0x80100006 // SCARD_E_NO_MEMORY
-	ErrInsufficientBuffer  Error = 0x80100008 // SCARD_E_INSUFFICIENT_BUFFER
-	ErrUnknownReader       Error = 0x80100009 // SCARD_E_UNKNOWN_READER
-	ErrTimeout             Error = 0x8010000A // SCARD_E_TIMEOUT
-	ErrSharing             Error = 0x8010000B // SCARD_E_SHARING_VIOLATION
-	ErrNoCard              Error = 0x8010000C // SCARD_E_NO_SMARTCARD
-	ErrCantDispose         Error = 0x8010000E // SCARD_E_CANT_DISPOSE
-	ErrProtocolMismatch    Error = 0x8010000F // SCARD_E_PROTO_MISMATCH
-	ErrNotReady            Error = 0x80100010 // SCARD_E_NOT_READY
-	ErrInvalidValue        Error = 0x80100011 // SCARD_E_INVALID_VALUE
-	ErrComm                Error = 0x80100013 // SCARD_F_COMM_ERROR
-	ErrUnknown             Error = 0x80100014 // SCARD_F_UNKNOWN_ERROR
-	ErrInvalidATR          Error = 0x80100015 // SCARD_E_INVALID_ATR
-	ErrNotTransacted       Error = 0x80100016 // SCARD_E_NOT_TRANSACTED
-	ErrReaderUnavailable   Error = 0x80100017 // SCARD_E_READER_UNAVAILABLE
-	ErrReaderUnsupported   Error = 0x8010001A // SCARD_E_READER_UNSUPPORTED
-	ErrCardUnsupported     Error = 0x8010001C // SCARD_E_CARD_UNSUPPORTED
-	ErrNoService           Error = 0x8010001D // SCARD_E_NO_SERVICE
-	ErrServiceStopped      Error = 0x8010001E // SCARD_E_SERVICE_STOPPED
-	ErrUnsupportedFeature  Error = 0x80100022 // SCARD_E_UNSUPPORTED_FEATURE (winscard.h; 0x8010001F in pcsc-lite)
-	ErrNoReaders           Error = 0x8010002E // SCARD_E_NO_READERS_AVAILABLE
-	ErrUnsupportedCard     Error = 0x80100065 // SCARD_W_UNSUPPORTED_CARD
-	ErrUnresponsiveCard    Error = 0x80100066 // SCARD_W_UNRESPONSIVE_CARD
-	ErrUnpoweredCard       Error = 0x80100067 // SCARD_W_UNPOWERED_CARD
-	ErrResetCard           Error = 0x80100068 // SCARD_W_RESET_CARD
-	ErrRemovedCard         Error = 0x80100069 // SCARD_W_REMOVED_CARD
-	ErrSecurityViolation   Error = 0x8010006A // SCARD_W_SECURITY_VIOLATION
-	ErrAuthenticationBlock Error = 0x8010006C // SCARD_W_CHV_BLOCKED
-	ErrCanceledByUser      Error = 0x8010006E // SCARD_W_CANCELLED_BY_USER
+	ErrInternal           Error = 0x80100001 // SCARD_F_INTERNAL_ERROR
+	ErrCanceled           Error = 0x80100002 // SCARD_E_CANCELLED
+	ErrInvalidHandle      Error = 0x80100003 // SCARD_E_INVALID_HANDLE
+	ErrInvalidParameter   Error = 0x80100004 // SCARD_E_INVALID_PARAMETER
+	ErrNoMemory           Error = 0x80100006 // SCARD_E_NO_MEMORY
+	ErrInsufficientBuffer Error = 0x80100008 // SCARD_E_INSUFFICIENT_BUFFER
+	ErrUnknownReader      Error = 0x80100009 // SCARD_E_UNKNOWN_READER
+	ErrTimeout            Error = 0x8010000A // SCARD_E_TIMEOUT
+	ErrSharing            Error = 0x8010000B // SCARD_E_SHARING_VIOLATION
+	ErrNoCard             Error = 0x8010000C // SCARD_E_NO_SMARTCARD
+	ErrCantDispose        Error = 0x8010000E // SCARD_E_CANT_DISPOSE
+	ErrProtocolMismatch   Error = 0x8010000F // SCARD_E_PROTO_MISMATCH
+	ErrNotReady           Error = 0x80100010 // SCARD_E_NOT_READY
+	ErrInvalidValue       Error = 0x80100011 // SCARD_E_INVALID_VALUE
+	ErrComm               Error = 0x80100013 // SCARD_F_COMM_ERROR
+	ErrUnknown            Error = 0x80100014 // SCARD_F_UNKNOWN_ERROR
+	ErrInvalidATR         Error = 0x80100015 // SCARD_E_INVALID_ATR
+	ErrNotTransacted      Error = 0x80100016 // SCARD_E_NOT_TRANSACTED
+	ErrReaderUnavailable  Error = 0x80100017 // SCARD_E_READER_UNAVAILABLE
+	ErrReaderUnsupported  Error = 0x8010001A // SCARD_E_READER_UNSUPPORTED
+	ErrCardUnsupported    Error = 0x8010001C // SCARD_E_CARD_UNSUPPORTED
+	ErrNoService          Error = 0x8010001D // SCARD_E_NO_SERVICE
+	ErrServiceStopped     Error = 0x8010001E // SCARD_E_SERVICE_STOPPED
+	ErrUnsupportedFeature Error = 0x80100022 // SCARD_E_UNSUPPORTED_FEATURE (winscard.h; 0x8010001F in pcsc-lite)
+	ErrNoReaders          Error = 0x8010002E // SCARD_E_NO_READERS_AVAILABLE
+	ErrUnsupportedCard    Error = 0x80100065 // SCARD_W_UNSUPPORTED_CARD
+	ErrUnresponsiveCard   Error = 0x80100066 // SCARD_W_UNRESPONSIVE_CARD
+	ErrUnpoweredCard      Error = 0x80100067 // SCARD_W_UNPOWERED_CARD
+	ErrResetCard          Error = 0x80100068 // SCARD_W_RESET_CARD
+	ErrRemovedCard        Error = 0x80100069 // SCARD_W_REMOVED_CARD
+	ErrSecurityViolation  Error = 0x8010006A // SCARD_W_SECURITY_VIOLATION
+	ErrCHVBlocked         Error = 0x8010006C // SCARD_W_CHV_BLOCKED
+	ErrCanceledByUser     Error = 0x8010006E // SCARD_W_CANCELLED_BY_USER
 )
 
 // Error says in words what happened.
@@ -118,7 +118,7 @@ func (e Error) text() string {
 		return "the card was removed"
 	case ErrSecurityViolation:
 		return "access denied by the security policy"
-	case ErrAuthenticationBlock:
+	case ErrCHVBlocked:
 		return "the PIN is blocked"
 	case ErrCanceledByUser:
 		return "canceled by the user"

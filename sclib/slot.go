@@ -59,7 +59,7 @@ const (
 type view struct {
 	known     bool // something was seen
 	present   bool // a card, when the reader last said
-	state     State
+	state     CardState
 	atr       [MaxATR]byte
 	atrLength int
 	events    uint16 // insertions and removals seen; wraps
@@ -155,12 +155,12 @@ func (s *slot) status(ctx context.Context) (ReaderStatus, error) {
 }
 
 // observe compares a state with the last one.
-func (s *slot) observe(state State, atr []byte) {
+func (s *slot) observe(state CardState, atr []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, is := s.view.present, state&StatePresent != 0
-	// A reader that does not say (StateUnknown) tells nothing about the card.
-	if state == StateUnknown {
+	was, is := s.view.present, state&CardPresent != 0
+	// A reader that does not say (CardUnknown) tells nothing about the card.
+	if state == CardUnknown {
 		is = was
 	}
 	swapped := was && is && len(atr) > 0 && s.view.atrLength > 0 && !bytes.Equal(atr, s.view.atr[:s.view.atrLength])
@@ -173,7 +173,7 @@ func (s *slot) observe(state State, atr []byte) {
 	if swapped || was && !is {
 		s.removals++
 	}
-	if s.link == linkCard && is && state&StatePowered == 0 && state != StateUnknown {
+	if s.link == linkCard && is && state&CardPowered == 0 && state != CardUnknown {
 		s.lost = true
 	}
 	s.view.known, s.view.present, s.view.state = true, is, state
@@ -190,7 +190,7 @@ func (s *slot) fault(err error) error {
 	case ErrReaderUnavailable:
 		s.gone.Store(true)
 	case ErrNoCard, ErrRemovedCard:
-		s.observe(StateAbsent, nil)
+		s.observe(CardAbsent, nil)
 	case ErrResetCard:
 		s.resets++
 	case ErrUnpoweredCard:
@@ -217,7 +217,7 @@ func (s *slot) connect(ctx context.Context, mode ShareMode, protocols Protocol, 
 		s.resets++
 	}
 	s.link, s.active, s.lost = linkCard, active, false
-	s.observe(StatePresent|StatePowered|StateSpecific, nil)
+	s.observe(CardPresent|CardPowered|CardSpecific, nil)
 	return nil
 }
 

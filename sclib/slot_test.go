@@ -45,10 +45,10 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestObserve(t *testing.T) {
-	const present = StatePresent | StatePowered
+	const present = CardPresent | CardPowered
 	a, b := []byte{0x3B, 0x00}, []byte{0x3B, 0x01, 0x02}
 	type seen struct {
-		state State
+		state CardState
 		atr   []byte
 	}
 	tests := []struct {
@@ -58,15 +58,15 @@ func TestObserve(t *testing.T) {
 		atr              []byte
 	}{
 		{"the first look is no event", []seen{{present, a}}, 0, 0, a},
-		{"an insertion", []seen{{StateAbsent, nil}, {present, a}}, 1, 0, a},
-		{"a removal", []seen{{present, a}, {StateAbsent, nil}}, 1, 1, nil},
+		{"an insertion", []seen{{CardAbsent, nil}, {present, a}}, 1, 0, a},
+		{"a removal", []seen{{present, a}, {CardAbsent, nil}}, 1, 1, nil},
 		{"the same card twice", []seen{{present, a}, {present, a}}, 0, 0, a},
 		{"another card in its place", []seen{{present, a}, {present, b}}, 2, 1, b},
-		{"a card that loses power keeps its ATR", []seen{{present, a}, {StatePresent, nil}}, 0, 0, a},
-		{"another card that gets power later", []seen{{present, a}, {StatePresent, nil}, {present, b}}, 2, 1, b},
-		{"a reader that does not say for a while", []seen{{present, a}, {StateUnknown, nil}, {present, a}}, 0, 0, a},
-		{"a removal while the reader does not say", []seen{{present, a}, {StateUnknown, nil}, {StateAbsent, nil}}, 1, 1, nil},
-		{"the ATR of the card before is forgotten", []seen{{present, a}, {StateAbsent, nil}, {StatePresent, nil}}, 2, 1, nil},
+		{"a card that loses power keeps its ATR", []seen{{present, a}, {CardPresent, nil}}, 0, 0, a},
+		{"another card that gets power later", []seen{{present, a}, {CardPresent, nil}, {present, b}}, 2, 1, b},
+		{"a reader that does not say for a while", []seen{{present, a}, {CardUnknown, nil}, {present, a}}, 0, 0, a},
+		{"a removal while the reader does not say", []seen{{present, a}, {CardUnknown, nil}, {CardAbsent, nil}}, 1, 1, nil},
+		{"the ATR of the card before is forgotten", []seen{{present, a}, {CardAbsent, nil}, {CardPresent, nil}}, 2, 1, nil},
 	}
 	for _, test := range tests {
 		s := new(slot)

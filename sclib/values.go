@@ -52,32 +52,32 @@ const (
 	EjectCard   Disposition = 3 // power off and eject, where the reader can
 )
 
-// State describes a slot and its card, a set of bits with the values of pcsc-lite (SCARD_ABSENT, ...).
-type State uint32
+// CardState describes a slot and its card, a set of bits with the values of pcsc-lite (SCARD_ABSENT, ...).
+type CardState uint32
 
 const (
-	StateUnknown    State = 0x01 // SCARD_UNKNOWN: the reader does not say
-	StateAbsent     State = 0x02 // SCARD_ABSENT
-	StatePresent    State = 0x04 // SCARD_PRESENT
-	StateSwallowed  State = 0x08 // SCARD_SWALLOWED: present, not powered
-	StatePowered    State = 0x10 // SCARD_POWERED
-	StateNegotiable State = 0x20 // SCARD_NEGOTIABLE: powered, protocol not chosen yet
-	StateSpecific   State = 0x40 // SCARD_SPECIFIC: powered, protocol chosen
+	CardUnknown    CardState = 0x01 // SCARD_UNKNOWN: the reader does not say
+	CardAbsent     CardState = 0x02 // SCARD_ABSENT
+	CardPresent    CardState = 0x04 // SCARD_PRESENT
+	CardSwallowed  CardState = 0x08 // SCARD_SWALLOWED: present, not powered
+	CardPowered    CardState = 0x10 // SCARD_POWERED
+	CardNegotiable CardState = 0x20 // SCARD_NEGOTIABLE: powered, protocol not chosen yet
+	CardSpecific   CardState = 0x40 // SCARD_SPECIFIC: powered, protocol chosen
 )
 
 // Has reports whether all bits of want are set.
-func (s State) Has(want State) bool { return s&want == want }
+func (s CardState) Has(want CardState) bool { return s&want == want }
 
 // String says the state in words.
-func (s State) String() string {
+func (s CardState) String() string {
 	switch {
-	case s&StateSpecific != 0:
+	case s&CardSpecific != 0:
 		return "card present and ready"
-	case s&(StatePowered|StateNegotiable) != 0:
+	case s&(CardPowered|CardNegotiable) != 0:
 		return "card present and powered"
-	case s&(StatePresent|StateSwallowed) != 0:
+	case s&(CardPresent|CardSwallowed) != 0:
 		return "card present"
-	case s&StateAbsent != 0:
+	case s&CardAbsent != 0:
 		return "no card"
 	}
 	return "unknown"

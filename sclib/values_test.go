@@ -20,14 +20,14 @@ func TestProtocolsAndStatesInWords(t *testing.T) {
 			t.Errorf("%#x: %q, want %q", uint32(protocol), got, want)
 		}
 	}
-	states := map[sclib.State]string{
-		0:                  "unknown",
-		sclib.StateUnknown: "unknown",
-		sclib.StateAbsent:  "no card",
-		sclib.StatePresent: "card present",
-		sclib.StatePresent | sclib.StateSwallowed:                       "card present",
-		sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable: "card present and powered",
-		sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific:   "card present and ready",
+	states := map[sclib.CardState]string{
+		0:                                       "unknown",
+		sclib.CardUnknown:                       "unknown",
+		sclib.CardAbsent:                        "no card",
+		sclib.CardPresent:                       "card present",
+		sclib.CardPresent | sclib.CardSwallowed: "card present",
+		sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable: "card present and powered",
+		sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific:   "card present and ready",
 	}
 	for state, want := range states {
 		if got := state.String(); got != want {

@@ -100,7 +100,7 @@ func TestHelloWorldOnEveryKindOfReaderAndCard(t *testing.T) {
 						t.Fatal(err)
 					}
 					status, err := card.Status(t.Context())
-					if err != nil || !bytes.Equal(status.ATR, chip.ATR()) || !status.State.Has(sclib.StatePresent|sclib.StateSpecific) {
+					if err != nil || !bytes.Equal(status.ATR, chip.ATR()) || !status.State.Has(sclib.CardPresent|sclib.CardSpecific) {
 						t.Errorf("status %+v, %v", status, err)
 					}
 					if text, err := sayHello(t.Context(), card); err != nil || text != "Hello world!" {
@@ -261,7 +261,7 @@ func TestWaitingForACard(t *testing.T) {
 		if err := sc.GetStatusChange(t.Context(), states); err != nil {
 			t.Fatal(err)
 		}
-		if states[0].EventState&sclib.ChangeEmpty == 0 {
+		if states[0].EventState&sclib.StateEmpty == 0 {
 			t.Errorf("before: %#x", states[0].EventState)
 		}
 		states[0].CurrentState = states[0].EventState
@@ -271,7 +271,7 @@ func TestWaitingForACard(t *testing.T) {
 		if err := sc.GetStatusChange(ctx, states); err != nil {
 			t.Fatal(err)
 		}
-		if states[0].EventState&sclib.ChangePresent == 0 {
+		if states[0].EventState&sclib.StatePresent == 0 {
 			t.Errorf("after: %#x", states[0].EventState)
 		}
 	})

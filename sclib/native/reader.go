@@ -37,21 +37,21 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	}
 	switch state {
 	case ccid.Absent:
-		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
+		return sclib.ReaderStatus{State: sclib.CardAbsent}, nil
 	case ccid.Inactive:
-		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
+		return sclib.ReaderStatus{State: sclib.CardPresent | sclib.CardSwallowed}, nil
 	case ccid.Active:
 		status := sclib.ReaderStatus{
-			State:    sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable,
+			State:    sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable,
 			Protocol: sclib.Protocol(r.slot.Protocol()),
 			ATR:      r.slot.ATR(),
 		}
 		if status.Protocol != sclib.ProtocolUndefined {
-			status.State = sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific
+			status.State = sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific
 		}
 		return status, nil
 	}
-	return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+	return sclib.ReaderStatus{State: sclib.CardUnknown}, nil
 }
 
 // Connect implements sclib.Reader.

@@ -100,11 +100,11 @@ func parseStates(raw []byte) []state {
 			continue
 		}
 		s := state{name: string(name)}
-		s.status.State = sclib.State(byteOrder.Uint32(raw[stateOfState:]))
+		s.status.State = sclib.CardState(byteOrder.Uint32(raw[stateOfState:]))
 		if protocol := sclib.Protocol(byteOrder.Uint32(raw[stateOfProtocol:])); protocol&(sclib.ProtocolAny|sclib.ProtocolRaw) != 0 {
 			s.status.Protocol = protocol
 		}
-		if n := byteOrder.Uint32(raw[stateOfATRLength:]); n <= sclib.MaxATR && s.status.State&sclib.StatePresent != 0 {
+		if n := byteOrder.Uint32(raw[stateOfATRLength:]); n <= sclib.MaxATR && s.status.State&sclib.CardPresent != 0 {
 			s.status.ATR = bytes.Clone(raw[stateOfATR:][:n])
 		}
 		states = append(states, s)

@@ -24,7 +24,7 @@ type daemon struct {
 
 	mu       sync.Mutex
 	name     string
-	state    sclib.State
+	state    sclib.CardState
 	atr      []byte
 	codes    map[uint32]uint32 // return codes of commands; the default is success
 	answer   func(command []byte) []byte
@@ -37,7 +37,7 @@ type daemon struct {
 func newDaemon(t *testing.T) *daemon {
 	t.Helper()
 	d := &daemon{path: filepath.Join(t.TempDir(), "s"), codes: map[uint32]uint32{},
-		name: "ACME 00 00", state: sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable, atr: []byte{0x3B, 0x00},
+		name: "ACME 00 00", state: sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable, atr: []byte{0x3B, 0x00},
 		answer: func(command []byte) []byte { return append(bytes.Clone(command), 0x90, 0x00) }}
 	d.start(t)
 	t.Cleanup(d.stop)
@@ -201,7 +201,7 @@ func TestLifeOfACard(t *testing.T) {
 	sc, card := connect(t, d)
 	ctx := t.Context()
 	status, err := card.Status(ctx)
-	if err != nil || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, d.atr) || !status.State.Has(sclib.StatePresent) {
+	if err != nil || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, d.atr) || !status.State.Has(sclib.CardPresent) {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	if err := card.BeginTransaction(ctx); err != nil {

@@ -59,7 +59,7 @@ func (r *Reader) Remove() {
 	r.card, r.powered, r.active = nil, false, sclib.ProtocolUndefined
 }
 
-// Silence makes Status say StateUnknown, or speak again.
+// Silence makes Status say CardUnknown, or speak again.
 func (r *Reader) Silence(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,14 +149,14 @@ func (r *Reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	defer r.leave()
 	switch {
 	case r.silent:
-		return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+		return sclib.ReaderStatus{State: sclib.CardUnknown}, nil
 	case r.card == nil:
-		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
+		return sclib.ReaderStatus{State: sclib.CardAbsent}, nil
 	case !r.powered:
-		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
+		return sclib.ReaderStatus{State: sclib.CardPresent | sclib.CardSwallowed}, nil
 	}
 	return sclib.ReaderStatus{
-		State:    sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific,
+		State:    sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific,
 		Protocol: r.active,
 		ATR:      slices.Clone(r.card.ATR),
 	}, nil
