@@ -12,19 +12,65 @@ import (
 	"tamaccid/sclib/sclibtest"
 )
 
+// mute makes the card in a reader fail to answer to one reset.
+func mute(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+	r.Fail("connect", sclib.ErrUnresponsiveCard)
+	_, err := sc.Connect(t.Context(), "Test reader", sclib.ShareShared, sclib.ProtocolAny)
+	want(t, err, sclib.ErrUnresponsiveCard)
+	r.Fail("connect", nil)
+}
+
+// look returns the state of the reader.
+func look(t *testing.T, sc *sclib.Context) sclib.StateFlags {
+	t.Helper()
+	states := []sclib.ReaderState{{Reader: "Test reader"}}
+	if err := sc.GetStatusChange(t.Context(), states); err != nil {
+		t.Fatal(err)
+	}
+	return states[0].EventState
+}
+
 func TestReaderStates(t *testing.T) {
 	const changed = sclib.StateChanged
 	tests := []struct {
 		name    string
 		prepare func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context)
 		reader  string
+		targets [][]byte
 		want    sclib.StateFlags
 		atr     []byte
 	}{
 		{name: "an empty reader", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) { r.Remove() },
 			want: sclib.StateEmpty | changed},
 		{name: "a card that has no power", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {},
-			want: sclib.StatePresent | changed},
+			want: sclib.StatePresent | sclib.StateUnpowered | changed},
+		{name: "a card that has lost its power", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+			if err := connect(t, sc, sclib.ShareShared).Disconnect(sclib.UnpowerCard); err != nil {
+				t.Fatal(err)
+			}
+		}, want: sclib.StatePresent | sclib.StateUnpowered | changed},
+		{name: "a mute card", prepare: mute, want: sclib.StatePresent | sclib.StateMute | changed},
+		{name: "a mute card that answers at the next attempt", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+			mute(t, r, sc)
+			connect(t, sc, sclib.ShareShared)
+		}, want: sclib.StatePresent | sclib.StateInUse | changed, atr: atr},
+		{name: "another card after a mute one", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+			mute(t, r, sc)
+			r.Remove()
+			look(t, sc)
+			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+		}, want: 1<<16 | sclib.StatePresent | sclib.StateUnpowered | changed},
+		{name: "a card that the caller looks for", targets: [][]byte{{0x3B, 0x00}, atr},
+			prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+				connect(t, sc, sclib.ShareShared)
+			}, want: sclib.StatePresent | sclib.StateATRMatch | sclib.StateInUse | changed, atr: atr},
+		{name: "a card that the caller does not look for", targets: [][]byte{{0x3B, 0x00}, atr[:3], nil},
+			prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
+				connect(t, sc, sclib.ShareShared)
+			}, want: sclib.StatePresent | sclib.StateInUse | changed, atr: atr},
+		{name: "a card whose ATR is not known", targets: [][]byte{atr, nil},
+			prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {},
+			want:    sclib.StatePresent | sclib.StateUnpowered | changed},
 		{name: "a card in shared use", prepare: func(t *testing.T, r *sclibtest.Reader, sc *sclib.Context) {
 			connect(t, sc, sclib.ShareShared)
 		}, want: sclib.StatePresent | sclib.StateInUse | changed, atr: atr},
@@ -42,7 +88,10 @@ func TestReaderStates(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r, sc := reader(t)
 			test.prepare(t, r, sc)
-			states := []sclib.ReaderState{{Reader: "Test reader"}, {Reader: "ignored", CurrentState: sclib.StateIgnore}}
+			states := []sclib.ReaderState{
+				{Reader: "Test reader", TargetATRs: test.targets},
+				{Reader: "ignored", CurrentState: sclib.StateIgnore},
+			}
 			if test.reader != "" {
 				states[0].Reader = test.reader
 			}
@@ -69,17 +118,17 @@ func TestWaitingForAChange(t *testing.T) {
 			sclib.StateEmpty},
 		{"a handle connects", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
 			connect(t, sc, sclib.ShareShared)
-		}, sclib.StatePresent | sclib.StateInUse},
+		}, sclib.StatePresent | sclib.StateATRMatch | sclib.StateInUse},
 		{"the reader is unplugged", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) { b.Detach(r) },
 			sclib.StateUnknown},
-		{"a card is removed and inserted, which only the counter tells", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
+		{"a card is removed and inserted, which only the counter shows", func(t *testing.T, r *sclibtest.Reader, b *sclibtest.Backend, sc *sclib.Context) {
 			r.Remove()
 			other := []sclib.ReaderState{{Reader: "Test reader"}}
 			if err := sc.GetStatusChange(t.Context(), other); err != nil {
 				t.Fatal(err)
 			}
 			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
-		}, sclib.StatePresent},
+		}, sclib.StatePresent | sclib.StateUnpowered},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -87,7 +136,7 @@ func TestWaitingForAChange(t *testing.T) {
 				r := sclibtest.NewReader("Test reader")
 				b := sclibtest.NewBackend(r)
 				sc := over(t, b)
-				states := []sclib.ReaderState{{Reader: "Test reader"}}
+				states := []sclib.ReaderState{{Reader: "Test reader", TargetATRs: [][]byte{atr}}}
 				if err := sc.GetStatusChange(t.Context(), states); err != nil {
 					t.Fatal(err)
 				}

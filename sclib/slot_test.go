@@ -47,35 +47,41 @@ func TestAnswer(t *testing.T) {
 func TestObserve(t *testing.T) {
 	const present = CardPresent | CardPowered
 	a, b := []byte{0x3B, 0x00}, []byte{0x3B, 0x01, 0x02}
-	type seen struct {
-		state CardState
-		atr   []byte
-	}
+	seen := func(state CardState, atr []byte) ReaderStatus { return ReaderStatus{State: state, ATR: atr} }
+	mute := ReaderStatus{State: CardPresent | CardSwallowed, Mute: true}
 	tests := []struct {
 		name             string
-		seen             []seen
+		seen             []ReaderStatus
 		events, removals int
 		atr              []byte
+		mute             bool
 	}{
-		{"the first look is no event", []seen{{present, a}}, 0, 0, a},
-		{"an insertion", []seen{{CardAbsent, nil}, {present, a}}, 1, 0, a},
-		{"a removal", []seen{{present, a}, {CardAbsent, nil}}, 1, 1, nil},
-		{"the same card twice", []seen{{present, a}, {present, a}}, 0, 0, a},
-		{"another card in its place", []seen{{present, a}, {present, b}}, 2, 1, b},
-		{"a card that loses power keeps its ATR", []seen{{present, a}, {CardPresent, nil}}, 0, 0, a},
-		{"another card that gets power later", []seen{{present, a}, {CardPresent, nil}, {present, b}}, 2, 1, b},
-		{"a reader that does not say for a while", []seen{{present, a}, {CardUnknown, nil}, {present, a}}, 0, 0, a},
-		{"a removal while the reader does not say", []seen{{present, a}, {CardUnknown, nil}, {CardAbsent, nil}}, 1, 1, nil},
-		{"the ATR of the card before is forgotten", []seen{{present, a}, {CardAbsent, nil}, {CardPresent, nil}}, 2, 1, nil},
+		{"the first look is no event", []ReaderStatus{seen(present, a)}, 0, 0, a, false},
+		{"an insertion", []ReaderStatus{seen(CardAbsent, nil), seen(present, a)}, 1, 0, a, false},
+		{"a removal", []ReaderStatus{seen(present, a), seen(CardAbsent, nil)}, 1, 1, nil, false},
+		{"the same card twice", []ReaderStatus{seen(present, a), seen(present, a)}, 0, 0, a, false},
+		{"another card in its place", []ReaderStatus{seen(present, a), seen(present, b)}, 2, 1, b, false},
+		{"a card that loses power keeps its ATR", []ReaderStatus{seen(present, a), seen(CardPresent, nil)}, 0, 0, a, false},
+		{"another card that gets power later", []ReaderStatus{seen(present, a), seen(CardPresent, nil), seen(present, b)}, 2, 1, b, false},
+		{"a reader that does not say for a while", []ReaderStatus{seen(present, a), seen(CardUnknown, nil), seen(present, a)}, 0, 0, a, false},
+		{"a removal while the reader does not say", []ReaderStatus{seen(present, a), seen(CardUnknown, nil), seen(CardAbsent, nil)}, 1, 1, nil, false},
+		{"the ATR of the card before is forgotten", []ReaderStatus{seen(present, a), seen(CardAbsent, nil), seen(CardPresent, nil)}, 2, 1, nil, false},
+		{"a card that the backend reports mute", []ReaderStatus{mute}, 0, 0, nil, true},
+		{"a mute card that a handle connects to", []ReaderStatus{mute, seen(present|CardSpecific, nil)}, 0, 0, nil, false},
+		{"a mute card that has an ATR later", []ReaderStatus{mute, seen(present, a)}, 0, 0, a, false},
+		{"a mute card that has power", []ReaderStatus{mute, seen(present, nil)}, 0, 0, nil, true},
+		{"a mute card that is removed", []ReaderStatus{mute, seen(CardAbsent, nil), seen(CardPresent, nil)}, 2, 1, nil, false},
 	}
 	for _, test := range tests {
 		s := new(slot)
 		for _, look := range test.seen {
-			s.observe(look.state, look.atr)
+			s.observe(look)
 		}
 		v := s.seen()
-		if int(v.events) != test.events || int(s.removals) != test.removals || !bytes.Equal(v.ATR(), test.atr) {
-			t.Errorf("%s: %d events, %d removals, ATR % X", test.name, v.events, s.removals, v.ATR())
+		if int(v.events) != test.events || int(s.removals) != test.removals || !bytes.Equal(v.ATR(), test.atr) ||
+			v.mute != test.mute {
+			t.Errorf("%s: %d events, %d removals, ATR % X, mute %v",
+				test.name, v.events, s.removals, v.ATR(), v.mute)
 		}
 	}
 }

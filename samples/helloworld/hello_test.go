@@ -139,7 +139,7 @@ func TestAdvice(t *testing.T) {
 		want string
 	}{
 		{"no reader", sclib.ErrNoReaders, "No smart card reader found.\nPlug a reader in, see that its driver is loaded, and run this again."},
-		{"no daemon", fmt.Errorf("%w: no socket", sclib.ErrNoService), "It failed: there is no smart card service: no socket.\nStart the service and run this again."},
+		{"no daemon", fmt.Errorf("%w: no socket", sclib.ErrNoService), "It failed: no smart card service is running: no socket.\nStart the service and run this again."},
 		{"no card", sclib.ErrNoCard, "There is no card in the reader.\nInsert a card with the \"Hello world!\" applet and run this again."},
 		{"another card", iso7816.SWNotFound, "The card refused with status 6A 82: file or application not found.\n" +
 			"Insert a card with the \"Hello world!\" applet and run this again."},

@@ -17,7 +17,7 @@ import (
 	"tamaccid/sclib"
 )
 
-// A daemon is pcscd for tests: one reader with one card, whose answers the test chooses.
+// A daemon replaces pcscd in tests. It has one reader with one card, whose answers the test sets.
 type daemon struct {
 	path     string
 	listener net.Listener
@@ -28,7 +28,7 @@ type daemon struct {
 	atr      []byte
 	codes    map[uint32]uint32 // return codes of commands; the default is success
 	answer   func(command []byte) []byte
-	length   int    // of answers, instead of the true one, if not 0
+	length   int    // of answers, instead of the correct one, if not 0
 	version  uint32 // if not 0
 	commands []uint32
 	conns    []net.Conn
@@ -81,7 +81,7 @@ func (d *daemon) set(f func()) {
 	f()
 }
 
-// seen gives the commands since the last time, without those that ask for states and versions.
+// seen returns the commands since the last call, without those for states and the version.
 func (d *daemon) seen() []uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -232,11 +232,11 @@ func TestLifeOfACard(t *testing.T) {
 	expected := []uint32{cmdEstablishContext, cmdConnect, cmdBeginTransaction, cmdTransmit, cmdTransmit, cmdTransmit, cmdReconnect,
 		cmdEndTransaction, cmdControl, cmdGetAttrib, cmdDisconnect}
 	if len(got) != len(expected) {
-		t.Fatalf("the daemon saw %v", got)
+		t.Fatalf("the daemon received %v", got)
 	}
 	for i := range got {
 		if got[i] != expected[i] {
-			t.Errorf("the daemon saw %v", got)
+			t.Errorf("the daemon received %v", got)
 		}
 	}
 }
@@ -246,15 +246,15 @@ func TestReturnCodes(t *testing.T) {
 		name string
 		code uint32
 		want error
-		next error // of the Transmit after that, when the daemon is well again
+		next error // of the next Transmit, without the code
 	}{
 		{"the card was removed", 0x80100069, sclib.ErrRemovedCard, sclib.ErrRemovedCard},
 		{"another program reset the card", 0x80100068, sclib.ErrResetCard, sclib.ErrResetCard},
 		{"a failed exchange", 0x80100016, sclib.ErrNotTransacted, nil},
 		{"pcsc-lite's number for an unsupported feature", 0x8010001F, sclib.ErrUnsupportedFeature, nil},
-		{"a handle that the daemon does not know", 0x80100003, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
+		{"an unknown handle", 0x80100003, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
 		{"the reader was unplugged", 0x80100017, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
-		{"a code that nobody knows", 0x801000FE, sclib.Error(0x801000FE), nil},
+		{"a code that is not in the list", 0x801000FE, sclib.Error(0x801000FE), nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestADaemonThatEnds(t *testing.T) {
 	}
 }
 
-func TestAnExchangeThatIsBrokenOff(t *testing.T) {
+func TestACancelledExchange(t *testing.T) {
 	d := newDaemon(t)
 	_, card := connect(t, d)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -329,7 +329,7 @@ func TestAnExchangeThatIsBrokenOff(t *testing.T) {
 	}
 }
 
-func TestLengthsThatLie(t *testing.T) {
+func TestWrongLengths(t *testing.T) {
 	d := newDaemon(t)
 	calls := map[string]func(card *sclib.Card) error{
 		"Transmit":  func(card *sclib.Card) error { _, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0}); return err },
@@ -342,7 +342,7 @@ func TestLengthsThatLie(t *testing.T) {
 			_, card := connect(t, d)
 			d.set(func() { d.length = length })
 			if err := call(card); err == nil {
-				t.Errorf("%s believed a length of %d", name, length)
+				t.Errorf("%s accepted a length of %d", name, length)
 			}
 		}
 	}
@@ -389,7 +389,7 @@ func TestATransactionOfAnotherProgram(t *testing.T) {
 	}
 }
 
-func TestAReaderThatGoesAndComes(t *testing.T) {
+func TestAReaderIsUnpluggedAndPluggedIn(t *testing.T) {
 	d := newDaemon(t)
 	sc, card := connect(t, d)
 	d.set(func() { d.name = "" })
@@ -417,23 +417,28 @@ func TestParseStates(t *testing.T) {
 		readers  int
 		atr      int
 		protocol sclib.Protocol
+		mute     bool
 	}{
-		{"nothing", nil, 0, 0, 0},
-		{"a free place", entry("", 4, 2, 1), 0, 0, 0},
-		{"a card", entry("A", 4, 2, 1), 1, 2, sclib.ProtocolT0},
-		{"the longest ATR", entry("A", 4, 33, 2), 1, 33, sclib.ProtocolT1},
-		{"an ATR longer than there can be", entry("A", 4, 34, 2), 1, 0, sclib.ProtocolT1},
-		{"a length beyond everything", entry("A", 4, 0xFFFFFFFF, 2), 1, 0, sclib.ProtocolT1},
-		{"the ATR of a card that has gone", entry("A", 2, 2, 0xFFFFFFFF&^7), 1, 0, 0},
-		{"a name without an end", entry(strings.Repeat("A", nameSize), 4, 2, 1), 0, 0, 0},
-		{"half an entry", entry("A", 4, 2, 1)[:stateSize-1], 0, 0, 0},
+		{"nothing", nil, 0, 0, 0, false},
+		{"a free place", entry("", 4, 2, 1), 0, 0, 0, false},
+		{"a card", entry("A", 4, 2, 1), 1, 2, sclib.ProtocolT0, false},
+		{"the longest ATR", entry("A", 4, 33, 2), 1, 33, sclib.ProtocolT1, false},
+		{"an ATR that is too long", entry("A", 4, 34, 2), 1, 0, sclib.ProtocolT1, false},
+		{"the greatest length", entry("A", 4, 0xFFFFFFFF, 2), 1, 0, sclib.ProtocolT1, false},
+		{"the ATR of a card that was removed", entry("A", 2, 2, 0xFFFFFFFF&^7), 1, 0, 0, false},
+		{"a card that did not answer to its reset", entry("A", 0x0C, 0, 0), 1, 0, 0, true},
+		{"a name without an end", entry(strings.Repeat("A", nameSize), 4, 2, 1), 0, 0, 0, false},
+		{"half an entry", entry("A", 4, 2, 1)[:stateSize-1], 0, 0, 0, false},
 	}
 	for _, test := range tests {
 		states := parseStates(test.raw)
 		if len(states) != test.readers {
 			t.Errorf("%s: %d readers", test.name, len(states))
-		} else if len(states) == 1 && (len(states[0].status.ATR) != test.atr || states[0].status.Protocol != test.protocol) {
-			t.Errorf("%s: %+v", test.name, states[0])
+		} else if len(states) == 1 {
+			got := states[0].status
+			if len(got.ATR) != test.atr || got.Protocol != test.protocol || got.Mute != test.mute {
+				t.Errorf("%s: %+v", test.name, got)
+			}
 		}
 	}
 	if stateSize != 184 {
