@@ -21,11 +21,11 @@ const (
 	StateUnavailable StateFlags = 0x0008 // SCARD_STATE_UNAVAILABLE: the reader reports no state
 	StateEmpty       StateFlags = 0x0010 // SCARD_STATE_EMPTY
 	StatePresent     StateFlags = 0x0020 // SCARD_STATE_PRESENT
-	StateATRMatch    StateFlags = 0x0040 // SCARD_STATE_ATRMATCH: the card's ATR is one of TargetATRs
+	StateATRMatch    StateFlags = 0x0040 // SCARD_STATE_ATRMATCH: the ATR is one of TargetATRs
 	StateExclusive   StateFlags = 0x0080 // SCARD_STATE_EXCLUSIVE: by a handle of this context
 	StateInUse       StateFlags = 0x0100 // SCARD_STATE_INUSE: by handles of this context
-	StateMute        StateFlags = 0x0200 // SCARD_STATE_MUTE: the card did not answer to its last reset
-	StateUnpowered   StateFlags = 0x0400 // SCARD_STATE_UNPOWERED: the card has no power, and is not mute
+	StateMute        StateFlags = 0x0200 // SCARD_STATE_MUTE: the card did not answer to a reset
+	StateUnpowered   StateFlags = 0x0400 // SCARD_STATE_UNPOWERED: without power, and not mute
 
 	stateFlags StateFlags = 0xFFFF
 	stateCount            = 16 // the lowest bit of the counter

@@ -45,7 +45,8 @@ func TestErrorsInWords(t *testing.T) {
 	}
 }
 
-// TestNumbers compares with winscard.h, as published by Microsoft, and pcsc-lite's pcsclite.h and reader.h.
+// TestNumbers compares with winscard.h, as published by Microsoft, and pcsc-lite's pcsclite.h and
+// reader.h.
 func TestNumbers(t *testing.T) {
 	numbers := []struct {
 		name      string

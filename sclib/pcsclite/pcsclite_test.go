@@ -37,7 +37,8 @@ type daemon struct {
 func newDaemon(t *testing.T) *daemon {
 	t.Helper()
 	d := &daemon{path: filepath.Join(t.TempDir(), "s"), codes: map[uint32]uint32{},
-		name: "ACME 00 00", state: sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable, atr: []byte{0x3B, 0x00},
+		name: "ACME 00 00", state: sclib.CardPresent | sclib.CardPowered |
+			sclib.CardNegotiable, atr: []byte{0x3B, 0x00},
 		answer: func(command []byte) []byte { return append(bytes.Clone(command), 0x90, 0x00) }}
 	d.start(t)
 	t.Cleanup(d.stop)
@@ -123,7 +124,8 @@ func (d *daemon) serve(conn net.Conn) {
 		case cmdConnect:
 			put(4+128+8, 0xCAFE)
 			put(4+128+12, uint32(sclib.ProtocolT1))
-			if !bytes.HasPrefix(body[4:], []byte(d.name+"\x00")) || byteOrder.Uint32(body) != 0x12345678 {
+			if !bytes.HasPrefix(body[4:], []byte(d.name+"\x00")) ||
+				byteOrder.Uint32(body) != 0x12345678 {
 				code = uint32(sclib.ErrUnknownReader)
 			}
 		case cmdReconnect:
@@ -151,7 +153,8 @@ func (d *daemon) serve(conn net.Conn) {
 				put(8+264, uint32(d.length))
 			}
 		}
-		if command != cmdEstablishContext && command != cmdVersion && command != cmdConnect && byteOrder.Uint32(body) != 0xCAFE {
+		if command != cmdEstablishContext && command != cmdVersion && command != cmdConnect &&
+			byteOrder.Uint32(body) != 0xCAFE {
 			code = uint32(sclib.ErrInvalidHandle)
 		}
 		put(len(body)-4, code)
@@ -201,7 +204,8 @@ func TestLifeOfACard(t *testing.T) {
 	sc, card := connect(t, d)
 	ctx := t.Context()
 	status, err := card.Status(ctx)
-	if err != nil || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, d.atr) || !status.State.Has(sclib.CardPresent) {
+	if err != nil || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, d.atr) ||
+		!status.State.Has(sclib.CardPresent) {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	if err := card.BeginTransaction(ctx); err != nil {
@@ -209,17 +213,20 @@ func TestLifeOfACard(t *testing.T) {
 	}
 	for _, size := range []int{4, 261, sclib.MaxCommand - 10} {
 		command := bytes.Repeat([]byte{7}, size)
-		if answer, err := card.Transmit(ctx, command); err != nil || !bytes.Equal(answer, append(command, 0x90, 0)) {
+		if answer, err := card.Transmit(ctx, command); err != nil ||
+			!bytes.Equal(answer, append(command, 0x90, 0)) {
 			t.Errorf("%d bytes: got %d, %v", size, len(answer), err)
 		}
 	}
 	if err := card.EndTransaction(ctx, sclib.ResetCard); err != nil {
 		t.Error(err)
 	}
-	if answer, err := card.Control(ctx, sclib.CtlCode(1), []byte{1}); err != nil || !bytes.Equal(answer, []byte{1, 0x90, 0}) {
+	if answer, err := card.Control(ctx, sclib.CtlCode(1), []byte{1}); err != nil ||
+		!bytes.Equal(answer, []byte{1, 0x90, 0}) {
 		t.Errorf("control % X, %v", answer, err)
 	}
-	if value, err := card.GetAttrib(ctx, sclib.AttrVendorName); err != nil || string(value) != "ACME" {
+	if value, err := card.GetAttrib(ctx, sclib.AttrVendorName); err != nil ||
+		string(value) != "ACME" {
 		t.Errorf("attribute %q, %v", value, err)
 	}
 	if err := card.Disconnect(sclib.UnpowerCard); err != nil {
@@ -229,7 +236,8 @@ func TestLifeOfACard(t *testing.T) {
 		t.Error(err)
 	}
 	got := d.seen()
-	expected := []uint32{cmdEstablishContext, cmdConnect, cmdBeginTransaction, cmdTransmit, cmdTransmit, cmdTransmit, cmdReconnect,
+	expected := []uint32{cmdEstablishContext, cmdConnect, cmdBeginTransaction, cmdTransmit,
+		cmdTransmit, cmdTransmit, cmdReconnect,
 		cmdEndTransaction, cmdControl, cmdGetAttrib, cmdDisconnect}
 	if len(got) != len(expected) {
 		t.Fatalf("the daemon received %v", got)
@@ -251,9 +259,11 @@ func TestReturnCodes(t *testing.T) {
 		{"the card was removed", 0x80100069, sclib.ErrRemovedCard, sclib.ErrRemovedCard},
 		{"another program reset the card", 0x80100068, sclib.ErrResetCard, sclib.ErrResetCard},
 		{"a failed exchange", 0x80100016, sclib.ErrNotTransacted, nil},
-		{"pcsc-lite's number for an unsupported feature", 0x8010001F, sclib.ErrUnsupportedFeature, nil},
+		{"pcsc-lite's number for an unsupported feature", 0x8010001F, sclib.ErrUnsupportedFeature,
+			nil},
 		{"an unknown handle", 0x80100003, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
-		{"the reader was unplugged", 0x80100017, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
+		{"the reader was unplugged", 0x80100017, sclib.ErrReaderUnavailable,
+			sclib.ErrReaderUnavailable},
 		{"a code that is not in the list", 0x801000FE, sclib.Error(0x801000FE), nil},
 	}
 	for _, test := range tests {
@@ -303,7 +313,8 @@ func TestADaemonThatEnds(t *testing.T) {
 		t.Error(err)
 	}
 	d.start(t)
-	if _, err := sc.ListReaders(t.Context()); err != nil && !errors.Is(err, sclib.ErrServiceStopped) {
+	if _, err := sc.ListReaders(t.Context()); err != nil &&
+		!errors.Is(err, sclib.ErrServiceStopped) {
 		t.Fatal(err)
 	}
 	if names, err := sc.ListReaders(t.Context()); err != nil || len(names) != 1 {
@@ -321,7 +332,8 @@ func TestACancelledExchange(t *testing.T) {
 	_, err = card.Transmit(t.Context(), []byte{0, 0, 0, 0})
 	want(t, err, sclib.ErrResetCard)
 	d.set(func() { d.answer = func([]byte) []byte { return []byte{0x90, 0} } })
-	if err := card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+	if err := card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+		sclib.LeaveCard); err != nil {
 		t.Fatal(err)
 	}
 	if _, err = card.Transmit(t.Context(), []byte{0, 0, 0, 0}); err != nil {
@@ -332,9 +344,18 @@ func TestACancelledExchange(t *testing.T) {
 func TestWrongLengths(t *testing.T) {
 	d := newDaemon(t)
 	calls := map[string]func(card *sclib.Card) error{
-		"Transmit":  func(card *sclib.Card) error { _, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0}); return err },
-		"Control":   func(card *sclib.Card) error { _, err := card.Control(t.Context(), 1, nil); return err },
-		"GetAttrib": func(card *sclib.Card) error { _, err := card.GetAttrib(t.Context(), 1); return err },
+		"Transmit": func(card *sclib.Card) error {
+			_, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0})
+			return err
+		},
+		"Control": func(card *sclib.Card) error {
+			_, err := card.Control(t.Context(), 1, nil)
+			return err
+		},
+		"GetAttrib": func(card *sclib.Card) error {
+			_, err := card.GetAttrib(t.Context(), 1)
+			return err
+		},
 	}
 	for name, call := range calls {
 		for _, length := range []int{sclib.MaxResponse + 1, 1<<31 - 1, -1} {
@@ -354,12 +375,13 @@ func TestATransactionOfAnotherProgram(t *testing.T) {
 		command uint32
 		do      func(ctx context.Context, card *sclib.Card) error
 	}{
-		{"BeginTransaction", cmdBeginTransaction, func(ctx context.Context, card *sclib.Card) error {
-			if err := card.BeginTransaction(ctx); err != nil {
-				return err
-			}
-			return card.EndTransaction(ctx, sclib.LeaveCard)
-		}},
+		{"BeginTransaction", cmdBeginTransaction,
+			func(ctx context.Context, card *sclib.Card) error {
+				if err := card.BeginTransaction(ctx); err != nil {
+					return err
+				}
+				return card.EndTransaction(ctx, sclib.LeaveCard)
+			}},
 		{"Transmit", cmdTransmit, func(ctx context.Context, card *sclib.Card) error {
 			_, err := card.Transmit(ctx, []byte{0, 0, 0, 0})
 			return err
@@ -377,7 +399,8 @@ func TestATransactionOfAnotherProgram(t *testing.T) {
 			d := newDaemon(t)
 			_, card := connect(t, d)
 			d.set(func() { d.codes[call.command] = uint32(sclib.ErrSharing) })
-			time.AfterFunc(3*transactionPoll, func() { d.set(func() { delete(d.codes, call.command) }) })
+			time.AfterFunc(3*transactionPoll,
+				func() { d.set(func() { delete(d.codes, call.command) }) })
 			if err := call.do(t.Context(), card); err != nil {
 				t.Error(err)
 			}
