@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// A transcript is lines of hex: "> " what the reader puts on the line, "< " what the card says until it waits, "<" alone for
-// nothing, "! " a reset, cold or warm, with its answer, "@ 96" another rate from here on.
+// A transcript is lines of hex: "> " what the reader puts on the line, "< " what the card says
+// until it waits, "<" alone for nothing, "! " a reset, cold or warm, with its answer, "@ 96"
+// another rate from here on.
 func play(t *testing.T, c Card, transcript string) {
 	t.Helper()
 	rate := byte(DefaultRate)
@@ -65,7 +66,8 @@ func TestCardAtT0(t *testing.T) {
 		o    Options
 		text string
 	}{
-		{name: "says hello: SELECT takes its data after an ACK, the text comes by GET RESPONSE", o: Options{ATR: ATRT0}, text: `
+		{name: "says hello: SELECT takes its data after an ACK, the text comes by GET RESPONSE", o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 00 A4 04 00 0A
 			< A4
@@ -81,7 +83,8 @@ func TestCardAtT0(t *testing.T) {
 			< 6C 03
 			> 80 34 00 03 03
 			< 34 00 01 02 90 00`},
-		{name: "gives the first part of an answer to a smaller Le and says what is left", o: Options{ATR: ATRT0}, text: `
+		{name: "gives the first part of an answer to a smaller Le and says what is left", o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 36 00 05 01
 			< 36
@@ -93,7 +96,8 @@ func TestCardAtT0(t *testing.T) {
 			< C0 02 03 04 90 00
 			> 80 C0 00 00 01
 			< 69 85`},
-		{name: "asks for and sends single bytes", o: Options{ATR: ATRT0, T0: T0Options{OneByOne: true, Nulls: 1}}, text: `
+		{name: "asks for and sends single bytes", o: Options{ATR: ATRT0, T0: T0Options{OneByOne: true, Nulls: 1}},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 32 00 00 02
 			< 60 CD
@@ -103,7 +107,8 @@ func TestCardAtT0(t *testing.T) {
 			< 90 00
 			> 80 34 00 02 02
 			< 60 CB 00 CB 01 90 00`},
-		{name: "refuses unknown and forbidden instructions by status at once", o: Options{ATR: ATRT0}, text: `
+		{name: "refuses unknown and forbidden instructions by status at once", o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 FE 00 00 08
 			< 6D 00
@@ -121,7 +126,8 @@ func TestCardAtT0(t *testing.T) {
 			<
 			> 00 00
 			< 90 00`},
-		{name: "is not understood at another rate, and answers PPS", o: Options{ATR: ATRBoth}, text: `
+		{name: "is not understood at another rate, and answers PPS", o: Options{ATR: ATRBoth},
+			text: `
 			! cold 3B 98 96 80 31 FE 45 74 61 6D 61 63 63 69 64 10
 			@ 96
 			> 80 30 00 00 00
@@ -140,7 +146,8 @@ func TestCardAtT0(t *testing.T) {
 			< FF 01 FE
 			> 00 C1 01 FE 3E
 			< 00 E1 01 FE 1E`},
-		{name: "takes PPS only first after a reset, and dies of a wrong PCK", o: Options{ATR: ATRBoth}, text: `
+		{name: "takes PPS only first after a reset, and dies of a wrong PCK", o: Options{ATR: ATRBoth},
+			text: `
 			! cold 3B 98 96 80 31 FE 45 74 61 6D 61 63 63 69 64 10
 			> FF 10 96 78
 			<
@@ -151,7 +158,8 @@ func TestCardAtT0(t *testing.T) {
 			< 90 00
 			> FF 10 96 79 00
 			< 6D 00`},
-		{name: "collects an extended command by ENVELOPE and ends at its last byte", o: Options{ATR: ATRT0}, text: `
+		{name: "collects an extended command by ENVELOPE and ends at its last byte", o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 00 C2 00 00 04
 			< C2
@@ -206,12 +214,14 @@ func TestCardAtT1(t *testing.T) {
 			< 00 90 00 90
 			> 00 40 04 04 01 00 00 41
 			< 00 00 06 00 01 02 03 90 00 96`},
-		{name: "sends parts no larger than IFSD and goes on at each acknowledgement", o: Options{T1: T1Options{Block: 4}}, text: `
+		{name: "sends parts no larger than IFSD and goes on at each acknowledgement", o: Options{T1: T1Options{Block: 4}},
+			text: `
 			> 00 00 05 80 34 00 06 06 B1
 			< 00 20 04 00 01 02 03 24
 			> 00 90 00 90
 			< 00 40 04 04 05 90 00 D5`},
-		{name: "repeats its block when asked by its own number", o: Options{T1: T1Options{Block: 4}}, text: `
+		{name: "repeats its block when asked by its own number", o: Options{T1: T1Options{Block: 4}},
+			text: `
 			> 00 00 05 80 34 00 06 06 B1
 			< 00 20 04 00 01 02 03 24
 			> 00 81 00 81
@@ -243,14 +253,16 @@ func TestCardAtT1(t *testing.T) {
 			< 00 E0 00 E0
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 02 90 00 92`},
-		{name: "asks for its IFSC and more time before it answers", o: Options{T1: T1Options{WTX: 1, WTXMultiplier: 3, IFSRequest: 0x40}}, text: `
+		{name: "asks for its IFSC and more time before it answers", o: Options{T1: T1Options{WTX: 1, WTXMultiplier: 3, IFSRequest: 0x40}},
+			text: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 C1 01 40 80
 			> 00 E1 01 40 A0
 			< 00 C3 01 03 C1
 			> 00 E3 01 03 E1
 			< 00 00 02 90 00 92`},
-		{name: "repeats a request for time that was not understood", o: Options{T1: T1Options{WTX: 1}}, text: `
+		{name: "repeats a request for time that was not understood", o: Options{T1: T1Options{WTX: 1}},
+			text: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 C3 01 01 C3
 			> 00 81 00 81
@@ -266,7 +278,8 @@ func TestCardAtT1(t *testing.T) {
 			< 00 E2 00 E2
 			> 00 40 04 80 30 00 00 F4
 			< 00 40 02 90 00 D2`},
-		{name: "aborts a chain and gives the turn back", o: Options{T1: T1Options{AbortChain: 1}}, text: `
+		{name: "aborts a chain and gives the turn back", o: Options{T1: T1Options{AbortChain: 1}},
+			text: `
 			> 00 20 03 80 36 00 95
 			< 00 C2 00 C2
 			> 00 E2 00 E2
@@ -287,7 +300,8 @@ func TestCardAtT1(t *testing.T) {
 func TestCRCIsTheOneOnTheWire(t *testing.T) {
 	// Blocks recorded on a reader's wire and answered by cards in the field.
 	for _, block := range []string{
-		"00 C1 01 FE 54 4E", "00 E1 01 FE 57 75", "00 00 05 00 A4 00 00 00 B8 DA", "00 90 00 20 6E", "00 80 00 B5 FF", "00 00 00 39 33",
+		"00 C1 01 FE 54 4E", "00 E1 01 FE 57 75", "00 00 05 00 A4 00 00 00 B8 DA", "00 90 00 20 6E",
+		"00 80 00 B5 FF", "00 00 00 39 33",
 	} {
 		b := unhex(t, block)
 		if !CheckEDC(b, true) {

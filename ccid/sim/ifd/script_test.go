@@ -9,8 +9,9 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// scripted is a card that expects the lines "> hex" on its contacts and says the "< hex" lines after each, "~" in front of which
-// stands for wrong parity. Hex may stand in for several characters.
+// scripted is a card that expects the lines "> hex" on its contacts and says the "< hex" lines
+// after each, "~" in front of which stands for wrong parity. Hex may stand in for several
+// characters.
 type scripted struct {
 	t     *testing.T
 	lines []string

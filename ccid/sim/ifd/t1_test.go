@@ -114,9 +114,12 @@ func TestT1SurvivesOneDisturbanceAnywhere(t *testing.T) {
 		for _, toCard := range []bool{true, false} {
 			for hit := card.Lost; hit <= card.Doubled; hit++ {
 				for at := range 12 {
-					t.Run(fmt.Sprintf("CRC %v, to card %v, kind %d, transmission %d", crc, toCard, hit, at), func(t *testing.T) {
-						atr := card.ATRSpec{Protocols: []byte{1}, IFSC: 16, BWICWI: 0x45, CRC: crc}.Bytes()
-						c := &card.Noise{Card: card.New(card.Options{ATR: atr, Applets: card.Applets(), T1: card.T1Options{Block: 9, WTX: 1}})}
+					t.Run(fmt.Sprintf("CRC %v, to card %v, kind %d, transmission %d", crc, toCard,
+						hit, at), func(t *testing.T) {
+						atr := card.ATRSpec{Protocols: []byte{1}, IFSC: 16, BWICWI: 0x45,
+							CRC: crc}.Bytes()
+						c := &card.Noise{Card: card.New(card.Options{ATR: atr,
+							Applets: card.Applets(), T1: card.T1Options{Block: 9, WTX: 1}})}
 						strike := func(n int) card.Hit {
 							if n == at {
 								return hit

@@ -21,7 +21,8 @@ func FuzzHost(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			m := named(t, names[int(which)%len(names)])
 			d := NewDevice(m)
-			// Time is the card's own here: a host that asks for a wait of hours must not make the test wait.
+			// Time is the card's own here: a host that asks for a wait of hours must not make the
+			// test wait.
 			c := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets()})
 			d.Reader(0).Insert(0, c)
 			link, err := d.Open(d.Reader(0).Interface())

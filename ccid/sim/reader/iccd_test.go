@@ -137,7 +137,8 @@ func TestICCDVersionBChainsShortAPDUs(t *testing.T) {
 
 func TestICCDVersionBAsksForPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := card.New(card.Options{ATR: card.ATRT1, Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
+		c := card.New(card.Options{ATR: card.ATRT1,
+			Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
 		h := attach(t, named(t, "iccd-b"), c)
 		h.play(`
 		c 21 62 0100 0000 0000

@@ -7,7 +7,8 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// both is a card for T=0 and T=1, F = 512 and D = 32 at most; its ATR is what powerOnBoth expects for a bPowerSelect.
+// both is a card for T=0 and T=1, F = 512 and D = 32 at most; its ATR is what powerOnBoth expects
+// for a bPowerSelect.
 func both(t *testing.T) *card.Chip {
 	t.Helper()
 	c, err := card.Named("t0t1")
@@ -18,7 +19,8 @@ func both(t *testing.T) *card.Chip {
 }
 
 func powerOnBoth(selection string) string {
-	return "> 62 00000000 00 01 " + selection + " 0000\n< 80 10000000 00 01 00 00 00 3B98 96 80 31FE45 74616D6163636964 10\n"
+	return "> 62 00000000 00 01 " + selection +
+		" 0000\n< 80 10000000 00 01 00 00 00 3B98 96 80 31FE45 74616D6163636964 10\n"
 }
 
 func with(level Level, features uint32) Model {
@@ -34,7 +36,8 @@ const (
 
 func TestHostDoesPPSAndTellsTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// No rate fits until both sides have it: the card after its PPS, the reader after SetParameters.
+		// No rate fits until both sides have it: the card after its PPS, the reader after
+		// SetParameters.
 		attach(t, named(t, "manual"), both(t)).play(`
 		> 62 00000000 00 00 00 0000
 		< 80 00000000 00 00 41 07 00
@@ -61,7 +64,8 @@ func TestReaderDoesPPSAtSetParameters(t *testing.T) {
 		> 61 07000000 00 03 01 0000 96 10 00 45 00 FE 00
 		< 82 07000000 00 03 00 00 01 96 10 00 45 00 FE 00` + block)
 		// A card that keeps to the default rate: the answer says so.
-		slow := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets(), PPS: card.DefaultPPS})
+		slow := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets(),
+			PPS: card.DefaultPPS})
 		attach(t, with(TPDU, AutoPPS), slow).play(powerOnBoth("00") + `
 		> 61 07000000 00 03 01 0000 96 10 00 45 00 FE 00
 		< 82 07000000 00 03 00 00 01 11 10 00 45 00 FE 00` + block)
@@ -123,7 +127,8 @@ func TestVoltages(t *testing.T) {
 		< 80 00000000 00 01 41 FE 00
 		> 62 00000000 00 02 02 0000
 		< 80 0E000000 00 02 00 00 00 ` + atr)
-		attach(t, New(TPDU), low).play("> 62 00000000 00 01 00 0000\n< 80 0E000000 00 01 00 00 00 " + atr)
+		attach(t, New(TPDU), low).play(
+			"> 62 00000000 00 01 00 0000\n< 80 0E000000 00 01 00 00 00 " + atr)
 		m := New(TPDU)
 		m.Functions[0].CCID.VoltageSupport = 1 // 5 V alone
 		attach(t, m, low).play("> 62 00000000 00 01 00 0000\n< 80 00000000 00 01 41 FE 00")
@@ -133,12 +138,14 @@ func TestVoltages(t *testing.T) {
 func TestReaderAnnouncesItsIFSDFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent []string
-		spy := card.New(card.Options{ATR: card.ATRT1, Applets: card.Applets(), T1: card.T1Options{Respond: func(block, answer []byte) []byte {
-			sent = append(sent, string(block))
-			return answer
-		}}})
+		spy := card.New(card.Options{ATR: card.ATRT1, Applets: card.Applets(),
+			T1: card.T1Options{Respond: func(block, answer []byte) []byte {
+				sent = append(sent, string(block))
+				return answer
+			}}})
 		h := attach(t, with(TPDU, AutoIFSD), spy)
-		h.play(powerOnT1 + "> 6F 08000000 00 04 00 0000 00000480300000B4\n< 80 06000000 00 04 00 00 00 000002900092")
+		h.play(powerOnT1 +
+			"> 6F 08000000 00 04 00 0000 00000480300000B4\n< 80 06000000 00 04 00 00 00 000002900092")
 		if len(sent) != 2 || sent[0] != "\x00\xC1\x01\xFE\x3E" {
 			t.Errorf("the card got %q", sent)
 		}
@@ -153,8 +160,11 @@ func TestHostileATRs(t *testing.T) {
 		{"a TS that is none", "00 00", "80 00000000 00 01 41 F8 00", TPDU},
 		{"a wrong TCK", "3B 80 81 31 FE 45 00", "80 00000000 00 01 41 F7 00", TPDU},
 		{"cut short", "3B FF 11", "80 00000000 00 01 41 FE 00", TPDU},
-		{"cut short, at a reader that does not look", "3B FF 11", "80 03000000 00 01 00 00 00 3B FF 11", Character},
-		{"interface characters without end", "3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0", "80 00000000 00 01 41 FE 00", TPDU},
+		{"cut short, at a reader that does not look", "3B FF 11",
+			"80 03000000 00 01 00 00 00 3B FF 11", Character},
+		{"interface characters without end",
+			"3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0", "80 00000000 00 01 41 FE 00",
+			TPDU},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -162,7 +172,8 @@ func TestHostileATRs(t *testing.T) {
 				if tt.level == Character {
 					m.Functions[0].CCID.Features &^= AutoATR
 				}
-				attach(t, m, card.New(card.Options{ATR: unhex(t, tt.atr)})).play("> 62 00000000 00 01 00 0000\n< " + tt.answer)
+				attach(t, m, card.New(card.Options{ATR: unhex(t, tt.atr)})).play(
+					"> 62 00000000 00 01 00 0000\n< " + tt.answer)
 			})
 		})
 	}

@@ -30,13 +30,16 @@ const showPIN = `
 func TestPINFormats(t *testing.T) {
 	for _, tt := range []struct{ name, digits, formats, template, block string }{
 		// bmFormatString, bmPINBlockString, bmPINLengthFormat (CCID 1.1, 6.1.11.1 to 6.1.11.3)
-		{"ISO 9564 format 2: control and length nibbles, then BCD from the second byte", "1234", "89 47 04", "20 FFFFFFFFFFFFFF", "24 1234 FFFFFFFFFF"},
-		{"the same with an odd number of digits keeps the filler", "12345", "89 47 04", "20 FFFFFFFFFFFFFF", "25 12345F FFFFFFFF"},
+		{"ISO 9564 format 2: control and length nibbles, then BCD from the second byte", "1234",
+			"89 47 04", "20 FFFFFFFFFFFFFF", "24 1234 FFFFFFFFFF"},
+		{"the same with an odd number of digits keeps the filler", "12345", "89 47 04",
+			"20 FFFFFFFFFFFFFF", "25 12345F FFFFFFFF"},
 		{"ASCII, left", "1234", "82 08 00", "FFFFFFFF FFFFFFFF", "31323334 FFFFFFFF"},
 		{"ASCII, right", "1234", "86 08 00", "00000000 00000000", "00000000 31323334"},
 		{"binary digits", "1234", "80 08 00", "FFFFFFFF FFFFFFFF", "01020304 FFFFFFFF"},
 		{"position in bits", "1234", "42 04 00", "EEFFFFFF FFFFFFFF", "EE313233 34FFFFFF"},
-		{"length in a byte of its own, position in bytes", "123456", "8A 87 10", "00 FFFFFF FFFFFFFF", "06 313233343536 FF"},
+		{"length in a byte of its own, position in bytes", "123456", "8A 87 10",
+			"00 FFFFFF FFFFFFFF", "06 313233343536 FF"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -91,15 +94,21 @@ func TestPINThatIsNotGiven(t *testing.T) {
 		{"nobody there", "80 00000000 00 02 40 F0 00", Entry{Timeout: true}},
 		{"too short", "80 00000000 00 02 40 EF 00", Entry{Digits: "123"}},
 		{"too long", "80 00000000 00 02 40 EF 00", Entry{Digits: "123456789"}},
-		{"slowly typed", "80 02000000 00 02 00 00 00 9000", Entry{Digits: "1234", After: 2 * time.Millisecond}},
+		{"slowly typed", "80 02000000 00 02 00 00 00 9000",
+			Entry{Digits: "1234", After: 2 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { pad(t, card.ATRT0, tt.entry).play("> " + verify + "\n< " + tt.answer) })
+			synctest.Test(t,
+				func(t *testing.T) {
+					pad(t, card.ATRT0, tt.entry).play("> " + verify + "\n< " +
+						tt.answer)
+				})
 		})
 	}
 	t.Run("a reader without a keypad", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			attach(t, New(TPDU), card.T0()).play(powerOnT0 + "> " + verify + "\n< 80 00000000 00 02 40 00 00")
+			attach(t, New(TPDU),
+				card.T0()).play(powerOnT0 + "> " + verify + "\n< 80 00000000 00 02 40 00 00")
 		})
 	})
 	t.Run("formats that cannot be followed", func(t *testing.T) {

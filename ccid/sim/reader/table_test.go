@@ -120,9 +120,11 @@ func TestTextsThatAreNoTable(t *testing.T) {
 		"a clock that is no number":      device + " 00 0B 00 00 03 36" + class + " x -\n",
 		"a rate of 33 bits":              device + " 00 0B 00 00 03 36" + class + " - 4294967296\n",
 		"a list that is not there":       device + " 00 0B 00 00 03 36" + class + " @1 -\n",
-		"a list of words":                "@1 many\n" + device + " 00 0B 00 00 03 36" + class + " @1 -\n",
+		"a list of words": "@1 many\n" + device + " 00 0B 00 00 03 36" + class +
+			" @1 -\n",
 		"a repetition that is no number": device + " 00 0B 00 00 03 36" + class + " - 0*x\n",
-		"more values than a transfer":    device + " 00 0B 00 00 03 36" + class + " - 0*16000,1*16000\n",
+		"more values than a transfer": device + " 00 0B 00 00 03 36" + class +
+			" - 0*16000,1*16000\n",
 	} {
 		if _, err := ParseTable(strings.NewReader(text)); !errors.Is(err, ErrTable) {
 			t.Errorf("%s: %v", name, err)

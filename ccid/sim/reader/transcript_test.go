@@ -45,13 +45,15 @@ func unhex(t *testing.T, s string) []byte {
 
 const soon = 20 * time.Millisecond
 
-// play runs a transcript: "> " a message to the reader, "< " the next transfer from it, "<" alone for none, "< !" a stall,
-// "i " a transfer from the interrupt endpoint, "c " a control request as setup packet and "= " its answer, "= !" a stall, "h"
-// clears the halt of bulk IN, "r" removes the card of slot 0, "u" unplugs, "x" expects the device gone.
+// play runs a transcript: "> " a message to the reader, "< " the next transfer from it, "<" alone
+// for none, "< !" a stall, "i " a transfer from the interrupt endpoint, "c " a control request as
+// setup packet and "= " its answer, "= !" a stall, "h" clears the halt of bulk IN, "r" removes the
+// card of slot 0, "u" unplugs, "x" expects the device gone.
 func (h *host) play(text string) {
 	h.t.Helper()
 	ctx := context.Background()
-	buf := make([]byte, 66560-66560%int(h.d.model.packetSize()))[:min(maxIn, 66560-66560%int(h.d.model.packetSize()))]
+	buf := make([]byte, 66560-66560%int(h.d.model.packetSize()))[:min(maxIn,
+		66560-66560%int(h.d.model.packetSize()))]
 	var reply []byte
 	var replied error
 	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
@@ -63,7 +65,8 @@ func (h *host) play(text string) {
 		compare := func(got []byte, err error) {
 			h.t.Helper()
 			switch {
-			case arg == "!" && errors.Is(err, usb.ErrStall), arg == "" && errors.Is(err, usb.ErrTimeout) && len(got) == 0:
+			case arg == "!" && errors.Is(err, usb.ErrStall), arg == "" &&
+				errors.Is(err, usb.ErrTimeout) && len(got) == 0:
 			case err != nil:
 				h.t.Fatalf("line %d (%s): %v", n, line, err)
 			case hex.EncodeToString(got) != strings.ToLower(strings.Join(strings.Fields(arg), "")):
@@ -233,13 +236,15 @@ func TestMessagesInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := attach(t, New(TPDU), card.T0())
 		h.play(powerOnT0)
-		// A host controller that cuts transfers at packets, and an answer that fills two packets to the last byte, read in one
-		// request, which takes the zero-length packet, and in two, which leaves it for the next.
+		// A host controller that cuts transfers at packets, and an answer that fills two packets to
+		// the last byte, read in one request, which takes the zero-length packet, and in two, which
+		// leaves it for the next.
 		for range 2 {
 			h.play("> 6F 45000000 00 02 00 0000 80320000 40 " + hexCount(49))
 			h.play("> " + hexCount(64)[49*2:] + "\n< 80 02000000 00 02 00 00 00 9000")
 		}
-		h.play("> 6F 05000000 00 03 00 0000 80340034 34\n< 80 36000000 00 03 00 00 00 " + hexCount(52) + "9000\n<")
+		h.play("> 6F 05000000 00 03 00 0000 80340034 34\n< 80 36000000 00 03 00 00 00 " +
+			hexCount(52) + "9000\n<")
 		h.play("> 6F 05000000 00 04 00 0000 80340034 34")
 		var b [64]byte
 		if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 64 || err != nil {
@@ -282,7 +287,9 @@ func TestAbort(t *testing.T) {
 
 func TestCardThatTakesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := card.New(card.Options{ATR: card.ATRT0, Applets: []card.Applet{&card.Exchange{Unit: 3 * time.Millisecond}}, T0: card.T0Options{Null: 2 * time.Millisecond}})
+		c := card.New(card.Options{ATR: card.ATRT0,
+			Applets: []card.Applet{&card.Exchange{Unit: 3 * time.Millisecond}},
+			T0:      card.T0Options{Null: 2 * time.Millisecond}})
 		h := attach(t, New(TPDU), c)
 		h.play(powerOnT0 + `
 		> 6F 05000000 00 02 00 0000 8038000100

@@ -20,9 +20,11 @@ type stream struct{ io.Reader }
 func (stream) Write(p []byte) (int, error) { return len(p), nil }
 func (stream) Close() error                { return nil }
 
-// What the peer sends must end Serve, with nothing left running, and leave a device for the next peer.
+// What the peer sends must end Serve, with nothing left running, and leave a device for the next
+// peer.
 func FuzzPeer(f *testing.F) {
-	hello := appendPacket(nil, typeHello, 0, false, append([]byte("QEMU"), make([]byte, versionSize-4)...), []byte{0xFF, 0, 0, 0})
+	hello := appendPacket(nil, typeHello, 0, false,
+		append([]byte("QEMU"), make([]byte, versionSize-4)...), []byte{0xFF, 0, 0, 0})
 	packet := func(kind uint32, body string) []byte {
 		b, err := hex.DecodeString(strings.ReplaceAll(body, " ", ""))
 		if err != nil {

@@ -50,7 +50,8 @@ func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
 	}
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
+		// as for other programs that tests need: board/qemu/harness
+		if os.Getenv("QEMU_REQUIRED") != "" {
 			t.Fatal(err)
 		}
 		t.Skip("no " + program + " on this machine")
@@ -81,8 +82,10 @@ func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
 			tap := &setups{}
 			go (&Server{Device: d, Tap: tap}).Listen(ctx, l)
 			var out bytes.Buffer
-			cmd := exec.CommandContext(ctx, program, "-machine", "pc,accel=tcg", "-m", "64", "-nodefaults", "-display", "none",
-				"-device", tt.controller+",id=bus", "-chardev", "socket,id=reader,path="+path, "-device", "usb-redir,chardev=reader,bus=bus.0")
+			cmd := exec.CommandContext(ctx, program, "-machine", "pc,accel=tcg", "-m", "64",
+				"-nodefaults", "-display", "none",
+				"-device", tt.controller+",id=bus", "-chardev", "socket,id=reader,path="+path,
+				"-device", "usb-redir,chardev=reader,bus=bus.0")
 			cmd.Stderr = &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -94,7 +97,8 @@ func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
 					t.Log("QEMU: " + out.String())
 				}
 			}()
-			for !tap.saw(usb.RequestGetDescriptor, usb.TypeDevice) || !tap.saw(usb.RequestGetDescriptor, usb.TypeConfiguration) {
+			for !tap.saw(usb.RequestGetDescriptor, usb.TypeDevice) ||
+				!tap.saw(usb.RequestGetDescriptor, usb.TypeConfiguration) {
 				if ctx.Err() != nil {
 					t.Fatalf("no enumeration; saw %v", tap.all)
 				}

@@ -49,7 +49,8 @@ func connect(t *testing.T, d *reader.Device) *peer {
 // send writes a packet with a 64-bit id.
 func (p *peer) send(kind uint32, id uint64, body string) {
 	p.t.Helper()
-	if _, err := p.conn.Write(appendPacket(nil, kind, id, kind != typeHello, unhex(p.t, body))); err != nil {
+	if _, err := p.conn.Write(appendPacket(nil, kind, id, kind != typeHello,
+		unhex(p.t, body))); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -71,7 +72,8 @@ func (p *peer) expect(kind uint32, id uint64, body string) {
 	p.t.Helper()
 	h, got := p.receive()
 	if want := unhex(p.t, body); h.kind != kind || h.id != id || !bytes.Equal(got, want) {
-		p.t.Fatalf("got packet %d, id %d, % X\nexpected   %d, id %d, % X", h.kind, h.id, got, kind, id, want)
+		p.t.Fatalf("got packet %d, id %d, % X\nexpected   %d, id %d, % X", h.kind, h.id, got, kind,
+			id, want)
 	}
 }
 
@@ -94,8 +96,9 @@ func (p *peer) attach() {
 	zeros := func(n int) string { return strings.Repeat("00", n) }
 	p.expect(typeInterfaceInfo, 0, "01000000"+zeros(32)+"0B"+zeros(31)+zeros(64))
 	// control, bulk 01, control, bulk 81, interrupt 82
-	p.expect(typeEndpointInfo, 0, "00 02"+strings.Repeat("FF", 14)+"00 02 03"+strings.Repeat("FF", 13)+
-		zeros(18)+"10"+zeros(13)+zeros(32)+zeros(2)+"4000"+zeros(30)+"4000 0800"+zeros(26))
+	p.expect(typeEndpointInfo, 0,
+		"00 02"+strings.Repeat("FF", 14)+"00 02 03"+strings.Repeat("FF", 13)+
+			zeros(18)+"10"+zeros(13)+zeros(32)+zeros(2)+"4000"+zeros(30)+"4000 0800"+zeros(26))
 	p.expect(typeDeviceConnect, 0, "01 000000 0912 0100 0001")
 }
 
@@ -108,7 +111,8 @@ func TestConversationWithQEMU(t *testing.T) {
 		p.attach()
 		// device descriptor
 		p.send(typeControl, 1, "80 06 80 00 0001 0000 1200")
-		p.expect(typeControl, 1, "80 06 80 00 0001 0000 1200"+hex.EncodeToString(d.Model().DeviceDescriptor()))
+		p.expect(typeControl, 1,
+			"80 06 80 00 0001 0000 1200"+hex.EncodeToString(d.Model().DeviceDescriptor()))
 		// a request that a full-speed device does not know: device qualifier
 		p.send(typeControl, 2, "80 06 80 00 0006 0000 0A00")
 		p.expect(typeControl, 2, "80 06 80 04 0006 0000 0000")
@@ -134,7 +138,8 @@ func TestConversationWithQEMU(t *testing.T) {
 		if want := unhex(t, "01 00 0A00 00000000 0000"); !bytes.Equal(got[6], want) {
 			t.Errorf("OUT answered % X", got[6])
 		}
-		if want := unhex(t, "81 00 1400 00000000 0000 80 0A000000 00 01 00 00 00 3B08 74616D6163636964"); !bytes.Equal(got[5], want) {
+		if want := unhex(t,
+			"81 00 1400 00000000 0000 80 0A000000 00 01 00 00 00 3B08 74616D6163636964"); !bytes.Equal(got[5], want) {
 			t.Errorf("IN answered % X", got[5])
 		}
 		// a cancelled request, and that a later one gets what comes

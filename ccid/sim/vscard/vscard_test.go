@@ -104,7 +104,8 @@ func TestCardLeavesAndAnotherComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlot(nil)
 		p := start(t, s)
-		// No ATR without a card: the next thing said is an error to an APDU that QEMU should not have sent.
+		// No ATR without a card: the next thing said is an error to an APDU that QEMU should not
+		// have sent.
 		p.write("00000007 00000000 00000005 80300000 00")
 		p.expect("00000002 00000000 00000004 00000001")
 		do := func(f func() error) {
