@@ -122,7 +122,9 @@ func (c *Writer) Control(setup usb.Setup, data []byte, err error) {
 }
 
 // Transfer implements usbredir.Tap.
-func (c *Writer) Transfer(endpoint uint8, kind usb.TransferType, length int, data []byte, err error) {
+func (c *Writer) Transfer(
+	endpoint uint8, kind usb.TransferType, length int, data []byte, err error,
+) {
 	k := byte(kindBulk)
 	if kind == usb.InterruptTransfer {
 		k = kindInterrupt

@@ -17,7 +17,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// conversation writes what a short session looks like.
+// conversation returns the capture of a short session.
 func conversation(t *testing.T) []byte {
 	t.Helper()
 	m := reader.New(reader.TPDU)
@@ -37,7 +37,7 @@ func conversation(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
+func TestEachBlockHasItsLengthAtBothEnds(t *testing.T) {
 	b := conversation(t)
 	kinds := map[uint32]int{}
 	for len(b) > 0 {
@@ -54,9 +54,8 @@ func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
 	}
 }
 
-// TestLibpcapReadsIt has the file's blocks and usbmon's headers read by somebody else, with every
-// byte of the data.
-func TestLibpcapReadsIt(t *testing.T) {
+// TestLibpcap checks that libpcap reads the file's blocks and usbmon's headers, with all data.
+func TestLibpcap(t *testing.T) {
 	const program = "tcpdump"
 	if _, err := exec.LookPath(program); err != nil {
 		// as for other programs that tests need: board/qemu/harness
@@ -66,7 +65,7 @@ func TestLibpcapReadsIt(t *testing.T) {
 		t.Skip("no " + program + " on this machine")
 	}
 	cmd := exec.Command(program, "-nn", "-t", "-x", "-r", "-")
-	// a file would have to be one that its own user may read
+	// from standard input, since tcpdump drops its privileges before it opens a file
 	cmd.Stdin = bytes.NewReader(conversation(t))
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
@@ -103,9 +102,9 @@ func TestLibpcapReadsIt(t *testing.T) {
 	}
 }
 
-// TestWiresharkDecodesIt runs where Wireshark is installed: it is too large to be wanted for this.
-// TestLibpcapReadsIt runs everywhere.
-func TestWiresharkDecodesIt(t *testing.T) {
+// TestWireshark runs only if Wireshark is installed, which is a large package. TestLibpcap always
+// runs.
+func TestWireshark(t *testing.T) {
 	if _, err := exec.LookPath("tshark"); err != nil {
 		t.Skip("no tshark on this machine")
 	}

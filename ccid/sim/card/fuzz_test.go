@@ -2,7 +2,7 @@ package card
 
 import "testing"
 
-// A reader may put anything on the line.
+// FuzzSend checks that the card survives any characters.
 func FuzzSend(f *testing.F) {
 	f.Add(uint8(0), []byte{0x00, 0xA4, 0x04, 0x00, 0x02}, []byte{0x3F, 0x00})
 	f.Add(uint8(1), []byte{0x00, 0x00, 0x04, 0x80, 0x30, 0x00, 0x00, 0xB4},
@@ -22,11 +22,11 @@ func FuzzSend(f *testing.F) {
 				total += len(burst.Bytes)
 			}
 			if total > 2048 {
-				t.Fatalf("% X is answered by %d characters", b, total)
+				t.Fatalf("the answer to % X has %d characters", b, total)
 			}
 		}
 		if atr := c.Reset(false, AnyClass); string(atr) != string(c.ATR()) {
-			t.Fatalf("after that a reset is answered by % X", atr)
+			t.Fatalf("the answer to the next reset is % X", atr)
 		}
 	})
 }

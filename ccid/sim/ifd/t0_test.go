@@ -27,13 +27,13 @@ func TestT0ProcedureBytes(t *testing.T) {
 			< A4
 			> 00 11
 			< 90 00`, want: "90 00"},
-		{name: "NULLs anywhere are requests for time", tpdu: "00 B0 00 00 02", script: `
+		{name: "NULLs are time extensions at each position", tpdu: "00 B0 00 00 02", script: `
 			> 00 B0 00 00 02
 			< 60
 			< 60 B0 AA BB
 			< 60
 			< 90 00`, want: "AA BB 90 00", asked: 3},
-		{name: "data that looks like procedure bytes is data", tpdu: "00 B0 00 00 04", script: `
+		{name: "data with the values of procedure bytes", tpdu: "00 B0 00 00 04", script: `
 			> 00 B0 00 00 04
 			< B0 60 90 61 B0 90 00`, want: "60 90 61 B0 90 00"},
 		{name: "single bytes from the card", tpdu: "00 B0 00 00 02", script: `
@@ -45,20 +45,20 @@ func TestT0ProcedureBytes(t *testing.T) {
 		{name: "a header of four bytes has P3 = 00", tpdu: "00 44 00 00", script: `
 			> 00 44 00 00 00
 			< 90 00`, want: "90 00"},
-		{name: "silence", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n<", err: ErrMute},
-		{name: "half an answer", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n< B0 01",
+		{name: "no answer", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n<", err: ErrMute},
+		{name: "an incomplete answer", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n< B0 01",
 			err: ErrMute, want: "01"},
-		{name: "half a status", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n< 90",
+		{name: "an incomplete status", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n< 90",
 			err: ErrMute, want: "90"},
 		{name: "another procedure byte", tpdu: "00 B0 00 00 02", script: "> 00 B0 00 00 02\n< 33",
 			err: ErrProcedure},
-		{name: "an ACK too many", tpdu: "00 A4 00 00 01 3F",
+		{name: "one ACK too many", tpdu: "00 A4 00 00 01 3F",
 			script: "> 00 A4 00 00 01\n< A4\n> 3F\n< A4", err: ErrProcedure},
 		{name: "wrong parity", tpdu: "00 B0 00 00 02",
 			script: "> 00 B0 00 00 02\n< ~B0 01 02 90 00", err: ErrParity},
-		{name: "P3 that is not the length of the data", tpdu: "00 A4 00 00 03 3F 00", script: "",
+		{name: "P3 differs from the length of the data", tpdu: "00 A4 00 00 03 3F 00", script: "",
 			err: ErrLength},
-		{name: "half a header", tpdu: "00 A4 00", script: "", err: ErrLength},
+		{name: "an incomplete header", tpdu: "00 A4 00", script: "", err: ErrLength},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, c := script(t, tt.script)
@@ -91,16 +91,17 @@ func TestAPDUsOverT0(t *testing.T) {
 		{"case 4, 61xx", "80 D0 00 00 01 01 00",
 			"> 80 D0 00 00 01\n< D0\n> 01\n< 61 03\n> 80 C0 00 00 03\n< C0 0A 0B 0C 90 00",
 			"0A 0B 0C 90 00"},
-		{"case 4, no more than Le", "80 D0 00 00 01 01 02",
+		{"case 4, at most Le bytes", "80 D0 00 00 01 01 02",
 			"> 80 D0 00 00 01\n< D0\n> 01\n< 61 03\n> 80 C0 00 00 02\n< C0 0A 0B 61 01",
 			"0A 0B 61 01"},
 		{"case 4, 90 00 and then data", "80 D0 00 00 01 01 02",
 			"> 80 D0 00 00 01\n< D0\n> 01\n< 90 00\n> 80 C0 00 00 02\n< C0 0A 0B 90 00",
 			"0A 0B 90 00"},
-		{"case 4, a warning ends it", "80 D0 00 00 01 01 02",
+		{"case 4, a warning ends the command", "80 D0 00 00 01 01 02",
 			"> 80 D0 00 00 01\n< D0\n> 01\n< 62 00", "62 00"},
-		{"case 4, two fetches", "80 D0 00 00 01 01 00",
-			"> 80 D0 00 00 01\n< D0\n> 01\n< 61 02\n> 80 C0 00 00 02\n< C0 0A 0B 61 01\n> 80 C0 00 00 01\n< C0 0C 90 00", "0A 0B 0C 90 00"},
+		{"case 4, GET RESPONSE twice", "80 D0 00 00 01 01 00",
+			"> 80 D0 00 00 01\n< D0\n> 01\n< 61 02\n> 80 C0 00 00 02\n" +
+				"< C0 0A 0B 61 01\n> 80 C0 00 00 01\n< C0 0C 90 00", "0A 0B 0C 90 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, c := script(t, tt.script)

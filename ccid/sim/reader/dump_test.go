@@ -62,7 +62,7 @@ const printed = ` idVendor: 0x058F
   bMaxCCIDBusySlots: 1
 `
 
-func TestPrintedDescriptorBecomesItsBytesAgain(t *testing.T) {
+func TestPrintedDescriptorToBytes(t *testing.T) {
 	models, err := ParseDump(strings.NewReader(printed))
 	if err != nil || len(models) != 1 {
 		t.Fatalf("%d models, %v", len(models), err)
@@ -84,7 +84,7 @@ func TestPrintedDescriptorBecomesItsBytesAgain(t *testing.T) {
 	}
 }
 
-func TestTextsThatAreNoDescriptor(t *testing.T) {
+func TestInvalidPrintedDescriptors(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":                   "",
 		"another text":            "hello: world\n",

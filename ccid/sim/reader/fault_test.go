@@ -11,8 +11,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Each action as a host sees it, and that the next exchange is as good as ever.
-func TestFaultsAreWhatTheySay(t *testing.T) {
+// TestFaults checks the effect of each action on the host, and that the next exchange succeeds.
+func TestFaults(t *testing.T) {
 	const (
 		ask    = "> 6F 05000000 00 02 00 0000 8034000202\n"
 		answer = "< 80 04000000 00 02 00 00 00 0001 9000\n"
@@ -35,9 +35,9 @@ func TestFaultsAreWhatTheySay(t *testing.T) {
 			ask + "< 80 04000000 00 02 41 FE 00 0001 9000\n"},
 		{"another length", AtAnswer, []Action{WrongLength(0x80000000)},
 			ask + "< 80 00000080 00 02 00 00 00 0001 9000\n"},
-		{"cut in the data", AtAnswer, []Action{Truncate(12)},
+		{"truncated data", AtAnswer, []Action{Truncate(12)},
 			ask + "< 80 04000000 00 02 00 00 00 0001\n"},
-		{"cut in the header", AtAnswer, []Action{Truncate(3)}, ask + "< 80 0400\n"},
+		{"truncated header", AtAnswer, []Action{Truncate(3)}, ask + "< 80 0400\n"},
 		{"padded", AtAnswer, []Action{Pad(2)},
 			ask + "< 80 04000000 00 02 00 00 00 0001 9000 0000\n"},
 		{"other data", AtAnswer, []Action{Payload([]byte{1})},
@@ -46,23 +46,23 @@ func TestFaultsAreWhatTheySay(t *testing.T) {
 			ask + "<\n<\n" + answer + "<\n"},
 		{"a stale answer first", AtAnswer, []Action{Stale()},
 			ask + "< 80 04000000 00 01 00 00 00 0001 9000\n" + answer},
-		{"a message of nobody's first", AtAnswer, []Action{Before([]byte{1, 2, 3})},
+		{"another message first", AtAnswer, []Action{Before([]byte{1, 2, 3})},
 			ask + "< 010203\n" + answer},
 		{"time extensions", AtAnswer, []Action{Extend(2, 9, time.Millisecond)},
 			ask + "< 80 00000000 00 02 80 09 00\n< 80 00000000 00 02 80 09 00\n" + answer},
 		{"two faults at once", AtAnswer, []Action{WrongSeq(1), Pad(1)},
 			ask + "< 80 04000000 00 03 00 00 00 0001 9000 00\n"},
-		{"late", AtAnswer, []Action{Delay(3 * time.Millisecond)}, ask + answer},
+		{"delayed", AtAnswer, []Action{Delay(3 * time.Millisecond)}, ask + answer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := attach(t, New(TPDU), card.T0())
 				h.play(powerOnT0)
 				h.d.Inject(Fault{At: tt.at, Command: XfrBlock, Skip: 1, Do: tt.do})
-				h.play(ask + answer) // the one skipped
+				h.play(ask + answer) // the skipped one
 				h.play(tt.text)
 				if n := h.d.Pending(); n != 0 {
-					t.Errorf("%d faults did not strike", n)
+					t.Errorf("%d faults did not occur", n)
 				}
 				h.play(ask + answer)
 			})
@@ -93,7 +93,8 @@ func TestFaultsOfCardAndReader(t *testing.T) {
 	t.Run("power failure", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start(PowerFail()).play(
-				"> 6F 05000000 00 02 00 0000 8030000000\n< 80 00000000 00 02 41 FB 00\ni 51 00 02 01" + powerOnT0)
+				"> 6F 05000000 00 02 00 0000 8030000000\n" +
+					"< 80 00000000 00 02 41 FB 00\ni 51 00 02 01" + powerOnT0)
 		})
 	})
 	t.Run("reader gone", func(t *testing.T) {
@@ -106,7 +107,7 @@ func TestFaultsOfCardAndReader(t *testing.T) {
 			}
 			h.play("x")
 			h.d.Replug()
-			h.play("x") // the old transport stays dead
+			h.play("x") // the old transport stays unusable
 			if h.link, err = h.d.Open(0); err != nil {
 				t.Fatal(err)
 			}
@@ -141,8 +142,10 @@ func TestFaultsOfCardAndReader(t *testing.T) {
 	t.Run("a lost command leaves the slot busy", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start(Lose()).play(
-				"> 6F 05000000 00 02 00 0000 8030000000\n<\n> 65 00000000 00 03 00 0000\n< 81 00000000 00 03 40 E0 00\n" +
-					"> 72 00000000 00 04 00 0000\n< 81 00000000 00 04 00 00 00\n> 6F 05000000 00 05 00 0000 8030000000\n< 80 02000000 00 05 00 00 00 9000")
+				"> 6F 05000000 00 02 00 0000 8030000000\n<\n" +
+					"> 65 00000000 00 03 00 0000\n< 81 00000000 00 03 40 E0 00\n" +
+					"> 72 00000000 00 04 00 0000\n< 81 00000000 00 04 00 00 00\n" +
+					"> 6F 05000000 00 05 00 0000 8030000000\n< 80 02000000 00 05 00 00 00 9000")
 		})
 	})
 	t.Run("control requests", func(t *testing.T) {
@@ -196,7 +199,7 @@ func TestSlotsWorkAtTheSameTime(t *testing.T) {
 		< 80 0A000000 01 02 00 00 00 3B08 74616D6163636964
 		> 62 00000000 02 03 00 0000
 		< 80 0A000000 02 03 00 00 00 3B08 74616D6163636964
-		# slot 0 works longer than slot 1, a third one must wait: bMaxCCIDBusySlots is 2
+		# slot 0 takes longer than slot 1; the third slot is refused: bMaxCCIDBusySlots is 2
 		> 6F 05000000 00 04 00 0000 8038000300
 		> 6F 05000000 01 05 00 0000 8038000100
 		> 6F 05000000 02 06 00 0000 8030000000

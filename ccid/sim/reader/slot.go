@@ -12,7 +12,7 @@ import (
 //
 //	state     | event                  | action
 //	absent    | card inserted          | notification; inactive, or active with AutoActivation
-//	inactive  | IccPowerOn             | cold reset at each voltage; active, or inactive and an error
+//	inactive  | IccPowerOn             | cold reset at each voltage; active, or an error
 //	active    | IccPowerOn             | warm reset; new parameters
 //	active    | IccPowerOff            | inactive
 //	any       | card removed           | open answer becomes "mute"; notification; absent

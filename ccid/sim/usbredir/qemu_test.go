@@ -18,7 +18,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// setups is a Tap that keeps the control requests.
+// setups is a Tap that records the control requests.
 type setups struct {
 	mu  sync.Mutex
 	all []usb.Setup
@@ -32,7 +32,7 @@ func (s *setups) Control(setup usb.Setup, _ []byte, _ error) {
 
 func (s *setups) Transfer(uint8, usb.TransferType, int, []byte, error) {}
 
-// saw says whether a request for this descriptor, or with descriptor 0 this request, was made.
+// saw reports whether a request for a descriptor or, if that is 0, a request was made.
 func (s *setups) saw(request, descriptor uint8) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *setups) saw(request, descriptor uint8) bool {
 	return false
 }
 
-func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
+func TestQEMUFirmwareEnumeratesTheReader(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts QEMU: not in short mode")
 	}
@@ -100,7 +100,7 @@ func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
 			for !tap.saw(usb.RequestGetDescriptor, usb.TypeDevice) ||
 				!tap.saw(usb.RequestGetDescriptor, usb.TypeConfiguration) {
 				if ctx.Err() != nil {
-					t.Fatalf("no enumeration; saw %v", tap.all)
+					t.Fatalf("no enumeration, only %v", tap.all)
 				}
 				time.Sleep(20 * time.Millisecond)
 			}

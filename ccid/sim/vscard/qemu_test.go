@@ -15,7 +15,7 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// startQEMU runs a machine with a CCID reader and no system to boot. Its card answers on the
+// startQEMU starts a machine with a CCID reader and without a system to boot. The card is at the
 // character device.
 func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 	t.Helper()
@@ -58,12 +58,12 @@ func (s *Slot) waitAcks(t *testing.T, n int) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("QEMU has taken %d messages, expected %d", acks, n)
+			t.Fatalf("QEMU has acknowledged %d messages, expected %d", acks, n)
 		}
 	}
 }
 
-func TestQEMUTakesReaderCardAndItsReplacement(t *testing.T) {
+func TestQEMUAcceptsReaderCardAndReplacement(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		serve func(t *testing.T, ctx context.Context, s *Slot, path string) (chardev string)
@@ -95,7 +95,7 @@ func TestQEMUTakesReaderCardAndItsReplacement(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.waitAcks(t, 4)
-			if err := s.Insert(card.T0()); err != nil { // out and in at once
+			if err := s.Insert(card.T0()); err != nil { // removal and insertion at once
 				t.Fatal(err)
 			}
 			s.waitAcks(t, 6)
