@@ -231,24 +231,8 @@ func (d *Device) In(ctx context.Context, endpoint uint8, buf []byte) (n int, err
 	if q == nil {
 		return 0, usb.ErrTransfer
 	}
-	for {
-		if !d.present {
-			return n, usb.ErrGone
-		}
-		var done bool
-		var wait time.Duration
-		n, done, wait, err = q.take(buf, n)
-		if done || err != nil {
-			return n, err
-		}
-		if ctx.Err() != nil {
-			return n, ctx.Err()
-		}
-		gone := d.gone
-		d.mu.Unlock()
-		pause(ctx, q.wake, gone, wait)
-		d.mu.Lock()
-	}
+	t := transport{d: d, gone: d.gone}
+	return t.read(ctx, q, buf, 0)
 }
 
 // pause waits for wake, gone, the time wait if it is not negative, or the end of ctx.

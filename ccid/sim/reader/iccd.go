@@ -70,27 +70,13 @@ func (c *iccdState) work() time.Duration {
 	return time.Until(c.due)
 }
 
-// run executes a request as a CCID command and returns the answer, or nil if it is lost.
-func (r *Reader) run(s *slot, kind byte, specific [3]byte, data []byte) (answer []byte) {
-	r.answers = r.answers[:0]
+// run executes a request as a CCID command for slot 0 and returns the answer, or nil if it is lost.
+func (r *Reader) run(kind byte, specific [3]byte, data []byte) (answer []byte) {
 	message := appendHeader(nil, kind, 0, 0, specific[0], specific[1], specific[2])
 	message = append(message, data...)
 	finish(message)
 	r.control = iccdState{}
-	if len(r.d.script) > 0 {
-		e := Event{Moment: AtCommand, Device: r.d, Reader: r, Message: message}
-		if r.intercept(&e, message) || len(e.Message) < headerSize {
-			return nil
-		}
-		message = e.Message
-	}
-	s.execute(parseCommand(message))
-	if len(r.d.script) > 0 {
-		e := Event{Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers}
-		r.d.faults(&e)
-		r.answers = e.Answers
-	}
-	if len(r.answers) == 0 {
+	if _, ok := r.execute(message, true); !ok || len(r.answers) == 0 {
 		return nil
 	}
 	last := r.answers[len(r.answers)-1] // the poll answers replace time extensions
@@ -112,14 +98,14 @@ func (r *Reader) run(s *slot, kind byte, specific [3]byte, data []byte) (answer 
 func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error) {
 	switch {
 	case setup.In() && setup.Request == iccdPowerOn:
-		answer := r.run(s, IccPowerOn, [3]byte{}, nil)
+		answer := r.run(IccPowerOn, [3]byte{}, nil)
 		if answer == nil || answer[7]&cmdFailed != 0 {
 			r.control.mute = true
 			return nil, usb.ErrStall
 		}
 		return answer[headerSize:], nil
 	case !setup.In() && setup.Request == iccdPowerOff:
-		r.run(s, IccPowerOff, [3]byte{}, nil)
+		r.run(IccPowerOff, [3]byte{}, nil)
 		return nil, nil
 	case !setup.In() && setup.Request == iccdXfrBlock:
 		if r.control.work() > 0 {
@@ -129,7 +115,7 @@ func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error)
 			r.phase(s, data)
 			return nil, nil
 		}
-		answer := r.run(s, XfrBlock, [3]byte{}, data)
+		answer := r.run(XfrBlock, [3]byte{}, data)
 		if answer == nil || answer[7]&cmdFailed != 0 {
 			r.control.mute = true
 			return nil, nil
@@ -174,16 +160,16 @@ func (c *iccdState) statusA() byte {
 func (r *Reader) versionB(s *slot, setup usb.Setup, data []byte) ([]byte, error) {
 	switch {
 	case !setup.In() && setup.Request == iccdPowerOn:
-		r.keep(r.run(s, IccPowerOn, [3]byte{byte(setup.Value)}, nil))
+		r.keep(r.run(IccPowerOn, [3]byte{byte(setup.Value)}, nil))
 		return nil, nil
 	case !setup.In() && setup.Request == iccdPowerOff:
-		r.keep(r.run(s, IccPowerOff, [3]byte{}, nil))
+		r.keep(r.run(IccPowerOff, [3]byte{}, nil))
 		return nil, nil
 	case !setup.In() && setup.Request == iccdXfrBlock:
 		if r.control.work() > 0 {
 			return nil, usb.ErrStall
 		}
-		r.keep(r.run(s, XfrBlock, [3]byte{byte(setup.Value), byte(setup.Value >> 8)}, data))
+		r.keep(r.run(XfrBlock, [3]byte{byte(setup.Value), byte(setup.Value >> 8)}, data))
 		return nil, nil
 	case setup.In() && setup.Request == iccdDataBlock:
 		if wait := r.control.work(); wait > 0 {

@@ -88,21 +88,27 @@ func (r *Reader) powerOn() {
 	}
 }
 
-// receive executes a command. exact reports that its transfer has no further bytes.
+// receive executes a command and puts its answers into the IN queue. exact reports that its transfer
+// has no further bytes.
 func (r *Reader) receive(message []byte, exact bool) {
+	if s, ok := r.execute(message, exact); ok {
+		r.show(s)
+	}
+}
+
+// execute executes a command with its faults. The answers are in r.answers. It reports false for a
+// lost command.
+func (r *Reader) execute(message []byte, exact bool) (s *slot, ok bool) {
 	r.answers = r.answers[:0]
 	if len(r.d.script) > 0 {
 		e := Event{Moment: AtCommand, Device: r.d, Reader: r, Message: message}
-		if r.intercept(&e, message) {
-			return
+		if r.intercept(&e, message) || len(e.Message) < headerSize {
+			return nil, false
 		}
 		message = e.Message
-		if len(message) < headerSize {
-			return
-		}
 	}
 	m := parseCommand(message)
-	s := r.slot(m.slot)
+	s = r.slot(m.slot)
 	switch {
 	case !exact:
 		r.fail(m, s, badLength)
@@ -112,26 +118,28 @@ func (r *Reader) receive(message []byte, exact bool) {
 		s.execute(m)
 	}
 	if len(r.d.script) > 0 {
-		e := Event{Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers}
+		e := Event{
+			Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers,
+		}
 		r.d.faults(&e)
 		r.answers = e.Answers
 	}
-	r.show(s)
+	return s, true
 }
 
 // intercept applies faults to a command before its execution, and reports whether the command is
 // lost.
 func (r *Reader) intercept(e *Event, message []byte) bool {
 	r.d.faults(e)
-	if !r.d.present || e.Swallow {
-		r.answers = append(r.answers[:0], e.Answers...)
-		if s := r.slot(message[5]); s != nil {
-			s.stuck = s.stuck || len(e.Answers) == 0
-			r.show(s)
-		}
-		return true
+	if r.d.present && !e.Swallow {
+		return false
 	}
-	return false
+	r.answers = append(r.answers[:0], e.Answers...)
+	if s := r.slot(message[5]); s != nil {
+		s.stuck = s.stuck || len(e.Answers) == 0
+		r.show(s)
+	}
+	return true
 }
 
 // refuse answers a message with an invalid length.

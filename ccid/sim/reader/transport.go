@@ -36,7 +36,7 @@ func (d *Device) Open(n int) (usb.Transport, error) {
 type transport struct {
 	d      *Device
 	info   usb.Device
-	closed chan struct{}
+	closed chan struct{} // closed by Close; nil for Device.In
 	gone   chan struct{} // Device.gone at the time of Open
 }
 
@@ -132,22 +132,30 @@ func (t *transport) In(
 	if err := t.check(ctx); err != nil {
 		return 0, err
 	}
-	d := t.d
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	q := d.in[endpoint]
+	t.d.mu.Lock()
+	defer t.d.mu.Unlock()
+	q := t.d.in[endpoint]
 	if q == nil || len(buf) == 0 || len(buf)%q.packet != 0 || len(buf) > maxIn {
 		return 0, fmt.Errorf("%w: IN of %d bytes from endpoint %02X",
 			usb.ErrTransfer, len(buf), endpoint)
 	}
+	return t.read(ctx, q, buf, timeout)
+}
+
+// read reads one transfer from a queue. A timeout of 0 means none. The device is locked, except
+// while read waits.
+func (t *transport) read(
+	ctx context.Context, q *queue, buf []byte, timeout time.Duration,
+) (n int, err error) {
 	var end time.Time
 	for {
+		if t.dead() {
+			return n, usb.ErrGone
+		}
 		var done bool
 		var wait time.Duration
 		n, done, wait, err = q.take(buf, n)
 		switch {
-		case t.dead():
-			return n, usb.ErrGone
 		case done || err != nil:
 			return n, err
 		case ctx.Err() != nil:
@@ -165,9 +173,9 @@ func (t *transport) In(
 				wait = left
 			}
 		}
-		d.mu.Unlock()
+		t.d.mu.Unlock()
 		pause(ctx, q.wake, t.gone, wait)
-		d.mu.Lock()
+		t.d.mu.Lock()
 	}
 }
 
