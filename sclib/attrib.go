@@ -1,9 +1,10 @@
 package sclib
 
-// An Attrib names a property of a reader or card: class in the upper 16 bits, tag in the lower (PC/SC part 3, 3.1.4).
+// An Attrib identifies a property of a reader or card: the upper 16 bits are the class, the lower
+// 16 the tag (PC/SC part 3, 3.1.4).
 type Attrib uint32
 
-// The attributes of PC/SC part 3 that readers commonly have.
+// Attributes of PC/SC part 3, with their types and units.
 const (
 	AttrVendorName         Attrib = 0x00010100 // SCARD_ATTR_VENDOR_NAME, text
 	AttrVendorIFDType      Attrib = 0x00010101 // SCARD_ATTR_VENDOR_IFD_TYPE, text
@@ -40,8 +41,10 @@ const (
 	AttrSystemName         Attrib = 0x7FFF0004 // SCARD_ATTR_DEVICE_SYSTEM_NAME, text
 )
 
-// CtlCode makes the control code of a reader function (SCARD_CTL_CODE of PC/SC part 10, 2.2, as pcsc-lite numbers it).
+// CtlCode returns the control code of a function of the reader's driver (SCARD_CTL_CODE of PC/SC
+// part 10, 2.2, with the value of pcsc-lite).
 func CtlCode(function uint16) uint32 { return 0x42000000 + uint32(function) }
 
-// CMIoctlGetFeatureRequest asks a reader for its part 10 features (CM_IOCTL_GET_FEATURE_REQUEST, PC/SC part 10, 2.2).
+// CMIoctlGetFeatureRequest is the control code that returns the features of a reader
+// (CM_IOCTL_GET_FEATURE_REQUEST, PC/SC part 10, 2.2). [Card.Features] uses it.
 const CMIoctlGetFeatureRequest uint32 = 0x42000000 + 3400

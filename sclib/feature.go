@@ -7,9 +7,11 @@ import (
 	"fmt"
 )
 
-// A Feature is something that a reader can do besides exchanging APDUs (PC/SC part 10, 2.3, table of features).
+// A Feature is a function of a reader beside the exchange of APDUs (PC/SC part 10, 2.3, table of
+// features).
 type Feature byte
 
+// The features of PC/SC part 10.
 const (
 	FeatureVerifyPINStart   Feature = 0x01
 	FeatureVerifyPINFinish  Feature = 0x02
@@ -27,17 +29,19 @@ const (
 	FeatureExecutePACE      Feature = 0x20
 )
 
-// Features maps what a reader can do to the control codes that make it do so.
+// Features maps each feature of a reader to the control code of its command.
 type Features map[Feature]uint32
 
-// ErrFeatures says that a reader's list of features is malformed.
+// ErrFeatures is the error for a malformed list of features.
 var ErrFeatures = errors.New("malformed list of reader features")
 
 // featureLength is the length of a control code in the list (PC/SC part 10, 2.2).
 const featureLength = 4
 
-// ParseFeatures reads the answer to CMIoctlGetFeatureRequest: records of tag, length 4, control code. The code is big-endian
-// (PC/SC part 10, 2.2); EFI drivers give it little-endian. Its own form tells which.
+// ParseFeatures parses the answer to CMIoctlGetFeatureRequest: records of a tag, the length 4 and a
+// control code. Control codes are big-endian (PC/SC part 10, 2.2). EFI drivers give them
+// little-endian: if only the reversed value is a control code, it is the result. The error is
+// ErrFeatures.
 func ParseFeatures(b []byte) (Features, error) {
 	features := Features{}
 	for len(b) > 0 {
@@ -46,7 +50,8 @@ func ParseFeatures(b []byte) (Features, error) {
 		}
 		value := b[2 : 2+featureLength]
 		controlCode := binary.BigEndian.Uint32(value)
-		if reversed := binary.LittleEndian.Uint32(value); !isCtlCode(controlCode) && isCtlCode(reversed) {
+		reversed := binary.LittleEndian.Uint32(value)
+		if !isCtlCode(controlCode) && isCtlCode(reversed) {
 			controlCode = reversed
 		}
 		features[Feature(b[0])] = controlCode
@@ -55,12 +60,14 @@ func ParseFeatures(b []byte) (Features, error) {
 	return features, nil
 }
 
-// isCtlCode recognises control codes: pcsc-lite's and EFI's 42 xx xx xx, and Windows' device type 31 (PC/SC part 10, 2.2).
+// isCtlCode reports whether a value has the form of a control code: 42xxxxxx of pcsc-lite and EFI,
+// or the device type 0031 of Windows (PC/SC part 10, 2.2).
 func isCtlCode(controlCode uint32) bool {
 	return controlCode>>24 == 0x42 || controlCode>>16 == 0x0031
 }
 
-// Features asks the reader what it can do. A reader without any is no error.
+// Features returns the features of the reader, with CMIoctlGetFeatureRequest. A reader without
+// features is no error. A malformed list is ErrFeatures.
 func (k *Card) Features(ctx context.Context) (Features, error) {
 	answer, err := k.Control(ctx, CMIoctlGetFeatureRequest, nil)
 	switch {

@@ -10,18 +10,21 @@ import (
 	"time"
 )
 
-// transactionWait ends a wait for another handle's transaction when the caller's context does not. A PIN entered on a reader's
-// own keypad, the longest thing done inside a transaction, takes up to 90 s (policy).
+// transactionWait bounds the wait for another handle's transaction if the caller's context does
+// not. The longest command inside a transaction is a PIN entry on a reader's keypad: up to 90 s
+// (policy).
 const transactionWait = 2 * time.Minute
 
-// A slot is what the handles of one Context share about one reader.
+// A slot is the state of one reader that the handles of a Context share.
 //
-//	event                      what it does
-//	first Connect              the backend's Connect; link says for what
-//	next Connect               joins the link, renews it if the card changed or lost power, widens it from reader to card
-//	reset by one handle        resets grows: every other handle gets ErrResetCard until it reconnects
-//	card seen gone or swapped  removals grows: every handle that had a card gets ErrRemovedCard until it reconnects
-//	reader seen gone           gone: every handle gets ErrReaderUnavailable for good
+//	event                      effect
+//	first Connect              the backend's Connect; link records the purpose
+//	next Connect               shares the link; connects again if the card changed or lost power,
+//	                           or if the link is to the reader alone
+//	reset by one handle        resets grows: other handles get ErrResetCard until they reconnect
+//	card removed or replaced   removals grows: handles to the card get ErrRemovedCard until they
+//	                           reconnect
+//	reader unplugged           gone is set: all handles get ErrReaderUnavailable from then on
 //	last Disconnect            the backend's Disconnect
 type slot struct {
 	context *Context
@@ -29,24 +32,24 @@ type slot struct {
 	name    string // unique within the context
 	gone    atomic.Bool
 
-	mu    sync.Mutex    // guards what follows, up to the next comment
-	busy  bool          // one call at a time
-	owner *Card         // whose transaction is open; set only by the call that made the slot busy
-	wake  chan struct{} // closed when busy or owner ends; nil when nobody waits
-	view  view          // what was last seen, for those that must not wait
+	mu    sync.Mutex    // guards busy, owner, wake and view
+	busy  bool          // a call uses the reader
+	owner *Card         // the handle with a transaction; set only while the slot is busy
+	wake  chan struct{} // closed when busy or owner is cleared; nil if no call waits
+	view  view          // the last observation, for calls that do not wait for the slot
 
-	// What follows belongs to the call that made the slot busy.
+	// The fields below belong to the call that made the slot busy.
 	link     link
-	active   Protocol // of a linkCard
-	lost     bool     // the card of a linkCard has lost power
+	active   Protocol // the card's protocol, with linkCard
+	lost     bool     // the card has lost power, with linkCard
 	depth    int      // nested transactions of owner
 	resets   uint32
 	removals uint32
 	cards    map[*Card]struct{}
-	scratch  []byte // answers; wiped after use
+	scratch  []byte // for answers; wiped after each use
 }
 
-// A link is what the backend's reader is connected for.
+// A link is the purpose for which the backend's reader is connected.
 type link uint8
 
 const (
@@ -55,26 +58,28 @@ const (
 	linkCard
 )
 
-// A view is what was last seen of a slot.
+// A view is the last observation of a slot.
 type view struct {
-	known     bool // something was seen
-	present   bool // a card, when the reader last said
-	state     State
+	known     bool // the reader was observed
+	present   bool // a card was present when the reader last reported a state
+	mute      bool // the card did not answer to its last reset
+	state     CardState
 	atr       [MaxATR]byte
 	atrLength int
-	events    uint16 // insertions and removals seen; wraps
+	events    uint16 // observed insertions and removals; wraps
 	handles   int
 	exclusive bool
 }
 
 func (v *view) ATR() []byte { return append([]byte(nil), v.atr[:v.atrLength]...) }
 
-// acquire makes the slot busy. With patient, it first waits for a transaction of another handle than card to end.
-func (s *slot) acquire(ctx context.Context, card *Card, patient bool) error {
+// acquire waits until the slot is free and makes it busy. With queue, it also waits for the end of
+// another handle's transaction.
+func (s *slot) acquire(ctx context.Context, card *Card, queue bool) error {
 	var limit <-chan time.Time
 	for {
 		s.mu.Lock()
-		if !s.busy && (!patient || s.owner == nil || s.owner == card) {
+		if !s.busy && (!queue || s.owner == nil || s.owner == card) {
 			s.busy = true
 			s.mu.Unlock()
 			return nil
@@ -101,7 +106,8 @@ func (s *slot) acquire(ctx context.Context, card *Card, patient bool) error {
 	}
 }
 
-// tryAcquire makes the slot busy if it is not, whoever's transaction is open.
+// tryAcquire makes the slot busy and reports true, unless it is busy already. Transactions do not
+// count.
 func (s *slot) tryAcquire() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +125,7 @@ func (s *slot) release() {
 	s.mu.Unlock()
 }
 
-// setOwner opens or, with nil, ends a transaction.
+// setOwner opens a transaction of card or, with nil, ends the transaction.
 func (s *slot) setOwner(card *Card) {
 	s.mu.Lock()
 	s.owner = card
@@ -134,14 +140,14 @@ func (s *slot) wakeAll() {
 	}
 }
 
-// seen gives what was last seen.
+// seen returns the last observation.
 func (s *slot) seen() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view
 }
 
-// status asks the reader and takes note of a card that came, went or was swapped.
+// status reads the reader's status and records an insertion, removal or replacement of the card.
 func (s *slot) status(ctx context.Context) (ReaderStatus, error) {
 	st, err := s.reader.Status(ctx)
 	if err != nil {
@@ -150,20 +156,21 @@ func (s *slot) status(ctx context.Context) (ReaderStatus, error) {
 	if len(st.ATR) > MaxATR {
 		st.ATR = st.ATR[:MaxATR]
 	}
-	s.observe(st.State, st.ATR)
+	s.observe(st)
 	return st, nil
 }
 
-// observe compares a state with the last one.
-func (s *slot) observe(state State, atr []byte) {
+// observe compares a status with the last one, and updates the view.
+func (s *slot) observe(st ReaderStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, is := s.view.present, state&StatePresent != 0
-	// A reader that does not say (StateUnknown) tells nothing about the card.
-	if state == StateUnknown {
+	state, atr := st.State, st.ATR
+	was, is := s.view.present, state&CardPresent != 0
+	if state == CardUnknown { // no information about the card
 		is = was
 	}
-	swapped := was && is && len(atr) > 0 && s.view.atrLength > 0 && !bytes.Equal(atr, s.view.atr[:s.view.atrLength])
+	swapped := was && is && len(atr) > 0 && s.view.atrLength > 0 &&
+		!bytes.Equal(atr, s.view.atr[:s.view.atrLength])
 	if s.view.known && was != is {
 		s.view.events++
 	}
@@ -173,9 +180,11 @@ func (s *slot) observe(state State, atr []byte) {
 	if swapped || was && !is {
 		s.removals++
 	}
-	if s.link == linkCard && is && state&StatePowered == 0 && state != StateUnknown {
+	if s.link == linkCard && is && state&CardPowered == 0 && state != CardUnknown {
 		s.lost = true
 	}
+	answered := state&CardSpecific != 0 || state&CardPowered != 0 && len(atr) > 0
+	s.view.mute = st.Mute || s.view.mute && is && !swapped && !answered
 	s.view.known, s.view.present, s.view.state = true, is, state
 	if !is {
 		s.view.atrLength = 0
@@ -184,23 +193,29 @@ func (s *slot) observe(state State, atr []byte) {
 	}
 }
 
-// fault draws the conclusions from an error of the reader, and returns it.
+// fault updates the slot after an error of the reader, which it returns.
 func (s *slot) fault(err error) error {
 	switch code(err) {
 	case ErrReaderUnavailable:
 		s.gone.Store(true)
 	case ErrNoCard, ErrRemovedCard:
-		s.observe(StateAbsent, nil)
+		s.observe(ReaderStatus{State: CardAbsent})
 	case ErrResetCard:
 		s.resets++
 	case ErrUnpoweredCard:
 		s.lost = true
+	case ErrUnresponsiveCard:
+		s.mu.Lock()
+		s.view.mute = true
+		s.mu.Unlock()
 	}
 	return err
 }
 
-// connect makes the link fit for a handle that wants mode and protocols.
-func (s *slot) connect(ctx context.Context, mode ShareMode, protocols Protocol, reset Disposition) error {
+// connect makes or changes the link as a handle with mode and protocols needs it.
+func (s *slot) connect(
+	ctx context.Context, mode ShareMode, protocols Protocol, reset Disposition,
+) error {
 	active, err := s.reader.Connect(ctx, mode, protocols, reset)
 	if err != nil {
 		if s.link != linkNone {
@@ -217,11 +232,11 @@ func (s *slot) connect(ctx context.Context, mode ShareMode, protocols Protocol, 
 		s.resets++
 	}
 	s.link, s.active, s.lost = linkCard, active, false
-	s.observe(StatePresent|StatePowered|StateSpecific, nil)
+	s.observe(ReaderStatus{State: CardPresent | CardPowered | CardSpecific})
 	return nil
 }
 
-// join connects, or shares the link that other handles have.
+// join makes a link, or shares the link of other handles.
 func (s *slot) join(ctx context.Context, mode ShareMode, preferred Protocol) error {
 	if s.link == linkNone {
 		return s.connect(ctx, mode, preferred, LeaveCard)
@@ -244,7 +259,7 @@ func (s *slot) join(ctx context.Context, mode ShareMode, preferred Protocol) err
 	return s.connect(ctx, mode, preferred, LeaveCard)
 }
 
-// shareable says whether a handle may join those that are there, leaving out except.
+// shareable returns ErrSharing if a handle with mode conflicts with a handle other than except.
 func (s *slot) shareable(mode ShareMode, except *Card) error {
 	for card := range s.cards {
 		if card != except && (mode == ShareExclusive || card.mode == ShareExclusive) {
@@ -254,7 +269,7 @@ func (s *slot) shareable(mode ShareMode, except *Card) error {
 	return nil
 }
 
-// count brings the number of handles into the view.
+// count updates the number of handles in the view.
 func (s *slot) count() {
 	exclusive := false
 	for card := range s.cards {
@@ -265,23 +280,23 @@ func (s *slot) count() {
 	s.mu.Unlock()
 }
 
-// dispose does to the card what disposition says, while the link stays.
+// dispose applies a disposition to the card. The link stays.
 func (s *slot) dispose(ctx context.Context, disposition Disposition) error {
 	switch disposition {
 	case LeaveCard:
 		return nil
 	case ResetCard, UnpowerCard:
 		if s.link != linkCard {
-			return nil // no card is in use
+			return nil // no handle uses the card
 		}
 		return s.connect(ctx, s.linkMode(), s.active, disposition)
 	case EjectCard:
-		return ErrUnsupportedFeature // others still use the card
+		return ErrUnsupportedFeature // other handles use the card
 	}
 	return ErrInvalidValue
 }
 
-// linkMode is the share mode under which the handles that are there hold the reader.
+// linkMode returns the share mode in which the handles have the reader.
 func (s *slot) linkMode() ShareMode {
 	for card := range s.cards {
 		if card.mode == ShareExclusive {
@@ -291,11 +306,11 @@ func (s *slot) linkMode() ShareMode {
 	return ShareShared
 }
 
-// unlink gives the reader back.
+// unlink ends the backend's connection.
 func (s *slot) unlink(ctx context.Context, disposition Disposition) error {
 	err := s.reader.Disconnect(ctx, disposition)
 	if err != nil && disposition == EjectCard {
-		// A refused eject leaves the reader connected.
+		// After a refused eject the reader is still connected.
 		err = errors.Join(err, s.reader.Disconnect(ctx, LeaveCard))
 	}
 	s.link, s.active, s.lost = linkNone, ProtocolUndefined, false
@@ -305,12 +320,12 @@ func (s *slot) unlink(ctx context.Context, disposition Disposition) error {
 	return nil
 }
 
-// answer runs one exchange with the slot's own buffer and returns a copy of what came.
+// answer runs one exchange into the slot's own buffer and returns a copy of the answer.
 func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte, error) {
 	if len(s.scratch) < size {
 		s.scratch = make([]byte, size)
 	}
-	out, used := s.scratch[:size], size // all of it, where no length tells
+	out, used := s.scratch[:size], size // all of it is wiped if exchange returns no valid length
 	defer func() { clear(out[:used]) }()
 	n, err := exchange(out)
 	if err == nil && (n < 0 || n > len(out)) {

@@ -9,14 +9,15 @@ import (
 	"tamaccid/uefi"
 )
 
-// errUsage is a command line that says nothing to do.
+// errUsage is the error for an empty command line.
 var errUsage = errors.New("usage: loaddriver DRIVER.efi [OPTION...]")
 
-// bootServices are what it takes to load a driver.
+// bootServices are the services for loading a driver. *uefi.BootServices has them.
 type bootServices interface {
 	DevicePathOf(h uefi.Handle) uefi.DevicePath
 	LoadedImage(image uefi.Handle) (*uefi.LoadedImage, error)
-	LoadImage(bootPolicy bool, parent uefi.Handle, path uefi.DevicePath, source []byte) (uefi.Handle, error)
+	LoadImage(bootPolicy bool, parent uefi.Handle, path uefi.DevicePath,
+		source []byte) (uefi.Handle, error)
 	SetOptionText(l *uefi.LoadedImage, text string) error
 	StartImage(h uefi.Handle) (text string, err error)
 	UnloadImage(h uefi.Handle) error
@@ -24,7 +25,7 @@ type bootServices interface {
 	ConnectController(controller uefi.Handle, drivers []uefi.Handle, recursive bool) error
 }
 
-// load does what the command line says: words are the driver's file and its load options.
+// load loads the driver of the command line: words are its file name and its load options.
 func load(b bootServices, self uefi.Handle, words []string, out io.Writer) error {
 	if len(words) == 0 {
 		return errUsage
@@ -37,7 +38,7 @@ func load(b bootServices, self uefi.Handle, words []string, out io.Writer) error
 	return connect(b)
 }
 
-// start loads a driver from the volume that this program came from, gives it its options and starts it.
+// start loads a driver from the volume of this program, sets its load options and starts it.
 func start(b bootServices, self uefi.Handle, name, options string) error {
 	own, err := b.LoadedImage(self)
 	if err != nil {
@@ -49,7 +50,7 @@ func start(b bootServices, self uefi.Handle, name, options string) error {
 	}
 	driver, err := b.LoadImage(false, self, path, nil)
 	if err != nil {
-		if driver != 0 { // it is there, and may not be started
+		if driver != 0 { // it is loaded, and must not be started
 			b.UnloadImage(driver)
 		}
 		return err
@@ -62,26 +63,27 @@ func start(b bootServices, self uefi.Handle, name, options string) error {
 		b.UnloadImage(driver)
 		return err
 	}
-	// A driver that returns an error is unloaded by firmware.
+	// Firmware unloads a driver that returns an error.
 	if text, err := b.StartImage(driver); err != nil {
 		return fmt.Errorf("%w %s", err, text)
 	}
 	return nil
 }
 
-// absolute is a file's name from the root directory of its volume, with the separators of UEFI.
+// absolute returns the path of a file from the root directory of its volume, with UEFI's
+// separators.
 func absolute(name string) string {
 	return `\` + strings.TrimLeft(strings.ReplaceAll(name, "/", `\`), `\`)
 }
 
-// connect lets drivers, the new one among them, have what they support.
+// connect connects all handles to the drivers that support them.
 func connect(b bootServices) error {
 	all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
 	if err != nil {
 		return err
 	}
 	for _, h := range all {
-		_ = b.ConnectController(h, nil, true) // most handles have no driver, and need none
+		_ = b.ConnectController(h, nil, true) // most handles have no driver
 	}
 	return nil
 }

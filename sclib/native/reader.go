@@ -8,7 +8,7 @@ import (
 	"tamaccid/sclib"
 )
 
-// slot is what this package needs of a ccid.Slot.
+// slot has the methods of ccid.Slot that this package uses.
 type slot interface {
 	Name() string
 	State(ctx context.Context) (ccid.State, error)
@@ -21,7 +21,8 @@ type slot interface {
 	GetAttrib(ctx context.Context, tag uint32) ([]byte, error)
 }
 
-// A reader makes a sclib.Reader of a slot. The slot has one user, this program: there is nothing to connect to but the card.
+// A reader is an sclib.Reader over a slot. The slot has one user, this program, so that ShareDirect
+// needs no connection.
 type reader struct {
 	slot slot
 }
@@ -37,25 +38,27 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	}
 	switch state {
 	case ccid.Absent:
-		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
+		return sclib.ReaderStatus{State: sclib.CardAbsent}, nil
 	case ccid.Inactive:
-		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
+		return sclib.ReaderStatus{State: sclib.CardPresent | sclib.CardSwallowed}, nil
 	case ccid.Active:
 		status := sclib.ReaderStatus{
-			State:    sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable,
+			State:    sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable,
 			Protocol: sclib.Protocol(r.slot.Protocol()),
 			ATR:      r.slot.ATR(),
 		}
 		if status.Protocol != sclib.ProtocolUndefined {
-			status.State = sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific
+			status.State = sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific
 		}
 		return status, nil
 	}
-	return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+	return sclib.ReaderStatus{State: sclib.CardUnknown}, nil
 }
 
 // Connect implements sclib.Reader.
-func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+func (r *reader) Connect(
+	ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition,
+) (sclib.Protocol, error) {
 	if mode == sclib.ShareDirect {
 		if _, err := r.slot.State(ctx); err != nil {
 			return sclib.ProtocolUndefined, coded(err)
@@ -64,7 +67,7 @@ func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sc
 	}
 	accept := ccid.Protocol(protocols & sclib.ProtocolAny)
 	if accept == ccid.Undefined {
-		return sclib.ProtocolUndefined, sclib.ErrProtocolMismatch // raw alone
+		return sclib.ProtocolUndefined, sclib.ErrProtocolMismatch // raw only
 	}
 	var active ccid.Protocol
 	var err error
@@ -72,7 +75,7 @@ func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sc
 	case sclib.LeaveCard:
 		active, err = r.slot.Connect(ctx, accept, ccid.Leave)
 		if errors.Is(err, ccid.ErrNoProtocol) {
-			// A card that speaks another protocol since an earlier connection chooses again after a reset.
+			// The card has another protocol since an earlier connection. It needs a reset.
 			active, err = r.slot.Connect(ctx, accept, ccid.ColdReset)
 		}
 	case sclib.ResetCard:
@@ -126,6 +129,7 @@ func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []by
 	return give(out, value, err)
 }
 
+// give copies an answer to out.
 func give(out, answer []byte, err error) (int, error) {
 	switch {
 	case err != nil:

@@ -154,7 +154,7 @@ func report(level reader.Level, protocol string) []string {
 		return []string{"Passed: 771 exchanges", "extended case 2, up to 65535                   " + short,
 			"extended case 3, up to 65535                   " + short, "extended case 4, up to 65535 there and back    " + short, "3 steps left out"}
 	case protocol == "T=0":
-		return []string{"Passed: 787 exchanges", "the rest left out: T=0 tells a card of 256 bytes at most", "1 step left out",
+		return []string{"Passed: 787 exchanges", "the rest left out: T=0 has no Le above 256", "1 step left out",
 			"extended case 4, up to 65535 there and back    ok, 7 exchanges"}
 	}
 	return []string{"Passed: 790 exchanges, 210356 bytes to the card, 207928 back\n"}

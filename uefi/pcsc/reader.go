@@ -39,23 +39,23 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	out := sclib.ReaderStatus{ATR: status.ATR}
 	switch status.State {
 	case smartcard.Absent:
-		out.State = sclib.StateAbsent
+		out.State = sclib.CardAbsent
 	case smartcard.Inactive:
-		out.State = sclib.StatePresent | sclib.StateSwallowed
+		out.State = sclib.CardPresent | sclib.CardSwallowed
 	case smartcard.Active:
-		out.State = sclib.StatePresent | sclib.StatePowered
+		out.State = sclib.CardPresent | sclib.CardPowered
 		// What drivers say here is less certain than what Connect said.
 		out.Protocol = sclib.Protocol(status.Protocol)
 		if r.active != smartcard.Undefined {
 			out.Protocol = sclib.Protocol(r.active)
 		}
 		if out.Protocol == sclib.ProtocolUndefined {
-			out.State |= sclib.StateNegotiable
+			out.State |= sclib.CardNegotiable
 		} else {
-			out.State |= sclib.StateSpecific
+			out.State |= sclib.CardSpecific
 		}
 	default:
-		out.State = sclib.StateUnknown
+		out.State = sclib.CardUnknown
 	}
 	return out, nil
 }

@@ -145,17 +145,17 @@ func TestStatus(t *testing.T) {
 	tests := []struct {
 		name  string
 		set   func(p *producer)
-		state sclib.State
+		state sclib.CardState
 		want  error
 	}{
-		{"no card", func(p *producer) { p.state = smartcard.Absent }, sclib.StateAbsent, nil},
-		{"a card without power", func(p *producer) {}, sclib.StatePresent | sclib.StateSwallowed, nil},
+		{"no card", func(p *producer) { p.state = smartcard.Absent }, sclib.CardAbsent, nil},
+		{"a card without power", func(p *producer) {}, sclib.CardPresent | sclib.CardSwallowed, nil},
 		{"a card with power", func(p *producer) { p.state = smartcard.Active },
-			sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable, nil},
+			sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable, nil},
 		{"a card with a protocol", func(p *producer) { p.state, p.active = smartcard.Active, smartcard.T1 },
-			sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific, nil},
-		{"a driver that does not know", func(p *producer) { p.state = smartcard.Unknown }, sclib.StateUnknown, nil},
-		{"a state that does not exist", func(p *producer) { p.state = 77 }, sclib.StateUnknown, nil},
+			sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific, nil},
+		{"a driver that does not know", func(p *producer) { p.state = smartcard.Unknown }, sclib.CardUnknown, nil},
+		{"a state that does not exist", func(p *producer) { p.state = 77 }, sclib.CardUnknown, nil},
 		{"a reader that fails", func(p *producer) { p.statusOnly["status"] = uefi.DeviceError }, 0, sclib.ErrComm},
 		{"a reader that has gone", func(p *producer) { p.removed = true }, 0, sclib.ErrReaderUnavailable},
 	}

@@ -15,8 +15,9 @@ const (
 	typeBOS = 0x0F // USB 3.2, table 9-6
 )
 
-// Control does one control transfer. For an IN request the answer is copied to data, cut to setup.Length; usb.ErrStall says that
-// the device does not know the request.
+// Control does one control transfer and returns its number of data bytes. The answer to an IN
+// request is in data, of at most setup.Length bytes. An unknown request is usb.ErrStall, an endless
+// NAK ErrBlocked, an unplugged device usb.ErrGone.
 func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,7 +46,8 @@ func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 	switch setup.RequestType &^ usb.DirIn {
 	case usb.TypeClass | usb.ToInterface:
 		answer, err = d.classRequest(setup, data)
-	case usb.TypeStandard | usb.ToDevice, usb.TypeStandard | usb.ToInterface, usb.TypeStandard | usb.ToEndpoint:
+	case usb.TypeStandard | usb.ToDevice, usb.TypeStandard | usb.ToInterface, usb.TypeStandard |
+		usb.ToEndpoint:
 		answer, err = d.standardRequest(setup)
 	default:
 		err = usb.ErrStall
@@ -62,6 +64,7 @@ func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 	return len(data), nil
 }
 
+// standardRequest executes a standard request (USB 2.0, 9.4).
 func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 	in := s.In()
 	switch {
@@ -91,16 +94,19 @@ func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 			d.out[e].halted = false
 		}
 		return nil, nil
-	case !in && s.Request == usb.RequestSetInterface && s.Value == 0 && int(s.Index) < len(d.model.Functions):
+	case !in && s.Request == usb.RequestSetInterface && s.Value == 0 &&
+		int(s.Index) < len(d.model.Functions):
 		return nil, nil
-	case !in && s.Request == usb.RequestClearFeature && s.RequestType&0x1F == usb.ToEndpoint && s.Value == usb.FeatureEndpointHalt:
+	case !in && s.Request == usb.RequestClearFeature && s.RequestType&0x1F == usb.ToEndpoint &&
+		s.Value == usb.FeatureEndpointHalt:
 		return nil, d.clearHalt(uint8(s.Index))
 	case !in && (s.Request == usb.RequestSetAddress || s.Request == 0x30 || s.Request == 0x31):
-		return nil, nil // the address is the bus's affair; SET_SEL and SET_ISOCH_DELAY (USB 3.2, 9.4)
+		return nil, nil // the bus handles the address; SET_SEL and SET_ISOCH_DELAY (USB 3.2, 9.4)
 	}
 	return nil, usb.ErrStall
 }
 
+// descriptor answers GET_DESCRIPTOR.
 func (d *Device) descriptor(kind, index uint8) ([]byte, error) {
 	var b []byte
 	switch {
@@ -119,6 +125,7 @@ func (d *Device) descriptor(kind, index uint8) ([]byte, error) {
 	return b, nil
 }
 
+// classRequest executes a class request (CCID 1.1, 5.3).
 func (d *Device) classRequest(s usb.Setup, data []byte) ([]byte, error) {
 	i := int(uint8(s.Index))
 	if i >= len(d.readers) || d.readers[i] == nil {
@@ -139,6 +146,7 @@ func (d *Device) classRequest(s usb.Setup, data []byte) ([]byte, error) {
 	return nil, usb.ErrStall
 }
 
+// words encodes a table of clocks or data rates. Without one the request stalls.
 func words(v []uint32) ([]byte, error) {
 	if v == nil {
 		return nil, usb.ErrStall
