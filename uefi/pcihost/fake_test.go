@@ -11,7 +11,8 @@ import (
 	"tamaccid/uefi/internal/abi"
 )
 
-// A fake is a PCI function behind EFI_PCI_IO_PROTOCOL, with memory that it maps at another address than the processor's.
+// A fake is a PCI function behind EFI_PCI_IO_PROTOCOL, with memory that it maps at another address
+// than the processor's.
 type fake struct {
 	t     *testing.T
 	table uefi.PCIIOTable
@@ -44,7 +45,8 @@ const distance = 1 << 32
 func newFake(t *testing.T) (*fake, *uefi.PCIIO) {
 	f := &fake{t: t, class: 0x0c033001, registers: map[uint32]uint32{hccParams1: hccAC64},
 		has: 0x100, can: 0x100 | uefi.PCIMemory | uefi.PCIBusMaster,
-		pages: map[uintptr]uintptr{}, mapped: map[uintptr]uintptr{}, refuse: map[string]uefi.Status{}}
+		pages: map[uintptr]uintptr{}, mapped: map[uintptr]uintptr{},
+		refuse: map[string]uefi.Status{}}
 	on := func(service string, do func(a []uintptr) uintptr) uintptr {
 		return abi.Fake(func(a []uintptr) uintptr {
 			if st := f.refuse[service]; st != uefi.Success {
@@ -113,7 +115,9 @@ func newFake(t *testing.T) (*fake, *uefi.PCIIO) {
 			return 0
 		}),
 		GetLocation: on("location", func(a []uintptr) uintptr {
-			*abi.At[uintptr](a[1]), *abi.At[uintptr](a[2]), *abi.At[uintptr](a[3]), *abi.At[uintptr](a[4]) = 0, 0x1f, 4, 2
+			for i, v := range []uintptr{0, 0x1f, 4, 2} {
+				*abi.At[uintptr](a[1+i]) = v
+			}
 			return 0
 		}),
 		Attributes: on("attributes", func(a []uintptr) uintptr {
@@ -136,7 +140,9 @@ func newFake(t *testing.T) (*fake, *uefi.PCIIO) {
 	return f, uefi.PCIIOAt(uintptr(unsafe.Pointer(&f.table)))
 }
 
-func (f *fake) note(format string, args ...any) { f.log = append(f.log, fmt.Sprintf(format, args...)) }
+func (f *fake) note(format string, args ...any) {
+	f.log = append(f.log, fmt.Sprintf(format, args...))
+}
 
 func (f *fake) allocate(a []uintptr) uintptr {
 	b := make([]byte, (a[3]+1)*uefi.PageSize)

@@ -1,6 +1,6 @@
-// Package pcihost provides a USB host controller driver with what it needs of a PCI function: access to
-// its registers, and memory for DMA. All of it goes through EFI_PCI_IO_PROTOCOL, so that it respects
-// firmware's IOMMU and memory encryption.
+// Package pcihost provides a USB host controller driver with what it needs of a PCI function:
+// access to its registers, and memory for DMA. All of it goes through EFI_PCI_IO_PROTOCOL, so that
+// it respects firmware's IOMMU and memory encryption.
 //
 // Specifications: UEFI 2.11, 14.4 ("UEFI"); PCI Local Bus Specification 3.0 ("PCI").
 package pcihost
@@ -34,8 +34,8 @@ func Driver(io *uefi.PCIIO) *controllers.Driver {
 	return controllers.Lookup(v >> 8)
 }
 
-// A Function is a PCI function that is a USB host controller and is open: its memory space is decoded,
-// and it may be bus master.
+// A Function is a PCI function that is a USB host controller and is open: its memory space is
+// decoded, and it may be bus master.
 type Function struct {
 	io     *uefi.PCIIO
 	driver *controllers.Driver
@@ -45,8 +45,8 @@ type Function struct {
 	pages  atomic.Int64
 }
 
-// Open opens a function for its driver, which is not nil. The caller has opened the protocol BY_DRIVER,
-// and closes it after Close.
+// Open opens a function for its driver, which is not nil. The caller has opened the protocol
+// BY_DRIVER, and closes it after Close.
 func Open(io *uefi.PCIIO, driver *controllers.Driver) (*Function, error) {
 	before, err := io.Attributes()
 	if err != nil {
@@ -120,13 +120,14 @@ func again(f func() error) (err error) {
 	return err
 }
 
-// Silence ends all DMA of the controller at once: it calls halt, and then disables bus mastering. It is
-// meant for the end of boot services: it allocates nothing, takes no lock and waits for no goroutine,
-// and halt must not do so either. Afterwards only Close may be called.
+// Silence ends all DMA of the controller at once: it calls halt, and then disables bus mastering.
+// It is meant for the end of boot services: it allocates nothing, takes no lock and waits for no
+// goroutine, and halt must not do so either. Afterwards only Close may be called.
 func (f *Function) Silence(halt func()) {
 	f.regs.alone = true
 	halt()
-	if v, status := f.io.ConfigRead16(&f.last, configCommand); !status.IsError() && uint32(v) != gone&0xffff {
+	if v, status := f.io.ConfigRead16(&f.last, configCommand); !status.IsError() &&
+		uint32(v) != gone&0xffff {
 		f.io.ConfigWrite16(&f.last, configCommand, v&^commandBusMaster)
 	}
 }
@@ -137,8 +138,8 @@ func (f *Function) Quiet() error {
 	return again(func() error { return f.io.DisableAttributes(uefi.PCIBusMaster) })
 }
 
-// Close restores the function's attributes of before Open. The controller has stopped, and its memory is
-// closed.
+// Close restores the function's attributes of before Open. The controller has stopped, and its
+// memory is closed.
 func (f *Function) Close() error {
 	err := again(func() error { return f.io.SetAttributes(f.before) })
 	if n := f.pages.Load(); n != 0 {

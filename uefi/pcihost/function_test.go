@@ -95,7 +95,8 @@ func TestRegisters(t *testing.T) {
 		t.Errorf("%#x", v)
 	}
 	if n := testing.AllocsPerRun(100, func() { r.Write32(0x24, r.Read32(0x24)+1) }); n > 4 {
-		t.Errorf("%v allocations", n) // each call of the fake copies its arguments, and reports them
+		// Each call of the fake copies its arguments, and reports them.
+		t.Errorf("%v allocations", n)
 	}
 	f.refuse["read"] = uefi.DeviceError
 	if v := r.Read32(0x20); v != gone {
@@ -113,7 +114,8 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Bytes) != size || b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+distance || b.Bytes[size-1] != 0 {
+		if len(b.Bytes) != size || b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+distance ||
+			b.Bytes[size-1] != 0 {
 			t.Errorf("%d bytes at %p, bus address %#x", len(b.Bytes), b.Bytes, b.Bus)
 		}
 		all = append(all, b)

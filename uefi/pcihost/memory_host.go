@@ -12,7 +12,8 @@ import (
 	"tamaccid/uefi"
 )
 
-// Memory is memory for DMA. On a host, where a test replaces firmware, each buffer is a chunk of its own.
+// Memory is memory for DMA. On a host, where a test replaces firmware, each buffer is a chunk of
+// its own.
 type Memory struct {
 	f    *Function
 	mu   sync.Mutex

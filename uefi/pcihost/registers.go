@@ -13,8 +13,8 @@ const gone = ^uint32(0)
 // resource to it (policy). A controller whose registers read as all ones counts as removed.
 const tries = 2
 
-// Registers are the memory-mapped registers of a controller. They implement hcd.Registers. An access
-// allocates nothing.
+// Registers are the memory-mapped registers of a controller. They implement hcd.Registers. An
+// access allocates nothing.
 type Registers struct {
 	io  *uefi.PCIIO
 	bar uint8

@@ -22,8 +22,8 @@ import (
 var ErrNoController = errors.New("q35: no USB host controller that can be used")
 
 // USB returns a bus with every USB host controller of the machine that has a driver, and starts
-// enumeration. It may be called once. A controller that cannot be used is reported as ControllerDied. If
-// none can be used, the error is ErrNoController with the reasons.
+// enumeration. It may be called once. A controller that cannot be used is reported as
+// ControllerDied. If none can be used, the error is ErrNoController with the reasons.
 func USB(o usbhost.Options) (*usbhost.Bus, error) {
 	bus := usbhost.New(o)
 	var failures []error
@@ -109,15 +109,16 @@ func mapDevice(w window) error {
 	return nil
 }
 
-// moreDMA and giveDMA allocate and free chunks of the memory that is reserved for controllers. All of it
-// is below 4 GiB, where controllers with 32-bit addresses can access it.
+// moreDMA and giveDMA allocate and free chunks of the memory that is reserved for controllers. All
+// of it is below 4 GiB, where controllers with 32-bit addresses can access it.
 func moreDMA(size int) (dmamem.Chunk, error) {
 	devices.Lock()
 	defer devices.Unlock()
 	n := (uint64(size) + pageSize - 1) &^ (pageSize - 1)
 	at := dma.alloc(n, below4G)
 	if at == 0 {
-		return dmamem.Chunk{}, fmt.Errorf("no %d bytes in one piece, %d bytes are free", size, dma.sum())
+		return dmamem.Chunk{},
+			fmt.Errorf("no %d bytes in one piece, %d bytes are free", size, dma.sum())
 	}
 	return dmamem.Chunk{CPU: uintptr(at), Bus: at, Size: int(n)}, nil
 }
