@@ -151,8 +151,6 @@ const (
 
 // Bits of dwMechanical (CCID 1.1, table 5.1-1).
 const (
-	mechanicalAccept  = 1
 	mechanicalEject   = 2
 	mechanicalCapture = 4
-	mechanicalLock    = 8
 )

@@ -58,8 +58,7 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 
 // noCard prefers the plain truth over the reader's reason when the slot is empty.
 func (s *Slot) noCard(err error) error {
-	var e *SlotError
-	if errors.As(err, &e) && e.Status&iccStatusMask == iccAbsent && !errors.Is(err, ErrNoCard) {
+	if e := slotError(err); e != nil && e.Status&iccStatusMask == iccAbsent && !errors.Is(err, ErrNoCard) {
 		return fmt.Errorf("%w: %w", ErrNoCard, err)
 	}
 	return err
@@ -89,7 +88,7 @@ func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 		err = s.deactivate(ctx)
 	case Eject:
 		if err = s.deactivate(ctx); err == nil {
-			err = s.mechanical(ctx, MechanismEject)
+			err = s.eject(ctx)
 		}
 	}
 	if errors.Is(s.noCard(err), ErrNoCard) {

@@ -77,17 +77,13 @@ const (
 	errBadTCK               = 0xF7
 	errProtocolNotSupported = 0xF6
 	errClassNotSupported    = 0xF5
-	errProcedureByte        = 0xF4
 	errDeactivated          = 0xF3
 	errBusyAuto             = 0xF2
 	errPINTimeout           = 0xF0
 	errPINCancelled         = 0xEF
 	errSlotBusy             = 0xE0
 	errCommandNotSupported  = 0x00
-	errOffsetFirst          = 0x01
 	errOffsetLast           = 0x7F
-	errOffsetLength         = 1 // dwLength
-	errOffsetSlot           = 5 // bSlot: no such slot
 	errOffsetPower          = 7 // bPowerSelect, bProtocolNum
 )
 
@@ -96,6 +92,15 @@ type SlotError struct{ Status, Code byte }
 
 func (e *SlotError) Error() string {
 	return fmt.Sprintf("ccid: reader reports status %02X error %02X (%v)", e.Status, e.Code, e.Unwrap())
+}
+
+// slotError returns the reader's own failure that err wraps, nil where the reader reported none.
+func slotError(err error) *SlotError {
+	var e *SlotError
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
 }
 
 // Unwrap gives the sentinel that fits. Where the card has gone, that comes before the reader's reason.

@@ -143,8 +143,6 @@ func (t messageType) String() string {
 		return "SetParameters"
 	case msgEscape:
 		return "Escape"
-	case msgIccClock:
-		return "IccClock"
 	case msgSecure:
 		return "Secure"
 	case msgMechanical:

@@ -89,7 +89,7 @@ func (h *hostile) In(ctx context.Context, _ uint8, buf []byte, timeout time.Dura
 		return h.fill(buf, int(c>>3)), nil
 	case 1:
 		err := [...]error{usb.ErrStall, usb.ErrTimeout, usb.ErrBabble, usb.ErrTransfer, usb.ErrGone}[c>>3%5]
-		if err == usb.ErrTimeout {
+		if errors.Is(err, usb.ErrTimeout) {
 			time.Sleep(timeout)
 		}
 		return 0, err

@@ -18,8 +18,6 @@ const (
 	msgResetParameters  messageType = 0x6D
 	msgSetParameters    messageType = 0x61
 	msgEscape           messageType = 0x6B
-	msgIccClock         messageType = 0x6E
-	msgT0APDU           messageType = 0x6A
 	msgSecure           messageType = 0x69
 	msgMechanical       messageType = 0x71
 	msgAbort            messageType = 0x72

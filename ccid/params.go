@@ -94,7 +94,7 @@ func (s *Slot) adopt(p parameters) {
 func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
 	a, err := s.exec(ctx, command{typ: msgGetParameters, want: paramsSizeT1, wait: s.r.timing.Answer, repeat: true})
 	if err != nil {
-		if _, ok := err.(*SlotError); ok {
+		if slotError(err) != nil {
 			return parameters{}, false, s.gone(err)
 		}
 		return parameters{}, false, err
@@ -113,7 +113,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 	a, err := s.exec(ctx, command{
 		typ: msgSetParameters, p: [3]byte{p.protocol.number()}, n: n, want: paramsSizeT1, wait: s.r.timing.Power, repeat: true,
 	})
-	if e, ok := err.(*SlotError); ok {
+	if e := slotError(err); e != nil {
 		if err := s.gone(err); err != nil {
 			return 0, err
 		}
@@ -140,7 +140,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 
 // gone tells a failure that means that the card is not there any more from one that only refuses a command.
 func (s *Slot) gone(err error) error {
-	if e, ok := err.(*SlotError); ok && e.Status&iccStatusMask == iccAbsent {
+	if e := slotError(err); e != nil && e.Status&iccStatusMask == iccAbsent {
 		return err
 	}
 	return nil
@@ -158,7 +158,7 @@ func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
 	a, err := s.exec(ctx, command{
 		typ: msgSetDataRateClock, n: rateClockSize, want: rateClockSize, wait: s.r.timing.Answer, repeat: true,
 	})
-	if _, ok := err.(*SlotError); ok {
+	if slotError(err) != nil {
 		return s.gone(err)
 	}
 	if err != nil {

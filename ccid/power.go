@@ -43,7 +43,7 @@ func (s *Slot) deactivate(ctx context.Context) error {
 	s.forget()
 	s.swapped = false
 	s.mu.Unlock()
-	if e, ok := err.(*SlotError); ok && e.Status&iccStatusMask != iccActive {
+	if e := slotError(err); e != nil && e.Status&iccStatusMask != iccActive {
 		return nil // there was nothing to switch off
 	}
 	return err
@@ -136,11 +136,11 @@ func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 
 // tryOtherVoltage says whether a failed activation may be the voltage's fault.
 func tryOtherVoltage(err error) bool {
-	var e *SlotError
 	if errors.Is(err, ErrBadATR) {
 		return true
 	}
-	if !errors.As(err, &e) || errors.Is(err, ErrNoCard) {
+	e := slotError(err)
+	if e == nil || errors.Is(err, ErrNoCard) {
 		return false
 	}
 	switch e.Code {
@@ -253,7 +253,7 @@ func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) 
 		a, err := s.exec(ctx, command{
 			typ: msgIccPowerOn, p: [3]byte{byte(v)}, want: atr.MaxSize, wait: s.r.timing.Power, repeat: true,
 		})
-		if e, ok := err.(*SlotError); ok && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
+		if e := slotError(err); e != nil && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
 			if err := s.isoMode(ctx); err != nil {
 				return r, err
 			}

@@ -57,8 +57,7 @@ func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
 	wait := max(r.timing.Answer, r.quirk.FirstStatus)
 	for try := 0; ; try++ {
 		_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: wait << try, repeat: true})
-		var answer *SlotError
-		if errors.As(err, &answer) {
+		if slotError(err) != nil {
 			return nil
 		}
 		if !errors.Is(err, ErrTimeout) || ctx.Err() != nil || try == firstTries-1 {

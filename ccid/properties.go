@@ -148,7 +148,7 @@ func (s *Slot) readFirmware(ctx context.Context) error {
 	}
 	b, err := s.escape(ctx, []byte{gemaltoFeatures})
 	if err != nil {
-		if _, refused := err.(*SlotError); refused {
+		if slotError(err) != nil {
 			f.asked = true
 			return nil
 		}

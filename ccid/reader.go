@@ -130,8 +130,7 @@ func (r *Reader) Shutdown(ctx context.Context) error {
 		if s.ATR() == nil {
 			continue
 		}
-		var answer *SlotError
-		if err := s.PowerOff(ctx); err != nil && !errors.As(err, &answer) {
+		if err := s.PowerOff(ctx); err != nil && slotError(err) == nil {
 			break
 		}
 	}

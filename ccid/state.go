@@ -282,7 +282,7 @@ func (s *Slot) look(ctx context.Context, sure bool) (State, error) {
 // getStatus sends GetSlotStatus (CCID 1.1, 6.1.3). A reader that reports a failure has still told the state.
 func (s *Slot) getStatus(ctx context.Context) error {
 	_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: s.r.statusWait(), repeat: true})
-	if _, ok := err.(*SlotError); ok {
+	if slotError(err) != nil {
 		return nil
 	}
 	return err

@@ -55,11 +55,11 @@ func (l linkT1) Exchange(ctx context.Context, block, buf []byte, extension uint8
 // unreadable tells failures of one block, which the protocol recovers from, from all others: the reader met silence, bad parity
 // or too many characters on the line, or USB lost the answer.
 func unreadable(err error) error {
-	var e *SlotError
+	e := slotError(err)
 	switch {
 	case errors.Is(err, ErrNoCard), errors.Is(err, ErrGone), errors.Is(err, ErrNotPowered):
 		return err
-	case errors.As(err, &e) && (e.Code == errMute || e.Code == errParity || e.Code == errOverrun),
+	case e != nil && (e.Code == errMute || e.Code == errParity || e.Code == errOverrun),
 		errors.Is(err, ErrTransport):
 		return fmt.Errorf("%w: %w", t1.ErrNoBlock, err)
 	}

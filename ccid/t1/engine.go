@@ -198,9 +198,6 @@ func (e *Engine) resynch(ctx context.Context) error {
 	return ErrDead
 }
 
-// Resynch does what the next call would do first after a loss; it can be used to try whether the card is still there.
-func (e *Engine) Resynch(ctx context.Context) error { return e.resynch(ctx) }
-
 // NegotiateIFSD tells the card how long its blocks may be (rule 4). A card that does not agree keeps to 32 bytes, which is no
 // error; the next call resynchronises first.
 func (e *Engine) NegotiateIFSD(ctx context.Context, ifsd uint8) error {
