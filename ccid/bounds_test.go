@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/usb"
@@ -62,7 +63,7 @@ var calls = []struct {
 	}},
 	{"Disconnect", func(ctx context.Context, s *ccid.Slot) error { return s.Disconnect(ctx, ccid.Unpower) }},
 	{"GetAttrib", func(ctx context.Context, s *ccid.Slot) error {
-		_, err := s.GetAttrib(ctx, ccid.AttrICCPresence)
+		_, err := s.GetAttrib(ctx, scard.AttrICCPresence)
 		return err
 	}},
 }

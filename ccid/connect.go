@@ -6,19 +6,6 @@ import (
 	"fmt"
 )
 
-// Action is what happens to a card at Connect and Disconnect. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11,
-// 37.6.2).
-type Action uint32
-
-// The actions.
-const (
-	Leave     Action = 0
-	ColdReset Action = 1
-	WarmReset Action = 2
-	Unpower   Action = 3
-	Eject     Action = 4
-)
-
 // Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed on. Action is Leave, ColdReset
 // or WarmReset. Leave resets only a card that is not powered yet, and asks nothing of one that is agreed with already; it
 // fails with ErrNoProtocol when that agreement is not in accept.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
 
@@ -21,7 +22,7 @@ func TestFeatureList(t *testing.T) {
 			s := open(t, f, Options{FeatureOrder: order, Escape: EscapeAlways})
 			ctx := context.Background()
 			from := len(f.sent)
-			list, err := s.Control(ctx, ControlGetFeatures, nil)
+			list, err := s.Control(ctx, scard.GetFeatureRequest, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +45,7 @@ func TestFeatureList(t *testing.T) {
 					t.Errorf("feature %02X has code %08X", tag, tags[tag])
 				}
 			}
-			for _, code := range []uint32{bits.ReverseBytes32(ControlGetFeatures), 0x00313520, bits.ReverseBytes32(0x00313520)} {
+			for _, code := range []uint32{bits.ReverseBytes32(scard.GetFeatureRequest), 0x00313520, bits.ReverseBytes32(0x00313520)} {
 				if again, err := s.Control(ctx, code, nil); err != nil || !bytes.Equal(again, list) {
 					t.Errorf("code %08X: % X, %v", code, again, err)
 				}
@@ -146,21 +147,21 @@ func TestAttributes(t *testing.T) {
 		ctx := context.Background()
 		d := func(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
 		for _, c := range []struct {
-			tag  uint32
+			tag  scard.Attrib
 			want []byte
 		}{
-			{AttrVendorName, []byte("Maker")}, {AttrVendorIFDType, []byte("Reader")}, {AttrVendorIFDSerial, []byte("0001")},
-			{AttrVendorIFDVersion, d(0x01000000)}, {AttrChannelID, d(0x00200307)}, {AttrAsyncProtocolTypes, d(3)},
-			{AttrDefaultClock, d(4000)}, {AttrMaxClock, d(4000)}, {AttrDefaultDataRate, d(10752)}, {AttrMaxDataRate, d(344086)},
-			{AttrMaxIFSD, d(254)}, {AttrSyncProtocolTypes, d(0)}, {AttrPowerMgmtSupport, d(0)}, {AttrCharacteristics, d(2)},
-			{AttrMaxInput, d(261)}, {AttrDeviceUnit, d(4)}, {AttrDeviceFriendlyName, []byte("Maker Reader 4\x00")},
-			{AttrDeviceSystemName, []byte("Maker Reader 4\x00")},
-			{AttrDeviceFriendlyNameW, []byte("M\x00a\x00k\x00e\x00r\x00 \x00R\x00e\x00a\x00d\x00e\x00r\x00 \x004\x00\x00\x00")},
-			{AttrICCPresence, []byte{2}}, {AttrICCInterfaceStatus, []byte{1}}, {AttrATRString, atrBoth}, {0x0303, atrBoth},
-			{AttrICCTypePerATR, []byte{1}}, {AttrCurrentProtocolType, d(2)}, {AttrCurrentClock, d(4000)}, {AttrCurrentF, d(512)},
-			{AttrCurrentD, d(32)}, {AttrCurrentN, d(0)}, {AttrCurrentIFSC, d(254)}, {AttrCurrentIFSD, d(254)}, {AttrCurrentBWT, d(4)},
-			{AttrCurrentCWT, d(5)}, {AttrCurrentEBCEncoding, d(0)},
-			{AttrCurrentW, nil}, {0, nil}, {0xFFFFFFFF, nil}, {0x0FAE, nil}, {0x0008020C, nil},
+			{scard.AttrVendorName, []byte("Maker")}, {scard.AttrVendorIFDType, []byte("Reader")}, {scard.AttrVendorIFDSerial, []byte("0001")},
+			{scard.AttrVendorIFDVersion, d(0x01000000)}, {scard.AttrChannelID, d(0x00200307)}, {scard.AttrAsyncProtocolTypes, d(3)},
+			{scard.AttrDefaultClock, d(4000)}, {scard.AttrMaxClock, d(4000)}, {scard.AttrDefaultDataRate, d(10752)}, {scard.AttrMaxDataRate, d(344086)},
+			{scard.AttrMaxIFSD, d(254)}, {scard.AttrSyncProtocolTypes, d(0)}, {scard.AttrPowerManagement, d(0)}, {scard.AttrCharacteristics, d(2)},
+			{scard.AttrMaxInput, d(261)}, {scard.AttrDeviceUnit, d(4)}, {scard.AttrFriendlyName, []byte("Maker Reader 4\x00")},
+			{scard.AttrSystemName, []byte("Maker Reader 4\x00")},
+			{scard.AttrFriendlyNameW, []byte("M\x00a\x00k\x00e\x00r\x00 \x00R\x00e\x00a\x00d\x00e\x00r\x00 \x004\x00\x00\x00")},
+			{scard.AttrICCPresence, []byte{2}}, {scard.AttrICCInterfaceStatus, []byte{1}}, {scard.AttrATRString, atrBoth}, {0x0303, atrBoth},
+			{scard.AttrICCTypePerATR, []byte{1}}, {scard.AttrCurrentProtocol, d(2)}, {scard.AttrCurrentClock, d(4000)}, {scard.AttrCurrentF, d(512)},
+			{scard.AttrCurrentD, d(32)}, {scard.AttrCurrentN, d(0)}, {scard.AttrCurrentIFSC, d(254)}, {scard.AttrCurrentIFSD, d(254)}, {scard.AttrCurrentBWT, d(4)},
+			{scard.AttrCurrentCWT, d(5)}, {scard.AttrCurrentEBCEncoding, d(0)},
+			{scard.AttrCurrentW, nil}, {0, nil}, {0xFFFFFFFF, nil}, {0x0FAE, nil}, {0x0008020C, nil},
 		} {
 			got, err := s.GetAttrib(ctx, c.tag)
 			if c.want == nil {
@@ -176,7 +177,7 @@ func TestAttributes(t *testing.T) {
 		if err := s.Disconnect(ctx, Unpower); err != nil {
 			t.Fatal(err)
 		}
-		for _, tag := range []uint32{AttrATRString, AttrICCTypePerATR, AttrCurrentProtocolType} {
+		for _, tag := range []scard.Attrib{scard.AttrATRString, scard.AttrICCTypePerATR, scard.AttrCurrentProtocol} {
 			if _, err := s.GetAttrib(ctx, tag); !errors.Is(err, ErrNotPowered) {
 				t.Errorf("%08X without power: %v", tag, err)
 			}

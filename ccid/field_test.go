@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
 
@@ -110,7 +111,7 @@ func TestFieldUseDuringClose(t *testing.T) {
 		for _, use := range []func() error{
 			func() error { _, err := s.State(ctx); return err },
 			func() error { var r [4]byte; _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); return err },
-			func() error { _, err := s.GetAttrib(ctx, AttrICCPresence); return err },
+			func() error { _, err := s.GetAttrib(ctx, scard.AttrICCPresence); return err },
 			func() error { _, err := s.WaitChange(ctx, s.Changes()); return err },
 			func() error { s.Reader().Deliver([]byte{0x50, 0x01}); return s.Reader().lost() },
 		} {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
 
@@ -172,7 +173,7 @@ func FuzzReader(f *testing.F) {
 				_, _ = s.Control(ctx, ControlGetTLVProperties, nil)
 				_, _ = s.Control(ctx, ControlEscape, []byte{1})
 				_, _ = s.Control(ctx, ControlVerifyPIN, append(make([]byte, 15), 4, 0, 0, 0, 0, 0x20, 0, 0))
-				_, _ = s.GetAttrib(ctx, AttrATRString)
+				_, _ = s.GetAttrib(ctx, scard.AttrATRString)
 				_ = s.Disconnect(ctx, Unpower)
 			}
 			if out != [40]byte(append(out[:32:32], make([]byte, 8)...)) {

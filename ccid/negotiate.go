@@ -20,7 +20,7 @@ func (s *Slot) choices(accept Protocol) []Protocol {
 	}
 	var list []Protocol
 	for _, p := range [...]Protocol{T1, T0} {
-		if p&accept != 0 && s.info.Offers(p.number()) && s.r.speaks(p) {
+		if p&accept != 0 && s.info.Offers(number(p)) && s.r.speaks(p) {
 			list = append(list, p)
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Slot) setUp(ctx context.Context, p Protocol) error {
 
 func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	f := s.r.class.Features
-	if s.hostPPS() && (fidi != atr.DefaultFiDi || p.number() != s.info.First) {
+	if s.hostPPS() && (fidi != atr.DefaultFiDi || number(p) != s.info.First) {
 		agreed, err := s.pps(ctx, p, fidi)
 		if err != nil {
 			return err
@@ -127,7 +127,7 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 		return nil
 	case err != nil:
 		return err
-	case refused == errOffsetPower && p.number() != s.info.First: // byte 7 is bProtocolNum here
+	case refused == errOffsetPower && number(p) != s.info.First: // byte 7 is bProtocolNum here
 		return fmt.Errorf("%w: reader refuses %v", ErrNoProtocol, p)
 	case refused == headerSize && fidi != atr.DefaultFiDi:
 		return fmt.Errorf("%w: reader refuses TA1 = %02X", ErrNoProtocol, fidi)
@@ -162,7 +162,7 @@ func (s *Slot) adoptReaders(ctx context.Context, accept Protocol) (Protocol, err
 	if err != nil {
 		return Undefined, err
 	}
-	told = told && s.info.Offers(got.protocol.number())
+	told = told && s.info.Offers(number(got.protocol))
 	if told {
 		p = got.protocol
 	}

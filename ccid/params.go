@@ -111,7 +111,7 @@ const unknownCommand = -1
 func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
 	n := len(p.append(s.out[headerSize:headerSize]))
 	a, err := s.exec(ctx, command{
-		typ: msgSetParameters, p: [3]byte{p.protocol.number()}, n: n, want: paramsSizeT1, wait: s.r.timing.Power, repeat: true,
+		typ: msgSetParameters, p: [3]byte{number(p.protocol)}, n: n, want: paramsSizeT1, wait: s.r.timing.Power, repeat: true,
 	})
 	if e := slotError(err); e != nil {
 		if err := s.gone(err); err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+
+	"tamaccid/ccid/scard"
 )
 
 func TestVoltages(t *testing.T) {
@@ -139,7 +141,7 @@ func TestEmptySlot(t *testing.T) {
 		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrNoCard) {
 			t.Error(err)
 		}
-		if _, err := s.GetAttrib(ctx, AttrATRString); !errors.Is(err, ErrNoCard) {
+		if _, err := s.GetAttrib(ctx, scard.AttrATRString); !errors.Is(err, ErrNoCard) {
 			t.Error(err)
 		}
 	})

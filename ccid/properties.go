@@ -3,31 +3,19 @@ package ccid
 import (
 	"context"
 	"encoding/binary"
+
+	"tamaccid/ccid/scard"
 )
 
-// Tags of the properties (PC/SC part 10, 2.6.14).
-const (
-	propLcdLayout       = 1
-	propValidation      = 2
-	propTimeOut2        = 3
-	propLcdCharacters   = 4
-	propLcdLines        = 5
-	propMinPIN          = 6
-	propMaxPIN          = 7
-	propFirmware        = 8
-	propPPDU            = 9
-	propMaxAPDUData     = 10
-	propVendor          = 11
-	propProduct         = 12
-	allConditions       = conditionMax | conditionEnter | conditionTimeout
-	maxAPDUDataExtended = 0x10000
-)
+// maxAPDUDataExtended is PropertyMaxAPDUData of a reader that takes extended APDUs.
+const maxAPDUDataExtended = 0x10000
 
 // Bits of bEntryValidationCondition (CCID 1.1, 6.1.11.4): the entry ends at its largest size, with the Enter key, or in time.
 const (
 	conditionMax     = 1
 	conditionEnter   = 2
 	conditionTimeout = 4
+	allConditions    = conditionMax | conditionEnter | conditionTimeout
 )
 
 // conditions are the values of bEntryValidationCondition that the reader takes, as far as is known.
@@ -51,21 +39,21 @@ func (s *Slot) tlvProperties(ctx context.Context) ([]byte, error) {
 		if err := s.readFirmware(ctx); err != nil {
 			return nil, err
 		}
-		b2(propLcdLayout, s.lcdLayout())
-		b1(propValidation, s.conditions())
-		b1(propTimeOut2, 0)
+		b2(scard.PropertyLcdLayout, s.lcdLayout())
+		b1(scard.PropertyValidation, s.conditions())
+		b1(scard.PropertyTimeOut2, 0)
 		if c.LcdCharacters != 0 && c.LcdLines != 0 {
-			b2(propLcdCharacters, uint16(c.LcdCharacters))
-			b2(propLcdLines, uint16(c.LcdLines))
+			b2(scard.PropertyLcdCharacters, uint16(c.LcdCharacters))
+			b2(scard.PropertyLcdLines, uint16(c.LcdLines))
 		}
 		if least, most, known := s.pinSizes(); known {
-			b1(propMinPIN, least)
-			b1(propMaxPIN, most)
+			b1(scard.PropertyMinPIN, least)
+			b1(scard.PropertyMaxPIN, most)
 		}
 	}
 	if s.r.quirk.gemalto && s.mayEscape([]byte{gemaltoVersion}) == nil {
 		if id := s.firmwareID(ctx); len(id) > 0 && len(id) < 128 {
-			b = append(append(b, propFirmware, byte(len(id))), id...)
+			b = append(append(b, scard.PropertyFirmware, byte(len(id))), id...)
 		}
 	}
 	ppdu := byte(0)
@@ -75,15 +63,15 @@ func (s *Slot) tlvProperties(ctx context.Context) ([]byte, error) {
 	if s.r.firmware.ppdu {
 		ppdu |= 2 // by pseudo APDU
 	}
-	b1(propPPDU, ppdu)
+	b1(scard.PropertyPPDU, ppdu)
 	size := uint32(maxAPDUDataExtended)
 	if s.r.level == LevelShortAPDU {
 		size = 0
 	}
-	b = binary.LittleEndian.AppendUint32(append(b, propMaxAPDUData, 4), size)
+	b = binary.LittleEndian.AppendUint32(append(b, scard.PropertyMaxAPDUData, 4), size)
 	vendor, product, _ := s.r.dev.ID()
-	b2(propVendor, vendor)
-	b2(propProduct, product)
+	b2(scard.PropertyVendor, vendor)
+	b2(scard.PropertyProduct, product)
 	return b, s.r.lost()
 }
 

@@ -60,7 +60,7 @@ func near(a, b uint32) bool {
 // pps does the exchange (ISO/IEC 7816-3:2006, 9). A card that does not answer, or answers something else, must be reset.
 func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	var request, response [atr.MaxPPS]byte
-	b := atr.AppendPPS(request[:0], p.number(), fidi)
+	b := atr.AppendPPS(request[:0], number(p), fidi)
 	n := s.load(b)
 	got := 0
 	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow

@@ -25,11 +25,13 @@ var rooms = []room{
 		rows: []row{
 			{
 				folder:  "ccid",
-				imports: "ccid/apdu ccid/atr ccid/t0 ccid/t1 ccid/usb",
+				imports: "ccid/apdu ccid/atr ccid/scard ccid/t0 ccid/t1 ccid/usb",
 				tests:   "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
 			{folder: "ccid/atr"},
+			// Numbers that ccid, sclib and uefi/smartcard share.
+			{folder: "ccid/scard"},
 			{folder: "ccid/t0", imports: "ccid/apdu"},
 			{folder: "ccid/t1"},
 			{folder: "ccid/usb"},
@@ -95,7 +97,7 @@ var rooms = []room{
 		name: "sclib",
 		rule: "PC/SC for Go knows nothing about UEFI or a board. A backend imports what it serves.",
 		rows: []row{
-			{folder: "sclib", imports: "ccid/usb", tests: "sclib/sclibtest"},
+			{folder: "sclib", imports: "ccid/scard ccid/usb", tests: "sclib/sclibtest"},
 			{folder: "sclib/iso7816", imports: "ccid/apdu"},
 			{
 				folder:  "sclib/native",
@@ -123,7 +125,7 @@ var rooms = []room{
 				tests: "uefi/internal/abi",
 			},
 			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/..."},
-			{folder: "uefi/smartcard", imports: "uefi uefi/internal/abi unsafe"},
+			{folder: "uefi/smartcard", imports: "ccid/scard uefi uefi/internal/abi unsafe"},
 			{
 				folder:  "uefi/usbio",
 				imports: "ccid/usb uefi unsafe",
@@ -131,8 +133,8 @@ var rooms = []room{
 			},
 			{
 				folder: "uefi/driver",
-				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/usb uefi uefi/gate uefi/pcihost " +
-					"uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/scard ccid/usb uefi uefi/gate " +
+					"uefi/pcihost uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
 				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/internal/abi",
 			},
 			{

@@ -5,28 +5,30 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"tamaccid/ccid/scard"
 )
 
 // A Feature is a function of a reader beside the exchange of APDUs (PC/SC part 10, 2.3, table of
 // features).
-type Feature byte
+type Feature = scard.Feature
 
 // The features of PC/SC part 10.
 const (
-	FeatureVerifyPINStart   Feature = 0x01
-	FeatureVerifyPINFinish  Feature = 0x02
-	FeatureModifyPINStart   Feature = 0x03
-	FeatureModifyPINFinish  Feature = 0x04
-	FeatureGetKeyPressed    Feature = 0x05
-	FeatureVerifyPINDirect  Feature = 0x06
-	FeatureModifyPINDirect  Feature = 0x07
-	FeatureMCTReaderDirect  Feature = 0x08
-	FeatureMCTUniversal     Feature = 0x09
-	FeatureIFDPINProperties Feature = 0x0A
-	FeatureAbort            Feature = 0x0B
-	FeatureTLVProperties    Feature = 0x12
-	FeatureCCIDEscape       Feature = 0x13
-	FeatureExecutePACE      Feature = 0x20
+	FeatureVerifyPINStart   = scard.FeatureVerifyPINStart
+	FeatureVerifyPINFinish  = scard.FeatureVerifyPINFinish
+	FeatureModifyPINStart   = scard.FeatureModifyPINStart
+	FeatureModifyPINFinish  = scard.FeatureModifyPINFinish
+	FeatureGetKeyPressed    = scard.FeatureGetKeyPressed
+	FeatureVerifyPINDirect  = scard.FeatureVerifyPINDirect
+	FeatureModifyPINDirect  = scard.FeatureModifyPINDirect
+	FeatureMCTReaderDirect  = scard.FeatureMCTReaderDirect
+	FeatureMCTUniversal     = scard.FeatureMCTUniversal
+	FeatureIFDPINProperties = scard.FeatureIFDPINProperties
+	FeatureAbort            = scard.FeatureAbort
+	FeatureTLVProperties    = scard.FeatureTLVProperties
+	FeatureCCIDEscape       = scard.FeatureCCIDEscape
+	FeatureExecutePACE      = scard.FeatureExecutePACE
 )
 
 // Features maps each feature of a reader to the control code of its command.
@@ -36,7 +38,7 @@ type Features map[Feature]uint32
 var ErrFeatures = errors.New("malformed list of reader features")
 
 // featureLength is the length of a control code in the list (PC/SC part 10, 2.2).
-const featureLength = 4
+const featureLength = scard.FeatureRecord
 
 // ParseFeatures parses the answer to CMIoctlGetFeatureRequest: records of a tag, the length 4 and a
 // control code. Control codes are big-endian (PC/SC part 10, 2.2). EFI drivers give them
@@ -48,22 +50,11 @@ func ParseFeatures(b []byte) (Features, error) {
 		if len(b) < 2+featureLength || b[1] != featureLength {
 			return nil, ErrFeatures
 		}
-		value := b[2 : 2+featureLength]
-		controlCode := binary.BigEndian.Uint32(value)
-		reversed := binary.LittleEndian.Uint32(value)
-		if !isCtlCode(controlCode) && isCtlCode(reversed) {
-			controlCode = reversed
-		}
-		features[Feature(b[0])] = controlCode
+		controlCode := binary.BigEndian.Uint32(b[2 : 2+featureLength])
+		features[Feature(b[0])] = scard.HostOrder(controlCode)
 		b = b[2+featureLength:]
 	}
 	return features, nil
-}
-
-// isCtlCode reports whether a value has the form of a control code: 42xxxxxx of pcsc-lite and EFI,
-// or the device type 0031 of Windows (PC/SC part 10, 2.2).
-func isCtlCode(controlCode uint32) bool {
-	return controlCode>>24 == 0x42 || controlCode>>16 == 0x0031
 }
 
 // Features returns the features of the reader, with CMIoctlGetFeatureRequest. A reader without

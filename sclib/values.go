@@ -1,6 +1,6 @@
 package sclib
 
-import "strings"
+import "tamaccid/ccid/scard"
 
 // A ShareMode is the sharing of a reader while a Card is connected (PC/SC part 5, SCardConnect).
 type ShareMode uint32
@@ -22,43 +22,26 @@ func (m ShareMode) accepts(preferred Protocol) bool {
 }
 
 // A Protocol is a set of card protocols, or the one in use (SCARD_PROTOCOL_* of pcsc-lite).
-type Protocol uint32
+type Protocol = scard.Protocol
 
 // The protocols.
 const (
-	ProtocolUndefined Protocol = 0 // none negotiated
-	ProtocolT0        Protocol = 1 // ISO/IEC 7816-3:2006, 10
-	ProtocolT1        Protocol = 2 // ISO/IEC 7816-3:2006, 11
-	ProtocolRaw       Protocol = 4 // bytes without a protocol
-	ProtocolAny                = ProtocolT0 | ProtocolT1
+	ProtocolUndefined = scard.Undefined // none negotiated
+	ProtocolT0        = scard.T0        // ISO/IEC 7816-3:2006, 10
+	ProtocolT1        = scard.T1        // ISO/IEC 7816-3:2006, 11
+	ProtocolRaw       = scard.Raw       // bytes without a protocol
+	ProtocolAny       = ProtocolT0 | ProtocolT1
 )
 
-// String returns the names of the protocols of the set: "T=0", "T=0 or T=1".
-func (p Protocol) String() string {
-	var names []string
-	for _, known := range []struct {
-		bit  Protocol
-		name string
-	}{{ProtocolT0, "T=0"}, {ProtocolT1, "T=1"}, {ProtocolRaw, "raw"}} {
-		if p&known.bit != 0 {
-			names = append(names, known.name)
-		}
-	}
-	if len(names) == 0 {
-		return "undefined"
-	}
-	return strings.Join(names, " or ")
-}
-
 // A Disposition is what Disconnect, EndTransaction and Reconnect do to the card.
-type Disposition uint32
+type Disposition = scard.Disposition
 
 // The dispositions.
 const (
-	LeaveCard   Disposition = 0 // SCARD_LEAVE_CARD: nothing
-	ResetCard   Disposition = 1 // SCARD_RESET_CARD: warm reset
-	UnpowerCard Disposition = 2 // SCARD_UNPOWER_CARD: power off; in Reconnect cold reset
-	EjectCard   Disposition = 3 // SCARD_EJECT_CARD: power off and eject, if the reader can
+	LeaveCard   = scard.LeaveCard   // SCARD_LEAVE_CARD: nothing
+	ResetCard   = scard.ResetCard   // SCARD_RESET_CARD: warm reset
+	UnpowerCard = scard.UnpowerCard // SCARD_UNPOWER_CARD: power off; in Reconnect cold reset
+	EjectCard   = scard.EjectCard   // SCARD_EJECT_CARD: power off and eject, if the reader can
 )
 
 // CardState is the state of a slot and its card, as SCardStatus reports it: a set of bits with the

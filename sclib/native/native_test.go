@@ -205,43 +205,6 @@ func TestACommandThatIsTooLong(t *testing.T) {
 	})
 }
 
-// TestAttributesHaveTheSameNumbers compares the numbers of package ccid, which defines its own, with
-// those of package sclib.
-func TestAttributesHaveTheSameNumbers(t *testing.T) {
-	for above, below := range map[sclib.Attrib]uint32{
-		sclib.AttrVendorName: ccid.AttrVendorName, sclib.AttrVendorIFDType: ccid.AttrVendorIFDType,
-		sclib.AttrVendorIFDVersion: ccid.AttrVendorIFDVersion,
-		sclib.AttrVendorIFDSerial:  ccid.AttrVendorIFDSerial,
-		sclib.AttrChannelID:        ccid.AttrChannelID, sclib.AttrMaxInput: ccid.AttrMaxInput,
-		sclib.AttrAsyncProtocolTypes: ccid.AttrAsyncProtocolTypes,
-		sclib.AttrSyncProtocolTypes:  ccid.AttrSyncProtocolTypes,
-		sclib.AttrDefaultClock:       ccid.AttrDefaultClock, sclib.AttrMaxClock: ccid.AttrMaxClock,
-		sclib.AttrDefaultDataRate: ccid.AttrDefaultDataRate,
-		sclib.AttrMaxDataRate:     ccid.AttrMaxDataRate, sclib.AttrMaxIFSD: ccid.AttrMaxIFSD,
-		sclib.AttrPowerManagement: ccid.AttrPowerMgmtSupport,
-		sclib.AttrCharacteristics: ccid.AttrCharacteristics,
-		sclib.AttrCurrentProtocol: ccid.AttrCurrentProtocolType,
-		sclib.AttrCurrentClock:    ccid.AttrCurrentClock, sclib.AttrCurrentF: ccid.AttrCurrentF,
-		sclib.AttrCurrentD: ccid.AttrCurrentD,
-		sclib.AttrCurrentN: ccid.AttrCurrentN, sclib.AttrCurrentW: ccid.AttrCurrentW,
-		sclib.AttrCurrentIFSC: ccid.AttrCurrentIFSC,
-		sclib.AttrCurrentIFSD: ccid.AttrCurrentIFSD, sclib.AttrCurrentBWT: ccid.AttrCurrentBWT,
-		sclib.AttrCurrentCWT:         ccid.AttrCurrentCWT,
-		sclib.AttrCurrentEBCEncoding: ccid.AttrCurrentEBCEncoding,
-		sclib.AttrICCPresence:        ccid.AttrICCPresence,
-		sclib.AttrICCInterfaceStatus: ccid.AttrICCInterfaceStatus,
-		sclib.AttrATRString:          ccid.AttrATRString,
-		sclib.AttrICCTypePerATR:      ccid.AttrICCTypePerATR,
-		sclib.AttrDeviceUnit:         ccid.AttrDeviceUnit,
-		sclib.AttrFriendlyName:       ccid.AttrDeviceFriendlyName,
-		sclib.AttrSystemName:         ccid.AttrDeviceSystemName,
-	} {
-		if uint32(above) != below {
-			t.Errorf("%#x is %#x below", above, below)
-		}
-	}
-}
-
 func TestACardIsRemovedAndInserted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, _, sc := world(t, reader.TPDU)

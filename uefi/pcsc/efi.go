@@ -61,7 +61,7 @@ type device interface {
 	Status() (smartcard.Status, error)
 	Transmit(command, response []byte) (int, error)
 	Control(code uint32, in, out []byte) (int, error)
-	GetAttrib(id uint32) ([]byte, error)
+	GetAttrib(id sclib.Attrib) ([]byte, error)
 }
 
 // bootServices finds readers with the firmware's boot services (UEFI 2.11, 7.3).

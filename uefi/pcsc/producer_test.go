@@ -139,11 +139,11 @@ func (p *producer) Control(code uint32, in, out []byte) (int, error) {
 	return copy(out, []byte{6, 4, 6, 0, 0x33, 0x42}), nil
 }
 
-func (p *producer) GetAttrib(id uint32) ([]byte, error) {
+func (p *producer) GetAttrib(id sclib.Attrib) ([]byte, error) {
 	if err := p.call("getattrib", "getattrib"); err != nil {
 		return nil, err
 	}
-	if sclib.Attrib(id) != sclib.AttrVendorName {
+	if id != sclib.AttrVendorName {
 		return nil, refuse("GetAttrib", uefi.Unsupported)
 	}
 	return []byte("ACME"), nil

@@ -37,26 +37,14 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 		return sclib.ReaderStatus{}, r.failed(err, statusErrors)
 	}
 	out := sclib.ReaderStatus{ATR: status.ATR}
-	switch status.State {
-	case smartcard.Absent:
-		out.State = sclib.CardAbsent
-	case smartcard.Inactive:
-		out.State = sclib.CardPresent | sclib.CardSwallowed
-	case smartcard.Active:
-		out.State = sclib.CardPresent | sclib.CardPowered
-		// What drivers say here is less certain than what Connect said.
-		out.Protocol = sclib.Protocol(status.Protocol)
+	if status.State == smartcard.Active {
+		// What drivers report here is less certain than what Connect reported.
+		out.Protocol = status.Protocol
 		if r.active != smartcard.Undefined {
-			out.Protocol = sclib.Protocol(r.active)
+			out.Protocol = r.active
 		}
-		if out.Protocol == sclib.ProtocolUndefined {
-			out.State |= sclib.CardNegotiable
-		} else {
-			out.State |= sclib.CardSpecific
-		}
-	default:
-		out.State = sclib.CardUnknown
 	}
+	out.State = sclib.StateOf(status.State, out.Protocol)
 	return out, nil
 }
 
@@ -76,26 +64,20 @@ func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sc
 	if mode == sclib.ShareDirect {
 		_, err = r.connect(smartcard.AccessReader, smartcard.NoReset, smartcard.Undefined)
 	} else {
-		active, err = r.connectCard(ctx, smartcard.Protocol(protocols), reset)
+		active, err = r.connectCard(ctx, protocols, reset)
 	}
 	if err != nil {
 		return sclib.ProtocolUndefined, r.failed(err, connectErrors)
 	}
 	r.connected, r.active = true, active
-	return sclib.Protocol(active), nil
+	return active, nil
 }
 
 // connectCard connects with the mildest reset that is asked for and works. Only a cold reset works in every state of the card:
 // an unpowered one has to be powered, known drivers fail to go on with a card whose protocol was chosen already, and
 // another protocol than the one in use needs a reset too.
 func (r *reader) connectCard(ctx context.Context, protocols smartcard.Protocol, reset sclib.Disposition) (smartcard.Protocol, error) {
-	action := smartcard.ColdReset
-	switch reset {
-	case sclib.LeaveCard:
-		action = smartcard.NoReset
-	case sclib.ResetCard:
-		action = smartcard.WarmReset
-	}
+	action := reset.AtConnect()
 	if action != smartcard.ColdReset {
 		status, err := r.device.Status()
 		if err != nil {
@@ -125,15 +107,7 @@ func (r *reader) connect(mode smartcard.AccessMode, action smartcard.Action, pro
 
 // Disconnect implements sclib.Reader.
 func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) error {
-	action := smartcard.NoReset
-	switch disposition {
-	case sclib.ResetCard:
-		action = smartcard.WarmReset
-	case sclib.UnpowerCard:
-		action = smartcard.Unpower
-	case sclib.EjectCard:
-		action = smartcard.Eject
-	}
+	action := disposition.AtDisconnect()
 	err := r.device.Disconnect(action)
 	switch {
 	case errors.Is(err, smartcard.ErrRemoved):
@@ -181,7 +155,7 @@ func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []by
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	value, err := r.device.GetAttrib(uint32(attribute))
+	value, err := r.device.GetAttrib(attribute)
 	if err != nil {
 		return 0, r.failed(err, exchangeErrors)
 	}

@@ -1,10 +1,12 @@
 package smartcard
 
 import (
+	"errors"
 	"sync"
 	"unicode/utf16"
 	"unsafe"
 
+	"tamaccid/ccid/scard"
 	"tamaccid/uefi"
 	"tamaccid/uefi/internal/abi"
 )
@@ -89,10 +91,9 @@ func open(boot handles, h uefi.Handle) (*Reader, error) {
 }
 
 func statusOf(err error) uefi.Status {
-	if s, ok := err.(uefi.Status); ok {
-		return s
-	}
-	return uefi.DeviceError
+	s := uefi.DeviceError
+	errors.As(err, &s)
+	return s
 }
 
 // Handle is the handle that carries the reader.
@@ -271,8 +272,9 @@ func (r *Reader) Control(code uint32, in, out []byte) (n int, err error) {
 	return r.take("Control", status, out)
 }
 
-// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7), which PC/SC part 3, 3.1.4 numbers: sclib.Attrib has names for them. uefi.Unsupported: the driver does not know it.
-func (r *Reader) GetAttrib(id uint32) (value []byte, err error) {
+// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7), which PC/SC part 3, 3.1.2 numbers.
+// uefi.Unsupported: the driver does not know it.
+func (r *Reader) GetAttrib(id scard.Attrib) (value []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.check(); err != nil {
