@@ -54,7 +54,7 @@ func (s *Slot) Control(ctx context.Context, code uint32, in []byte) ([]byte, err
 			return s.modifyPIN(ctx, in)
 		}
 	case ControlMCTReaderDirect:
-		if s.r.quirk.mct {
+		if s.r.quirk.MCT {
 			return s.secoder(ctx, in)
 		}
 	case ControlEscape, controlEscapeFeature:
@@ -97,7 +97,7 @@ func (s *Slot) features(context.Context) []byte {
 	if s.r.class.PINSupport != 0 {
 		add(scard.FeatureIFDPINProperties, ControlPINProperties)
 	}
-	if s.r.quirk.mct {
+	if s.r.quirk.MCT {
 		add(scard.FeatureMCTReaderDirect, ControlMCTReaderDirect)
 	}
 	add(scard.FeatureTLVProperties, ControlGetTLVProperties)

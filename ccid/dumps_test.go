@@ -4,6 +4,7 @@ package ccid_test
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // dumpFolder is where printed descriptors of real readers are looked for without -readers.
 const dumpFolder = "../../shared/data/readers"
+
+// update writes the table of real readers.
+var update = flag.Bool("update", false, "write the table of real readers")
 
 // dump is a file of printed descriptors.
 type dump struct {
@@ -75,7 +79,7 @@ func TestTableIsGenerated(t *testing.T) {
 		}
 	}
 	want := reader.AppendTable(nil, models)
-	if *ccid.Update && !t.Failed() {
+	if *update && !t.Failed() {
 		if err := os.WriteFile(realReaders, want, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,8 @@ package ccid
 import (
 	"errors"
 	"fmt"
+
+	"tamaccid/ccid/quirk"
 )
 
 // What a caller decides on. Test with errors.Is: what is returned wraps them.
@@ -46,7 +48,7 @@ var (
 	// ErrShortBuffer: the response does not fit; see ShortBufferError.
 	ErrShortBuffer = errors.New("ccid: buffer too small")
 	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it all the same.
-	ErrFirmware = errors.New("ccid: firmware too old")
+	ErrFirmware = quirk.ErrFirmware
 	// ErrDescriptor: the device's descriptors are no reader's.
 	ErrDescriptor = errors.New("ccid: malformed descriptor")
 	// ErrDenied: the escape policy does not allow this command on this reader.

@@ -34,8 +34,8 @@ func (s *Slot) mayEscape(in []byte) error {
 	case EscapeAlways:
 		return nil
 	case EscapeListed:
-		for _, rule := range s.r.quirk.escapes {
-			if bytes.HasPrefix(in, rule.prefix) {
+		for _, prefix := range s.r.quirk.Escapes {
+			if bytes.HasPrefix(in, prefix) {
 				return nil
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/quirk"
+	"tamaccid/ccid/scard"
 )
 
 // Secure PIN entry: the user types on the reader, and the reader puts the PIN into the command. A program gives a structure of
@@ -65,12 +67,12 @@ func (s *Slot) condition(v byte) byte {
 	if c := s.r.quirk.PIN.Condition; c != 0 {
 		return c
 	}
-	if v == 0 || v > allConditions {
-		v = conditionEnter
+	if v == 0 || v > scard.ValidationAll {
+		v = scard.ValidationEnter
 	}
 	if f := s.r.firmware; f.ok && f.conditions != 0 {
 		if v &= f.conditions; v == 0 {
-			v = conditionEnter
+			v = scard.ValidationEnter
 		}
 	}
 	return v
@@ -97,7 +99,7 @@ func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 		}
 	}
 	messages := f[8]
-	if q.VerifyMessages != noOverride {
+	if q.VerifyMessages != quirk.NoOverride {
 		messages = byte(q.VerifyMessages)
 	}
 	b := append(s.out[headerSize:headerSize], pinOperationVerify, f[0], f[2], f[3], f[4])
@@ -120,7 +122,7 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	if messages > messagesThree && messages != messagesDefault {
 		return nil, fmt.Errorf("%w: %d messages", ErrInvalid, messages)
 	}
-	if q.ModifyMessages != noOverride {
+	if q.ModifyMessages != quirk.NoOverride {
 		messages = byte(q.ModifyMessages)
 	}
 	if q.ZeroIsFF && messages == 0 {
@@ -132,7 +134,7 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	b := append(s.out[headerSize:headerSize], pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
 	b = s.appendSizes(b, f[7], f[8])
 	b = append(b, f[9], s.condition(f[10]), messages, f[12], f[13], indices[0])
-	all := s.r.quirk.gemalto && !s.r.firmware.modifyFixed // these readers expect three indices whatever the count
+	all := s.r.quirk.Gemalto && !s.r.firmware.modifyFixed // these readers expect three indices whatever the count
 	if all || messages != 0 {
 		b = append(b, indices[1])
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/quirk"
 )
 
 // PowerOn resets the card cold and returns its answer to reset. Any protocol agreed on before is void: Connect does this and
@@ -206,7 +207,7 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 	}
 	s.power = v
 	s.info = a.Interpret()
-	applyCardQuirks(a.Bytes(), &s.info)
+	quirk.ForCard(a.Bytes(), &s.info)
 	s.line = atr.Line{
 		FiDi: atr.DefaultFiDi, Clock: s.r.clock(), ExtraGuard: s.info.ExtraGuard,
 		WI: s.info.WI, BWI: s.info.BWI, CWI: s.info.CWI,

@@ -10,14 +10,6 @@ import (
 // maxAPDUDataExtended is PropertyMaxAPDUData of a reader that takes extended APDUs.
 const maxAPDUDataExtended = 0x10000
 
-// Bits of bEntryValidationCondition (CCID 1.1, 6.1.11.4): the entry ends at its largest size, with the Enter key, or in time.
-const (
-	conditionMax     = 1
-	conditionEnter   = 2
-	conditionTimeout = 4
-	allConditions    = conditionMax | conditionEnter | conditionTimeout
-)
-
 // conditions are the values of bEntryValidationCondition that the reader takes, as far as is known.
 func (s *Slot) conditions() byte {
 	if c := s.r.quirk.PIN.Condition; c != 0 {
@@ -26,7 +18,7 @@ func (s *Slot) conditions() byte {
 	if s.r.firmware.ok && s.r.firmware.conditions != 0 {
 		return s.r.firmware.conditions
 	}
-	return allConditions
+	return scard.ValidationAll
 }
 
 // tlvProperties is the answer to GET_TLV_PROPERTIES: tag, length, value, little endian (PC/SC part 10, 2.6.14).
@@ -51,7 +43,7 @@ func (s *Slot) tlvProperties(ctx context.Context) ([]byte, error) {
 			b1(scard.PropertyMaxPIN, most)
 		}
 	}
-	if s.r.quirk.gemalto && s.mayEscape([]byte{gemaltoVersion}) == nil {
+	if s.r.quirk.Gemalto && s.mayEscape([]byte{gemaltoVersion}) == nil {
 		if id := s.firmwareID(ctx); len(id) > 0 && len(id) < 128 {
 			b = append(append(b, scard.PropertyFirmware, byte(len(id))), id...)
 		}
@@ -131,7 +123,7 @@ func (s *Slot) readFirmware(ctx context.Context) error {
 		return err
 	}
 	defer s.r.asking.leave()
-	if !s.r.quirk.gemalto || f.asked {
+	if !s.r.quirk.Gemalto || f.asked {
 		return nil
 	}
 	b, err := s.escape(ctx, []byte{gemaltoFeatures})
@@ -147,7 +139,7 @@ func (s *Slot) readFirmware(ctx context.Context) error {
 		return nil
 	}
 	f.ok = true
-	f.conditions, f.minPIN, f.maxPIN = b[gemaltoConditions]&allConditions, b[gemaltoMinPIN], b[gemaltoMaxPIN]
+	f.conditions, f.minPIN, f.maxPIN = b[gemaltoConditions]&scard.ValidationAll, b[gemaltoMinPIN], b[gemaltoMaxPIN]
 	f.modifyFixed, f.ppdu = b[gemaltoFlags]&gemaltoFixed != 0, b[gemaltoFlags]&gemaltoPPDU != 0
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tamaccid/ccid/quirk"
 	"tamaccid/ccid/usb"
 )
 
@@ -17,7 +18,7 @@ type Reader struct {
 	dev     *usb.Device
 	iface   Interface // as the device describes it
 	class   ClassDescriptor
-	quirk   Quirk
+	quirk   quirk.Needs
 	level   Level
 	o       Options
 	timing  Timing
@@ -62,10 +63,11 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 		done: make(chan struct{}), control: newGate(1), notifying: newGate(1), asking: newGate(1),
 	}
 	vendor, product, version := dev.ID()
-	if r.quirk, err = findQuirk(vendor, product, version, &iface); err != nil && !o.AllowOldFirmware {
+	if err := quirk.Refused(vendor, product, version); err != nil && !o.AllowOldFirmware {
 		return nil, err
 	}
-	r.quirk.apply(&r.class)
+	r.quirk = quirk.Find(vendor, product, version)
+	r.class.correct(&r.quirk, iface.Kind)
 	r.level = r.class.Features.Level()
 	r.maxPayload = int(min(r.class.MaxMessageLength, maxMessage)) - headerSize
 	slots := min(int(r.class.MaxSlotIndex)+1, maxSlots)
@@ -104,8 +106,8 @@ func (r *Reader) Class() ClassDescriptor { return r.class }
 // Interface is what the device itself describes.
 func (r *Reader) Interface() Interface { return r.iface }
 
-// Quirk is the row of the quirk table that applies; its Note is empty when none does.
-func (r *Reader) Quirk() Quirk { return r.quirk }
+// Quirk is what the quirk table has for the reader; its Note is empty when no row applies.
+func (r *Reader) Quirk() quirk.Needs { return r.quirk }
 
 // Device is the transport's description of the device.
 func (r *Reader) Device() *usb.Device { return r.dev }

@@ -25,13 +25,14 @@ var rooms = []room{
 		rows: []row{
 			{
 				folder:  "ccid",
-				imports: "ccid/apdu ccid/atr ccid/scard ccid/t0 ccid/t1 ccid/usb",
+				imports: "ccid/apdu ccid/atr ccid/quirk ccid/scard ccid/t0 ccid/t1 ccid/usb",
 				tests:   "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
 			{folder: "ccid/atr"},
 			// Numbers that ccid, sclib and uefi/smartcard share.
 			{folder: "ccid/scard"},
+			{folder: "ccid/quirk", imports: "ccid/atr ccid/scard"},
 			{folder: "ccid/t0", imports: "ccid/apdu"},
 			{folder: "ccid/t1"},
 			{folder: "ccid/usb"},

@@ -54,6 +54,15 @@ func isControlCode(code uint32) bool {
 	return code&^0x00FFFFFF == controlBase || code>>16 == 0x0031
 }
 
+// Bits of bEntryValidationCondition (PC/SC part 10, 2.5; CCID 1.1, 6.1.11.4): the entry of a PIN ends
+// at its largest size, with the Enter key, or in time.
+const (
+	ValidationMax     = 1
+	ValidationEnter   = 2
+	ValidationTimeout = 4
+	ValidationAll     = ValidationMax | ValidationEnter | ValidationTimeout
+)
+
 // Tags of the properties that FeatureTLVProperties returns (PC/SC part 10, 2.6.14).
 const (
 	PropertyLcdLayout     = 1
