@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/t1"
 )
 
@@ -26,9 +27,6 @@ const (
 
 // characterT0 runs one command TPDU.
 func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
-	if s.r.iface.Kind == KindICCDA {
-		return s.iccdT0(ctx, tpdu, buf)
-	}
 	c := characterCommand{s: s, ins: tpdu[1], data: tpdu[t0Header:], buf: buf}
 	if len(c.data) == 0 {
 		if c.incoming = int(tpdu[4]); c.incoming == 0 {
@@ -66,8 +64,11 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 	}
 }
 
-// t0Header is CLA INS P1 P2 P3.
-const t0Header = 5
+// Sizes of a T=0 command: CLA INS P1 P2 P3, and data (ISO/IEC 7816-3:2006, 10.3.2).
+const (
+	t0Header  = 5
+	t0MaxData = 256
+)
 
 // characterCommand is a T=0 command on its way.
 type characterCommand struct {
@@ -159,16 +160,16 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 
 // characters sends some characters and returns those that were expected, or fewer: a view into the in buffer.
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
-	n := s.load(send)
+	n := s.pipe.Load(send)
 	expect = s.expectable(expect)
 	a, err := s.xfr(ctx, n, 0, uint16(expect), expect, s.tpduWait(n+expect))
 	if err != nil {
 		return nil, err
 	}
-	if len(a.data) > expect {
-		return nil, fmt.Errorf("%w: %d characters for %d", ErrProtocol, len(a.data), expect)
+	if len(a.Data) > expect {
+		return nil, fmt.Errorf("%w: %d characters for %d", ErrProtocol, len(a.Data), expect)
 	}
-	return a.data, nil
+	return a.Data, nil
 }
 
 // packetEnd is where an answer ends that fills its last packet, at full speed (USB 2.0, 5.8.3).
@@ -180,7 +181,7 @@ func (s *Slot) expectable(n int) int {
 	if s.r.iface.Kind != KindBulk {
 		n = min(n, math.MaxUint8) // half of wValue (ICCD 1.0, 7.2)
 	}
-	if s.r.quirk.SplitReads && (n+headerSize)%packetEnd == 0 {
+	if s.r.quirk.SplitReads && (n+pipe.HeaderSize)%packetEnd == 0 {
 		n--
 	}
 	return n
@@ -196,10 +197,10 @@ func (s *Slot) characterT1(ctx context.Context, n int, buf []byte, extension uin
 		if err != nil {
 			return 0, unreadable(err)
 		}
-		if len(a.data) == 0 || len(a.data) > len(buf)-got {
-			return 0, fmt.Errorf("%w: %d characters for %d", t1.ErrNoBlock, len(a.data), expect)
+		if len(a.Data) == 0 || len(a.Data) > len(buf)-got {
+			return 0, fmt.Errorf("%w: %d characters for %d", t1.ErrNoBlock, len(a.Data), expect)
 		}
-		got += copy(buf[got:], a.data)
+		got += copy(buf[got:], a.Data)
 		n = 0
 		if got >= prologue && need == prologue {
 			need = prologue + int(buf[2]) + 1

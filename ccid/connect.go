@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 // Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed on. Action is Leave, ColdReset
@@ -45,7 +47,7 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 
 // noCard prefers the plain truth over the reader's reason when the slot is empty.
 func (s *Slot) noCard(err error) error {
-	if e := slotError(err); e != nil && e.Status&iccStatusMask == iccAbsent && !errors.Is(err, ErrNoCard) {
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent && !errors.Is(err, ErrNoCard) {
 		return fmt.Errorf("%w: %w", ErrNoCard, err)
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
@@ -86,8 +87,8 @@ func TestEscapePolicy(t *testing.T) {
 		} {
 			healthy := ordinary(atrT0, nil)
 			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) == msgEscape {
-					return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, 0xAB)}
+				if pipe.MessageType(m[0]) == pipe.Escape {
+					return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, 0xAB)}
 				}
 				return healthy(f, m)
 			})
@@ -110,12 +111,12 @@ func TestProperties(t *testing.T) {
 		healthy := ordinary(atrT0, nil)
 		asked := 0
 		f := newFake(c, func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgEscape && m[headerSize] == 0x6A {
+			if pipe.MessageType(m[0]) == pipe.Escape && m[pipe.HeaderSize] == 0x6A {
 				asked++
-				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, block...)}
+				return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, block...)}
 			}
-			if messageType(m[0]) == msgEscape && m[headerSize] == 0x02 {
-				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, []byte("V1")...)}
+			if pipe.MessageType(m[0]) == pipe.Escape && m[pipe.HeaderSize] == 0x02 {
+				return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, []byte("V1")...)}
 			}
 			return healthy(f, m)
 		})

@@ -1,12 +1,15 @@
 package ccid
 
-import "tamaccid/ccid/quirk"
+import (
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/quirk"
+)
 
 // declaredTooShort is a dwMaxCCIDMessageLength that readers declare which take a whole short APDU,
 // and wholeShort what they take. Gemalto readers are among them (testdata/readers.txt).
 const (
 	declaredTooShort = 263
-	wholeShort       = headerSize + 261
+	wholeShort       = pipe.HeaderSize + 261
 )
 
 // correct changes a class descriptor where it is known to be wrong: by what the quirk table has for

@@ -1,14 +1,18 @@
 package ccid
 
-import "context"
+import (
+	"context"
+
+	"tamaccid/ccid/internal/pipe"
+)
 
 // mechanismEject is bFunction of Mechanical that ejects the card (CCID 1.1, 6.1.12).
 const mechanismEject = 2
 
 // eject throws the card out of a slot whose reader can do so.
 func (s *Slot) eject(ctx context.Context) error {
-	_, err := s.exec(ctx, command{
-		typ: msgMechanical, p: [3]byte{mechanismEject}, wait: s.r.timing.Power,
+	_, err := s.command(ctx, pipe.Command{
+		Type: pipe.Mechanical, P: [3]byte{mechanismEject}, Wait: s.r.timing.Power,
 	})
 	return err
 }

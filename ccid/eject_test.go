@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 func TestEject(t *testing.T) {
@@ -22,8 +24,8 @@ func TestEject(t *testing.T) {
 			class.Mechanical = c.mechanical
 			healthy := ordinary(atrT0, nil)
 			f := newFake(class, func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) == msgMechanical {
-					return [][]byte{respond(m, msgSlotStatus, iccActive, 0, 0)}
+				if pipe.MessageType(m[0]) == pipe.Mechanical {
+					return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCActive, 0, 0)}
 				}
 				return healthy(f, m)
 			})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/quirk"
 )
 
@@ -18,9 +19,9 @@ var (
 	// ErrMute: the card does not answer.
 	ErrMute = errors.New("ccid: card is mute")
 	// ErrTimeout: the reader does not answer within its time.
-	ErrTimeout = errors.New("ccid: reader timed out")
+	ErrTimeout = pipe.ErrTimeout
 	// ErrProtocol: the reader or the card broke its protocol.
-	ErrProtocol = errors.New("ccid: protocol error")
+	ErrProtocol = pipe.ErrProtocol
 	// ErrParity: characters between reader and card are damaged.
 	ErrParity = errors.New("ccid: parity error on the card line")
 	// ErrBadATR: the answer to reset makes no sense.
@@ -38,7 +39,7 @@ var (
 	// ErrHardware: the reader reports a fault of its own, such as too much current drawn by the card.
 	ErrHardware = errors.New("ccid: reader hardware error")
 	// ErrBusy: the reader is busy with this slot and stays so.
-	ErrBusy = errors.New("ccid: slot busy")
+	ErrBusy = pipe.ErrBusy
 	// ErrAborted: the reader or the card gave the command up.
 	ErrAborted = errors.New("ccid: command aborted")
 	// ErrTooLong: the command is longer than this reader takes.
@@ -68,27 +69,6 @@ func (e *ShortBufferError) Error() string {
 // Is makes the error ErrShortBuffer.
 func (e *ShortBufferError) Is(target error) bool { return target == ErrShortBuffer }
 
-// Values of bError when the command failed (CCID 1.1, table 6.2-2). 1 to 127 is the offset of a bad byte in the command.
-const (
-	errAborted              = 0xFF
-	errMute                 = 0xFE
-	errParity               = 0xFD
-	errOverrun              = 0xFC
-	errHardware             = 0xFB
-	errBadTS                = 0xF8
-	errBadTCK               = 0xF7
-	errProtocolNotSupported = 0xF6
-	errClassNotSupported    = 0xF5
-	errDeactivated          = 0xF3
-	errBusyAuto             = 0xF2
-	errPINTimeout           = 0xF0
-	errPINCancelled         = 0xEF
-	errSlotBusy             = 0xE0
-	errCommandNotSupported  = 0x00
-	errOffsetLast           = 0x7F
-	errOffsetPower          = 7 // bPowerSelect, bProtocolNum
-)
-
 // SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID 1.1, 6.2.6).
 type SlotError struct{ Status, Code byte }
 
@@ -107,31 +87,31 @@ func slotError(err error) *SlotError {
 
 // Unwrap gives the sentinel that fits. Where the card has gone, that comes before the reader's reason.
 func (e *SlotError) Unwrap() error {
-	if e.Status&iccStatusMask == iccAbsent && e.Code != errCommandNotSupported {
+	if e.Status&pipe.ICCMask == pipe.ICCAbsent && e.Code != pipe.CodeCommandNotSupported {
 		return ErrNoCard
 	}
 	switch e.Code {
-	case errMute:
+	case pipe.CodeMute:
 		return ErrMute
-	case errParity:
+	case pipe.CodeParity:
 		return ErrParity
-	case errHardware:
+	case pipe.CodeHardware:
 		return ErrHardware
-	case errBadTS, errBadTCK:
+	case pipe.CodeBadTS, pipe.CodeBadTCK:
 		return ErrBadATR
-	case errProtocolNotSupported, errClassNotSupported:
+	case pipe.CodeProtocolNotSupported, pipe.CodeClassNotSupported:
 		return ErrNoProtocol
-	case errDeactivated:
+	case pipe.CodeDeactivated:
 		return ErrNotPowered
-	case errSlotBusy, errBusyAuto:
+	case pipe.CodeSlotBusy, pipe.CodeBusyAuto:
 		return ErrBusy
-	case errPINTimeout:
+	case pipe.CodePINTimeout:
 		return ErrPINTimeout
-	case errPINCancelled:
+	case pipe.CodePINCancelled:
 		return ErrPINCancelled
-	case errAborted:
+	case pipe.CodeAborted:
 		return ErrAborted
-	case errCommandNotSupported:
+	case pipe.CodeCommandNotSupported:
 		return ErrUnsupported
 	}
 	return ErrProtocol

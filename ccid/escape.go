@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 // errWrongMode is the code with which two readers refuse a card because they are in another mode than ISO's.
@@ -20,12 +22,12 @@ func (s *Slot) escape(ctx context.Context, in []byte) ([]byte, error) {
 	if len(in) > s.r.maxPayload {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, len(in))
 	}
-	n := s.load(in)
-	a, err := s.exec(ctx, command{typ: msgEscape, n: n, want: s.r.maxPayload, wait: s.r.timing.Escape})
+	n := s.pipe.Load(in)
+	a, err := s.command(ctx, pipe.Command{Type: pipe.Escape, N: n, Want: s.r.maxPayload, Wait: s.r.timing.Escape})
 	if err != nil {
 		return nil, err
 	}
-	return a.data, nil
+	return a.Data, nil
 }
 
 // mayEscape applies the escape policy.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
 )
 
 // Chaining of APDUs that are longer than a message (CCID 1.1, 6.1.4 and 6.2.1).
@@ -24,12 +25,6 @@ const (
 	levelEnds     = 0x0002
 	levelGoesOn   = 0x0003
 	levelContinue = 0x0010
-
-	chainWhole    = 0x00
-	chainBegins   = 0x01
-	chainEnds     = 0x02
-	chainGoesOn   = 0x03
-	chainContinue = 0x10
 )
 
 // statusSize is SW1 and SW2.
@@ -53,30 +48,30 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 	n, empty := 0, 0
 	for ; ; chained = true {
 		if n < len(rapdu) {
-			copy(rapdu[n:], a.data)
+			copy(rapdu[n:], a.Data)
 		}
-		n += len(a.data)
-		last := a.last
+		n += len(a.Data)
+		last := a.Last
 		switch {
-		case whole || last == chainWhole || last == chainEnds:
+		case whole || last == pipe.ChainWhole || last == pipe.ChainEnds:
 			return finish(n, len(rapdu))
-		case last != chainBegins && last != chainGoesOn && last != chainContinue:
+		case last != pipe.ChainBegins && last != pipe.ChainGoesOn && last != pipe.ChainContinue:
 			if !chained && n >= statusSize { // no parts so far: what readers that never chain put there does not matter
 				return finish(n, len(rapdu))
 			}
-			s.stale = true
+			s.pipe.MarkStale()
 			return 0, fmt.Errorf("%w: chain parameter %#02x", ErrProtocol, last)
 		}
-		if len(a.data) == 0 {
+		if len(a.Data) == 0 {
 			empty++
 		}
 		if n > apdu.MaxResponse || empty > maxEmptyParts {
-			s.stale = true
+			s.pipe.MarkStale()
 			return 0, fmt.Errorf("%w: response does not end", ErrProtocol)
 		}
 		want := min(room, max(0, answerRoom-n))
 		if a, err = s.xfr(ctx, 0, 0, levelContinue, want, s.apduWait(p, room)); err != nil {
-			s.stale = true
+			s.pipe.MarkStale()
 			return 0, err
 		}
 	}
@@ -106,7 +101,7 @@ func finish(n, room int) (int, error) {
 
 // sendParts sends a command in as many messages as it needs, and returns the answer to the last. Whole says that the response is
 // complete whatever its chain parameter: readers of short APDUs do not chain, and put anything there.
-func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRoom int) (a answer, whole bool, err error) {
+func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRoom int) (a pipe.Answer, whole bool, err error) {
 	room := s.r.maxPayload
 	want := min(answerRoom, room)
 	level := uint16(levelWhole)
@@ -121,24 +116,26 @@ func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRo
 		case begun:
 			level = levelEnds
 		}
-		n := s.load(part)
-		wait := s.apduWait(p, n+room)
+		n := s.pipe.Load(part)
+		limit := s.apduWait(p, n+room)
 		if asksUser(part) {
-			wait = max(wait, s.r.timing.Long)
+			limit = max(limit, s.r.timing.Long)
 		}
-		if a, err = s.xfr(ctx, n, 0, level, want, wait); err != nil {
-			s.stale = s.stale || level != levelWhole
+		if a, err = s.xfr(ctx, n, 0, level, want, limit); err != nil {
+			if level != levelWhole {
+				s.pipe.MarkStale()
+			}
 			return a, false, err
 		}
 		if len(capdu) == 0 {
 			return a, s.r.level == LevelShortAPDU, nil
 		}
-		if len(a.data) > 0 && a.last == chainWhole {
+		if len(a.Data) > 0 && a.Last == pipe.ChainWhole {
 			return a, true, nil
 		}
-		if a.last != chainContinue && a.last != chainWhole {
-			s.stale = true
-			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol, a.last)
+		if a.Last != pipe.ChainContinue && a.Last != pipe.ChainWhole {
+			s.pipe.MarkStale()
+			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol, a.Last)
 		}
 	}
 }

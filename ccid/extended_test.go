@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 // TestChaining plays a reader of extended APDUs with messages of 10 + 8 bytes. Lines are "parameter payload" of what is sent, and
@@ -44,23 +46,23 @@ func TestChaining(t *testing.T) {
 				lines := strings.Split(c.lines, "|")
 				at := 0
 				d := class(FeatureExtendedAPDU | FeatureAutoPPS)
-				d.MaxMessageLength = headerSize + room
+				d.MaxMessageLength = pipe.HeaderSize + room
 				healthy := ordinary(atrT0, nil)
 				f := newFake(d, func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) != msgXfrBlock {
+					if pipe.MessageType(m[0]) != pipe.XfrBlock {
 						return healthy(f, m)
 					}
 					if at+1 >= len(lines) {
 						t.Errorf("unexpected % X", m)
 						return nil
 					}
-					got := fmt.Sprintf("%02X%02X %X", m[9], m[8], m[headerSize:])
+					got := fmt.Sprintf("%02X%02X %X", m[9], m[8], m[pipe.HeaderSize:])
 					if got != lines[at] {
 						t.Errorf("sent %q, want %q", got, lines[at])
 					}
 					chain, payload, _ := strings.Cut(lines[at+1], " ")
 					at += 2
-					return [][]byte{respond(m, msgDataBlock, 0, 0, unhex(t, chain)[0], unhex(t, payload)...)}
+					return [][]byte{respond(m, pipe.DataBlock, 0, 0, unhex(t, chain)[0], unhex(t, payload)...)}
 				})
 				s := connected(t, f, Options{})
 				var r [64]byte
@@ -68,8 +70,8 @@ func TestChaining(t *testing.T) {
 				if fmt.Sprintf("%X", r[:n]) != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
 					t.Errorf("% X, %v", r[:n], err)
 				}
-				if at != len(lines) || s.stale != c.stale {
-					t.Errorf("%d of %d lines, stale %v", at, len(lines), s.stale)
+				if at != len(lines) || s.pipe.Stale() != c.stale {
+					t.Errorf("%d of %d lines, stale %v", at, len(lines), s.pipe.Stale())
 				}
 			})
 		})
@@ -82,9 +84,9 @@ func TestAnswerThatNeverEnds(t *testing.T) {
 		f := newFake(class(FeatureExtendedAPDU|FeatureAutoPPS), nil)
 		healthy := ordinary(atrT0, nil)
 		f.answer = func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgXfrBlock {
+			if pipe.MessageType(m[0]) == pipe.XfrBlock {
 				parts++
-				return [][]byte{respond(m, msgDataBlock, 0, 0, chainGoesOn, make([]byte, 261)...)}
+				return [][]byte{respond(m, pipe.DataBlock, 0, 0, pipe.ChainGoesOn, make([]byte, 261)...)}
 			}
 			return healthy(f, m)
 		}
@@ -200,18 +202,18 @@ func TestCharacterT0(t *testing.T) {
 				at := 0
 				healthy := ordinary(atrT0, nil)
 				f := newFake(class(FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) != msgXfrBlock {
+					if pipe.MessageType(m[0]) != pipe.XfrBlock {
 						return healthy(f, m)
 					}
 					if at+1 >= len(lines) {
 						t.Errorf("unexpected % X", m)
-						return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errMute, 0)}
+						return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeMute, 0)}
 					}
-					if got := fmt.Sprintf("%d %X", int(m[8])|int(m[9])<<8, m[headerSize:]); got != lines[at] {
+					if got := fmt.Sprintf("%d %X", int(m[8])|int(m[9])<<8, m[pipe.HeaderSize:]); got != lines[at] {
 						t.Errorf("sent %q, want %q", got, lines[at])
 					}
 					at += 2
-					return [][]byte{respond(m, msgDataBlock, 0, 0, 0, unhex(t, lines[at-1])...)}
+					return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, unhex(t, lines[at-1])...)}
 				})
 				s := connected(t, f, Options{})
 				var r [258]byte
@@ -243,18 +245,18 @@ func TestSplitReads(t *testing.T) {
 		var asked []int
 		healthy := ordinary(atrT0, nil)
 		f := newFake(class(FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) != msgXfrBlock {
+			if pipe.MessageType(m[0]) != pipe.XfrBlock {
 				return healthy(f, m)
 			}
 			n := int(m[8]) | int(m[9])<<8
 			asked = append(asked, n)
 			switch {
-			case len(m) > headerSize:
-				return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0xB0)}
+			case len(m) > pipe.HeaderSize:
+				return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, 0xB0)}
 			case len(asked) < 4:
-				return [][]byte{respond(m, msgDataBlock, 0, 0, 0, append(make([]byte, n-1), 0x90)...)}
+				return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, append(make([]byte, n-1), 0x90)...)}
 			}
-			return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0)}
+			return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, 0)}
 		})
 		f.dev.Descriptor = deviceBytes(0x0B97, 0x7762, 0x0111)
 		s := connected(t, f, Options{})

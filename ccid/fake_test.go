@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -135,7 +136,7 @@ func (f *fake) Control(_ context.Context, s usb.Setup, data []byte, _ time.Durat
 	if f.gone {
 		return 0, usb.ErrGone
 	}
-	if s.RequestType == 0x21 && s.Request == requestAbort {
+	if s.RequestType == 0x21 && s.Request == pipe.RequestAbort {
 		f.aborts++
 	}
 	if f.control == nil {
@@ -240,9 +241,9 @@ func (f *fake) unplug() {
 }
 
 // respond builds a response to the command m.
-func respond(m []byte, t messageType, status, code, last byte, data ...byte) []byte {
-	b := make([]byte, headerSize, headerSize+len(data))
-	putHeader(b, t, len(data), m[5], m[6], [3]byte{status, code, last})
+func respond(m []byte, t pipe.MessageType, status, code, last byte, data ...byte) []byte {
+	b := make([]byte, pipe.HeaderSize, pipe.HeaderSize+len(data))
+	pipe.PutHeader(b, t, len(data), m[5], m[6], [3]byte{status, code, last})
 	return append(b, data...)
 }
 
@@ -251,26 +252,26 @@ func ordinary(atr []byte, xfr func(m, payload []byte) []byte) func(*fake, []byte
 	powered := false
 	icc := func() byte {
 		if powered {
-			return iccActive
+			return pipe.ICCActive
 		}
-		return iccInactive
+		return pipe.ICCInactive
 	}
 	return func(_ *fake, m []byte) [][]byte {
-		switch messageType(m[0]) {
-		case msgIccPowerOn:
+		switch pipe.MessageType(m[0]) {
+		case pipe.IccPowerOn:
 			powered = true
-			return [][]byte{respond(m, msgDataBlock, 0, 0, 0, atr...)}
-		case msgIccPowerOff:
+			return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, atr...)}
+		case pipe.IccPowerOff:
 			powered = false
-			return [][]byte{respond(m, msgSlotStatus, icc(), 0, 0)}
-		case msgSetParameters:
-			return [][]byte{respond(m, msgParameters, icc(), 0, m[7], m[headerSize:]...)}
-		case msgXfrBlock:
-			return [][]byte{respond(m, msgDataBlock, icc(), 0, 0, xfr(m, m[headerSize:])...)}
-		case msgGetSlotStatus, msgAbort:
-			return [][]byte{respond(m, msgSlotStatus, icc(), 0, 0)}
+			return [][]byte{respond(m, pipe.SlotStatus, icc(), 0, 0)}
+		case pipe.SetParameters:
+			return [][]byte{respond(m, pipe.Parameters, icc(), 0, m[7], m[pipe.HeaderSize:]...)}
+		case pipe.XfrBlock:
+			return [][]byte{respond(m, pipe.DataBlock, icc(), 0, 0, xfr(m, m[pipe.HeaderSize:])...)}
+		case pipe.GetSlotStatus, pipe.Abort:
+			return [][]byte{respond(m, pipe.SlotStatus, icc(), 0, 0)}
 		}
-		return [][]byte{respond(m, messageType(m[0]).reply(), cmdStatusFailed|icc(), errCommandNotSupported, 0)}
+		return [][]byte{respond(m, pipe.MessageType(m[0]).Response(), pipe.StatusFailed|icc(), pipe.CodeCommandNotSupported, 0)}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
@@ -24,24 +25,24 @@ import (
 func TestFieldLengthsWithTheTopBitInEveryResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, n := range []uint32{0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFF6, 0xFFFFFFFF} {
-			for _, at := range []messageType{
-				msgGetSlotStatus, msgIccPowerOn, msgIccPowerOff, msgSetParameters, msgGetParameters, msgXfrBlock, msgSecure, msgEscape,
-				msgSetDataRateClock, msgAbort, msgMechanical,
+			for _, at := range []pipe.MessageType{
+				pipe.GetSlotStatus, pipe.IccPowerOn, pipe.IccPowerOff, pipe.SetParameters, pipe.GetParameters, pipe.XfrBlock, pipe.Secure, pipe.Escape,
+				pipe.SetDataRateAndClockFrequency, pipe.Abort, pipe.Mechanical,
 			} {
 				c := class(FeatureShortAPDU)
 				c.Features &^= FeatureAutoBaud
 				c.PINSupport, c.Mechanical = 3, mechanicalEject
-				if at == msgGetParameters {
+				if at == pipe.GetParameters {
 					c.Features |= FeatureAutoParameters
 				}
 				struck, armed := 0, false
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(c, func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) != at || !armed {
+					if pipe.MessageType(m[0]) != at || !armed {
 						return healthy(f, m)
 					}
 					struck++
-					b := respond(m, at.reply(), 0, 0, 0, 1, 2)
+					b := respond(m, at.Response(), 0, 0, 0, 1, 2)
 					binary.LittleEndian.PutUint32(b[1:], n)
 					return [][]byte{b}
 				})
@@ -57,7 +58,7 @@ func TestFieldLengthsWithTheTopBitInEveryResponse(t *testing.T) {
 				_, _ = s.State(ctx)
 				_ = s.Disconnect(ctx, Eject)
 				armed = false
-				if struck == 0 && at != msgAbort {
+				if struck == 0 && at != pipe.Abort {
 					t.Errorf("%v was not sent", at)
 				}
 				if _, err := s.Connect(ctx, T0, ColdReset); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
@@ -24,7 +25,7 @@ func FuzzProbe(f *testing.F) {
 			}
 			return
 		}
-		if i.Kind == KindBulk && (i.BulkIn.Address == 0 || i.BulkOut.Address == 0) || i.Class.MaxMessageLength <= headerSize {
+		if i.Kind == KindBulk && (i.BulkIn.Address == 0 || i.BulkOut.Address == 0) || i.Class.MaxMessageLength <= pipe.HeaderSize {
 			t.Fatalf("%+v", i)
 		}
 	})
@@ -97,16 +98,16 @@ func (h *hostile) In(ctx context.Context, _ uint8, buf []byte, timeout time.Dura
 	case 2:
 		return 0, nil
 	default: // a proper header around whatever follows, so that the fuzzer gets further
-		if len(h.last) < headerSize || len(buf) < headerSize {
+		if len(h.last) < pipe.HeaderSize || len(buf) < pipe.HeaderSize {
 			return 0, usb.ErrTimeout
 		}
 		status, code, chain := h.take(), h.take(), h.take()
-		n := h.fill(buf[headerSize:], int(h.take()))
+		n := h.fill(buf[pipe.HeaderSize:], int(h.take()))
 		if c&8 != 0 {
 			status &= 3
 		}
-		putHeader(buf, messageType(h.last[0]).reply(), n, h.last[5], h.last[6], [3]byte{status, code, chain})
-		return headerSize + n, nil
+		pipe.PutHeader(buf, pipe.MessageType(h.last[0]).Response(), n, h.last[5], h.last[6], [3]byte{status, code, chain})
+		return pipe.HeaderSize + n, nil
 	}
 }
 

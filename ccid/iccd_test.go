@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -121,7 +122,7 @@ func TestICCDVersionBBusyWithoutEnd(t *testing.T) {
 		f, _ := iccdFake(t, 2, FeatureShortAPDU, 261)
 		f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
 			switch {
-			case s.Request == requestDataBlock:
+			case s.Request == 0x6F:
 				return copy(data, []byte{0x80, 0, 0}), nil
 			case s.In():
 				return copy(data, []byte{1, 0, 0}), nil
@@ -184,7 +185,7 @@ func TestICCDWithMessagesOf4GB(t *testing.T) {
 			f, _ := iccdFake(t, protocol, FeatureShortAPDU, 0xFFFFFFFF, in(0xA0, 0))
 			f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) { return len(data), nil }
 			s := open(t, f, Options{})
-			if s.r.maxPayload != maxControl {
+			if s.r.maxPayload != pipe.MaxControl {
 				t.Errorf("version %d: %d", protocol, s.r.maxPayload)
 			}
 		}

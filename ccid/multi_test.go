@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 // multi is a reader with several slots, which answers all commands of a turn in the wrong order.
@@ -23,7 +25,7 @@ func multi(slots, busy byte) (*fake, ClassDescriptor) {
 	var held [][]byte
 	f.answer = func(f *fake, m []byte) [][]byte {
 		good := cards[m[5]](f, m)
-		if messageType(m[0]) != msgXfrBlock {
+		if pipe.MessageType(m[0]) != pipe.XfrBlock {
 			return good
 		}
 		held = append(good, held...)
@@ -128,11 +130,11 @@ func TestASilentSlotDoesNotHoldUpTheOthers(t *testing.T) {
 		f, _ := multi(2, 2)
 		healthy := f.answer
 		f.answer = func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgXfrBlock {
+			if pipe.MessageType(m[0]) == pipe.XfrBlock {
 				if m[5] == 0 {
 					return nil
 				}
-				return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0x90, 0)}
+				return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, 0x90, 0)}
 			}
 			return healthy(f, m)
 		}
@@ -167,35 +169,5 @@ func TestASilentSlotDoesNotHoldUpTheOthers(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrTimeout) {
 			t.Error(err)
 		}
-	})
-}
-
-// libccid 5583333: another slot's answer was copied without a look at its size.
-func TestAnswerLongerThanTheWaitersBuffer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, _ := multi(2, 2)
-		r, err := Open(context.Background(), f, Options{Timing: quick})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		s := r.Slots()[1]
-		if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
-			t.Fatal(err)
-		}
-		s.seq = 9
-		s.expect()
-		long := make([]byte, len(s.box.buf)+1)
-		putHeader(long, msgDataBlock, len(long)-headerSize, 1, 9, [3]byte{})
-		s.deliver(9, long)
-		if s.box.n != 0 {
-			t.Fatal("taken")
-		}
-		s.deliver(9, long[:headerSize])
-		s.deliver(8, long[:headerSize+5])
-		if s.box.n != headerSize {
-			t.Fatal("an answer with the wrong number replaced the right one")
-		}
-		s.expectNothing()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
@@ -127,9 +128,9 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 		return nil
 	case err != nil:
 		return err
-	case refused == errOffsetPower && number(p) != s.info.First: // byte 7 is bProtocolNum here
+	case refused == pipe.CodeOffsetPower && number(p) != s.info.First: // byte 7 is bProtocolNum here
 		return fmt.Errorf("%w: reader refuses %v", ErrNoProtocol, p)
-	case refused == headerSize && fidi != atr.DefaultFiDi:
+	case refused == pipe.HeaderSize && fidi != atr.DefaultFiDi:
 		return fmt.Errorf("%w: reader refuses TA1 = %02X", ErrNoProtocol, fidi)
 	case refused != 0:
 		s.adopt(want)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -18,9 +19,9 @@ func spoken(f *fake, from int) []string {
 	defer f.mu.Unlock()
 	var list []string
 	for _, m := range f.sent[from:] {
-		line := fmt.Sprintf("%v %X", messageType(m[0]), m[7:10])
-		if len(m) > headerSize {
-			line += fmt.Sprintf(" %X", m[headerSize:])
+		line := fmt.Sprintf("%v %X", pipe.MessageType(m[0]), m[7:10])
+		if len(m) > pipe.HeaderSize {
+			line += fmt.Sprintf(" %X", m[pipe.HeaderSize:])
 		}
 		list = append(list, strings.ReplaceAll(line, " 000000", ""))
 	}
@@ -98,9 +99,9 @@ func TestNegotiation(t *testing.T) {
 		}(), atr: atrChangeable, accept: T1, tweak: func() func(m []byte) [][]byte {
 			resets := 0
 			return func(m []byte) [][]byte {
-				if messageType(m[0]) == msgIccPowerOn {
+				if pipe.MessageType(m[0]) == pipe.IccPowerOn {
 					if resets++; resets == 2 {
-						return [][]byte{respond(m, msgDataBlock, 0, 0, 0, atrT1...)}
+						return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, atrT1...)}
 					}
 				}
 				return nil
@@ -127,8 +128,8 @@ func TestNegotiation(t *testing.T) {
 			sent: []string{off, on, "XfrBlock FF109679", off, on, "XfrBlock FF109976", "SetParameters 9900000A00"}},
 		{name: "a card that falls silent at every PPS is used at its default", class: class(FeatureTPDU), atr: atrFast, accept: T0,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgXfrBlock {
-					return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errMute, 0)}
+				if pipe.MessageType(m[0]) == pipe.XfrBlock {
+					return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeMute, 0)}
 				}
 				return nil
 			}, want: T0,
@@ -154,15 +155,15 @@ func TestNegotiation(t *testing.T) {
 			sent: []string{off, on, "XfrBlock 000200 FF109679", "XfrBlock 000100", "SetParameters 1100000A00"}},
 		{name: "SetParameters is not known", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0, accept: T0,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgSetParameters {
-					return [][]byte{respond(m, msgParameters, cmdStatusFailed, errCommandNotSupported, 0)}
+				if pipe.MessageType(m[0]) == pipe.SetParameters {
+					return [][]byte{respond(m, pipe.Parameters, pipe.StatusFailed, pipe.CodeCommandNotSupported, 0)}
 				}
 				return nil
 			}, want: T0, sent: []string{off, on, "SetParameters 1100000A00"}},
 		{name: "the reader refuses the rate", class: class(FeatureShortAPDU | FeatureAutoPPS), atr: atrFast, accept: T0,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgSetParameters && m[headerSize] != 0x11 {
-					return [][]byte{respond(m, msgParameters, cmdStatusFailed, 10, 0)}
+				if pipe.MessageType(m[0]) == pipe.SetParameters && m[pipe.HeaderSize] != 0x11 {
+					return [][]byte{respond(m, pipe.Parameters, pipe.StatusFailed, 10, 0)}
 				}
 				return nil
 			}, want: T0,
@@ -170,22 +171,22 @@ func TestNegotiation(t *testing.T) {
 		// libccid 8feee6a.
 		{name: "the reader answers T=0 with T=1's parameters", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0, accept: T0,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgSetParameters {
-					return [][]byte{respond(m, msgParameters, 0, 0, 0, 0x11, 0x10, 0, 0x4D, 0, 0x20, 0)}
+				if pipe.MessageType(m[0]) == pipe.SetParameters {
+					return [][]byte{respond(m, pipe.Parameters, 0, 0, 0, 0x11, 0x10, 0, 0x4D, 0, 0x20, 0)}
 				}
 				return nil
 			}, want: T0, sent: []string{off, on, "SetParameters 1100000A00"}},
 		{name: "the reader stays with another protocol", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0, accept: T0,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgSetParameters {
-					return [][]byte{respond(m, msgParameters, 0, 0, 1, 0x11, 0x10, 0, 0x4D, 0, 0x20, 0)}
+				if pipe.MessageType(m[0]) == pipe.SetParameters {
+					return [][]byte{respond(m, pipe.Parameters, 0, 0, 1, 0x11, 0x10, 0, 0x4D, 0, 0x20, 0)}
 				}
 				return nil
 			}, err: ErrNoProtocol, sent: []string{off, on, "SetParameters 1100000A00"}},
 		{name: "the reader tells which protocol it has chosen", class: class(FeatureShortAPDU | FeatureAutoParameters), atr: atrBoth, accept: T0 | T1,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgGetParameters {
-					return [][]byte{respond(m, msgParameters, 0, 0, 1, 0x96, 0x10, 0, 0x45, 0, 0xFE, 0)}
+				if pipe.MessageType(m[0]) == pipe.GetParameters {
+					return [][]byte{respond(m, pipe.Parameters, 0, 0, 1, 0x96, 0x10, 0, 0x45, 0, 0xFE, 0)}
 				}
 				return nil
 			}, want: T1, sent: []string{off, on, "GetParameters"}},
@@ -194,8 +195,8 @@ func TestNegotiation(t *testing.T) {
 		{name: "an answer without parameters leaves the card's protocol (QEMU's reader)", class: class(FeatureTPDU | FeatureAutoParameters | FeatureAutoIFSD),
 			atr: atrT1, accept: T0 | T1,
 			tweak: func(m []byte) [][]byte {
-				if messageType(m[0]) == msgGetParameters {
-					return [][]byte{append(respond(m, msgParameters, 0, 0, 0), 0x11, 0, 0, 10, 0)}
+				if pipe.MessageType(m[0]) == pipe.GetParameters {
+					return [][]byte{append(respond(m, pipe.Parameters, 0, 0, 0), 0x11, 0, 0, 10, 0)}
 				}
 				return nil
 			}, want: T1, sent: []string{off, on, "GetParameters"}},
@@ -224,7 +225,7 @@ func TestNegotiation(t *testing.T) {
 					return healthy(f, m)
 				}
 				f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
-					if s.Request != requestGetDataRates || c.rates == nil {
+					if s.Request != pipe.RequestGetDataRates || c.rates == nil {
 						return 0, usb.ErrStall
 					}
 					for i, r := range c.rates {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/usb"
 )
 
@@ -32,8 +34,8 @@ func (r *Reader) Deliver(b []byte) {
 	if len(b) < 2 {
 		return
 	}
-	switch messageType(b[0]) {
-	case msgNotifySlotChange:
+	switch pipe.MessageType(b[0]) {
+	case pipe.NotifySlotChange:
 		for i, s := range r.slots {
 			at := 1 + i/4
 			if at >= len(b) {
@@ -42,7 +44,7 @@ func (r *Reader) Deliver(b []byte) {
 			bits := b[at] >> (i % 4 * 2)
 			s.notified(bits&slotPresent != 0, bits&slotChanged != 0)
 		}
-	case msgHardwareError:
+	case pipe.HardwareError:
 		if len(b) >= hardwareErrorSize && int(b[1]) < len(r.slots) {
 			r.slots[b[1]].failed()
 		}
@@ -89,7 +91,7 @@ func (r *Reader) Listen(ctx context.Context) error {
 		if broken(err) {
 			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
 		}
-		if err := pause(ctx, listenRetry); err != nil {
+		if err := wait.Pause(ctx, listenRetry); err != nil {
 			return err
 		}
 	}
@@ -230,10 +232,10 @@ func (s *Slot) settled(ctx context.Context) (bool, error) {
 // takeNotifications delivers the notifications that wait in the host, or, when
 // Options.CheckNotifications asks for it and nobody else reads them, in the reader.
 func (r *Reader) takeNotifications(ctx context.Context) error {
-	if !r.notifying.try() {
+	if !r.notifying.TryAcquire() {
 		return nil
 	}
-	defer r.notifying.leave()
+	defer r.notifying.Release()
 	if r.polled != nil {
 		r.polled()
 		return r.lost()
@@ -248,7 +250,7 @@ func (r *Reader) takeNotifications(ctx context.Context) error {
 	if len(r.notes) == 0 {
 		return nil
 	}
-	for range maxStale {
+	for range pipe.MaxStale {
 		n, err := r.t.In(ctx, r.iface.Interrupt.Address, r.notes, wait)
 		switch {
 		case errors.Is(err, usb.ErrGone):

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -102,9 +103,9 @@ func TestWaitChangePolls(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		f.answer = func(_ *fake, m []byte) [][]byte {
 			if present {
-				return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+				return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCInactive, 0, 0)}
 			}
-			return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
+			return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCAbsent, 0, 0)}
 		}
 		s := open(t, f, Options{})
 		go func() {
@@ -135,9 +136,9 @@ func TestSwapIsNoticedInTheStateOfAnAnswer(t *testing.T) {
 		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		f.answer = func(f *fake, m []byte) [][]byte {
-			if swapped && messageType(m[0]) == msgXfrBlock {
+			if swapped && pipe.MessageType(m[0]) == pipe.XfrBlock {
 				swapped = false
-				return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errMute, 0)}
+				return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCInactive, pipe.CodeMute, 0)}
 			}
 			return healthy(f, m)
 		}
@@ -199,8 +200,8 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 				f.answer = func(f *fake, m []byte) [][]byte {
-					if other && messageType(m[0]) == msgGetSlotStatus {
-						return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+					if other && pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+						return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCInactive, 0, 0)}
 					}
 					return healthy(f, m)
 				}
@@ -239,18 +240,18 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 		state State
 		sent  []string // by the next exchange
 	}{
-		{"the card is there", iccActive, nil, Active, []string{"GetSlotStatus", "XfrBlock00"}},
-		{"another card is there", iccInactive, ErrCardChanged, Inactive, []string{"GetSlotStatus"}},
-		{"no card is there", iccAbsent, ErrNoCard, Absent, []string{"GetSlotStatus"}},
+		{"the card is there", pipe.ICCActive, nil, Active, []string{"GetSlotStatus", "XfrBlock00"}},
+		{"another card is there", pipe.ICCInactive, ErrCardChanged, Inactive, []string{"GetSlotStatus"}},
+		{"no card is there", pipe.ICCAbsent, ErrNoCard, Absent, []string{"GetSlotStatus"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				icc := byte(iccActive)
+				icc := byte(pipe.ICCActive)
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 				f.answer = func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) == msgGetSlotStatus {
-						return [][]byte{respond(m, msgSlotStatus, icc, 0, 0)}
+					if pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+						return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
 					}
 					return healthy(f, m)
 				}
@@ -282,17 +283,17 @@ func TestMissedNotifications(t *testing.T) {
 		icc      byte // of the slot then
 		err      error
 	}{
-		{"the reader powers cards", FeatureAutoActivation, iccActive, ErrCardChanged},
-		{"the host powers cards, and the card is the same", 0, iccActive, nil},
-		{"the host powers cards, and the card is another one", 0, iccInactive, ErrCardChanged},
+		{"the reader powers cards", FeatureAutoActivation, pipe.ICCActive, ErrCardChanged},
+		{"the host powers cards, and the card is the same", 0, pipe.ICCActive, nil},
+		{"the host powers cards, and the card is another one", 0, pipe.ICCInactive, ErrCardChanged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				icc := byte(iccActive)
+				icc := byte(pipe.ICCActive)
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|c.features), func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) == msgGetSlotStatus {
-						return [][]byte{respond(m, msgSlotStatus, icc, 0, 0)}
+					if pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+						return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
 					}
 					return healthy(f, m)
 				})
@@ -317,10 +318,10 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 		icc  byte // of the slot afterwards
 		err  error
 	}{
-		{"a card has come", []byte{0x50, 0x03}, iccActive, nil},
-		{"too much current", []byte{0x51, 0, 0, 1}, iccActive, nil}, // with the voltage before, for instance
-		{"a card has gone, and come back", []byte{0x50, 0x02}, iccActive, nil},
-		{"the card has gone", []byte{0x50, 0x02}, iccAbsent, ErrNoCard},
+		{"a card has come", []byte{0x50, 0x03}, pipe.ICCActive, nil},
+		{"too much current", []byte{0x51, 0, 0, 1}, pipe.ICCActive, nil}, // with the voltage before, for instance
+		{"a card has gone, and come back", []byte{0x50, 0x02}, pipe.ICCActive, nil},
+		{"the card has gone", []byte{0x50, 0x02}, pipe.ICCAbsent, ErrNoCard},
 	} {
 		for _, features := range []Features{0, FeatureAutoActivation} {
 			t.Run(fmt.Sprintf("%s, features %#x", c.name, uint32(features)), func(t *testing.T) {
@@ -328,11 +329,11 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 					var kept [][]byte
 					healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features), func(f *fake, m []byte) [][]byte {
-						switch messageType(m[0]) {
-						case msgIccPowerOn:
+						switch pipe.MessageType(m[0]) {
+						case pipe.IccPowerOn:
 							kept = append(kept, c.b)
-						case msgGetSlotStatus:
-							return [][]byte{respond(m, msgSlotStatus, c.icc, 0, 0)}
+						case pipe.GetSlotStatus:
+							return [][]byte{respond(m, pipe.SlotStatus, c.icc, 0, 0)}
 						}
 						return healthy(f, m)
 					})
@@ -371,15 +372,15 @@ func TestTheFirstNotification(t *testing.T) {
 		state   State
 		changes uint32
 	}{
-		{"of the card that is there", iccInactive, []byte{0x50, 0x03}, Inactive, 0},
-		{"of a card that came since", iccAbsent, []byte{0x50, 0x03}, Inactive, 1},
-		{"of a card that went", iccInactive, []byte{0x50, 0x02}, Absent, 1},
-		{"of no card", iccAbsent, []byte{0x50, 0x00}, Absent, 0},
+		{"of the card that is there", pipe.ICCInactive, []byte{0x50, 0x03}, Inactive, 0},
+		{"of a card that came since", pipe.ICCAbsent, []byte{0x50, 0x03}, Inactive, 1},
+		{"of a card that went", pipe.ICCInactive, []byte{0x50, 0x02}, Absent, 1},
+		{"of no card", pipe.ICCAbsent, []byte{0x50, 0x00}, Absent, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
-					return [][]byte{respond(m, msgSlotStatus, c.status, 0, 0)}
+					return [][]byte{respond(m, pipe.SlotStatus, c.status, 0, 0)}
 				})
 				s := open(t, f, Options{Notifications: true})
 				s.Reader().Deliver(c.b)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 )
 
 // parameters is the protocol data structure of a slot (CCID 1.1, 6.1.7 and 6.2.3).
@@ -92,14 +93,14 @@ func (s *Slot) adopt(p parameters) {
 
 // getParameters asks for the parameters in force (CCID 1.1, 6.1.5). Not every reader can tell.
 func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
-	a, err := s.exec(ctx, command{typ: msgGetParameters, want: paramsSizeT1, wait: s.r.timing.Answer, repeat: true})
+	a, err := s.command(ctx, pipe.Command{Type: pipe.GetParameters, Want: paramsSizeT1, Wait: s.r.timing.Answer, Repeat: true})
 	if err != nil {
 		if slotError(err) != nil {
 			return parameters{}, false, s.gone(err)
 		}
 		return parameters{}, false, err
 	}
-	p, ok := parseParameters(a.last, a.data)
+	p, ok := parseParameters(a.Last, a.Data)
 	return p, ok, nil
 }
 
@@ -109,18 +110,18 @@ const unknownCommand = -1
 // setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader that does not know the command,
 // or that dislikes one value, keeps its own: that is no error here. Refused is then unknownCommand or the offset of the value.
 func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
-	n := len(p.append(s.out[headerSize:headerSize]))
-	a, err := s.exec(ctx, command{
-		typ: msgSetParameters, p: [3]byte{number(p.protocol)}, n: n, want: paramsSizeT1, wait: s.r.timing.Power, repeat: true,
+	n := len(p.append(s.pipe.Payload()))
+	a, err := s.command(ctx, pipe.Command{
+		Type: pipe.SetParameters, P: [3]byte{number(p.protocol)}, N: n, Want: paramsSizeT1, Wait: s.r.timing.Power, Repeat: true,
 	})
 	if e := slotError(err); e != nil {
 		if err := s.gone(err); err != nil {
 			return 0, err
 		}
-		if e.Code == errCommandNotSupported {
+		if e.Code == pipe.CodeCommandNotSupported {
 			return unknownCommand, nil
 		}
-		if e.Code <= errOffsetLast {
+		if e.Code <= pipe.CodeOffsetLast {
 			return int(e.Code), nil
 		}
 		return 0, e
@@ -129,7 +130,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 		return 0, err
 	}
 	s.adopt(p)
-	if got, ok := parseParameters(a.last, a.data); ok {
+	if got, ok := parseParameters(a.Last, a.Data); ok {
 		if got.protocol != p.protocol {
 			return 0, fmt.Errorf("%w: reader stays with %v", ErrNoProtocol, got.protocol)
 		}
@@ -140,7 +141,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 
 // gone tells a failure that means that the card is not there any more from one that only refuses a command.
 func (s *Slot) gone(err error) error {
-	if e := slotError(err); e != nil && e.Status&iccStatusMask == iccAbsent {
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent {
 		return err
 	}
 	return nil
@@ -152,11 +153,10 @@ const rateClockSize = 8
 // setDataRate tells a reader that does not derive it from the parameters how fast the card is (CCID 1.1, 6.1.14). Readers that
 // do not know the command are those that do derive it.
 func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
-	b := s.out[headerSize : headerSize+rateClockSize]
-	binary.LittleEndian.PutUint32(b, clock)
-	binary.LittleEndian.PutUint32(b[4:], rate)
-	a, err := s.exec(ctx, command{
-		typ: msgSetDataRateClock, n: rateClockSize, want: rateClockSize, wait: s.r.timing.Answer, repeat: true,
+	b := binary.LittleEndian.AppendUint32(s.pipe.Payload(), clock)
+	binary.LittleEndian.AppendUint32(b, rate)
+	a, err := s.command(ctx, pipe.Command{
+		Type: pipe.SetDataRateAndClockFrequency, N: rateClockSize, Want: rateClockSize, Wait: s.r.timing.Answer, Repeat: true,
 	})
 	if slotError(err) != nil {
 		return s.gone(err)
@@ -164,8 +164,8 @@ func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
 	if err != nil {
 		return err
 	}
-	if len(a.data) >= rateClockSize {
-		if clock := binary.LittleEndian.Uint32(a.data); clock != 0 {
+	if len(a.Data) >= rateClockSize {
+		if clock := binary.LittleEndian.Uint32(a.Data); clock != 0 {
 			s.line.Clock = clock
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/quirk"
 	"tamaccid/ccid/scard"
 )
@@ -94,7 +96,7 @@ func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 		}
 	}
 	if q.EnterWait > 0 {
-		if err := pause(ctx, q.EnterWait); err != nil {
+		if err := wait.Pause(ctx, q.EnterWait); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +104,7 @@ func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	if q.VerifyMessages != quirk.NoOverride {
 		messages = byte(q.VerifyMessages)
 	}
-	b := append(s.out[headerSize:headerSize], pinOperationVerify, f[0], f[2], f[3], f[4])
+	b := append(s.pipe.Payload(), pinOperationVerify, f[0], f[2], f[3], f[4])
 	b = s.appendSizes(b, f[5], f[6])
 	b = append(b, s.condition(f[7]), messages, f[9], f[10], f[11])
 	return s.secure(ctx, b, f[12:15], command, f[0])
@@ -131,7 +133,7 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	if q.ModifyNoIndices {
 		indices = [3]byte{}
 	}
-	b := append(s.out[headerSize:headerSize], pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
+	b := append(s.pipe.Payload(), pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
 	b = s.appendSizes(b, f[7], f[8])
 	b = append(b, f[9], s.condition(f[10]), messages, f[12], f[13], indices[0])
 	all := s.r.quirk.Gemalto && !s.r.firmware.modifyFixed // these readers expect three indices whatever the count
@@ -142,11 +144,6 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 		b = append(b, indices[2])
 	}
 	return s.secure(ctx, b, f[17:20], command, f[0])
-}
-
-// message is a command without parameters in its header.
-func message(t messageType, n, want int, wait time.Duration) command {
-	return command{typ: t, n: n, want: want, wait: wait}
 }
 
 // appendSizes appends wPINMaxExtraDigit.
@@ -184,11 +181,13 @@ func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds 
 		return nil, fmt.Errorf("%w: PIN command of %d bytes", ErrTooLong, len(command))
 	}
 	b = append(append(b, prologue...), command...)
-	wait := s.r.timing.PIN
+	limit := s.r.timing.PIN
 	if seconds != 0 { // 0 is the reader's own time
-		wait = max(wait, time.Duration(seconds)*time.Second+pinTail)
+		limit = max(limit, time.Duration(seconds)*time.Second+pinTail)
 	}
-	a, err := s.exec(ctx, message(msgSecure, len(b), apdu.MaxShortResponse, wait))
+	a, err := s.command(ctx, pipe.Command{
+		Type: pipe.Secure, N: len(b), Want: apdu.MaxShortResponse, Wait: limit,
+	})
 	switch {
 	case errors.Is(err, ErrPINTimeout):
 		return append([]byte(nil), swPINTimeout...), nil
@@ -201,14 +200,14 @@ func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds 
 		return nil, err
 	}
 	if !block {
-		if len(a.data) < statusSize {
-			return nil, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.data))
+		if len(a.Data) < statusSize {
+			return nil, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.Data))
 		}
-		return append([]byte(nil), a.data...), nil
+		return append([]byte(nil), a.Data...), nil
 	}
 	response, got := make([]byte, apdu.MaxShortResponse), 0
 	defer func() { clear(response[got:]) }()
-	got, err = s.t1.Complete(ctx, a.data, response)
+	got, err = s.t1.Complete(ctx, a.Data, response)
 	if err != nil {
 		return nil, s.protocolError(err)
 	}

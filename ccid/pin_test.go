@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -39,7 +41,7 @@ func pinPad(t testing.TB, level Features, vendor, product uint16, atr []byte, se
 	c.PINSupport, c.LcdLines, c.LcdCharacters = pinVerify|pinModify, 2, 16
 	healthy := ordinary(atr, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 	f := newFake(c, func(f *fake, m []byte) [][]byte {
-		if messageType(m[0]) == msgSecure {
+		if pipe.MessageType(m[0]) == pipe.Secure {
 			return [][]byte{secure(m)}
 		}
 		return healthy(f, m)
@@ -50,7 +52,7 @@ func pinPad(t testing.TB, level Features, vendor, product uint16, atr []byte, se
 }
 
 func TestSecurePIN(t *testing.T) {
-	good := func(m []byte) []byte { return respond(m, msgDataBlock, 0, 0, 0, 0x90, 0) }
+	good := func(m []byte) []byte { return respond(m, pipe.DataBlock, 0, 0, 0, 0x90, 0) }
 	for _, c := range []struct {
 		name            string
 		level           Features
@@ -78,17 +80,17 @@ func TestSecurePIN(t *testing.T) {
 			sent: []string{"Secure 001E82040008040201090400000000" + strings.ReplaceAll(verifyAPDU, " ", "")}, want: "9000"},
 		{name: "T=1 block at TPDU level", level: FeatureTPDU, atr: atrT1,
 			secure: func(m []byte) []byte { // the card's block has the number of the reader's
-				return respond(m, msgDataBlock, 0, 0, 0, sealed1(0, m[headerSize+13], 2, 0x90, 0)...)
+				return respond(m, pipe.DataBlock, 0, 0, 0, sealed1(0, m[pipe.HeaderSize+13], 2, 0x90, 0)...)
 			},
 			sent: []string{"Secure 001E8204000804020109040000000D" + strings.ReplaceAll(verifyAPDU, " ", "")}, want: "9000"},
 		{name: "the user cancels", level: FeatureShortAPDU,
-			secure: func(m []byte) []byte { return respond(m, msgDataBlock, cmdStatusFailed, errPINCancelled, 0) },
+			secure: func(m []byte) []byte { return respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodePINCancelled, 0) },
 			sent:   []string{"Secure 001E82040008040201090400000000" + strings.ReplaceAll(verifyAPDU, " ", "")}, want: "6401"},
 		{name: "the user does nothing", level: FeatureShortAPDU,
-			secure: func(m []byte) []byte { return respond(m, msgDataBlock, cmdStatusFailed, errPINTimeout, 0) },
+			secure: func(m []byte) []byte { return respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodePINTimeout, 0) },
 			sent:   []string{"Secure 001E82040008040201090400000000" + strings.ReplaceAll(verifyAPDU, " ", "")}, want: "6400"},
 		{name: "an empty answer", level: FeatureShortAPDU,
-			secure: func(m []byte) []byte { return respond(m, msgDataBlock, 0, 0, 0) },
+			secure: func(m []byte) []byte { return respond(m, pipe.DataBlock, 0, 0, 0) },
 			sent:   []string{"Secure 001E82040008040201090400000000" + strings.ReplaceAll(verifyAPDU, " ", "")}, err: ErrProtocol},
 		{name: "the structure is cut", level: FeatureShortAPDU, edit: func(in []byte) []byte { return in[:20] }, err: ErrInvalid},
 		{name: "the data length lies", level: FeatureShortAPDU, edit: func(in []byte) []byte { in[15]++; return in }, err: ErrInvalid},
@@ -147,7 +149,7 @@ func TestSecurePIN(t *testing.T) {
 						continue // the block's number has moved on
 					}
 					expectSpoken(t, f, from, want...)
-					if bytes.Contains(s.out, unhex(t, verifyAPDU)) {
+					if b := s.pipe.Payload(); bytes.Contains(b[:cap(b)], unhex(t, verifyAPDU)) {
 						t.Error("the command is still in the buffer")
 					}
 				}

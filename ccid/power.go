@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/quirk"
 )
 
@@ -39,12 +40,12 @@ func (s *Slot) PowerOff(ctx context.Context) error {
 
 // deactivate sends IccPowerOff (CCID 1.1, 6.1.2).
 func (s *Slot) deactivate(ctx context.Context) error {
-	_, err := s.exec(ctx, command{typ: msgIccPowerOff, wait: s.r.timing.Answer, repeat: true})
+	_, err := s.command(ctx, pipe.Command{Type: pipe.IccPowerOff, Wait: s.r.timing.Answer, Repeat: true})
 	s.mu.Lock()
 	s.forget()
 	s.swapped = false
 	s.mu.Unlock()
-	if e := slotError(err); e != nil && e.Status&iccStatusMask != iccActive {
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask != pipe.ICCActive {
 		return nil // there was nothing to switch off
 	}
 	return err
@@ -145,7 +146,7 @@ func tryOtherVoltage(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case errMute, errParity, errHardware, errBadTS, errBadTCK, errProtocolNotSupported, errClassNotSupported, errOffsetPower:
+	case pipe.CodeMute, pipe.CodeParity, pipe.CodeHardware, pipe.CodeBadTS, pipe.CodeBadTCK, pipe.CodeProtocolNotSupported, pipe.CodeClassNotSupported, pipe.CodeOffsetPower:
 		return true
 	}
 	return false
@@ -251,8 +252,8 @@ func (r *rawATR) Bytes() []byte { return r.b[:r.n] }
 
 func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) {
 	for again := false; ; again = true {
-		a, err := s.exec(ctx, command{
-			typ: msgIccPowerOn, p: [3]byte{byte(v)}, want: atr.MaxSize, wait: s.r.timing.Power, repeat: true,
+		a, err := s.command(ctx, pipe.Command{
+			Type: pipe.IccPowerOn, P: [3]byte{byte(v)}, Want: atr.MaxSize, Wait: s.r.timing.Power, Repeat: true,
 		})
 		if e := slotError(err); e != nil && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
 			if err := s.isoMode(ctx); err != nil {
@@ -263,12 +264,12 @@ func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) 
 		switch {
 		case err != nil:
 			return r, err
-		case a.icc() == iccAbsent:
+		case a.ICC() == pipe.ICCAbsent:
 			return r, ErrNoCard
-		case len(a.data) > atr.MaxSize:
-			return r, fmt.Errorf("%w: %d bytes", ErrBadATR, len(a.data))
+		case len(a.Data) > atr.MaxSize:
+			return r, fmt.Errorf("%w: %d bytes", ErrBadATR, len(a.Data))
 		}
-		r.n = copy(r.b[:], a.data)
+		r.n = copy(r.b[:], a.Data)
 		return r, nil
 	}
 }

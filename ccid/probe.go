@@ -3,6 +3,7 @@ package ccid
 import (
 	"fmt"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -98,7 +99,7 @@ func findClass(i usb.Interface) (ClassDescriptor, error) {
 		}
 	}
 	for _, d := range i.Other { // bits that nobody defines do not matter where the interface class says what it is
-		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard && c.MaxMessageLength > headerSize {
+		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard && c.MaxMessageLength > pipe.HeaderSize {
 			return c, nil
 		}
 	}
@@ -108,7 +109,7 @@ func findClass(i usb.Interface) (ClassDescriptor, error) {
 // plausible tells a class descriptor from another functional descriptor of the same type and length: messages have room
 // for more than a header, and the bits of dwFeatures that no revision defines are zero.
 func plausible(c ClassDescriptor) bool {
-	return c.MaxMessageLength > headerSize && c.Features&featuresUndefined == 0
+	return c.MaxMessageLength > pipe.HeaderSize && c.Features&featuresUndefined == 0
 }
 
 // featuresUndefined are the bits of dwFeatures that neither CCID 1.1 nor ICCD 1.0 comes near.

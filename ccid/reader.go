@@ -8,25 +8,30 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/quirk"
 	"tamaccid/ccid/usb"
 )
 
+// maxSlots bounds the slots of one reader that are used (policy: no reader in testdata/readers.txt
+// has more than 8; CCID 1.1, table 5.1-1 allows 256).
+const maxSlots = 16
+
 // A Reader is one CCID or ICCD interface of a USB device.
 type Reader struct {
-	t       usb.Transport
-	dev     *usb.Device
-	iface   Interface // as the device describes it
-	class   ClassDescriptor
-	quirk   quirk.Needs
-	level   Level
-	o       Options
-	timing  Timing
-	name    string
-	slots   []*Slot
-	pipe    pipe
-	busy    gate // places for commands that the reader works on at once
-	control gate // the control endpoint
+	t      usb.Transport
+	dev    *usb.Device
+	iface  Interface // as the device describes it
+	class  ClassDescriptor
+	quirk  quirk.Needs
+	level  Level
+	o      Options
+	timing Timing
+	name   string
+	slots  []*Slot
+	pipe   *pipe.Pipe
+	busy   wait.Semaphore // places for commands that the reader works on at once
 	// maxPayload is the largest payload of a message to the reader.
 	maxPayload int
 	// rates and clocks are the reader's tables, nil when it has none: bits a second and kHz.
@@ -36,17 +41,16 @@ type Reader struct {
 	done      chan struct{} // closed when the reader has gone or was closed
 	gone      atomic.Bool
 	closed    atomic.Bool
-	ending    atomic.Bool // Shutdown has begun: nothing is brought back in step any more
 	listeners atomic.Int32
 	stop      context.CancelFunc
 	stopped   chan struct{}
-	notifying gate
+	notifying wait.Semaphore
 	notes     []byte
 	// polled, when not nil, delivers the notifications that the host has read by itself (Polled).
 	polled func()
 	// latency is how long after a change its notification has come, at the latest.
 	latency  time.Duration
-	asking   gate // firmware is being read
+	asking   wait.Semaphore // firmware is being read
 	firmware vendorFeatures
 }
 
@@ -60,7 +64,7 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	}
 	r := &Reader{
 		t: t, dev: dev, iface: iface, class: iface.Class, o: o, timing: o.Timing.withPolicy(),
-		done: make(chan struct{}), control: newGate(1), notifying: newGate(1), asking: newGate(1),
+		done: make(chan struct{}), notifying: wait.NewSemaphore(1), asking: wait.NewSemaphore(1),
 	}
 	vendor, product, version := dev.ID()
 	if err := quirk.Refused(vendor, product, version); err != nil && !o.AllowOldFirmware {
@@ -69,15 +73,10 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	r.quirk = quirk.Find(vendor, product, version)
 	r.class.correct(&r.quirk, iface.Kind)
 	r.level = r.class.Features.Level()
-	r.maxPayload = int(min(r.class.MaxMessageLength, maxMessage)) - headerSize
+	r.timing.Answer = max(r.timing.Answer, r.quirk.Answer)
 	slots := min(int(r.class.MaxSlotIndex)+1, maxSlots)
-	r.busy = newGate(min(max(1, int(r.class.MaxBusySlots)), slots))
-	if iface.Kind == KindBulk {
-		r.pipe, err = newBulk(r)
-	} else {
-		r.pipe, err = newICCD(r)
-	}
-	if err != nil {
+	r.busy = wait.NewSemaphore(min(max(1, int(r.class.MaxBusySlots)), slots))
+	if err := r.newPipe(slots); err != nil {
 		return nil, err
 	}
 	r.name = readerName(dev, o.Name, o.Unit)
@@ -91,6 +90,38 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 		r.listenInBackground()
 	}
 	return r, nil
+}
+
+// newPipe makes the pipe for the reader's kind.
+func (r *Reader) newPipe(slots int) error {
+	r.maxPayload = int(min(r.class.MaxMessageLength, pipe.MaxMessage)) - pipe.HeaderSize
+	c := pipe.Config{
+		Transport: r.t, Interface: r.iface.Number, Slots: slots, MaxPayload: r.maxPayload,
+		Shared: r.busy.Places() > 1, Done: r.done,
+		Waits: pipe.Waits{
+			Write: r.timing.Write, Answer: r.timing.Answer, Abort: r.timing.Abort,
+			Cancel: r.timing.Cancel, Halt: r.timing.Halt, Limit: r.timing.Limit,
+			Poll: r.timing.PollICCD,
+		},
+	}
+	if r.iface.Kind == KindBulk {
+		var err error
+		if r.pipe, err = pipe.NewBulk(c, r.iface.BulkIn, r.iface.BulkOut); err != nil {
+			return fmt.Errorf("%w: %w", ErrDescriptor, err)
+		}
+		return nil
+	}
+	if slots != 1 {
+		return fmt.Errorf("%w: %v with %d slots", ErrDescriptor, r.iface.Kind, slots)
+	}
+	if r.iface.Kind == KindICCDA || r.iface.Class.Features.Level() != LevelExtendedAPDU {
+		// No header goes with a command: what the device takes is all payload, a whole short APDU.
+		// Chained parts stay below it.
+		r.maxPayload = int(min(r.class.MaxMessageLength, pipe.MaxControl))
+	}
+	r.maxPayload = min(r.maxPayload, pipe.MaxControl)
+	r.pipe = pipe.NewICCD(c, r.iface.Kind == KindICCDA)
+	return nil
 }
 
 // Slots are the reader's slots, at least one and at most 16, in the order of their numbers. A
@@ -127,7 +158,7 @@ func (r *Reader) Done() <-chan struct{} { return r.done }
 // Shutdown switches off the cards that are powered, as far as ctx allows, and closes the reader. A
 // reader that leaves a command without a proper answer is not asked again.
 func (r *Reader) Shutdown(ctx context.Context) error {
-	r.ending.Store(true)
+	r.pipe.Abandon()
 	for _, s := range r.slots {
 		if s.ATR() == nil {
 			continue
@@ -176,6 +207,12 @@ func (r *Reader) lost() error {
 		return ErrClosed
 	}
 	return ErrGone
+}
+
+// broken reports whether a transfer failed in a way that halts the endpoint.
+func broken(err error) bool {
+	return errors.Is(err, usb.ErrStall) || errors.Is(err, usb.ErrTransfer) ||
+		errors.Is(err, usb.ErrBabble)
 }
 
 // note translates a transport's error into this package's, keeping the cause, and remembers that the reader has gone.

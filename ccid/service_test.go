@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -35,8 +36,8 @@ func TestSecoderCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		healthy := ordinary(atrT0, nil)
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgEscape {
-				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, 0x90, 0)}
+			if pipe.MessageType(m[0]) == pipe.Escape {
+				return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, 0x90, 0)}
 			}
 			return healthy(f, m)
 		})
@@ -228,20 +229,20 @@ func TestICCDThatIsLost(t *testing.T) {
 			f, _ := iccdFake(t, protocol, FeatureShortAPDU, 271)
 			f.control = func(f *fake, s usb.Setup, data []byte) (int, error) {
 				switch {
-				case s.Request == requestXfrBlock && step == 0:
+				case s.Request == 0x65 && step == 0:
 					step++
 					return 0, usb.ErrTimeout
-				case s.Request == requestXfrBlock:
+				case s.Request == 0x65:
 					step = 9
-				case s.Request == requestDataBlock && protocol == 2 && step == 9:
+				case s.Request == 0x6F && protocol == 2 && step == 9:
 					return copy(data, []byte{0, 0x90, 0}), nil
-				case s.Request == requestDataBlock && protocol == 2:
+				case s.Request == 0x6F && protocol == 2:
 					return copy(data, append([]byte{0}, atrT0...)), nil
-				case s.Request == requestDataBlock:
+				case s.Request == 0x6F:
 					return copy(data, []byte{0x90, 0}), nil
-				case s.Request == requestPowerOn && s.In():
+				case s.Request == 0x62 && s.In():
 					return copy(data, atrT0), nil
-				case s.Request == requestStatusA:
+				case s.Request == 0xA0:
 					return copy(data, []byte{0x20}), nil
 				case s.In():
 					return copy(data, []byte{0, 0, 0}), nil

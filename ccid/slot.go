@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
@@ -19,22 +21,14 @@ type Slot struct {
 	name  string
 
 	// lock is held for a whole call, and covers what follows up to mu.
-	lock  gate
-	seq   uint8
-	stale bool // the reader may still owe an answer to an earlier command
-	// out holds the command and in the answer; keptOut and keptIn are what stays of them between
-	// calls.
-	out, in         []byte
-	keptOut, keptIn []byte
-	scratch         [headerSize]byte
-	cmd             command // the one that is under way
-	box             mailbox
-	info            atr.Info
-	line            atr.Line
-	power           Voltage // the one that the card was powered with
-	params          parameters
-	t1              *t1.Engine
-	t0              *t0.Machine
+	lock   wait.Semaphore
+	pipe   *pipe.Slot
+	info   atr.Info
+	line   atr.Line
+	power  Voltage // the one that the card was powered with
+	params parameters
+	t1     *t1.Engine
+	t0     *t0.Machine
 
 	// mu covers the card's state, which notifications change at any time.
 	mu      sync.Mutex
@@ -58,7 +52,10 @@ type Slot struct {
 }
 
 func newSlot(r *Reader, index uint8) *Slot {
-	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), reported: make(chan struct{}), name: r.name}
+	s := &Slot{
+		r: r, index: index, name: r.name, lock: wait.NewSemaphore(1), pipe: r.pipe.Slot(int(index)),
+		changed: make(chan struct{}), reported: make(chan struct{}),
+	}
 	if index > 0 {
 		s.name = fmt.Sprintf("%s, %d", r.name, index)
 	}
@@ -79,19 +76,35 @@ func (s *Slot) enter(ctx context.Context) error {
 	if err := s.r.lost(); err != nil {
 		return err
 	}
-	if err := s.lock.enter(ctx); err != nil {
+	if err := s.lock.Acquire(ctx); err != nil {
 		return err
 	}
-	if s.out == nil {
-		s.takeBuffers()
-	}
+	s.pipe.Begin()
 	return nil
 }
 
 // leave ends a call. It is deferred, so that nothing of the call stays in memory when it ends by a
 // panic.
 func (s *Slot) leave() {
-	s.wipe()
-	s.releaseBuffers()
-	s.lock.leave()
+	s.wipeProtocols()
+	s.pipe.End()
+	s.lock.Release()
+}
+
+// wipeProtocols clears what the protocol machines have left of commands and answers.
+func (s *Slot) wipeProtocols() {
+	if s.t0 != nil {
+		s.t0.Wipe()
+	}
+	if s.t1 != nil {
+		s.t1.Wipe()
+	}
+}
+
+// Wipe clears every buffer in which a command or an answer may lie, while a call may be in progress
+// that will never go on. It allocates nothing, takes no lock and needs no goroutine: it is for the
+// end of a program by a fatal error. Nothing of the reader may be called afterwards.
+func (s *Slot) Wipe() {
+	s.wipeProtocols()
+	s.pipe.Wipe()
 }

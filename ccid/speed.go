@@ -61,27 +61,27 @@ func near(a, b uint32) bool {
 func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	var request, response [atr.MaxPPS]byte
 	b := atr.AppendPPS(request[:0], number(p), fidi)
-	n := s.load(b)
+	n := s.pipe.Load(b)
 	got := 0
 	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow
 		a, err := s.xfr(ctx, n, 0, ppsStart, ppsStart, s.r.timing.Answer)
 		if err != nil {
 			return 0, err
 		}
-		if got = copy(response[:], a.data); got != ppsStart {
+		if got = copy(response[:], a.Data); got != ppsStart {
 			return 0, fmt.Errorf("%w: PPS response of %d characters", ErrProtocol, got)
 		}
 		rest := bits.OnesCount8(response[1]&ppsParameters) + 1
 		if a, err = s.xfr(ctx, 0, 0, uint16(rest), rest, s.r.timing.Answer); err != nil {
 			return 0, err
 		}
-		got += copy(response[got:], a.data)
+		got += copy(response[got:], a.Data)
 	} else {
 		a, err := s.xfr(ctx, n, 0, 0, atr.MaxPPS, s.r.timing.Answer)
 		if err != nil {
 			return 0, err
 		}
-		got = copy(response[:], a.data)
+		got = copy(response[:], a.Data)
 	}
 	agreed, err := atr.CheckPPS(b, response[:got])
 	if err != nil {

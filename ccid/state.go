@@ -3,6 +3,8 @@ package ccid
 import (
 	"context"
 	"time"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
 // What is known of the card in a slot. The clean-up column says what is forgotten.
@@ -44,33 +46,33 @@ import (
 // anything, cannot be told from that, and costs the session as well.
 
 // observe takes the state of the card from an answer to a command of type t.
-func (s *Slot) observe(h header, t messageType) {
+func (s *Slot) observe(h pipe.Header, t pipe.MessageType) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.doubtful = false
-	if t == msgGetSlotStatus && s.r.quirk.StatusLies {
+	if t == pipe.GetSlotStatus && s.r.quirk.StatusLies {
 		if s.state == Unknown {
 			s.become(Inactive, false)
 		}
 		return
 	}
-	icc := h.icc()
-	if t == msgXfrBlock && h.cmd() == cmdStatusOK && h.length > 0 {
-		icc = iccActive // a card that answers is there, whatever else the reader says
+	icc := h.ICC()
+	if t == pipe.XfrBlock && h.CommandStatus() == pipe.StatusOK && h.Length > 0 {
+		icc = pipe.ICCActive // a card that answers is there, whatever else the reader says
 	}
 	switch icc {
-	case iccAbsent:
+	case pipe.ICCAbsent:
 		s.become(Absent, s.state != Absent && s.state != Unknown)
 		s.forget()
-	case iccInactive:
+	case pipe.ICCInactive:
 		s.present()
-		own := t == msgIccPowerOff || t == msgIccPowerOn
+		own := t == pipe.IccPowerOff || t == pipe.IccPowerOn
 		s.become(Inactive, s.state == Absent || s.powered && !own)
 		if s.powered {
 			s.forget()
 			s.swapped = !own
 		}
-	case iccActive:
+	case pipe.ICCActive:
 		s.present()
 		s.become(Active, s.state == Absent)
 	}
@@ -281,7 +283,7 @@ func (s *Slot) look(ctx context.Context, sure bool) (State, error) {
 
 // getStatus sends GetSlotStatus (CCID 1.1, 6.1.3). A reader that reports a failure has still told the state.
 func (s *Slot) getStatus(ctx context.Context) error {
-	_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: s.r.statusWait(), repeat: true})
+	_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: s.r.statusWait(), Repeat: true})
 	if slotError(err) != nil {
 		return nil
 	}

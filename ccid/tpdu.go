@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
@@ -18,27 +19,30 @@ type (
 // Exchange sends a T=0 TPDU.
 func (l linkT0) Exchange(ctx context.Context, tpdu, buf []byte) (int, error) {
 	s := l.s
-	if s.r.level == LevelCharacter {
+	phases := s.r.level == LevelCharacter && s.r.iface.Kind == KindICCDA
+	switch {
+	case s.r.level == LevelCharacter && !phases:
 		return s.characterT0(ctx, tpdu, buf)
-	}
-	if len(tpdu) > s.r.maxPayload {
+	case len(tpdu) > s.r.maxPayload && !phases:
 		return 0, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, len(tpdu), s.r.maxPayload)
 	}
-	n := s.load(tpdu)
-	a, err := s.xfr(ctx, n, 0, 0, t0.MaxResponse, s.tpduWait(n+t0.MaxResponse))
+	n := s.pipe.Load(tpdu)
+	a, err := s.xfrBlock(ctx, pipe.Command{
+		N: n, Want: t0.MaxResponse, Wait: s.tpduWait(n + t0.MaxResponse), Phases: phases,
+	})
 	if err != nil {
 		return 0, err
 	}
-	if len(a.data) > len(buf) {
-		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.data))
+	if len(a.Data) > len(buf) {
+		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.Data))
 	}
-	return copy(buf, a.data), nil
+	return copy(buf, a.Data), nil
 }
 
 // Exchange sends a T=1 block.
 func (l linkT1) Exchange(ctx context.Context, block, buf []byte, extension uint8) (int, error) {
 	s := l.s
-	n := s.load(block)
+	n := s.pipe.Load(block)
 	if s.r.level == LevelCharacter {
 		return s.characterT1(ctx, n, buf, extension)
 	}
@@ -46,10 +50,10 @@ func (l linkT1) Exchange(ctx context.Context, block, buf []byte, extension uint8
 	if err != nil {
 		return 0, unreadable(err)
 	}
-	if len(a.data) > len(buf) {
-		return 0, fmt.Errorf("%w: %d bytes", t1.ErrNoBlock, len(a.data))
+	if len(a.Data) > len(buf) {
+		return 0, fmt.Errorf("%w: %d bytes", t1.ErrNoBlock, len(a.Data))
 	}
-	return copy(buf, a.data), nil
+	return copy(buf, a.Data), nil
 }
 
 // unreadable tells failures of one block, which the protocol recovers from, from all others: the reader met silence, bad parity
@@ -59,7 +63,7 @@ func unreadable(err error) error {
 	switch {
 	case errors.Is(err, ErrNoCard), errors.Is(err, ErrGone), errors.Is(err, ErrNotPowered):
 		return err
-	case e != nil && (e.Code == errMute || e.Code == errParity || e.Code == errOverrun),
+	case e != nil && (e.Code == pipe.CodeMute || e.Code == pipe.CodeParity || e.Code == pipe.CodeOverrun),
 		errors.Is(err, ErrTransport):
 		return fmt.Errorf("%w: %w", t1.ErrNoBlock, err)
 	}

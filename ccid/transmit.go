@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
@@ -78,20 +79,28 @@ func (s *Slot) protocolError(err error) error {
 	return err
 }
 
-// xfr sends the n bytes that are in the out buffer with XfrBlock (CCID 1.1, 6.1.4) and returns the answer. The parameter is
-// wLevelParameter, extension bBWI. An empty answer of a card that has gone is an error.
-func (s *Slot) xfr(ctx context.Context, n int, extension uint8, parameter uint16, want int, wait time.Duration) (answer, error) {
+// xfr sends the n bytes of payload that the slot's buffer holds with XfrBlock (CCID 1.1, 6.1.4) and
+// returns the answer. The level parameter is wLevelParameter, extension bBWI.
+func (s *Slot) xfr(
+	ctx context.Context, n int, extension uint8, level uint16, want int, limit time.Duration,
+) (pipe.Answer, error) {
 	if n > s.r.maxPayload {
-		return answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, n, s.r.maxPayload)
+		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, n, s.r.maxPayload)
 	}
-	a, err := s.exec(ctx, command{
-		typ: msgXfrBlock, p: [3]byte{extension, byte(parameter), byte(parameter >> 8)}, n: n, want: want, wait: wait,
+	return s.xfrBlock(ctx, pipe.Command{
+		P: [3]byte{extension, byte(level), byte(level >> 8)}, N: n, Want: want, Wait: limit,
 	})
+}
+
+// xfrBlock sends c as XfrBlock. An empty answer of a card that has gone is an error.
+func (s *Slot) xfrBlock(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
+	c.Type = pipe.XfrBlock
+	a, err := s.command(ctx, c)
 	if err != nil {
 		return a, err
 	}
-	if len(a.data) == 0 && a.icc() != iccActive {
-		if a.icc() == iccAbsent {
+	if len(a.Data) == 0 && a.ICC() != pipe.ICCActive {
+		if a.ICC() == pipe.ICCAbsent {
 			return a, ErrNoCard
 		}
 		return a, ErrCardChanged

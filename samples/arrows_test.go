@@ -25,11 +25,13 @@ var rooms = []room{
 		rows: []row{
 			{
 				folder:  "ccid",
-				imports: "ccid/apdu ccid/atr ccid/quirk ccid/scard ccid/t0 ccid/t1 ccid/usb",
+				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 ccid/t1 ccid/usb",
 				tests:   "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
 			{folder: "ccid/atr"},
+			{folder: "ccid/internal/pipe", imports: "ccid/atr ccid/internal/wait ccid/usb"},
+			{folder: "ccid/internal/wait"},
 			// Numbers that ccid, sclib and uefi/smartcard share.
 			{folder: "ccid/scard"},
 			{folder: "ccid/quirk", imports: "ccid/atr ccid/scard"},

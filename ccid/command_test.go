@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -26,7 +27,7 @@ var hurdles = []hurdle{
 	{"the answer to an older command comes first", func(_ *fake, _, good []byte) [][]byte {
 		old := append([]byte(nil), good...)
 		old[6]--
-		old[headerSize] = 0x6F
+		old[pipe.HeaderSize] = 0x6F
 		return [][]byte{old, good}
 	}, nil, false},
 	{"an answer of a slot that does not exist comes first", func(_ *fake, _, good []byte) [][]byte {
@@ -38,13 +39,13 @@ var hurdles = []hurdle{
 		return [][]byte{append(append([]byte(nil), good...), make([]byte, 40)...)}
 	}, nil, false},
 	{"one time extension, then the answer", func(_ *fake, m, good []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusTimeExt, 2, 0), good}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusTimeExt, 2, 0), good}
 	}, nil, false},
 	{"the slot is busy once", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errSlotBusy, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeSlotBusy, 0)}
 	}, nil, false},
 	{"an answer of the card with the status of an empty slot", func(_ *fake, m, good []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, iccAbsent, 0, 0, good[headerSize:]...)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.ICCAbsent, 0, 0, good[pipe.HeaderSize:]...)}
 	}, nil, false},
 	{"IN stalls before the answer", func(_ *fake, _, good []byte) [][]byte { return [][]byte{nil, good} }, nil, false},
 
@@ -52,11 +53,11 @@ var hurdles = []hurdle{
 	{"IN stalls twice", func(*fake, []byte, []byte) [][]byte { return [][]byte{nil, nil} }, ErrTransport, true},
 	{"no answer", func(*fake, []byte, []byte) [][]byte { return nil }, ErrTimeout, true},
 	{"nothing but zero-length packets", func(*fake, []byte, []byte) [][]byte {
-		return bytes.Split(bytes.Repeat([]byte{','}, maxEmpty+4), []byte{','})
+		return bytes.Split(bytes.Repeat([]byte{','}, pipe.MaxEmpty+4), []byte{','})
 	}, ErrProtocol, true},
 	{"nothing but stale answers", func(_ *fake, _, good []byte) [][]byte {
 		var all [][]byte
-		for range maxStale + 4 {
+		for range pipe.MaxStale + 4 {
 			old := append([]byte(nil), good...)
 			old[6] -= 3
 			all = append(all, old)
@@ -65,19 +66,19 @@ var hurdles = []hurdle{
 	}, ErrProtocol, true},
 	{"time extensions without end", func(_ *fake, m, _ []byte) [][]byte {
 		var all [][]byte
-		for range maxExtensions + 4 {
-			all = append(all, respond(m, msgDataBlock, cmdStatusTimeExt, 255, 0))
+		for range pipe.MaxExtensions + 4 {
+			all = append(all, respond(m, pipe.DataBlock, pipe.StatusTimeExt, 255, 0))
 		}
 		return all
 	}, ErrTimeout, true},
 	{"a time extension and then nothing", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusTimeExt, 255, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusTimeExt, 255, 0)}
 	}, ErrTimeout, true},
 	{"reserved command status", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusReserved, 0, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusReserved, 0, 0)}
 	}, ErrProtocol, true},
 	{"a message of the wrong type", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgParameters, 0, 0, 0, 0x90, 0)}
+		return [][]byte{respond(m, pipe.Parameters, 0, 0, 0, 0x90, 0)}
 	}, ErrProtocol, true},
 	{"the header is cut", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:9]} }, ErrProtocol, true},
 	{"one byte", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:1]} }, ErrProtocol, true},
@@ -87,28 +88,28 @@ var hurdles = []hurdle{
 	{"dwLength FFFFFFFF", lying(0xFFFFFFFF), ErrProtocol, true},
 	{"dwLength 7FFFFFFF", lying(0x7FFFFFFF), ErrProtocol, true},
 
-	{"the command failed: mute", failing(errMute), ErrMute, false},
-	{"the command failed: parity", failing(errParity), ErrParity, false},
-	{"the command failed: hardware", failing(errHardware), ErrHardware, false},
-	{"the command failed: aborted", failing(errAborted), ErrAborted, false},
-	{"the command failed: not supported", failing(errCommandNotSupported), ErrUnsupported, false},
+	{"the command failed: mute", failing(pipe.CodeMute), ErrMute, false},
+	{"the command failed: parity", failing(pipe.CodeParity), ErrParity, false},
+	{"the command failed: hardware", failing(pipe.CodeHardware), ErrHardware, false},
+	{"the command failed: aborted", failing(pipe.CodeAborted), ErrAborted, false},
+	{"the command failed: not supported", failing(pipe.CodeCommandNotSupported), ErrUnsupported, false},
 	{"the command failed: bad byte 8", failing(8), ErrProtocol, false},
 	{"a failure reported by a slot status message", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgSlotStatus, cmdStatusFailed, errMute, 0)}
+		return [][]byte{respond(m, pipe.SlotStatus, pipe.StatusFailed, pipe.CodeMute, 0)}
 	}, ErrMute, false},
-	{"an empty answer", func(_ *fake, m, _ []byte) [][]byte { return [][]byte{respond(m, msgDataBlock, 0, 0, 0)} }, ErrProtocol, false},
-	{"an answer of one byte", func(_ *fake, m, _ []byte) [][]byte { return [][]byte{respond(m, msgDataBlock, 0, 0, 0, 0x90)} }, ErrProtocol, false},
+	{"an empty answer", func(_ *fake, m, _ []byte) [][]byte { return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0)} }, ErrProtocol, false},
+	{"an answer of one byte", func(_ *fake, m, _ []byte) [][]byte { return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, 0x90)} }, ErrProtocol, false},
 	{"success with no data from an empty slot", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, iccAbsent, 0, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.ICCAbsent, 0, 0)}
 	}, ErrNoCard, false},
 	{"success with no data from a card without power", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, iccInactive, 0, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.ICCInactive, 0, 0)}
 	}, ErrCardChanged, false},
 	{"the card is pulled out", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccAbsent, errMute, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCAbsent, pipe.CodeMute, 0)}
 	}, ErrNoCard, false},
 	{"the slot stays busy", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, errSlotBusy, 0), busyForever}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeSlotBusy, 0), busyForever}
 	}, ErrBusy, false},
 }
 
@@ -125,7 +126,7 @@ func lying(n uint32) func(*fake, []byte, []byte) [][]byte {
 
 func failing(code byte) func(*fake, []byte, []byte) [][]byte {
 	return func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, msgDataBlock, cmdStatusFailed, code, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, code, 0)}
 	}
 }
 
@@ -141,7 +142,7 @@ func TestOneBadAnswer(t *testing.T) {
 					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 					f.answer = func(f *fake, m []byte) [][]byte {
 						good := healthy(f, m)
-						if messageType(m[0]) == msgXfrBlock && (pending || forever) {
+						if pipe.MessageType(m[0]) == pipe.XfrBlock && (pending || forever) {
 							pending = false
 							all := h.do(f, m, good[0])
 							if n := len(all); n > 0 && bytes.Equal(all[n-1], busyForever) {
@@ -197,11 +198,11 @@ func TestLateAnswerIsNotTheNextOnes(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		f.answer = func(f *fake, m []byte) [][]byte {
 			good := healthy(f, m)
-			if messageType(m[0]) == msgXfrBlock && m[headerSize+3] == 1 {
+			if pipe.MessageType(m[0]) == pipe.XfrBlock && m[pipe.HeaderSize+3] == 1 {
 				late = good[0]
 				return nil
 			}
-			if late != nil && messageType(m[0]) == msgXfrBlock {
+			if late != nil && pipe.MessageType(m[0]) == pipe.XfrBlock {
 				all := [][]byte{late, good[0]}
 				late = nil
 				return all
@@ -225,7 +226,7 @@ func TestCancellationLeavesTheReaderUsable(t *testing.T) {
 		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		f.answer = func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgXfrBlock && silent {
+			if pipe.MessageType(m[0]) == pipe.XfrBlock && silent {
 				return nil
 			}
 			return healthy(f, m)
@@ -261,7 +262,7 @@ func TestUnplugged(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		healthy := ordinary(atrT0, nil)
 		f.answer = func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgXfrBlock {
+			if pipe.MessageType(m[0]) == pipe.XfrBlock {
 				f.gone = true
 				return nil
 			}

@@ -119,10 +119,10 @@ const (
 // readFirmware reads the feature block once, from readers that have one. A reader that refuses has none.
 func (s *Slot) readFirmware(ctx context.Context) error {
 	f := &s.r.firmware
-	if err := s.r.asking.enter(ctx); err != nil {
+	if err := s.r.asking.Acquire(ctx); err != nil {
 		return err
 	}
-	defer s.r.asking.leave()
+	defer s.r.asking.Release()
 	if !s.r.quirk.Gemalto || f.asked {
 		return nil
 	}

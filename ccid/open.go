@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/usb"
 )
 
@@ -20,7 +22,7 @@ func (r *Reader) open(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	err := r.prepare(within)
-	if d, ok := ctx.Deadline(); cancelled(err) && ctx.Err() == nil && (!ok || time.Until(d) > 0) {
+	if d, ok := ctx.Deadline(); wait.Ended(err) && ctx.Err() == nil && (!ok || time.Until(d) > 0) {
 		return fmt.Errorf("%w: not ready within %v: %w", ErrTimeout, bound, err)
 	}
 	return err
@@ -28,9 +30,8 @@ func (r *Reader) open(ctx context.Context) error {
 
 // prepare makes a newly opened reader ready: the waits that it needs, its tables, and proof that it answers.
 func (r *Reader) prepare(ctx context.Context) error {
-	r.timing.Answer = max(r.timing.Answer, r.quirk.Answer)
 	if r.quirk.OpenWait > 0 {
-		if err := pause(ctx, r.quirk.OpenWait); err != nil {
+		if err := wait.Pause(ctx, r.quirk.OpenWait); err != nil {
 			return err
 		}
 	}
@@ -52,18 +53,18 @@ func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
 		return err
 	}
 	defer s.leave()
-	abort := r.timing.Abort
-	defer func() { r.timing.Abort = abort }()
-	wait := max(r.timing.Answer, r.quirk.FirstStatus)
+	abort := r.pipe.Waits.Abort
+	defer func() { r.pipe.Waits.Abort = abort }()
+	limit := max(r.timing.Answer, r.quirk.FirstStatus)
 	for try := 0; ; try++ {
-		_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: wait << try, repeat: true})
+		_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: limit << try, Repeat: true})
 		if slotError(err) != nil {
 			return nil
 		}
 		if !errors.Is(err, ErrTimeout) || ctx.Err() != nil || try == firstTries-1 {
 			return err
 		}
-		r.timing.Abort *= 2
+		r.pipe.Waits.Abort *= 2
 	}
 }
 
@@ -83,8 +84,8 @@ func (r *Reader) readTables(ctx context.Context) error {
 		request, entries uint8
 		list             *[]uint32
 	}{
-		{requestGetClockFrequencies, r.class.ClocksSupported, &r.clocks},
-		{requestGetDataRates, r.class.DataRates, &r.rates},
+		{pipe.RequestGetClockFrequencies, r.class.ClocksSupported, &r.clocks},
+		{pipe.RequestGetDataRates, r.class.DataRates, &r.rates},
 	} {
 		if t.entries == 0 {
 			continue
@@ -103,18 +104,11 @@ func (r *Reader) readTables(ctx context.Context) error {
 // of ctx, a reader that has gone, and usb.ErrTimeout.
 func (r *Reader) table(ctx context.Context, request uint8, entries int) ([]uint32, error) {
 	b := make([]byte, 4*entries)
-	if err := r.control.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer r.control.leave()
-	n, err := r.t.Control(ctx, usb.Setup{
-		RequestType: usb.DirIn | usb.TypeClass | usb.ToInterface,
-		Request:     request, Index: uint16(r.iface.Number), Length: uint16(len(b)),
-	}, b, tableWait)
+	n, err := r.pipe.ClassRequest(ctx, usb.DirIn, request, 0, b, tableWait)
 	switch {
 	case errors.Is(err, usb.ErrGone):
 		return nil, r.note(err)
-	case cancelled(err), errors.Is(err, usb.ErrTimeout):
+	case wait.Ended(err), errors.Is(err, usb.ErrTimeout):
 		return nil, err
 	case err != nil:
 		return nil, nil

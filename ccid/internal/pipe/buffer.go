@@ -1,0 +1,91 @@
+package pipe
+
+// What one reader takes of memory does not follow from what its descriptor declares. A slot has
+// buffers from its first call on:
+//
+//	buffer                         between calls    during a call
+//	command                        MinMessage       as long as the longest message that is sent
+//	answer                         MinMessage       as long as the longest message that comes
+//	answer read by another slot    MinMessage       the same; only where the pipe is shared
+//
+// A message has MaxMessage bytes at most. With 16 slots that is 24 KiB between calls, and 192 KiB
+// more for each call under way. The inbound buffers are whole packets.
+const (
+	// MaxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its
+	// header (CCID 1.1, 5.1).
+	MaxMessage = HeaderSize + 65544
+	// MinMessage is the shortest buffer: a short APDU's answer fits even where the descriptor
+	// declares less.
+	MinMessage = 512
+)
+
+// Begin makes the buffers that a call needs and that do not exist yet.
+func (s *Slot) Begin() {
+	if s.out == nil {
+		s.out = make([]byte, MinMessage)
+	}
+	if s.in == nil {
+		s.in = make([]byte, s.p.packets(MinMessage))
+	}
+	if s.p.Shared {
+		s.routed.begin(s.p.packets(MinMessage))
+	}
+}
+
+// End clears what the call has left of commands and answers, since both may be secrets, and drops
+// buffers that are longer than what is kept.
+func (s *Slot) End() {
+	clear(s.out)
+	clear(s.in)
+	s.p.kind.wipe()
+	s.routed.end(s.p.packets(MinMessage))
+	if len(s.out) > MinMessage {
+		s.out = nil
+	}
+	if len(s.in) > s.p.packets(MinMessage) {
+		s.in = nil
+	}
+}
+
+// Wipe clears every buffer in which a command or an answer may lie, while a call may be in progress
+// that will never go on. It allocates nothing and takes no lock. Nothing else may be called
+// afterwards.
+func (s *Slot) Wipe() {
+	clear(s.out)
+	clear(s.in)
+	clear(s.routed.buf)
+	s.p.kind.wipe()
+}
+
+// Load copies the payload of a command into the slot's buffer, and returns its length.
+func (s *Slot) Load(payload []byte) int {
+	s.out = grown(s.out, HeaderSize+len(payload))
+	return copy(s.out[HeaderSize:], payload)
+}
+
+// Payload is the empty slice to which the payload of a command of up to MinMessage - HeaderSize bytes
+// can be appended, in place of Load.
+func (s *Slot) Payload() []byte { return s.out[HeaderSize:HeaderSize] }
+
+// packets is a size rounded up to whole packets of bulk IN.
+func (p *Pipe) packets(size int) int {
+	if packet := p.packet; packet > 0 {
+		return (size + packet - 1) / packet * packet
+	}
+	return size
+}
+
+// largest is the size of the longest message that is taken from the reader, in whole packets.
+func (p *Pipe) largest() int { return p.packets(max(MinMessage, HeaderSize+p.MaxPayload)) }
+
+// grown is b with room for n bytes: b itself, or a longer buffer with its content. Then b is
+// cleared, since it may hold secrets.
+func grown(b []byte, n int) []byte {
+	if n <= len(b) {
+		return b
+	}
+	longer := make([]byte, n)
+	copy(longer, b)
+	clear(b)
+	return longer
+}
