@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
 
@@ -25,9 +26,11 @@ const (
 	maxNulls      = 4096 // policy; Limit bounds their time
 )
 
-// characterT0 runs one command TPDU.
-func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
-	c := characterCommand{s: s, ins: tpdu[1], data: tpdu[t0Header:], buf: buf}
+// characterT0 runs one command TPDU. The answer is a view of s.assembled.
+func (s *Slot) characterT0(ctx context.Context, tpdu []byte) ([]byte, error) {
+	c := characterCommand{
+		s: s, ins: tpdu[1], data: tpdu[t0Header:], buf: s.assembled[:t0.MaxResponse],
+	}
 	if len(c.data) == 0 {
 		if c.incoming = int(tpdu[4]); c.incoming == 0 {
 			c.incoming = t0MaxData
@@ -35,22 +38,22 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 	}
 	started := time.Now()
 	if err := c.ask(ctx, tpdu[:t0Header], 1); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for nulls := 0; ; {
 		p, err := c.next(ctx)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		switch {
 		case p == procedureNull:
 			if nulls++; nulls > maxNulls || time.Since(started) > s.r.timing.Limit {
-				return 0, fmt.Errorf("%w: card asks for time without end", ErrTimeout)
+				return nil, fmt.Errorf("%w: card asks for time without end", ErrTimeout)
 			}
 		case p&0xF0 == 0x60 || p&0xF0 == 0x90:
 			return c.status(ctx, p)
 		case p != c.ins && p != c.ins^0xFF:
-			return 0, fmt.Errorf("%w: procedure byte %02X", ErrProtocol, p)
+			return nil, fmt.Errorf("%w: procedure byte %02X", ErrProtocol, p)
 		case len(c.data) > 0:
 			err = c.send(ctx, p == c.ins)
 		case c.got < c.incoming:
@@ -59,7 +62,7 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 			err = fmt.Errorf("%w: procedure byte asks for more than P3", ErrProtocol)
 		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 }
@@ -103,16 +106,16 @@ func (c *characterCommand) next(ctx context.Context) (byte, error) {
 }
 
 // status ends the command with SW1 and the next character.
-func (c *characterCommand) status(ctx context.Context, sw1 byte) (int, error) {
+func (c *characterCommand) status(ctx context.Context, sw1 byte) ([]byte, error) {
 	sw2, err := c.next(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if len(c.pending) > 0 || c.got+statusSize > len(c.buf) {
-		return 0, fmt.Errorf("%w: characters after the status", ErrProtocol)
+		return nil, fmt.Errorf("%w: characters after the status", ErrProtocol)
 	}
 	c.buf[c.got], c.buf[c.got+1] = sw1, sw2
-	return c.got + statusSize, nil
+	return c.buf[:c.got+statusSize], nil
 }
 
 // send gives the card all data, or one byte, in parts where the reader's messages are short; the card answers the last.
@@ -162,7 +165,9 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
 	n := s.pipe.Load(send)
 	expect = s.expectable(expect)
-	a, err := s.xfr(ctx, n, 0, uint16(expect), expect, s.tpduWait(n+expect))
+	a, err := s.xfr(ctx, pipe.Command{
+		P: xfrParameters(0, uint16(expect)), N: n, Want: expect, Wait: s.tpduWait(n + expect),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -187,18 +192,23 @@ func (s *Slot) expectable(n int) int {
 	return n
 }
 
-// characterT1 sends the block of n bytes that is in the out buffer, and reads one: prologue first, then what LEN says.
-func (s *Slot) characterT1(ctx context.Context, n int, buf []byte, extension uint8) (int, error) {
-	const prologue = 3
+// characterT1 sends the block of n bytes that is in the slot's buffer, and reads one into
+// s.assembled: prologue first, then as much as LEN declares.
+func (s *Slot) characterT1(ctx context.Context, n int, extension uint8) ([]byte, error) {
+	const prologue = 3 // NAD, PCB, LEN (ISO/IEC 7816-3:2006, 11.3.1)
+	buf := s.assembled
 	need, got := prologue, 0
 	for got < need {
 		expect := s.expectable(need - got)
-		a, err := s.xfr(ctx, n, extension, uint16(expect), expect, s.blockWait(extension))
+		a, err := s.xfr(ctx, pipe.Command{
+			P: xfrParameters(extension, uint16(expect)), N: n, Want: expect,
+			Wait: s.blockWait(extension),
+		})
 		if err != nil {
-			return 0, unreadable(err)
+			return nil, unreadable(err)
 		}
 		if len(a.Data) == 0 || len(a.Data) > len(buf)-got {
-			return 0, fmt.Errorf("%w: %d characters for %d", t1.ErrNoBlock, len(a.Data), expect)
+			return nil, fmt.Errorf("%w: %d characters for %d", t1.ErrNoBlock, len(a.Data), expect)
 		}
 		got += copy(buf[got:], a.Data)
 		n = 0
@@ -208,9 +218,9 @@ func (s *Slot) characterT1(ctx context.Context, n int, buf []byte, extension uin
 				need++
 			}
 			if need > len(buf) {
-				return 0, fmt.Errorf("%w: length %d", t1.ErrNoBlock, buf[2])
+				return nil, fmt.Errorf("%w: length %d", t1.ErrNoBlock, buf[2])
 			}
 		}
 	}
-	return got, nil
+	return buf[:got], nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tamaccid/ccid/apdu"
 	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/quirk"
 )
@@ -47,7 +48,7 @@ var (
 	// ErrInvalid: the caller's argument is wrong.
 	ErrInvalid = errors.New("ccid: invalid argument")
 	// ErrShortBuffer: the response does not fit; see ShortBufferError.
-	ErrShortBuffer = errors.New("ccid: buffer too small")
+	ErrShortBuffer = apdu.ErrShortBuffer
 	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it all the same.
 	ErrFirmware = quirk.ErrFirmware
 	// ErrDescriptor: the device's descriptors are no reader's.
@@ -59,15 +60,9 @@ var (
 	ErrPINTimeout   = errors.New("ccid: PIN entry timed out")
 )
 
-// ShortBufferError says how long the response was. The command has been executed.
-type ShortBufferError struct{ Need int }
-
-func (e *ShortBufferError) Error() string {
-	return fmt.Sprintf("ccid: buffer too small: %d bytes needed", e.Need)
-}
-
-// Is makes the error ErrShortBuffer.
-func (e *ShortBufferError) Is(target error) bool { return target == ErrShortBuffer }
+// ShortBufferError reports that a response does not fit into the caller's buffer, and the length that
+// was needed. The command has been executed. It is ErrShortBuffer.
+type ShortBufferError = apdu.ShortBufferError
 
 // SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID 1.1, 6.2.6).
 type SlotError struct{ Status, Code byte }

@@ -45,19 +45,17 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 		return 0, err
 	}
 	chained := len(capdu) > room
-	n, empty := 0, 0
+	response, empty := apdu.ResponseIn(rapdu), 0
 	for ; ; chained = true {
-		if n < len(rapdu) {
-			copy(rapdu[n:], a.Data)
-		}
-		n += len(a.Data)
+		response.Append(a.Data...)
 		last := a.Last
 		switch {
 		case whole || last == pipe.ChainWhole || last == pipe.ChainEnds:
-			return finish(n, len(rapdu))
+			return response.End()
 		case last != pipe.ChainBegins && last != pipe.ChainGoesOn && last != pipe.ChainContinue:
-			if !chained && n >= statusSize { // no parts so far: what readers that never chain put there does not matter
-				return finish(n, len(rapdu))
+			if !chained && response.Len() >= statusSize {
+				// No parts so far: what readers that never chain put there does not matter.
+				return response.End()
 			}
 			s.pipe.MarkStale()
 			return 0, fmt.Errorf("%w: chain parameter %#02x", ErrProtocol, last)
@@ -65,12 +63,15 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 		if len(a.Data) == 0 {
 			empty++
 		}
-		if n > apdu.MaxResponse || empty > maxEmptyParts {
+		if response.Len() > apdu.MaxResponse || empty > maxEmptyParts {
 			s.pipe.MarkStale()
 			return 0, fmt.Errorf("%w: response does not end", ErrProtocol)
 		}
-		want := min(room, max(0, answerRoom-n))
-		if a, err = s.xfr(ctx, 0, 0, levelContinue, want, s.apduWait(p, room)); err != nil {
+		want := min(room, max(0, answerRoom-response.Len()))
+		a, err = s.xfr(ctx, pipe.Command{
+			P: xfrParameters(0, levelContinue), Want: want, Wait: s.apduWait(p, room),
+		})
+		if err != nil {
 			s.pipe.MarkStale()
 			return 0, err
 		}
@@ -86,17 +87,6 @@ func responseRoom(capdu, rapdu []byte) int {
 		return len(rapdu)
 	}
 	return min(len(rapdu), max(c.Le+statusSize, apdu.MaxShortResponse))
-}
-
-// finish checks the length of a whole response.
-func finish(n, room int) (int, error) {
-	switch {
-	case n < statusSize:
-		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, n)
-	case n > room:
-		return 0, &ShortBufferError{Need: n}
-	}
-	return n, nil
 }
 
 // sendParts sends a command in as many messages as it needs, and returns the answer to the last. Whole says that the response is
@@ -121,7 +111,10 @@ func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRo
 		if asksUser(part) {
 			limit = max(limit, s.r.timing.Long)
 		}
-		if a, err = s.xfr(ctx, n, 0, level, want, limit); err != nil {
+		a, err = s.xfr(ctx, pipe.Command{
+			P: xfrParameters(0, level), N: n, Want: want, Wait: limit,
+		})
+		if err != nil {
 			if level != levelWhole {
 				s.pipe.MarkStale()
 			}

@@ -29,6 +29,8 @@ type Slot struct {
 	params parameters
 	t1     *t1.Engine
 	t0     *t0.Machine
+	// assembled holds an answer that comes in several messages, at character level.
+	assembled []byte
 
 	// mu covers the card's state, which notifications change at any time.
 	mu      sync.Mutex
@@ -55,6 +57,9 @@ func newSlot(r *Reader, index uint8) *Slot {
 	s := &Slot{
 		r: r, index: index, name: r.name, lock: wait.NewSemaphore(1), pipe: r.pipe.Slot(int(index)),
 		changed: make(chan struct{}), reported: make(chan struct{}),
+	}
+	if r.level == LevelCharacter {
+		s.assembled = make([]byte, t1.MaxBlock)
 	}
 	if index > 0 {
 		s.name = fmt.Sprintf("%s, %d", r.name, index)
@@ -91,8 +96,9 @@ func (s *Slot) leave() {
 	s.lock.Release()
 }
 
-// wipeProtocols clears what the protocol machines have left of commands and answers.
+// wipeProtocols clears what the protocols have left of commands and answers.
 func (s *Slot) wipeProtocols() {
+	clear(s.assembled)
 	if s.t0 != nil {
 		s.t0.Wipe()
 	}

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 )
 
 // speeds are the FiDi values to try, the fastest first and the default last. In specific mode there is one.
@@ -64,7 +65,9 @@ func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	n := s.pipe.Load(b)
 	got := 0
 	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow
-		a, err := s.xfr(ctx, n, 0, ppsStart, ppsStart, s.r.timing.Answer)
+		a, err := s.xfr(ctx, pipe.Command{
+			P: xfrParameters(0, ppsStart), N: n, Want: ppsStart, Wait: s.r.timing.Answer,
+		})
 		if err != nil {
 			return 0, err
 		}
@@ -72,12 +75,15 @@ func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 			return 0, fmt.Errorf("%w: PPS response of %d characters", ErrProtocol, got)
 		}
 		rest := bits.OnesCount8(response[1]&ppsParameters) + 1
-		if a, err = s.xfr(ctx, 0, 0, uint16(rest), rest, s.r.timing.Answer); err != nil {
+		a, err = s.xfr(ctx, pipe.Command{
+			P: xfrParameters(0, uint16(rest)), Want: rest, Wait: s.r.timing.Answer,
+		})
+		if err != nil {
 			return 0, err
 		}
 		got += copy(response[got:], a.Data)
 	} else {
-		a, err := s.xfr(ctx, n, 0, 0, atr.MaxPPS, s.r.timing.Answer)
+		a, err := s.xfr(ctx, pipe.Command{N: n, Want: atr.MaxPPS, Wait: s.r.timing.Answer})
 		if err != nil {
 			return 0, err
 		}

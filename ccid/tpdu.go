@@ -10,54 +10,48 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// link gives the protocol machines the card, through a slot whose reader works at TPDU or character level.
+// The links of the protocol machines to the card, through a slot whose reader works at TPDU or
+// character level. Answers are views of the slot's buffer, or of Slot.assembled at character level.
 type (
 	linkT0 struct{ s *Slot }
 	linkT1 struct{ s *Slot }
 )
 
 // Exchange sends a T=0 TPDU.
-func (l linkT0) Exchange(ctx context.Context, tpdu, buf []byte) (int, error) {
+func (l linkT0) Exchange(ctx context.Context, tpdu []byte) ([]byte, error) {
 	s := l.s
 	phases := s.r.level == LevelCharacter && s.r.iface.Kind == KindICCDA
-	switch {
-	case s.r.level == LevelCharacter && !phases:
-		return s.characterT0(ctx, tpdu, buf)
-	case len(tpdu) > s.r.maxPayload && !phases:
-		return 0, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, len(tpdu), s.r.maxPayload)
+	if s.r.level == LevelCharacter && !phases {
+		return s.characterT0(ctx, tpdu)
 	}
 	n := s.pipe.Load(tpdu)
-	a, err := s.xfrBlock(ctx, pipe.Command{
+	a, err := s.xfr(ctx, pipe.Command{
 		N: n, Want: t0.MaxResponse, Wait: s.tpduWait(n + t0.MaxResponse), Phases: phases,
 	})
-	if err != nil {
-		return 0, err
-	}
-	if len(a.Data) > len(buf) {
-		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.Data))
-	}
-	return copy(buf, a.Data), nil
+	return a.Data, err
 }
 
 // Exchange sends a T=1 block.
-func (l linkT1) Exchange(ctx context.Context, block, buf []byte, extension uint8) (int, error) {
+func (l linkT1) Exchange(ctx context.Context, block []byte, extension uint8) ([]byte, error) {
 	s := l.s
 	n := s.pipe.Load(block)
 	if s.r.level == LevelCharacter {
-		return s.characterT1(ctx, n, buf, extension)
+		return s.characterT1(ctx, n, extension)
 	}
-	a, err := s.xfr(ctx, n, extension, 0, t1.MaxBlock, s.blockWait(extension))
+	a, err := s.xfr(ctx, pipe.Command{
+		P: xfrParameters(extension, 0), N: n, Want: t1.MaxBlock, Wait: s.blockWait(extension),
+	})
 	if err != nil {
-		return 0, unreadable(err)
+		return nil, unreadable(err)
 	}
-	if len(a.Data) > len(buf) {
-		return 0, fmt.Errorf("%w: %d bytes", t1.ErrNoBlock, len(a.Data))
+	if len(a.Data) > t1.MaxBlock {
+		return nil, fmt.Errorf("%w: %d bytes", t1.ErrNoBlock, len(a.Data))
 	}
-	return copy(buf, a.Data), nil
+	return a.Data, nil
 }
 
-// unreadable tells failures of one block, which the protocol recovers from, from all others: the reader met silence, bad parity
-// or too many characters on the line, or USB lost the answer.
+// unreadable marks failures of one block, from which the protocol recovers, as t1.ErrNoBlock: the
+// reader met silence, bad parity or too many characters on the line, or USB lost the answer.
 func unreadable(err error) error {
 	e := slotError(err)
 	switch {

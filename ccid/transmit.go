@@ -58,13 +58,7 @@ func (s *Slot) protocolError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var short1 *t1.ShortBufferError
-	var short0 *t0.ShortBufferError
 	switch {
-	case errors.As(err, &short1):
-		return &ShortBufferError{Need: short1.Need}
-	case errors.As(err, &short0):
-		return &ShortBufferError{Need: short0.Need}
 	case errors.Is(err, t1.ErrDead):
 		return fmt.Errorf("%w: %w", ErrMute, err)
 	case errors.Is(err, t1.ErrAborted):
@@ -79,33 +73,26 @@ func (s *Slot) protocolError(err error) error {
 	return err
 }
 
-// xfr sends the n bytes of payload that the slot's buffer holds with XfrBlock (CCID 1.1, 6.1.4) and
-// returns the answer. The level parameter is wLevelParameter, extension bBWI.
-func (s *Slot) xfr(
-	ctx context.Context, n int, extension uint8, level uint16, want int, limit time.Duration,
-) (pipe.Answer, error) {
-	if n > s.r.maxPayload {
-		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, n, s.r.maxPayload)
-	}
-	return s.xfrBlock(ctx, pipe.Command{
-		P: [3]byte{extension, byte(level), byte(level >> 8)}, N: n, Want: want, Wait: limit,
-	})
+// xfrParameters are bBWI and wLevelParameter of XfrBlock (CCID 1.1, 6.1.4).
+func xfrParameters(extension uint8, level uint16) [3]byte {
+	return [3]byte{extension, byte(level), byte(level >> 8)}
 }
 
-// xfrBlock sends c as XfrBlock. An empty answer of a card that has gone is an error.
-func (s *Slot) xfrBlock(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
+// xfr sends c, whose payload the slot's buffer holds, as XfrBlock (CCID 1.1, 6.1.4). An empty answer
+// of a card that has gone is an error.
+func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
+	if c.N > s.r.maxPayload && !c.Phases {
+		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, c.N, s.r.maxPayload)
+	}
 	c.Type = pipe.XfrBlock
 	a, err := s.command(ctx, c)
-	if err != nil {
-		return a, err
-	}
-	if len(a.Data) == 0 && a.ICC() != pipe.ICCActive {
+	if err == nil && len(a.Data) == 0 && a.ICC() != pipe.ICCActive {
 		if a.ICC() == pipe.ICCAbsent {
 			return a, ErrNoCard
 		}
 		return a, ErrCardChanged
 	}
-	return a, nil
+	return a, err
 }
 
 // cwtAllowance bounds what the waits between characters may add to a block's own: the standard's sum, 259 times CWT, is minutes

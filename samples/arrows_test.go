@@ -36,7 +36,7 @@ var rooms = []room{
 			{folder: "ccid/scard"},
 			{folder: "ccid/quirk", imports: "ccid/atr ccid/scard"},
 			{folder: "ccid/t0", imports: "ccid/apdu"},
-			{folder: "ccid/t1"},
+			{folder: "ccid/t1", imports: "ccid/apdu"},
 			{folder: "ccid/usb"},
 		},
 	},

@@ -46,7 +46,7 @@ type slot struct {
 	resets   uint32
 	removals uint32
 	cards    map[*Card]struct{}
-	scratch  []byte // for answers; wiped after each use
+	room     []byte // for answers, unused so far
 }
 
 // A link is the purpose for which the backend's reader is connected.
@@ -320,13 +320,24 @@ func (s *slot) unlink(ctx context.Context, disposition Disposition) error {
 	return nil
 }
 
-// answer runs one exchange into the slot's own buffer and returns a copy of the answer.
+// answersRoom is the size of the memory from which answers are cut: two of the longest (policy). So
+// much stays in memory for as long as the program keeps one of these answers.
+const answersRoom = 2 * MaxResponse
+
+// answer runs one exchange, which writes at most size bytes, and returns the answer: a piece of the
+// slot's room, which belongs to the caller from then on. So an answer is not copied, and takes no
+// more memory than it has bytes, though its length is not known before.
 func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte, error) {
-	if len(s.scratch) < size {
-		s.scratch = make([]byte, size)
+	if len(s.room) < size {
+		s.room = make([]byte, max(size, answersRoom))
 	}
-	out, used := s.scratch[:size], size // all of it is wiped if exchange returns no valid length
-	defer func() { clear(out[:used]) }()
+	out := s.room[:size]
+	failed := true
+	defer func() {
+		if failed {
+			clear(out) // all of it: no length shows what was written
+		}
+	}()
 	n, err := exchange(out)
 	if err == nil && (n < 0 || n > len(out)) {
 		err = fmt.Errorf("%w: the backend gave a length of %d", ErrInternal, n)
@@ -334,6 +345,7 @@ func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte,
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	used = n
-	return append(make([]byte, 0, n), out[:n]...), nil
+	failed = false
+	s.room = s.room[n:]
+	return out[:n:n], nil
 }

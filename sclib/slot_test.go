@@ -14,7 +14,7 @@ func TestAnswer(t *testing.T) {
 		error error
 		want  error
 	}{
-		{name: "an answer is copied", n: len(secret)},
+		{name: "an answer", n: len(secret)},
 		{name: "an empty answer", n: 0},
 		{name: "a failed exchange has no answer", n: 0, error: ErrComm, want: ErrComm},
 		{name: "a failed exchange with the length that was needed", n: 17,
@@ -39,10 +39,41 @@ func TestAnswer(t *testing.T) {
 				answer != nil {
 				t.Errorf("got %q", answer)
 			}
-			if !bytes.Equal(s.scratch, make([]byte, 16)) {
-				t.Errorf("the buffer was not wiped: %q", s.scratch)
+			if !bytes.Equal(s.room, make([]byte, len(s.room))) {
+				t.Errorf("the room was not wiped: %q", s.room[:16])
 			}
 		})
+	}
+}
+
+// TestAnswersAreTheCallers: later exchanges, and what callers append to an answer, do not change
+// other answers.
+func TestAnswersAreTheCallers(t *testing.T) {
+	s := new(slot)
+	var answers [][]byte
+	exchanges := 0
+	for range 3 * answersRoom / MaxResponse {
+		for _, n := range []int{0, 1, 2, 258, MaxResponse} {
+			answer, err := s.answer(MaxResponse, func(out []byte) (int, error) {
+				exchanges++
+				for i := range out[:n] {
+					out[i] = byte(exchanges)
+				}
+				return n, nil
+			})
+			if err != nil || len(answer) != n {
+				t.Fatalf("%d bytes, %v", len(answer), err)
+			}
+			answers = append(answers, answer)
+		}
+	}
+	for _, answer := range answers {
+		_ = append(answer, 0xFF)
+	}
+	for i, answer := range answers {
+		if !bytes.Equal(answer, bytes.Repeat([]byte{byte(i + 1)}, len(answer))) {
+			t.Errorf("answer %d of %d bytes has changed", i, len(answer))
+		}
 	}
 }
 

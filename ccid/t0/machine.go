@@ -61,35 +61,24 @@ var (
 	ErrCard = errors.New("t0: card breaks the protocol")
 )
 
-// ShortBufferError says how long the answer was that did not fit.
-type ShortBufferError struct{ Need int }
-
-func (e *ShortBufferError) Error() string {
-	return fmt.Sprintf("t0: buffer too small: %d bytes needed", e.Need)
-}
-
 // Link moves TPDUs.
 type Link interface {
-	// Exchange sends a command TPDU, header and data, and reads data and status into buf, which has room for MaxResponse.
-	// Data goes to the card when there is any after the header.
-	Exchange(ctx context.Context, tpdu, buf []byte) (n int, err error)
+	// Exchange sends a command TPDU, header and data, and returns data and status, which stay valid
+	// until the next call. Data goes to the card when there is any after the header.
+	Exchange(ctx context.Context, tpdu []byte) (answer []byte, err error)
 }
 
 // Machine maps APDUs. It allocates nothing in a call that succeeds. It is not safe for concurrent use.
 type Machine struct {
 	link Link
 	out  [MaxCommand]byte
-	in   [MaxResponse]byte
 }
 
 // New returns a Machine on a link.
 func New(link Link) *Machine { return &Machine{link: link} }
 
-// Wipe clears the TPDUs of the last exchange.
-func (m *Machine) Wipe() {
-	clear(m.out[:])
-	clear(m.in[:])
-}
+// Wipe clears the last TPDU that was sent. Those of the card are the link's.
+func (m *Machine) Wipe() { clear(m.out[:]) }
 
 // reply is a response TPDU; data is a view.
 type reply struct {
@@ -109,14 +98,15 @@ func (r reply) more() int {
 func (m *Machine) tpdu(ctx context.Context, cla, ins, p1, p2, p3 byte, data []byte) (reply, error) {
 	b := append(m.out[:0], cla, ins, p1, p2, p3)
 	b = append(b, data...)
-	n, err := m.link.Exchange(ctx, b, m.in[:])
+	answer, err := m.link.Exchange(ctx, b)
 	if err != nil {
 		return reply{}, err
 	}
-	if n < statusSize || n > len(m.in) {
+	n := len(answer)
+	if n < statusSize || n > MaxResponse {
 		return reply{}, fmt.Errorf("%w: response of %d bytes", ErrCard, n)
 	}
-	return reply{data: m.in[:n-statusSize], sw1: m.in[n-2], sw2: m.in[n-1]}, nil
+	return reply{data: answer[:n-statusSize], sw1: answer[n-2], sw2: answer[n-1]}, nil
 }
 
 // outgoing sends a command that has no data for the card, again with the right length when the card gives it (6CXX).
@@ -152,12 +142,12 @@ func (m *Machine) Transmit(ctx context.Context, command, response []byte) (n int
 	if err != nil {
 		return 0, err
 	}
-	a := collector{response: response}
+	a := collector{apdu.ResponseIn(response)}
 	if want == 0 {
 		want = len(r.data) // cards behind a reader that knows APDUs may answer case 3 with data: nothing is lost
 	}
 	a.take(r.data, want)
-	if len(c.Data) > 0 && c.Le > 0 && r.sw1 == sw1Success && r.sw2 == 0 && a.got == 0 {
+	if len(c.Data) > 0 && c.Le > 0 && r.sw1 == sw1Success && r.sw2 == 0 && a.Len() == 0 {
 		next, err := m.getResponse(ctx, c.CLA, want)
 		if err != nil {
 			return 0, err
@@ -167,17 +157,18 @@ func (m *Machine) Transmit(ctx context.Context, command, response []byte) (n int
 			a.take(r.data, want)
 		}
 	}
-	for r.sw1 == sw1More && a.got < want {
-		before := a.got
-		if r, err = m.getResponse(ctx, c.CLA, min(r.more(), want-a.got)); err != nil {
+	for r.sw1 == sw1More && a.Len() < want {
+		before := a.Len()
+		if r, err = m.getResponse(ctx, c.CLA, min(r.more(), want-a.Len())); err != nil {
 			return 0, err
 		}
 		a.take(r.data, want)
-		if a.got == before {
+		if a.Len() == before {
 			break // no data: whatever the status is, it is the last
 		}
 	}
-	return a.finish(r)
+	a.Append(r.sw1, r.sw2)
+	return a.End()
 }
 
 // getResponse fetches what 61XX announced. It goes to the same logical channel as the command.
@@ -205,26 +196,9 @@ func (m *Machine) envelope(ctx context.Context, cla byte, command []byte) (reply
 }
 
 // collector gathers a response from several TPDUs.
-type collector struct {
-	response []byte
-	got      int
-}
+type collector struct{ apdu.Response }
 
 // take adds data, up to want in all: a card may give more than Le after 6CXX, and Le counts.
 func (a *collector) take(data []byte, want int) {
-	data = data[:min(len(data), max(0, want-a.got))]
-	if a.got < len(a.response) {
-		copy(a.response[a.got:], data)
-	}
-	a.got += len(data)
-}
-
-// finish adds the status bytes.
-func (a *collector) finish(r reply) (int, error) {
-	n := a.got + statusSize
-	if n > len(a.response) {
-		return 0, &ShortBufferError{Need: n}
-	}
-	a.response[a.got], a.response[a.got+1] = r.sw1, r.sw2
-	return n, nil
+	a.Append(data[:min(len(data), max(0, want-a.Len()))]...)
 }

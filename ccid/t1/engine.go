@@ -32,7 +32,7 @@ import (
 //	resynchronised                     from the start       ErrLost              ErrLost
 //	                                   (once; else ErrLost)
 //	link error, context ends           lost, error
-//	answer longer than the buffer      read to its end, *ShortBufferError
+//	answer longer than the buffer      read to its end, *apdu.ShortBufferError
 //
 // A command whose last block was sent is never sent again after a resynchronisation: the card may have executed it, and a
 // second try of a PIN counts.
@@ -47,8 +47,6 @@ const (
 	maxIFS    = 16
 	maxAborts = 2
 	maxEmpty  = 16
-	// maxResponse is the longest response: 65,536 bytes and the status (ISO/IEC 7816-4:2013, 5.1).
-	maxResponse = 65536 + 2
 )
 
 // Errors of a call. Those of the link are passed through.
@@ -68,18 +66,12 @@ var (
 	ErrLimit = errors.New("t1: card takes too long")
 )
 
-// ShortBufferError says how long the answer was that did not fit.
-type ShortBufferError struct{ Need int }
-
-func (e *ShortBufferError) Error() string {
-	return fmt.Sprintf("t1: buffer too small: %d bytes needed", e.Need)
-}
-
 // Link moves blocks to the card and back.
 type Link interface {
-	// Exchange sends a block and reads the card's into buf, which has room for MaxBlock bytes. Extension multiplies the
-	// block waiting time once; 0 is none. ErrNoBlock (wrapped) says that none came.
-	Exchange(ctx context.Context, block, buf []byte, extension uint8) (n int, err error)
+	// Exchange sends a block and returns the card's, which stays valid until the next call. The
+	// extension multiplies the block waiting time once; 0 is none. ErrNoBlock, wrapped, is the error
+	// when none came.
+	Exchange(ctx context.Context, block []byte, extension uint8) (answer []byte, err error)
 }
 
 // Config has the parameters of a session.
@@ -110,7 +102,6 @@ type Engine struct {
 
 	out  [MaxBlock]byte
 	outN int
-	in   [MaxBlock]byte
 }
 
 // New starts a session as it is after a reset.
@@ -147,11 +138,8 @@ func (e *Engine) IFSD() int {
 	return int(e.c.IFSD)
 }
 
-// Wipe clears the blocks of the last exchange.
-func (e *Engine) Wipe() {
-	clear(e.out[:])
-	clear(e.in[:])
-}
+// Wipe clears the last block that was sent. Those of the card are the link's.
+func (e *Engine) Wipe() { clear(e.out[:]) }
 
 // put builds the block that goes out next.
 func (e *Engine) put(pcb byte, inf []byte) {
@@ -162,17 +150,15 @@ func (e *Engine) put(pcb byte, inf []byte) {
 
 // swap sends what put has built and takes the card's block apart. The error is the link's.
 func (e *Engine) swap(ctx context.Context, extension uint8) (block, error) {
-	n, err := e.link.Exchange(ctx, e.out[:e.outN], e.in[:], extension)
+	answer, err := e.link.Exchange(ctx, e.out[:e.outN], extension)
 	switch {
 	case errors.Is(err, ErrNoBlock):
 		return block{kind: blockInvalidEDC}, nil
 	case err != nil:
 		e.lost = true
 		return block{}, err
-	case n < 0 || n > len(e.in):
-		return block{kind: blockInvalid}, nil
 	}
-	return decode(e.in[:n], e.c.CRC), nil
+	return decode(answer, e.c.CRC), nil
 }
 
 // resynch brings machine and card back to the start of the protocol (rule 6).

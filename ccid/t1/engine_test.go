@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tamaccid/ccid/apdu"
 )
 
 // script is a card that has learnt its lines. Each line is "> block" for what must be sent and "< block" for the answer, without
@@ -23,7 +25,7 @@ type script struct {
 
 var errLink = errors.New("link down")
 
-func (s *script) Exchange(_ context.Context, block, buf []byte, extension uint8) (int, error) {
+func (s *script) Exchange(_ context.Context, block []byte, extension uint8) ([]byte, error) {
 	s.t.Helper()
 	if s.at+1 >= len(s.lines) {
 		s.t.Fatalf("unexpected block % X", block)
@@ -43,17 +45,17 @@ func (s *script) Exchange(_ context.Context, block, buf []byte, extension uint8)
 	answer = strings.TrimPrefix(answer, "< ")
 	switch {
 	case answer == "-":
-		return 0, fmt.Errorf("silence: %w", ErrNoBlock)
+		return nil, fmt.Errorf("silence: %w", ErrNoBlock)
 	case answer == "x":
-		return 0, errLink
+		return nil, errLink
 	case strings.HasPrefix(answer, "!"):
 		b := appendEDC(unhex(s.t, answer[1:]), s.crc)
 		b[len(b)-1] ^= 0x55
-		return copy(buf, b), nil
+		return b, nil
 	case strings.HasPrefix(answer, "="):
-		return copy(buf, unhex(s.t, answer[1:])), nil
+		return unhex(s.t, answer[1:]), nil
 	}
-	return copy(buf, appendEDC(unhex(s.t, answer), s.crc)), nil
+	return appendEDC(unhex(s.t, answer), s.crc), nil
 }
 
 func unhex(t *testing.T, s string) []byte {
@@ -177,7 +179,7 @@ func TestLongAnswerIsReadToItsEnd(t *testing.T) {
 		"> 00 40 04 00B00000\n< 00 00 02 9000", "\n")}
 	e := New(s, Config{})
 	r := []byte{0xEE, 0xEE, 0xEE, 0xEE}
-	var short *ShortBufferError
+	var short *apdu.ShortBufferError
 	if _, err := e.Transmit(context.Background(), []byte{0, 0xB0, 0, 0}, r[:3]); !errors.As(err, &short) || short.Need != 4 {
 		t.Fatalf("%v", err)
 	}
@@ -263,8 +265,8 @@ func TestSecureEntry(t *testing.T) {
 // liar answers each block by a function.
 type liar func(block []byte) []byte
 
-func (l liar) Exchange(_ context.Context, block, buf []byte, _ uint8) (int, error) {
-	return copy(buf, l(block)), nil
+func (l liar) Exchange(_ context.Context, block []byte, _ uint8) ([]byte, error) {
+	return l(block), nil
 }
 
 func TestCardsWithoutEnd(t *testing.T) {

@@ -3,17 +3,18 @@ package t1
 import (
 	"context"
 	"time"
+
+	"tamaccid/ccid/apdu"
 )
 
 // turn is the state of one call.
 type turn struct {
 	command  []byte
-	response []byte
+	response apdu.Response
 	pos      int // start of the chunk that is out
 	chunk    int // its length
 	out      bool
 	started  time.Time
-	got      int // response bytes received, whether they fit or not
 	tries    int
 	wtx      int
 	ifs      int
@@ -34,7 +35,7 @@ func (e *Engine) Transmit(ctx context.Context, command, response []byte) (n int,
 			return 0, err
 		}
 	}
-	t := turn{command: command, response: response, started: time.Now()}
+	t := turn{command: command, response: apdu.ResponseIn(response), started: time.Now()}
 	e.putI(&t)
 	b, err := e.swap(ctx, 0)
 	if err != nil {
@@ -49,17 +50,13 @@ func (e *Engine) Prologue(n int) [prologueSize]byte {
 	return [prologueSize]byte{e.c.NAD, e.ns << 6, byte(n)}
 }
 
-// Complete goes on after the card's answer to a block whose prologue Prologue gave. It keeps a copy
-// of the answer, which Wipe clears. Retransmission of that block is not possible: a card that asks
-// for it makes the call fail with ErrLost.
+// Complete goes on after the card's answer to a block whose prologue Prologue gave. The answer must
+// stay valid until the next exchange on the link. Retransmission of that block is not possible: a
+// card that asks for it makes the call fail with ErrLost.
 func (e *Engine) Complete(ctx context.Context, answer, response []byte) (n int, err error) {
-	t := turn{response: response, started: time.Now(), out: true, restart: true}
+	t := turn{response: apdu.ResponseIn(response), started: time.Now(), out: true, restart: true}
 	e.outN = 0
-	b := block{kind: blockInvalid}
-	if len(answer) <= len(e.in) {
-		b = decode(e.in[:copy(e.in[:], answer)], e.c.CRC)
-	}
-	return e.run(ctx, &t, b)
+	return e.run(ctx, &t, decode(answer, e.c.CRC))
 }
 
 // putI builds the I-block for the chunk at t.pos.
@@ -104,13 +101,10 @@ func (e *Engine) run(ctx context.Context, t *turn, b block) (int, error) {
 
 // finish ends a call that the card has answered.
 func (e *Engine) finish(t *turn) (int, error) {
-	switch {
-	case t.aborted:
+	if t.aborted {
 		return 0, ErrAborted
-	case t.got > len(t.response):
-		return 0, &ShortBufferError{Need: t.got}
 	}
-	return t.got, nil
+	return t.response.End()
 }
 
 // recover resynchronises, and starts the command over when the card cannot have executed it.
@@ -122,7 +116,11 @@ func (e *Engine) recover(ctx context.Context, t *turn) error {
 	if whole || t.restart {
 		return ErrLost
 	}
-	*t = turn{command: t.command, response: t.response, started: t.started, wtx: t.wtx, ifs: t.ifs, aborts: t.aborts, restart: true}
+	t.response.Reset()
+	*t = turn{
+		command: t.command, response: t.response, started: t.started,
+		wtx: t.wtx, ifs: t.ifs, aborts: t.aborts, restart: true,
+	}
 	e.putI(t)
 	return nil
 }
@@ -171,14 +169,11 @@ func (e *Engine) takeI(t *turn, b block) (done bool, extension uint8, err error)
 	}
 	t.tries, t.aborted, t.repair = 0, false, false
 	e.nr ^= 1
-	if t.got < len(t.response) {
-		copy(t.response[t.got:], b.inf)
-	}
-	t.got += len(b.inf)
+	t.response.Append(b.inf...)
 	if len(b.inf) == 0 {
 		t.empty++
 	}
-	if t.got > maxResponse || t.empty > maxEmpty {
+	if t.response.Len() > apdu.MaxResponse || t.empty > maxEmpty {
 		return false, 0, ErrCard
 	}
 	if !b.more() {
@@ -232,7 +227,8 @@ func (e *Engine) takeS(t *turn, b block) (extension uint8, err error) {
 			e.ns ^= 1
 		}
 		t.aborted, t.repair, t.out = true, false, false
-		t.command, t.got = nil, 0
+		t.command = nil
+		t.response.Reset()
 		e.put(pcbS|pcbSReply|sAbort, nil)
 		return 0, nil
 	default: // only the interface device resynchronises (rule 6.1)

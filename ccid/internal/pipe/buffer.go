@@ -25,10 +25,10 @@ func (s *Slot) Begin() {
 		s.out = make([]byte, MinMessage)
 	}
 	if s.in == nil {
-		s.in = make([]byte, s.p.packets(MinMessage))
+		s.in = make([]byte, s.p.kept)
 	}
 	if s.p.Shared {
-		s.routed.begin(s.p.packets(MinMessage))
+		s.routed.begin(s.p.kept)
 	}
 }
 
@@ -38,11 +38,11 @@ func (s *Slot) End() {
 	clear(s.out)
 	clear(s.in)
 	s.p.kind.wipe()
-	s.routed.end(s.p.packets(MinMessage))
+	s.routed.end(s.p.kept)
 	if len(s.out) > MinMessage {
 		s.out = nil
 	}
-	if len(s.in) > s.p.packets(MinMessage) {
+	if len(s.in) > s.p.kept {
 		s.in = nil
 	}
 }
@@ -67,16 +67,15 @@ func (s *Slot) Load(payload []byte) int {
 // can be appended, in place of Load.
 func (s *Slot) Payload() []byte { return s.out[HeaderSize:HeaderSize] }
 
-// packets is a size rounded up to whole packets of bulk IN.
-func (p *Pipe) packets(size int) int {
-	if packet := p.packet; packet > 0 {
-		return (size + packet - 1) / packet * packet
-	}
-	return size
+// sizes computes the sizes of the inbound buffers, for packets of bulk IN of that many bytes.
+func (p *Pipe) sizes(packet int) {
+	p.packet = packet
+	p.kept = p.packets(MinMessage)
+	p.largest = p.packets(max(MinMessage, HeaderSize+p.MaxPayload))
 }
 
-// largest is the size of the longest message that is taken from the reader, in whole packets.
-func (p *Pipe) largest() int { return p.packets(max(MinMessage, HeaderSize+p.MaxPayload)) }
+// packets is a size rounded up to whole packets of bulk IN.
+func (p *Pipe) packets(size int) int { return (size + p.packet - 1) / p.packet * p.packet }
 
 // grown is b with room for n bytes: b itself, or a longer buffer with its content. Then b is
 // cleared, since it may hold secrets.

@@ -49,7 +49,7 @@ const (
 // than what the transport reads.
 func NewBulk(c Config, in, out usb.Endpoint) (*Pipe, error) {
 	p := newPipe(c)
-	p.packet = int(in.MaxPacketSize)
+	p.sizes(int(in.MaxPacketSize))
 	b := &bulk{
 		Pipe: p, epIn: in.Address, epOut: out.Address, maxIn: c.Transport.MaxIn() / p.packet * p.packet,
 		out: wait.NewSemaphore(1), in: wait.NewSemaphore(1),
@@ -67,7 +67,7 @@ func NewBulk(c Config, in, out usb.Endpoint) (*Pipe, error) {
 func (b *bulk) round(n int) int { return min(b.packets(n), b.maxIn) }
 
 // roundTrip sends a command and waits for its answer.
-func (b *bulk) roundTrip(ctx context.Context, s *Slot, c *Command) (Answer, error) {
+func (b *bulk) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error) {
 	s.seq++
 	s.expect()
 	defer s.expectNothing()
@@ -211,12 +211,12 @@ func whole(b []byte) bool {
 // read reads one message into the slot's inbound buffer, in as many transfers as its header asks for.
 // The caller owns the endpoint.
 func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) ([]byte, error) {
-	n, empty, largest := 0, 0, b.largest()
+	n, empty := 0, 0
 	full := b.full
 	b.full = false
 	ask := b.round(HeaderSize)
 	if b.ending.Load() == endingEnded {
-		ask = min(b.round(HeaderSize+want), largest)
+		ask = min(b.round(HeaderSize+want), b.largest)
 	}
 	for {
 		left := time.Until(deadline)
@@ -256,7 +256,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 			return nil, fmt.Errorf("%w: message of %d bytes", ErrProtocol, n)
 		}
 		length := binary.LittleEndian.Uint32(buf[1:])
-		if length > uint32(largest-HeaderSize) {
+		if length > uint32(b.largest-HeaderSize) {
 			return nil, fmt.Errorf("%w: message claims %d bytes", ErrProtocol, length)
 		}
 		total := HeaderSize + int(length)
@@ -268,7 +268,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 			return nil, fmt.Errorf("%w: message claims %d bytes, has %d",
 				ErrProtocol, length, n-HeaderSize)
 		}
-		ask = min(b.round(total-n), (largest-n)/b.packet*b.packet)
+		ask = min(b.round(total-n), (b.largest-n)/b.packet*b.packet)
 		if ask == 0 {
 			return nil, fmt.Errorf("%w: message claims %d bytes", ErrProtocol, length)
 		}

@@ -105,7 +105,7 @@ func (d *iccd) icc() uint8 {
 }
 
 // roundTrip turns a message into requests.
-func (d *iccd) roundTrip(ctx context.Context, s *Slot, c *Command) (Answer, error) {
+func (d *iccd) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error) {
 	deadline := time.Now().Add(c.Wait)
 	a, err := d.do(ctx, s, c, deadline)
 	switch {
@@ -122,7 +122,7 @@ func (d *iccd) roundTrip(ctx context.Context, s *Slot, c *Command) (Answer, erro
 	return Answer{}, err
 }
 
-func (d *iccd) do(ctx context.Context, s *Slot, c *Command, deadline time.Time) (Answer, error) {
+func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (Answer, error) {
 	payload := s.out[HeaderSize : HeaderSize+c.N]
 	write := d.Waits.Write
 	switch c.Type {

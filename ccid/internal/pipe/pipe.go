@@ -69,7 +69,7 @@ type exchanger interface {
 	// roundTrip sends the command and waits for its answer, time extensions included. Failed
 	// commands are answers. After an error the reader may still be busy with the command, unless
 	// the error wraps ErrLost.
-	roundTrip(ctx context.Context, s *Slot, c *Command) (Answer, error)
+	roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error)
 	// resync brings a stale slot back in step before a command of type next. It ends with ctx, and
 	// has bounds of its own.
 	resync(ctx context.Context, s *Slot, next MessageType) error
@@ -83,12 +83,15 @@ type Pipe struct {
 	kind      exchanger
 	slots     []*Slot
 	control   wait.Semaphore // the control endpoint
-	packet    int            // wMaxPacketSize of bulk IN, 0 without one
+	packet    int            // wMaxPacketSize of bulk IN, 1 without one
+	kept      int            // size of the inbound buffers that a slot keeps, whole packets
+	largest   int            // size of the longest message from the reader, whole packets
 	abandoned atomic.Bool
 }
 
 func newPipe(c Config) *Pipe {
 	p := &Pipe{Config: c, control: wait.NewSemaphore(1)}
+	p.sizes(1)
 	for i := range c.Slots {
 		p.slots = append(p.slots, &Slot{p: p, index: uint8(i)})
 	}
@@ -154,19 +157,17 @@ type Slot struct {
 	stale   bool
 	out, in []byte
 	scratch [HeaderSize]byte
-	cmd     Command // the one that is under way
 	routed  routed
 }
 
 // Exchange sends a command and waits for its answer. A stale slot is brought back in step before.
 func (s *Slot) Exchange(ctx context.Context, c Command) (Answer, error) {
-	s.cmd = c
 	if s.stale {
 		if err := s.p.kind.resync(ctx, s, c.Type); err != nil {
 			return Answer{}, err
 		}
 	}
-	return s.p.kind.roundTrip(ctx, s, &s.cmd)
+	return s.p.kind.roundTrip(ctx, s, c)
 }
 
 // MarkStale has the slot brought back in step before the next command: the reader may still owe an

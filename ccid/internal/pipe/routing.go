@@ -84,7 +84,7 @@ func (s *Slot) route(from *Slot, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, ok := parseHeader(from.in[:n])
-	if !ok || !r.expected || h.Seq != r.seq || n > s.p.largest() {
+	if !ok || !r.expected || h.Seq != r.seq || n > s.p.largest {
 		return
 	}
 	if h, ok := parseHeader(r.buf[:r.n]); ok && h.CommandStatus() != StatusTimeExt {

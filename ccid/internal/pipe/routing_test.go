@@ -46,7 +46,7 @@ func TestAnswersOfAnotherSlot(t *testing.T) {
 			b.route(a, arrived(a, seq, 0, 1, 2))
 		}, []byte{1, 2}},
 		{"an answer that is longer than any", func(a, b *Slot) {
-			b.route(a, arrived(a, seq, 0, make([]byte, b.p.largest())...))
+			b.route(a, arrived(a, seq, 0, make([]byte, b.p.largest)...))
 		}, nil},
 		{"an answer to an older command", func(a, b *Slot) {
 			b.route(a, arrived(a, seq-1, 0, 1))
