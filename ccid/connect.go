@@ -26,15 +26,12 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 			}
 			return Undefined, err
 		}
-		s.mu.Lock()
-		powered, protocol := s.powered, s.protocol
-		s.mu.Unlock()
-		switch {
-		case powered && protocol&accept != 0:
-			return protocol, nil
-		case powered && protocol != Undefined:
-			return Undefined, fmt.Errorf("%w: the card talks %v", ErrNoProtocol, protocol)
-		case powered:
+		switch c := s.known(); {
+		case c.session == sessionReady && c.protocol&accept != 0:
+			return c.protocol, nil
+		case c.session == sessionReady:
+			return Undefined, fmt.Errorf("%w: the card uses %v", ErrNoProtocol, c.protocol)
+		case c.session == sessionPowered:
 			return s.negotiate(ctx, accept)
 		}
 		a = ColdReset

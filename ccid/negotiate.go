@@ -49,12 +49,16 @@ func (s *Slot) negotiate(ctx context.Context, accept Protocol) (Protocol, error)
 	if err := s.startProtocol(ctx, p); err != nil {
 		return Undefined, s.noCard(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.powered {
-		return Undefined, ErrCardChanged
+	s.update(func(c *cardState) {
+		if !c.powered() {
+			err = ErrCardChanged
+			return
+		}
+		c.ready(p)
+	})
+	if err != nil {
+		return Undefined, err
 	}
-	s.protocol = p
 	return p, nil
 }
 

@@ -42,11 +42,13 @@ func (r *Reader) Deliver(b []byte) {
 				return
 			}
 			bits := b[at] >> (i % 4 * 2)
-			s.notified(bits&slotPresent != 0, bits&slotChanged != 0)
+			s.update(func(c *cardState) {
+				c.notified(bits&slotPresent != 0, bits&slotChanged != 0, r.activates())
+			})
 		}
 	case pipe.HardwareError:
 		if len(b) >= hardwareErrorSize && int(b[1]) < len(r.slots) {
-			r.slots[b[1]].failed()
+			r.slots[b[1]].update((*cardState).failed)
 		}
 	}
 }
@@ -55,7 +57,7 @@ func (r *Reader) Deliver(b []byte) {
 // them: any slot's card may have been changed. Deliver has got the last message before.
 func (r *Reader) Missed() {
 	for _, s := range r.slots {
-		s.missed()
+		s.update(func(c *cardState) { c.missed(r.activates()) })
 	}
 }
 
@@ -159,30 +161,27 @@ func (r *Reader) notifies() bool {
 		r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
 }
 
+// activates reports whether the reader powers cards by itself.
+func (r *Reader) activates() bool { return r.class.Features.Has(FeatureAutoActivation) }
+
 // expectReports: the endpoint is read from now on, and what it sends first may be the insertion of
 // a card that was there before (CCID 1.1, 6.3.1).
 func (r *Reader) expectReports() {
 	for _, s := range r.slots {
-		s.mu.Lock()
-		s.expectReport()
-		s.mu.Unlock()
+		s.update(func(c *cardState) { c.expect(r.latency) })
 	}
 }
 
 // awaitReport waits until no notification is expected of the card that is in the slot, if the
 // reader powers cards by itself (state.go).
 func (s *Slot) awaitReport(ctx context.Context) error {
-	if !s.r.class.Features.Has(FeatureAutoActivation) {
+	if !s.r.activates() {
 		return nil
 	}
 	for {
-		s.mu.Lock()
-		left, reported := time.Until(s.reportsUntil), s.reported
-		if s.state == Absent {
-			left = 0
-		}
-		s.mu.Unlock()
-		if left <= 0 {
+		c := s.known()
+		left := time.Until(c.report.until)
+		if left <= 0 || c.slot == Absent {
 			return nil
 		}
 		if s.r.listeners.Load() == 0 {
@@ -190,7 +189,7 @@ func (s *Slot) awaitReport(ctx context.Context) error {
 		}
 		timer := time.NewTimer(left)
 		select {
-		case <-reported:
+		case <-c.report.done:
 		case <-timer.C:
 		case <-s.r.done:
 		case <-ctx.Done():
@@ -218,15 +217,14 @@ func (s *Slot) settled(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	c := s.known()
 	switch {
-	case !s.powered && s.state == Absent:
+	case !c.powered() && c.slot == Absent:
 		return false, ErrNoCard
-	case !s.r.class.Features.Has(FeatureAutoActivation):
+	case !s.r.activates():
 		return true, nil
 	}
-	return !time.Now().Before(s.reportsUntil), nil
+	return !time.Now().Before(c.report.until), nil
 }
 
 // takeNotifications delivers the notifications that wait in the host, or, when

@@ -41,10 +41,7 @@ func (s *Slot) PowerOff(ctx context.Context) error {
 // deactivate sends IccPowerOff (CCID 1.1, 6.1.2).
 func (s *Slot) deactivate(ctx context.Context) error {
 	_, err := s.command(ctx, pipe.Command{Type: pipe.IccPowerOff, Wait: s.r.timing.Answer, Repeat: true})
-	s.mu.Lock()
-	s.forget()
-	s.swapped = false
-	s.mu.Unlock()
+	s.update((*cardState).unpowered)
 	if e := slotError(err); e != nil && e.Status&pipe.ICCMask != pipe.ICCActive {
 		return nil // there was nothing to switch off
 	}
@@ -54,7 +51,7 @@ func (s *Slot) deactivate(ctx context.Context) error {
 // voltages is the order to try. A reader that chooses itself is asked once (CCID 1.1, 6.1.1).
 func (s *Slot) voltages() []Voltage {
 	f := s.r.class.Features
-	if f.Has(FeatureAutoVoltage) || f.Has(FeatureAutoActivation) {
+	if f.Has(FeatureAutoVoltage) || s.r.activates() {
 		return []Voltage{VoltageAuto}
 	}
 	order := s.r.o.Voltages
@@ -105,11 +102,8 @@ func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 	if err := s.r.takeNotifications(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	warm := !cold && s.powered
-	s.hardware = false
-	s.mu.Unlock()
-	if warm {
+	s.update((*cardState).repaired)
+	if c := s.known(); !cold && c.powered() {
 		return s.answerToReset(ctx, s.power)
 	}
 	// The answer shows whether there is a card.
@@ -199,9 +193,7 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 		b, secondErr := atr.Parse(second.Bytes())
 		same := bytes.Equal(first.Bytes(), second.Bytes())
 		if !sound(&b, secondErr) && (!same || parseErr != nil && !errors.Is(parseErr, atr.ErrTruncated)) {
-			s.mu.Lock()
-			s.powered = false
-			s.mu.Unlock()
+			s.update((*cardState).unpowered)
 			return fmt.Errorf("%w: % X", ErrBadATR, second.Bytes())
 		}
 		a = b
@@ -218,11 +210,10 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 	if err := s.r.takeNotifications(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.atr = a
-	s.powered, s.swapped, s.hardware = true, false, false
-	s.protocol = Undefined
+	s.update(func(c *cardState) {
+		s.atr = a
+		c.reset()
+	})
 	return nil
 }
 

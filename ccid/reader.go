@@ -193,7 +193,7 @@ func (r *Reader) leave() {
 		r.gone.Store(true)
 		close(r.done)
 		for _, s := range r.slots {
-			s.readerGone()
+			s.update((*cardState).gone)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"tamaccid/ccid/atr"
 	"tamaccid/ccid/internal/pipe"
@@ -32,32 +31,19 @@ type Slot struct {
 	// assembled holds an answer that comes in several messages, at character level.
 	assembled []byte
 
-	// mu covers the card's state, which notifications change at any time.
+	// mu covers what notifications change at any time, and atr.
 	mu      sync.Mutex
-	state   State
-	changes uint32
+	card    cardState
 	changed chan struct{} // closed at the next change
-	// powered: the answer to reset is that of the card now in the slot, as far as anybody has heard.
-	powered bool
-	// swapped: the card that Connect dealt with has been removed, replaced or reset since.
-	swapped bool
-	// doubtful: a notification left open whether it is still the same card.
-	doubtful bool
-	// A notification is expected (state.go): mustReport while one has to come, in any case until
-	// reportsUntil. reported is closed when one has reported a card.
-	mustReport   bool
-	reportsUntil time.Time
-	reported     chan struct{}
-	hardware     bool // an overcurrent or other fault was notified
-	protocol     Protocol
-	atr          atr.ATR
+	atr     atr.ATR       // of the card of the session
 }
 
 func newSlot(r *Reader, index uint8) *Slot {
 	s := &Slot{
 		r: r, index: index, name: r.name, lock: wait.NewSemaphore(1), pipe: r.pipe.Slot(int(index)),
-		changed: make(chan struct{}), reported: make(chan struct{}),
+		changed: make(chan struct{}),
 	}
+	s.card.report.done = make(chan struct{})
 	if r.level == LevelCharacter {
 		s.assembled = make([]byte, t1.MaxBlock)
 	}

@@ -34,6 +34,28 @@ var (
 	ErrLost = errors.New("answer lost")
 )
 
+// What happens to a command. Failures leave the slot in step, or stale (Slot.Stale); the reader may
+// still owe a stale slot an answer, and the slot is brought back in step before its next command.
+//
+//	event                                       treatment                          result
+//	answer fits (type, slot, sequence, length)  -                                  answer
+//	answer of another slot                      routed to that slot                wait on
+//	answer of an older command                  dropped, at most MaxStale          wait on
+//	zero-length packet                          read again, at most MaxEmpty       wait on
+//	time extension                              wait x bError, up to Waits.Limit   wait on
+//	                                            and MaxExtensions
+//	command failed                              -                                  answer
+//	IN stalls or breaks                         halt cleared, once; answer         answer, or stale
+//	                                            awaited for Waits.Halt
+//	OUT stalls                                  halt cleared, sent once more       answer, or stale
+//	answer malformed, of the wrong type         stale, resync                      ErrProtocol
+//	no answer in time                           stale, resync                      usb.ErrTimeout
+//	context ends                                stale, resync within Waits.Cancel  ctx.Err()
+//	reader unplugged or closed                  nothing                            usb.ErrGone
+//
+// Slot busy, a command that the reader has aborted, and the repetition of a lost command are handled
+// in package ccid (command.go).
+
 // Bounds of what a reader may send before the answer that is waited for.
 const (
 	// MaxStale bounds the answers to older commands (policy: no reader queues more).
