@@ -26,7 +26,8 @@ func TestAnAbortThatSomebodyElseBeganIsFinished(t *testing.T) {
 		for slot := range d.Reader(0).Slots() {
 			d.Reader(0).Insert(slot, card.T1())
 			const abort, sequence = 1, 77
-			setup := usb.Setup{RequestType: usb.DirOut | usb.TypeClass | usb.ToInterface, Request: abort, Value: sequence<<8 | uint16(slot)}
+			setup := usb.Setup{RequestType: usb.DirOut | usb.TypeClass | usb.ToInterface,
+				Request: abort, Value: sequence<<8 | uint16(slot)}
 			if _, err := tr.Control(t.Context(), setup, nil, time.Second); err != nil {
 				t.Fatal(err)
 			}

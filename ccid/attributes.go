@@ -27,9 +27,10 @@ const (
 
 func dword(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
 
-// GetAttrib returns an attribute of the reader or of the card in it; numbers are little endian. ErrUnsupported means that the
-// attribute is not known, or that the device does not have it; attributes of the card fail with ErrNoCard or ErrNotPowered where
-// there is none. Only the card's state makes traffic.
+// GetAttrib returns an attribute of the reader or of the card in it; numbers are little endian.
+// ErrUnsupported means that the attribute is not known, or that the device does not have it;
+// attributes of the card fail with ErrNoCard or ErrNotPowered where there is none. Only the card's
+// state makes traffic.
 func (s *Slot) GetAttrib(ctx context.Context, tag scard.Attrib) ([]byte, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -82,7 +83,8 @@ func (s *Slot) GetAttrib(ctx context.Context, tag scard.Attrib) ([]byte, error) 
 			if state == Absent {
 				return scard.PresenceAbsent
 			}
-			return scard.PresenceSwallowed // present, and in position: no reader here tells the two apart
+			// present, and in position: no reader here tells the two apart
+			return scard.PresenceSwallowed
 		})
 	case scard.AttrICCInterfaceStatus:
 		return s.stateAttrib(ctx, func(state State) byte {

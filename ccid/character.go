@@ -11,7 +11,8 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// At character level the host sees every character (CCID 1.1, 3.2): wLevelParameter is how many are expected.
+// At character level the host sees every character (CCID 1.1, 3.2): wLevelParameter is how many are
+// expected.
 //
 // T=0, after the header of five characters (ISO/IEC 7816-3:2006, 10.3.3):
 //
@@ -118,7 +119,8 @@ func (c *characterCommand) status(ctx context.Context, sw1 byte) ([]byte, error)
 	return c.buf[:c.got+statusSize], nil
 }
 
-// send gives the card all data, or one byte, in parts where the reader's messages are short; the card answers the last.
+// send gives the card all data, or one byte, in parts where the reader's messages are short; the
+// card answers the last.
 func (c *characterCommand) send(ctx context.Context, all bool) error {
 	if len(c.pending) > 0 {
 		return fmt.Errorf("%w: card talks while it takes data", ErrProtocol)
@@ -140,7 +142,8 @@ func (c *characterCommand) send(ctx context.Context, all bool) error {
 	return nil
 }
 
-// receive takes all data that is left, or one byte, and asks for the procedure byte behind it in the same message.
+// receive takes all data that is left, or one byte, and asks for the procedure byte behind it in
+// the same message.
 func (c *characterCommand) receive(ctx context.Context, all bool) error {
 	n := 1
 	if all {
@@ -161,7 +164,8 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 	return nil
 }
 
-// characters sends some characters and returns those that were expected, or fewer: a view into the in buffer.
+// characters sends some characters and returns those that were expected, or fewer: a view into the
+// in buffer.
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
 	n := s.pipe.Load(send)
 	expect = s.expectable(expect)

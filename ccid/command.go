@@ -11,8 +11,8 @@ import (
 )
 
 // command runs one command on the slot: it is repeated while the slot is busy, and once where its
-// answer was lost and it changes nothing on the card. Every answer updates what is known of the card.
-// state.go has what each event leaves behind. The caller holds the slot.
+// answer was lost and it changes nothing on the card. Every answer updates what is known of the
+// card. state.go has what each event leaves behind. The caller holds the slot.
 func (s *Slot) command(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
 	r := s.r
 	if err := r.lost(); err != nil {

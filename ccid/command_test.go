@@ -23,7 +23,10 @@ type hurdle struct {
 }
 
 var hurdles = []hurdle{
-	{"a zero-length packet comes first", func(_ *fake, _, good []byte) [][]byte { return [][]byte{{}, {}, good} }, nil, false},
+	{"a zero-length packet comes first", func(_ *fake, _,
+		good []byte) [][]byte {
+		return [][]byte{{}, {}, good}
+	}, nil, false},
 	{"the answer to an older command comes first", func(_ *fake, _, good []byte) [][]byte {
 		old := append([]byte(nil), good...)
 		old[6]--
@@ -44,13 +47,22 @@ var hurdles = []hurdle{
 	{"the slot is busy once", func(_ *fake, m, _ []byte) [][]byte {
 		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeSlotBusy, 0)}
 	}, nil, false},
-	{"an answer of the card with the status of an empty slot", func(_ *fake, m, good []byte) [][]byte {
-		return [][]byte{respond(m, pipe.DataBlock, pipe.ICCAbsent, 0, 0, good[pipe.HeaderSize:]...)}
+	{"an answer of the card with the status of an empty slot",
+		func(_ *fake, m, good []byte) [][]byte {
+			return [][]byte{respond(m, pipe.DataBlock, pipe.ICCAbsent, 0, 0,
+				good[pipe.HeaderSize:]...)}
+		}, nil, false},
+	{"IN stalls before the answer", func(_ *fake, _,
+		good []byte) [][]byte {
+		return [][]byte{nil, good}
 	}, nil, false},
-	{"IN stalls before the answer", func(_ *fake, _, good []byte) [][]byte { return [][]byte{nil, good} }, nil, false},
 
-	{"IN stalls and the answer is lost", func(*fake, []byte, []byte) [][]byte { return [][]byte{nil} }, ErrTimeout, true},
-	{"IN stalls twice", func(*fake, []byte, []byte) [][]byte { return [][]byte{nil, nil} }, ErrTransport, true},
+	{"IN stalls and the answer is lost", func(*fake, []byte,
+		[]byte) [][]byte {
+		return [][]byte{nil}
+	}, ErrTimeout, true},
+	{"IN stalls twice", func(*fake, []byte, []byte) [][]byte { return [][]byte{nil, nil} },
+		ErrTransport, true},
 	{"no answer", func(*fake, []byte, []byte) [][]byte { return nil }, ErrTimeout, true},
 	{"nothing but zero-length packets", func(*fake, []byte, []byte) [][]byte {
 		return bytes.Split(bytes.Repeat([]byte{','}, pipe.MaxEmpty+4), []byte{','})
@@ -80,8 +92,10 @@ var hurdles = []hurdle{
 	{"a message of the wrong type", func(_ *fake, m, _ []byte) [][]byte {
 		return [][]byte{respond(m, pipe.Parameters, 0, 0, 0, 0x90, 0)}
 	}, ErrProtocol, true},
-	{"the header is cut", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:9]} }, ErrProtocol, true},
-	{"one byte", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:1]} }, ErrProtocol, true},
+	{"the header is cut", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:9]} },
+		ErrProtocol, true},
+	{"one byte", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:1]} }, ErrProtocol,
+		true},
 	// libccid 58a97a6: what was on the stack behind the packet went to the caller.
 	{"the header claims 200 bytes, the packet carries 2", lying(200), ErrProtocol, true},
 	{"dwLength 80000000", lying(0x80000000), ErrProtocol, true},
@@ -92,13 +106,23 @@ var hurdles = []hurdle{
 	{"the command failed: parity", failing(pipe.CodeParity), ErrParity, false},
 	{"the command failed: hardware", failing(pipe.CodeHardware), ErrHardware, false},
 	{"the command failed: aborted", failing(pipe.CodeAborted), ErrAborted, false},
-	{"the command failed: not supported", failing(pipe.CodeCommandNotSupported), ErrUnsupported, false},
+	{"the command failed: not supported", failing(pipe.CodeCommandNotSupported), ErrUnsupported,
+		false},
 	{"the command failed: bad byte 8", failing(8), ErrProtocol, false},
 	{"a failure reported by a slot status message", func(_ *fake, m, _ []byte) [][]byte {
 		return [][]byte{respond(m, pipe.SlotStatus, pipe.StatusFailed, pipe.CodeMute, 0)}
 	}, ErrMute, false},
-	{"an empty answer", func(_ *fake, m, _ []byte) [][]byte { return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0)} }, ErrProtocol, false},
-	{"an answer of one byte", func(_ *fake, m, _ []byte) [][]byte { return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, 0x90)} }, ErrProtocol, false},
+	{"an empty answer",
+		func(_ *fake, m,
+			_ []byte) [][]byte {
+			return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0)}
+		},
+		ErrProtocol, false},
+	{"an answer of one byte", func(_ *fake, m,
+		_ []byte) [][]byte {
+		return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, 0x90)}
+	},
+		ErrProtocol, false},
 	{"success with no data from an empty slot", func(_ *fake, m, _ []byte) [][]byte {
 		return [][]byte{respond(m, pipe.DataBlock, pipe.ICCAbsent, 0, 0)}
 	}, ErrNoCard, false},
@@ -106,10 +130,12 @@ var hurdles = []hurdle{
 		return [][]byte{respond(m, pipe.DataBlock, pipe.ICCInactive, 0, 0)}
 	}, ErrCardChanged, false},
 	{"the card is pulled out", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCAbsent, pipe.CodeMute, 0)}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCAbsent, pipe.CodeMute,
+			0)}
 	}, ErrNoCard, false},
 	{"the slot stays busy", func(_ *fake, m, _ []byte) [][]byte {
-		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeSlotBusy, 0), busyForever}
+		return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodeSlotBusy, 0),
+			busyForever}
 	}, ErrBusy, false},
 }
 
@@ -130,8 +156,9 @@ func failing(code byte) func(*fake, []byte, []byte) [][]byte {
 	}
 }
 
-// TestOneBadAnswer meets each hurdle once, with readers that know the abort sequence and with readers that stall it, and checks
-// that the next exchange, after a new connection where the card is lost, succeeds.
+// TestOneBadAnswer meets each hurdle once, with readers that know the abort sequence and with
+// readers that stall it, and checks that the next exchange, after a new connection where the card
+// is lost, succeeds.
 func TestOneBadAnswer(t *testing.T) {
 	for _, aborts := range []bool{true, false} {
 		for _, h := range hurdles {
@@ -182,7 +209,8 @@ func TestOneBadAnswer(t *testing.T) {
 					if _, err := s.Connect(ctx, T0, Leave); err != nil {
 						t.Fatalf("connecting again: %v", err)
 					}
-					if n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); err != nil || !bytes.Equal(r[:n], []byte{0x90, 0}) {
+					if n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); err != nil ||
+						!bytes.Equal(r[:n], []byte{0x90, 0}) {
 						t.Fatalf("the next exchange: % X, %v", r[:n], err)
 					}
 				})
@@ -211,10 +239,12 @@ func TestLateAnswerIsNotTheNextOnes(t *testing.T) {
 		}
 		s := connected(t, f, Options{})
 		var r [258]byte
-		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 1}, r[:]); !errors.Is(err, ErrTimeout) {
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 1}, r[:]); !errors.Is(err,
+			ErrTimeout) {
 			t.Fatal(err)
 		}
-		if n, err := s.Transmit(context.Background(), []byte{0, 0, 0, 2}, r[:]); err != nil || r[0] != 2 {
+		if n, err := s.Transmit(context.Background(), []byte{0, 0, 0, 2}, r[:]); err != nil ||
+			r[0] != 2 {
 			t.Fatalf("% X, %v", r[:n], err)
 		}
 	})
@@ -271,17 +301,20 @@ func TestUnplugged(t *testing.T) {
 		s := connected(t, f, Options{})
 		var r [258]byte
 		for range 2 {
-			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrGone) {
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+				ErrGone) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := s.State(context.Background()); !errors.Is(err, ErrGone) || s.LastState() != Unknown || !s.Reader().Gone() {
+		if _, err := s.State(context.Background()); !errors.Is(err, ErrGone) ||
+			s.LastState() != Unknown || !s.Reader().Gone() {
 			t.Fatal(err, s.LastState())
 		}
 		if err := s.Reader().Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrClosed) {
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+			ErrClosed) {
 			t.Fatal(err)
 		}
 	})
@@ -289,7 +322,8 @@ func TestUnplugged(t *testing.T) {
 
 func TestOutStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 		s := connected(t, f, Options{})
 		var r [258]byte
 		f.outFail = []error{usb.ErrStall}
@@ -300,7 +334,8 @@ func TestOutStall(t *testing.T) {
 			t.Fatalf("halt not cleared: %x", f.halts)
 		}
 		f.outFail = []error{usb.ErrTransfer}
-		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrTransport) {
+		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+			ErrTransport) {
 			t.Fatalf("a broken transfer: %v", err)
 		}
 		if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); err != nil {
@@ -311,7 +346,8 @@ func TestOutStall(t *testing.T) {
 
 func TestNoStatusBeforeEachAPDU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 		s := connected(t, f, Options{})
 		before := len(f.sent)
 		var r [258]byte
@@ -329,12 +365,14 @@ func TestNoStatusBeforeEachAPDU(t *testing.T) {
 func TestBufferTooSmallAtAnyLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, level := range []Features{FeatureShortAPDU, FeatureTPDU, FeatureExtendedAPDU} {
-			f := newFake(class(level|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{1, 2, 3, 0x90, 0} }))
+			f := newFake(class(level|FeatureAutoParameters),
+				ordinary(atrT0, func(_, _ []byte) []byte { return []byte{1, 2, 3, 0x90, 0} }))
 			s := connected(t, f, Options{})
 			r := []byte{9, 9, 9, 9, 9}
 			var short *ShortBufferError
 			_, err := s.Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3}, r[:3])
-			if !errors.As(err, &short) || short.Need != 5 || !errors.Is(err, ErrShortBuffer) || r[3] != 9 {
+			if !errors.As(err, &short) || short.Need != 5 || !errors.Is(err, ErrShortBuffer) ||
+				r[3] != 9 {
 				t.Errorf("%v: %v, % X", level.Level(), err, r)
 			}
 		}

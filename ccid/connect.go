@@ -8,9 +8,10 @@ import (
 	"tamaccid/ccid/internal/pipe"
 )
 
-// Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed on. Action is Leave, ColdReset
-// or WarmReset. Leave resets only a card that is not powered yet, and asks nothing of one that is agreed with already; it
-// fails with ErrNoProtocol when that agreement is not in accept.
+// Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed
+// on. Action is Leave, ColdReset or WarmReset. Leave resets only a card that is not powered yet,
+// and asks nothing of one that is agreed with already; it fails with ErrNoProtocol when that
+// agreement is not in accept.
 func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol, error) {
 	if a > WarmReset || accept&(T0|T1) == 0 {
 		return Undefined, fmt.Errorf("%w: action %d, %v", ErrInvalid, a, accept)
@@ -44,14 +45,16 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 
 // noCard prefers the plain truth over the reader's reason when the slot is empty.
 func (s *Slot) noCard(err error) error {
-	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent && !errors.Is(err, ErrNoCard) {
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent &&
+		!errors.Is(err, ErrNoCard) {
 		return fmt.Errorf("%w: %w", ErrNoCard, err)
 	}
 	return err
 }
 
-// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without protocol, Unpower switches
-// it off, Eject throws it out where the reader can. A card that has gone is no error.
+// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without
+// protocol, Unpower switches it off, Eject throws it out where the reader can. A card that has gone
+// is no error.
 func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 	if a > Eject {
 		return fmt.Errorf("%w: action %d", ErrInvalid, a)

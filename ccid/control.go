@@ -26,9 +26,9 @@ const (
 	controlEscapeFeature    = controlFeature + uint32(scard.FeatureCCIDEscape)
 )
 
-// Control carries out a control code with the input that belongs to it. Codes that are not known, and features that the reader
-// does not have, fail with ErrUnsupported. PIN entry needs a connected card, the others need none. A PIN never passes through
-// here: it stays in the reader.
+// Control carries out a control code with the input that belongs to it. Codes that are not known,
+// and features that the reader does not have, fail with ErrUnsupported. PIN entry needs a connected
+// card, the others need none. A PIN never passes through here: it stays in the reader.
 func (s *Slot) Control(ctx context.Context, code uint32, in []byte) ([]byte, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -77,7 +77,8 @@ func (s *Slot) escapeCopy(ctx context.Context, in []byte) ([]byte, error) {
 	return append(make([]byte, 0, len(b)), b...), nil
 }
 
-// features is the answer to CM_IOCTL_GET_FEATURE_REQUEST: tag, length, control code of each (PC/SC part 10, 2.2).
+// features is the answer to CM_IOCTL_GET_FEATURE_REQUEST: tag, length, control code of each (PC/SC
+// part 10, 2.2).
 func (s *Slot) features(context.Context) []byte {
 	var list []byte
 	add := func(tag scard.Feature, code uint32) {
@@ -107,7 +108,8 @@ func (s *Slot) features(context.Context) []byte {
 	return list
 }
 
-// secoder passes a Secoder command (20 70 to 20 75) to the readers that take them as escape commands.
+// secoder passes a Secoder command (20 70 to 20 75) to the readers that take them as escape
+// commands.
 func (s *Slot) secoder(ctx context.Context, in []byte) ([]byte, error) {
 	const cla, first, last = 0x20, 0x70, 0x75
 	if len(in) < 4 || in[0] != cla || in[1] < first || in[1] > last {

@@ -1,6 +1,6 @@
-// Package ccid is a class driver for USB smart card readers: chip card interface devices (bulk), and integrated circuit card
-// devices, versions A and B (control pipe). It needs one thing of the machine, a usb.Transport, and knows nothing of
-// operating systems, of UEFI or of host controllers.
+// Package ccid is a class driver for USB smart card readers: chip card interface devices (bulk),
+// and integrated circuit card devices, versions A and B (control pipe). It needs one thing of the
+// machine, a usb.Transport, and knows nothing of operating systems, of UEFI or of host controllers.
 //
 // A Reader has Slots; a Slot is what a program uses: State, Connect, Transmit, Disconnect, Control,
 // GetAttrib. All methods may be called concurrently. Every call takes a context, ends with it
@@ -21,7 +21,8 @@
 //	notify.go, pin.go, escape.go, control.go, attributes.go   services
 //	quirks.go           what single readers need
 //
-// Specifications: Universal Serial Bus Device Class: Smart Card, Integrated Circuit(s) Cards Interface Devices 1.1 (CCID 1.1);
-// USB Device Class: Smart Card ICCD, USB Integrated Circuit(s) Card Devices 1.0 (ICCD 1.0); ISO/IEC 7816-3:2006;
-// PC/SC Specification 2.01, parts 3 and 10 (PC/SC part 3, part 10).
+// Specifications: Universal Serial Bus Device Class: Smart Card, Integrated Circuit(s) Cards
+// Interface Devices 1.1 (CCID 1.1); USB Device Class: Smart Card ICCD, USB Integrated Circuit(s)
+// Card Devices 1.0 (ICCD 1.0); ISO/IEC 7816-3:2006; PC/SC Specification 2.01, parts 3 and 10 (PC/SC
+// part 3, part 10).
 package ccid

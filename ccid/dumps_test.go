@@ -55,7 +55,8 @@ func dumps(t *testing.T) []dump {
 	if folder == "" {
 		folder = dumpFolder
 		if _, err := os.Stat(folder); err != nil {
-			t.Skip("no printed descriptors of real readers beside the repository: name a folder by -readers")
+			t.Skip("no printed descriptors of real readers beside the repository: name a folder " +
+				"by -readers")
 		}
 	}
 	list := readDumps(t, folder)
@@ -120,7 +121,8 @@ func TestDescriptorsOfRealReaders(t *testing.T) {
 			Mechanical: c.Mechanical, Features: ccid.Features(c.Features),
 			MaxMessageLength: c.MaxMessageLength, ClassGetResponse: c.ClassGetResponse,
 			ClassEnvelope: c.ClassEnvelope, LcdLines: uint8(c.LCDLayout >> 8),
-			LcdCharacters: uint8(c.LCDLayout), PINSupport: c.PINSupport, MaxBusySlots: c.MaxBusySlots,
+			LcdCharacters: uint8(c.LCDLayout), PINSupport: c.PINSupport,
+			MaxBusySlots:      c.MaxBusySlots,
 			DescriptorTypeRaw: f.DescriptorType,
 		}
 		if i.Class != want {

@@ -17,7 +17,8 @@ func TestEject(t *testing.T) {
 			spoken     []string
 			err        error
 		}{
-			{"reader with a mechanism", mechanicalEject, []string{"IccPowerOff", "Mechanical 020000"}, nil},
+			{"reader with a mechanism", mechanicalEject,
+				[]string{"IccPowerOff", "Mechanical 020000"}, nil},
 			{"reader that only captures", mechanicalCapture, nil, ErrUnsupported},
 		} {
 			class := class(FeatureShortAPDU | FeatureAutoParameters)
@@ -31,7 +32,8 @@ func TestEject(t *testing.T) {
 			})
 			s := connected(t, f, Options{})
 			from := len(f.sent)
-			if err := s.Disconnect(context.Background(), Eject); !errors.Is(err, c.err) || c.err == nil && err != nil {
+			if err := s.Disconnect(context.Background(), Eject); !errors.Is(err, c.err) ||
+				c.err == nil && err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
 			expectSpoken(t, f, from, c.spoken...)

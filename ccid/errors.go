@@ -13,9 +13,11 @@ import (
 var (
 	// ErrNoCard: there is no card in the slot.
 	ErrNoCard = errors.New("ccid: no card")
-	// ErrNotPowered: a card is there, but it is not powered, or no protocol was agreed on with it: Connect first.
+	// ErrNotPowered: a card is there, but it is not powered, or no protocol was agreed on with it:
+	// Connect first.
 	ErrNotPowered = errors.New("ccid: card not powered")
-	// ErrCardChanged: the card was removed, swapped or reset by someone else since Connect. It is ErrNotPowered too.
+	// ErrCardChanged: the card was removed, swapped or reset by someone else since Connect. It is
+	// ErrNotPowered too.
 	ErrCardChanged = fmt.Errorf("ccid: card was changed: %w", ErrNotPowered)
 	// ErrMute: the card does not answer.
 	ErrMute = errors.New("ccid: card is mute")
@@ -37,7 +39,8 @@ var (
 	ErrClosed = fmt.Errorf("ccid: reader closed: %w", ErrGone)
 	// ErrTransport: the USB transfer failed.
 	ErrTransport = errors.New("ccid: USB transfer failed")
-	// ErrHardware: the reader reports a fault of its own, such as too much current drawn by the card.
+	// ErrHardware: the reader reports a fault of its own, such as too much current drawn by the
+	// card.
 	ErrHardware = errors.New("ccid: reader hardware error")
 	// ErrBusy: the reader is busy with this slot and stays so.
 	ErrBusy = pipe.ErrBusy
@@ -49,7 +52,8 @@ var (
 	ErrInvalid = errors.New("ccid: invalid argument")
 	// ErrShortBuffer: the response does not fit; see ShortBufferError.
 	ErrShortBuffer = apdu.ErrShortBuffer
-	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it all the same.
+	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it
+	// all the same.
 	ErrFirmware = quirk.ErrFirmware
 	// ErrDescriptor: the device's descriptors are no reader's.
 	ErrDescriptor = errors.New("ccid: malformed descriptor")
@@ -60,15 +64,17 @@ var (
 	ErrPINTimeout   = errors.New("ccid: PIN entry timed out")
 )
 
-// ShortBufferError reports that a response does not fit into the caller's buffer, and the length that
-// was needed. The command has been executed. It is ErrShortBuffer.
+// ShortBufferError reports that a response does not fit into the caller's buffer, and the length
+// that was needed. The command has been executed. It is ErrShortBuffer.
 type ShortBufferError = apdu.ShortBufferError
 
-// SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID 1.1, 6.2.6).
+// SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID
+// 1.1, 6.2.6).
 type SlotError struct{ Status, Code byte }
 
 func (e *SlotError) Error() string {
-	return fmt.Sprintf("ccid: reader reports status %02X error %02X (%v)", e.Status, e.Code, e.Unwrap())
+	return fmt.Sprintf("ccid: reader reports status %02X error %02X (%v)", e.Status, e.Code,
+		e.Unwrap())
 }
 
 // slotError returns the reader's own failure that err wraps, nil where the reader reported none.
@@ -80,7 +86,8 @@ func slotError(err error) *SlotError {
 	return nil
 }
 
-// Unwrap gives the sentinel that fits. Where the card has gone, that comes before the reader's reason.
+// Unwrap gives the sentinel that fits. Where the card has gone, that comes before the reader's
+// reason.
 func (e *SlotError) Unwrap() error {
 	if e.Status&pipe.ICCMask == pipe.ICCAbsent && e.Code != pipe.CodeCommandNotSupported {
 		return ErrNoCard

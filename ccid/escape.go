@@ -8,7 +8,8 @@ import (
 	"tamaccid/ccid/internal/pipe"
 )
 
-// errWrongMode is the code with which two readers refuse a card because they are in another mode than ISO's.
+// errWrongMode is the code with which two readers refuse a card because they are in another mode
+// than ISO's.
 const errWrongMode = 0xBB
 
 // isoMode switches them (the quirk table's ISOMode).
@@ -23,7 +24,8 @@ func (s *Slot) escape(ctx context.Context, in []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, len(in))
 	}
 	n := s.pipe.Load(in)
-	a, err := s.command(ctx, pipe.Command{Type: pipe.Escape, N: n, Want: s.r.maxPayload, Wait: s.r.timing.Escape})
+	a, err := s.command(ctx, pipe.Command{Type: pipe.Escape, N: n, Want: s.r.maxPayload,
+		Wait: s.r.timing.Escape})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +47,8 @@ func (s *Slot) mayEscape(in []byte) error {
 	return fmt.Errorf("%w: %s", ErrDenied, s.name)
 }
 
-// tokenReply answers the pseudo APDUs by which programs ask for an IDToken's identity, which the device itself does not know.
+// tokenReply answers the pseudo APDUs by which programs ask for an IDToken's identity, which the
+// device itself does not know.
 func (s *Slot) tokenReply(capdu, rapdu []byte) (n int, ours bool, err error) {
 	if !s.r.quirk.IDToken || len(capdu) != 5 || !bytes.Equal(capdu[:3], []byte{0xFF, 0x9A, 0x01}) {
 		return 0, false, nil

@@ -18,7 +18,8 @@ import (
 //	receiving  empty, 0x10                      2 or 0                 end
 //	                                            1, 3, 0x10             receiving; at most maxEmptyParts without data
 //
-// Anything else leaves the slot stale, so that the abort sequence ends the reader's half-finished chain before the next command.
+// Anything else leaves the slot stale, so that the abort sequence ends the reader's half-finished
+// chain before the next command.
 const (
 	levelWhole    = 0x0000
 	levelBegins   = 0x0001
@@ -89,9 +90,11 @@ func responseRoom(capdu, rapdu []byte) int {
 	return min(len(rapdu), max(c.Le+statusSize, apdu.MaxShortResponse))
 }
 
-// sendParts sends a command in as many messages as it needs, and returns the answer to the last. Whole says that the response is
-// complete whatever its chain parameter: readers of short APDUs do not chain, and put anything there.
-func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRoom int) (a pipe.Answer, whole bool, err error) {
+// sendParts sends a command in as many messages as it needs, and returns the answer to the last.
+// Whole says that the response is complete whatever its chain parameter: readers of short APDUs do
+// not chain, and put anything there.
+func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte,
+	answerRoom int) (a pipe.Answer, whole bool, err error) {
 	room := s.r.maxPayload
 	want := min(answerRoom, room)
 	level := uint16(levelWhole)
@@ -128,13 +131,14 @@ func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRo
 		}
 		if a.Last != pipe.ChainContinue && a.Last != pipe.ChainWhole {
 			s.pipe.MarkStale()
-			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol, a.Last)
+			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol,
+				a.Last)
 		}
 	}
 }
 
-// asksUser says whether a command is the pseudo APDU that makes the reader ask the user for a PIN (PC/SC part 10, amendment 1: CLA
-// FF, INS C2, P1 01).
+// asksUser says whether a command is the pseudo APDU that makes the reader ask the user for a PIN
+// (PC/SC part 10, amendment 1: CLA FF, INS C2, P1 01).
 func asksUser(capdu []byte) bool {
 	return len(capdu) > 3 && capdu[0] == 0xFF && capdu[1] == 0xC2 && capdu[2] == 0x01
 }

@@ -19,7 +19,8 @@ func multi(slots, busy byte) (*fake, ClassDescriptor) {
 	c.MaxSlotIndex, c.MaxBusySlots = slots-1, busy
 	cards := map[byte]func(*fake, []byte) [][]byte{}
 	for i := range slots {
-		cards[i] = ordinary(atrT0, func(_, p []byte) []byte { return append(append([]byte(nil), p[5:]...), 0x90, 0) })
+		cards[i] = ordinary(atrT0,
+			func(_, p []byte) []byte { return append(append([]byte(nil), p[5:]...), 0x90, 0) })
 	}
 	f := newFake(c, nil)
 	var held [][]byte
@@ -55,7 +56,8 @@ func TestSlotsWorkAtOnceAndAnswerInAnyOrder(t *testing.T) {
 				t.Fatal(i, err)
 			}
 		}
-		// Each turn waits for commands of all slots: it ends only when they really are under way at once.
+		// Each turn waits for commands of all slots: it ends only when they really are under way at
+		// once.
 		const turns = 200
 		var wg sync.WaitGroup
 		failed := make(chan error, slots)
@@ -111,7 +113,8 @@ func TestOneCommandAtATimeWhereTheReaderTakesNoMore(t *testing.T) {
 				}
 				var b [64]byte
 				for range 50 {
-					if _, err := s.Transmit(context.Background(), []byte{0, 1, 0, 0, 1, s.index}, b[:]); err != nil || b[0] != s.index {
+					if _, err := s.Transmit(context.Background(), []byte{0, 1, 0, 0, 1, s.index},
+						b[:]); err != nil || b[0] != s.index {
 						t.Error(s.index, err)
 						return
 					}
@@ -119,7 +122,8 @@ func TestOneCommandAtATimeWhereTheReaderTakesNoMore(t *testing.T) {
 			}()
 		}
 		wg.Wait()
-		if r.Slots()[3].Name() != r.Name()+", 3" || r.Slots()[0].Name() != r.Name() || r.Slots()[2].Index() != 2 {
+		if r.Slots()[3].Name() != r.Name()+", 3" || r.Slots()[0].Name() != r.Name() ||
+			r.Slots()[2].Index() != 2 {
 			t.Error(r.Slots()[3].Name())
 		}
 	})
@@ -138,7 +142,9 @@ func TestASilentSlotDoesNotHoldUpTheOthers(t *testing.T) {
 			}
 			return healthy(f, m)
 		}
-		r, err := Open(context.Background(), f, Options{Timing: &Timing{Answer: 300 * time.Millisecond, Abort: 50 * time.Millisecond, Limit: 400 * time.Millisecond}})
+		r, err := Open(context.Background(), f,
+			Options{Timing: &Timing{Answer: 300 * time.Millisecond, Abort: 50 * time.Millisecond,
+				Limit: 400 * time.Millisecond}})
 		if err != nil {
 			t.Fatal(err)
 		}

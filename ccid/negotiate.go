@@ -11,7 +11,8 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// choices are the protocols to try, the best first: T=1 where both are possible, since it finds errors.
+// choices are the protocols to try, the best first: T=1 where both are possible, since it finds
+// errors.
 func (s *Slot) choices(accept Protocol) []Protocol {
 	if s.info.Specific || s.r.quirk.NoPPS { // ISO/IEC 7816-3:2006, 6.3.1: no choice
 		if p := protocolOf(s.info.First); p&accept != 0 {
@@ -28,7 +29,8 @@ func (s *Slot) choices(accept Protocol) []Protocol {
 	return list
 }
 
-// speaks says whether the reader declares a protocol. A descriptor that declares neither is taken to mean both.
+// speaks says whether the reader declares a protocol. A descriptor that declares neither is taken
+// to mean both.
 func (r *Reader) speaks(p Protocol) bool {
 	declared := Protocol(r.class.Protocols) & (T0 | T1)
 	return declared == 0 || declared&p != 0
@@ -62,10 +64,12 @@ func (s *Slot) negotiate(ctx context.Context, accept Protocol) (Protocol, error)
 	return p, nil
 }
 
-// choose is the host's negotiation: the best protocol first, the next after a reset when that fails. A card in specific mode whose
-// rate the reader does not have is asked, by a warm reset, to change to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
+// choose is the host's negotiation: the best protocol first, the next after a reset when that
+// fails. A card in specific mode whose rate the reader does not have is asked, by a warm reset, to
+// change to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
 func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
-	if i := &s.info; i.Specific && !i.Fixed && !i.Implicit && i.FiDi != atr.DefaultFiDi && !s.runs(i.FiDi) {
+	if i := &s.info; i.Specific && !i.Fixed && !i.Implicit && i.FiDi != atr.DefaultFiDi &&
+		!s.runs(i.FiDi) {
 		if err := s.activate(ctx, false); err != nil {
 			return Undefined, err
 		}
@@ -89,11 +93,13 @@ func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
 
 // fatal says that no other protocol or speed is worth a try.
 func (s *Slot) fatal(err error) bool {
-	return errors.Is(err, ErrNoCard) || errors.Is(err, ErrGone) || errors.Is(err, context.Canceled) ||
+	return errors.Is(err, ErrNoCard) || errors.Is(err, ErrGone) ||
+		errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// setUp sets protocol and speed on both sides: PPS where it is the host's to do, then the reader's parameters.
+// setUp sets protocol and speed on both sides: PPS where it is the host's to do, then the reader's
+// parameters.
 func (s *Slot) setUp(ctx context.Context, p Protocol) error {
 	var err error
 	for i, fidi := range s.speeds(p) {
@@ -132,7 +138,8 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 		return nil
 	case err != nil:
 		return err
-	case refused == pipe.CodeOffsetPower && number(p) != s.info.First: // byte 7 is bProtocolNum here
+	// byte 7 is bProtocolNum here
+	case refused == pipe.CodeOffsetPower && number(p) != s.info.First:
 		return fmt.Errorf("%w: reader refuses %v", ErrNoProtocol, p)
 	case refused == pipe.HeaderSize && fidi != atr.DefaultFiDi:
 		return fmt.Errorf("%w: reader refuses TA1 = %02X", ErrNoProtocol, fidi)
@@ -145,13 +152,15 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	return nil
 }
 
-// hostPPS says whether PPS is the host's to do: at the levels where it sees the line (CCID 1.1, 3.2), when the reader does not do
-// it itself, and when the card is open to it.
+// hostPPS says whether PPS is the host's to do: at the levels where it sees the line (CCID 1.1,
+// 3.2), when the reader does not do it itself, and when the card is open to it.
 func (s *Slot) hostPPS() bool {
-	return s.r.level <= LevelTPDU && !s.r.class.Features.Has(FeatureAutoPPS) && !s.info.Specific && !s.r.quirk.NoPPS
+	return s.r.level <= LevelTPDU && !s.r.class.Features.Has(FeatureAutoPPS) && !s.info.Specific &&
+		!s.r.quirk.NoPPS
 }
 
-// clockStop is the value of bClockStop that suits card and reader (CCID 1.1, 6.1.7; the values are those of the ATR).
+// clockStop is the value of bClockStop that suits card and reader (CCID 1.1, 6.1.7; the values are
+// those of the ATR).
 func (s *Slot) clockStop() uint8 {
 	if !s.r.class.Features.Has(FeatureClockStop) {
 		return atr.ClockStopNo
@@ -159,8 +168,9 @@ func (s *Slot) clockStop() uint8 {
 	return s.info.ClockStop
 }
 
-// adoptReaders takes the protocol that the reader has negotiated by itself (bit 6 of dwFeatures). The reader tells which, except
-// those whose answer is empty; then it is the card's first. Where that is not acceptable the reader is asked for another.
+// adoptReaders takes the protocol that the reader has negotiated by itself (bit 6 of dwFeatures).
+// The reader tells which, except those whose answer is empty; then it is the card's first. Where
+// that is not acceptable the reader is asked for another.
 func (s *Slot) adoptReaders(ctx context.Context, accept Protocol) (Protocol, error) {
 	p := protocolOf(s.info.First)
 	got, told, err := s.getParameters(ctx)
@@ -208,9 +218,11 @@ func (s *Slot) startProtocol(ctx context.Context, p Protocol) error {
 	}
 	room := min(s.r.maxPayload-overhead, atr.MaxIFS)
 	if room < atr.MinIFS {
-		return fmt.Errorf("%w: messages of %d bytes have no room for a block", ErrUnsupported, s.r.maxPayload)
+		return fmt.Errorf("%w: messages of %d bytes have no room for a block", ErrUnsupported,
+			s.r.maxPayload)
 	}
-	c := t1.Config{CRC: s.info.CRC, IFSC: s.info.IFSC, IFSD: atr.DefaultIFSC, MaxINF: uint8(room), Limit: s.r.timing.Limit}
+	c := t1.Config{CRC: s.info.CRC, IFSC: s.info.IFSC, IFSD: atr.DefaultIFSC, MaxINF: uint8(room),
+		Limit: s.r.timing.Limit}
 	auto := s.r.class.Features.Has(FeatureAutoIFSD)
 	if auto {
 		c.IFSD = atr.MaxIFS

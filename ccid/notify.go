@@ -22,14 +22,15 @@ const (
 // hardwareErrorSize is the length of a hardware error notification (CCID 1.1, 6.3.2).
 const hardwareErrorSize = 4
 
-// listenRetry is the pause after a failed interrupt transfer, and maxListenErrors how many in a row end the listening (policy).
+// listenRetry is the pause after a failed interrupt transfer, and maxListenErrors how many in a row
+// end the listening (policy).
 const (
 	listenRetry     = 100 * time.Millisecond
 	maxListenErrors = 10
 )
 
-// Deliver takes one message of the interrupt endpoint that the backend has read by its own means. Messages that make no sense
-// are ignored.
+// Deliver takes one message of the interrupt endpoint that the backend has read by its own means.
+// Messages that make no sense are ignored.
 func (r *Reader) Deliver(b []byte) {
 	if len(b) < 2 {
 		return
@@ -61,8 +62,8 @@ func (r *Reader) Missed() {
 	}
 }
 
-// Listen reads the interrupt endpoint until ctx ends or the reader has gone, and keeps the slots' states from it. It is what
-// Options.Notifications runs; only one call at a time makes sense.
+// Listen reads the interrupt endpoint until ctx ends or the reader has gone, and keeps the slots'
+// states from it. It is what Options.Notifications runs; only one call at a time makes sense.
 func (r *Reader) Listen(ctx context.Context) error {
 	if r.iface.Interrupt.Address == 0 {
 		return ErrUnsupported
@@ -91,7 +92,8 @@ func (r *Reader) Listen(ctx context.Context) error {
 			return r.note(err)
 		}
 		if broken(err) {
-			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
+			// a failure shows in the next transfer
+			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address)
 		}
 		if err := wait.Pause(ctx, listenRetry); err != nil {
 			return err
@@ -256,7 +258,8 @@ func (r *Reader) takeNotifications(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case broken(err):
-			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
+			// a failure shows in the next transfer
+			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address)
 			return nil
 		case err != nil:
 			return nil // nothing waits

@@ -31,16 +31,19 @@ func TestDeliver(t *testing.T) {
 		{"another slot's card goes", true, []byte{0x50, 0x05, 0x0A}, Active, true, 0, nil},
 		{"too much current", true, []byte{0x51, 0, 9, 1}, Active, false, 1, ErrHardware},
 		{"too much current in another slot", true, []byte{0x51, 4, 9, 1}, Active, true, 0, nil},
-		{"too much current in a slot that does not exist", true, []byte{0x51, 200, 9, 1}, Active, true, 0, nil},
+		{"too much current in a slot that does not exist", true, []byte{0x51, 200, 9, 1}, Active,
+			true, 0, nil},
 		{"a hardware error cut short", true, []byte{0x51, 0}, Active, true, 0, nil},
 		{"a notification cut short", true, []byte{0x50}, Active, true, 0, nil},
 		{"nothing", true, nil, Active, true, 0, nil},
 		{"an unknown message", true, []byte{0x77, 0, 0}, Active, true, 0, nil},
-		{"more slots than there are", true, append([]byte{0x50}, make([]byte, 64)...), Absent, false, 1, ErrCardChanged},
+		{"more slots than there are", true, append([]byte{0x50}, make([]byte, 64)...), Absent,
+			false, 1, ErrCardChanged},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(c, ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+				f := newFake(c, ordinary(atrT0,
+					func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 				s := open(t, f, Options{})
 				if v.powered {
 					if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
@@ -51,7 +54,8 @@ func TestDeliver(t *testing.T) {
 				}
 				before := s.Changes()
 				s.Reader().Deliver(v.b)
-				if s.LastState() != v.state || s.Changes()-before != v.changes || (s.ATR() != nil) != v.kept {
+				if s.LastState() != v.state || s.Changes()-before != v.changes ||
+					(s.ATR() != nil) != v.kept {
 					t.Fatalf("%v, %d changes, % X", s.LastState(), s.Changes()-before, s.ATR())
 				}
 				if v.powered {
@@ -124,7 +128,8 @@ func TestWaitChangePolls(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.unplug()
-		if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) && s.Changes() == n {
+		if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) &&
+			s.Changes() == n {
 			t.Fatal(err)
 		}
 	})
@@ -138,7 +143,8 @@ func TestSwapIsNoticedInTheStateOfAnAnswer(t *testing.T) {
 		f.answer = func(f *fake, m []byte) [][]byte {
 			if swapped && pipe.MessageType(m[0]) == pipe.XfrBlock {
 				swapped = false
-				return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCInactive, pipe.CodeMute, 0)}
+				return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCInactive,
+					pipe.CodeMute, 0)}
 			}
 			return healthy(f, m)
 		}
@@ -146,7 +152,8 @@ func TestSwapIsNoticedInTheStateOfAnAnswer(t *testing.T) {
 		swapped = true
 		var r [4]byte
 		for i, want := range []error{ErrMute, ErrCardChanged} {
-			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, want) {
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+				want) {
 				t.Fatalf("exchange %d: %v, want %v", i, err, want)
 			}
 		}
@@ -160,7 +167,8 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), healthy)
-		f.notes <- []byte{0x50, 0x03} // from the insertion: read before the card is powered, and so not held against it
+		// from the insertion: read before the card is powered, and so not held against it
+		f.notes <- []byte{0x50, 0x03}
 		s := connected(t, f, Options{CheckNotifications: time.Millisecond})
 		ctx := context.Background()
 		if p, err := s.Connect(ctx, T0, Leave); p != T0 || err != nil || len(s.ATR()) == 0 {
@@ -177,8 +185,9 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 	})
 }
 
-// A reader announces the card that was in it all the time, late; or another card was put in. Where cards are powered by the host
-// only, the next answer tells which. Right after Open the first one is expected, and nobody is told unless there is another card.
+// A reader announces the card that was in it all the time, late; or another card was put in. Where
+// cards are powered by the host only, the next answer tells which. Right after Open the first one
+// is expected, and nobody is told unless there is another card.
 func TestAnAnnouncementThatComesLate(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -218,11 +227,13 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 				if c.swapped {
 					want, changes, wantErr = Inactive, c.told+1, ErrCardChanged
 				}
-				if state, err := s.State(t.Context()); state != want || err != nil || s.Changes()-before != changes {
+				if state, err := s.State(t.Context()); state != want || err != nil ||
+					s.Changes()-before != changes {
 					t.Errorf("%v, %v, %d changes", state, err, s.Changes()-before)
 				}
 				var r [4]byte
-				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+					wantErr) || wantErr == nil && err != nil {
 					t.Error(err)
 				}
 			})
@@ -241,7 +252,8 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 		sent  []string // by the next exchange
 	}{
 		{"the card is there", pipe.ICCActive, nil, Active, []string{"GetSlotStatus", "XfrBlock00"}},
-		{"another card is there", pipe.ICCInactive, ErrCardChanged, Inactive, []string{"GetSlotStatus"}},
+		{"another card is there", pipe.ICCInactive, ErrCardChanged, Inactive,
+			[]string{"GetSlotStatus"}},
 		{"no card is there", pipe.ICCAbsent, ErrNoCard, Absent, []string{"GetSlotStatus"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -263,7 +275,8 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 					t.Errorf("%v, %d changes", s.LastState(), s.Changes())
 				}
 				var r [4]byte
-				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, c.err) || c.err == nil && err != nil {
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+					c.err) || c.err == nil && err != nil {
 					t.Error(err)
 				}
 				if s.LastState() != c.state {
@@ -291,17 +304,19 @@ func TestMissedNotifications(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				icc := byte(pipe.ICCActive)
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|c.features), func(f *fake, m []byte) [][]byte {
-					if pipe.MessageType(m[0]) == pipe.GetSlotStatus {
-						return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
-					}
-					return healthy(f, m)
-				})
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|c.features),
+					func(f *fake, m []byte) [][]byte {
+						if pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+							return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
+						}
+						return healthy(f, m)
+					})
 				s := connected(t, f, Options{})
 				icc = c.icc
 				s.Reader().Missed()
 				var r [4]byte
-				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, c.err) || c.err == nil && err != nil {
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+					c.err) || c.err == nil && err != nil {
 					t.Error(err)
 				}
 			})
@@ -319,7 +334,8 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 		err  error
 	}{
 		{"a card has come", []byte{0x50, 0x03}, pipe.ICCActive, nil},
-		{"too much current", []byte{0x51, 0, 0, 1}, pipe.ICCActive, nil}, // with the voltage before, for instance
+		// with the voltage before, for instance
+		{"too much current", []byte{0x51, 0, 0, 1}, pipe.ICCActive, nil},
 		{"a card has gone, and come back", []byte{0x50, 0x02}, pipe.ICCActive, nil},
 		{"the card has gone", []byte{0x50, 0x02}, pipe.ICCAbsent, ErrNoCard},
 	} {
@@ -328,15 +344,16 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var kept [][]byte
 					healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features), func(f *fake, m []byte) [][]byte {
-						switch pipe.MessageType(m[0]) {
-						case pipe.IccPowerOn:
-							kept = append(kept, c.b)
-						case pipe.GetSlotStatus:
-							return [][]byte{respond(m, pipe.SlotStatus, c.icc, 0, 0)}
-						}
-						return healthy(f, m)
-					})
+					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features),
+						func(f *fake, m []byte) [][]byte {
+							switch pipe.MessageType(m[0]) {
+							case pipe.IccPowerOn:
+								kept = append(kept, c.b)
+							case pipe.GetSlotStatus:
+								return [][]byte{respond(m, pipe.SlotStatus, c.icc, 0, 0)}
+							}
+							return healthy(f, m)
+						})
 					s := open(t, f, Options{})
 					take := func() {
 						for _, b := range kept {
@@ -379,9 +396,10 @@ func TestTheFirstNotification(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
-					return [][]byte{respond(m, pipe.SlotStatus, c.status, 0, 0)}
-				})
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+					func(_ *fake, m []byte) [][]byte {
+						return [][]byte{respond(m, pipe.SlotStatus, c.status, 0, 0)}
+					})
 				s := open(t, f, Options{Notifications: true})
 				s.Reader().Deliver(c.b)
 				if s.LastState() != c.state || s.Changes() != c.changes {
@@ -392,8 +410,8 @@ func TestTheFirstNotification(t *testing.T) {
 	}
 }
 
-// Where a reader powers cards by itself, the first use of a card waits for the reader's first notification, and for no other. Open
-// waits for none: an empty reader has nothing to tell.
+// Where a reader powers cards by itself, the first use of a card waits for the reader's first
+// notification, and for no other. Open waits for none: an empty reader has nothing to tell.
 func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 	const auto = FeatureShortAPDU | FeatureAutoParameters | FeatureAutoActivation
 	for _, c := range []struct {
@@ -406,14 +424,18 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 		err      error
 	}{
 		{"the host powers cards", FeatureShortAPDU | FeatureAutoParameters, 0, 0, 0, 0, nil},
-		{"the reader powers cards, and tells of one", auto, 20 * time.Millisecond, 0, 0, 20 * time.Millisecond, nil},
+		{"the reader powers cards, and tells of one", auto, 20 * time.Millisecond, 0, 0,
+			20 * time.Millisecond, nil},
 		{"the reader powers cards, and tells of none", auto, 0, 0, 0, 46 * time.Millisecond, nil},
-		{"the reader powers cards, and the caller has no time", auto, 0, 10 * time.Millisecond, 0, 10 * time.Millisecond, context.DeadlineExceeded},
-		{"the reader powers cards, and is closed", auto, 0, 0, 10 * time.Millisecond, 10 * time.Millisecond, ErrClosed},
+		{"the reader powers cards, and the caller has no time", auto, 0, 10 * time.Millisecond, 0,
+			10 * time.Millisecond, context.DeadlineExceeded},
+		{"the reader powers cards, and is closed", auto, 0, 0, 10 * time.Millisecond,
+			10 * time.Millisecond, ErrClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(class(c.features), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+				f := newFake(class(c.features),
+					ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 				began := time.Now()
 				s := open(t, f, Options{Notifications: true})
 				if took := time.Since(began); took != 0 {
@@ -432,7 +454,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 					defer stop()
 				}
 				_, err := s.Connect(ctx, T0, ColdReset)
-				if took := time.Since(began); took != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+				if took := time.Since(began); took != c.want || !errors.Is(err, c.err) ||
+					c.err == nil && err != nil {
 					t.Fatalf("connected after %v: %v", took, err)
 				}
 				if err != nil {
@@ -443,7 +466,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); err != nil {
 					t.Errorf("what the reader told is held against the card: %v", err)
 				}
-				if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil || time.Since(began) != 0 {
+				if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil ||
+					time.Since(began) != 0 {
 					t.Errorf("connected again after %v: %v", time.Since(began), err)
 				}
 			})
@@ -455,7 +479,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 // the endpoint is polled again.
 func TestConnectAsksTheReaderBeforeItTurnsACardAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation),
+			ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 		s := connected(t, f, Options{Notifications: true})
 		for s.Reader().listeners.Load() == 0 {
 			time.Sleep(time.Millisecond)

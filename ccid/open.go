@@ -12,8 +12,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// firstTries is how often the first command of all is sent to a reader that does not answer it (policy: some are still starting).
-// Each try waits twice as long as the one before.
+// firstTries is how often the first command of all is sent to a reader that does not answer it
+// (policy: some are still starting). Each try waits twice as long as the one before.
 const firstTries = 3
 
 // open is prepare within Timing.Open.
@@ -28,7 +28,8 @@ func (r *Reader) open(ctx context.Context) error {
 	return err
 }
 
-// prepare makes a newly opened reader ready: the waits that it needs, its tables, and proof that it answers.
+// prepare makes a newly opened reader ready: the waits that it needs, its tables, and proof that it
+// answers.
 func (r *Reader) prepare(ctx context.Context) error {
 	if r.quirk.OpenWait > 0 {
 		if err := wait.Pause(ctx, r.quirk.OpenWait); err != nil {
@@ -57,7 +58,8 @@ func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
 	defer func() { r.pipe.Waits.Abort = abort }()
 	limit := max(r.timing.Answer, r.quirk.FirstStatus)
 	for try := 0; ; try++ {
-		_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: limit << try, Repeat: true})
+		_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: limit << try,
+			Repeat: true})
 		if slotError(err) != nil {
 			return nil
 		}
@@ -71,11 +73,13 @@ func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
 // statusWait is the wait for GetSlotStatus.
 func (r *Reader) statusWait() time.Duration { return r.timing.Answer }
 
-// tableWait is the wait for a class request that reads a table (USB 2.0, 9.2.6.4: 500 ms for each data stage; policy: twice that).
+// tableWait is the wait for a class request that reads a table (USB 2.0, 9.2.6.4: 500 ms for each
+// data stage; policy: twice that).
 const tableWait = time.Second
 
-// readTables reads the clock frequencies and data rates that the reader lists (CCID 1.1, 5.3.2 and 5.3.3), where the host has a
-// use for them. Readers that declare tables and stall the request exist: they have none.
+// readTables reads the clock frequencies and data rates that the reader lists (CCID 1.1, 5.3.2 and
+// 5.3.3), where the host has a use for them. Readers that declare tables and stall the request
+// exist: they have none.
 func (r *Reader) readTables(ctx context.Context) error {
 	if r.class.Features.Has(FeatureAutoParameters) {
 		return nil

@@ -10,18 +10,20 @@ type Options struct {
 	Name string
 	// Escape says which escape commands Control passes on.
 	Escape EscapePolicy
-	// FeatureOrder is the byte order of the control codes within the answer to CM_IOCTL_GET_FEATURE_REQUEST.
+	// FeatureOrder is the byte order of the control codes within the answer to
+	// CM_IOCTL_GET_FEATURE_REQUEST.
 	FeatureOrder ByteOrder
 	// AllowOldFirmware opens readers whose firmware is known to be broken.
 	AllowOldFirmware bool
-	// Notifications makes Open start a goroutine that listens on the interrupt endpoint until Close. Without it State asks
-	// the reader each time.
+	// Notifications makes Open start a goroutine that listens on the interrupt endpoint until
+	// Close. Without it State asks the reader each time.
 	Notifications bool
-	// CheckNotifications makes State and Connect look at the interrupt endpoint for so long first when nobody listens to
-	// it: readers that power a card by themselves tell in no other way that it was swapped since. Zero is not to look.
+	// CheckNotifications makes State and Connect look at the interrupt endpoint for so long first
+	// when nobody listens to it: readers that power a card by themselves tell in no other way that
+	// it was swapped since. Zero is not to look.
 	CheckNotifications time.Duration
-	// Voltages is the order in which supply voltages are tried when the reader does not choose itself. Empty is 5 V,
-	// 1.8 V, 3 V, the order that most cards in the field were met with.
+	// Voltages is the order in which supply voltages are tried when the reader does not choose
+	// itself. Empty is 5 V, 1.8 V, 3 V, the order that most cards in the field were met with.
 	Voltages []Voltage
 	// Timing replaces the waits that no standard fixes. Nil, and zero members, are the policy.
 	Timing *Timing
@@ -63,9 +65,11 @@ type Timing struct {
 	Write time.Duration
 	// Answer is the shortest wait for an answer; what follows from the card's parameters is longer.
 	Answer time.Duration
-	// Power is the wait for an answer to reset: three voltages of about 1 s each, and devices that boot first.
+	// Power is the wait for an answer to reset: three voltages of about 1 s each, and devices that
+	// boot first.
 	Power time.Duration
-	// Escape is the wait for the answer to an escape command, Long that for a pseudo APDU which asks the user for a PIN.
+	// Escape is the wait for the answer to an escape command, Long that for a pseudo APDU which
+	// asks the user for a PIN.
 	Escape, Long time.Duration
 	// PIN is the shortest wait for the end of a PIN entry.
 	PIN time.Duration
@@ -81,8 +85,9 @@ type Timing struct {
 	// Limit bounds one command with all its time extensions (but for a command whose own wait is
 	// longer), and the waiting time extensions of a T=1 card within one APDU.
 	Limit time.Duration
-	// Busy is the pause before a command is repeated that the reader was too busy for, Poll that between two looks at
-	// a reader that cannot tell of card changes, or at an ICCD that is at work.
+	// Busy is the pause before a command is repeated that the reader was too busy for, Poll that
+	// between two looks at a reader that cannot tell of card changes, or at an ICCD that is at
+	// work.
 	Busy, Poll, PollICCD time.Duration
 }
 
@@ -111,11 +116,14 @@ func (t *Timing) withPolicy() Timing {
 	}
 	filled := *t
 	for _, f := range [...]struct{ into, from *time.Duration }{
-		{&filled.Write, &policy.Write}, {&filled.Answer, &policy.Answer}, {&filled.Power, &policy.Power},
+		{&filled.Write, &policy.Write}, {&filled.Answer, &policy.Answer},
+		{&filled.Power, &policy.Power},
 		{&filled.Escape, &policy.Escape}, {&filled.Long, &policy.Long}, {&filled.PIN, &policy.PIN},
-		{&filled.Abort, &policy.Abort}, {&filled.Cancel, &policy.Cancel}, {&filled.Open, &policy.Open},
+		{&filled.Abort, &policy.Abort}, {&filled.Cancel, &policy.Cancel},
+		{&filled.Open, &policy.Open},
 		{&filled.Halt, &policy.Halt}, {&filled.Limit, &policy.Limit},
-		{&filled.Busy, &policy.Busy}, {&filled.Poll, &policy.Poll}, {&filled.PollICCD, &policy.PollICCD},
+		{&filled.Busy, &policy.Busy}, {&filled.Poll, &policy.Poll},
+		{&filled.PollICCD, &policy.PollICCD},
 	} {
 		if *f.into <= 0 {
 			*f.into = *f.from

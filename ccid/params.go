@@ -52,8 +52,8 @@ func (p parameters) append(dst []byte) []byte {
 	return append(dst, p.fidi, flags, p.guard, p.wait, p.clockStop, p.ifsc, p.nad)
 }
 
-// parseParameters reads the structure. The protocol number and the length must agree: readers exist that answer one protocol
-// with the other's structure, and some that answer with none.
+// parseParameters reads the structure. The protocol number and the length must agree: readers exist
+// that answer one protocol with the other's structure, and some that answer with none.
 func parseParameters(number uint8, b []byte) (parameters, bool) {
 	p := parameters{known: true, protocol: protocolOf(number)}
 	switch {
@@ -71,7 +71,8 @@ func parseParameters(number uint8, b []byte) (parameters, bool) {
 // wanted are the parameters that the card asks for, at a speed.
 func wanted(p Protocol, i atr.Info, fidi uint8, stop uint8) parameters {
 	w := parameters{
-		known: true, protocol: p, fidi: fidi, inverse: i.Inverse, guard: i.ExtraGuard, wait: i.WI, clockStop: stop,
+		known: true, protocol: p, fidi: fidi, inverse: i.Inverse, guard: i.ExtraGuard, wait: i.WI,
+		clockStop: stop,
 	}
 	if p == T1 {
 		w.wait = i.BWI<<4 | i.CWI
@@ -93,7 +94,8 @@ func (s *Slot) adopt(p parameters) {
 
 // getParameters asks for the parameters in force (CCID 1.1, 6.1.5). Not every reader can tell.
 func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
-	a, err := s.command(ctx, pipe.Command{Type: pipe.GetParameters, Want: paramsSizeT1, Wait: s.r.timing.Answer, Repeat: true})
+	a, err := s.command(ctx, pipe.Command{Type: pipe.GetParameters, Want: paramsSizeT1,
+		Wait: s.r.timing.Answer, Repeat: true})
 	if err != nil {
 		if slotError(err) != nil {
 			return parameters{}, false, s.gone(err)
@@ -107,12 +109,14 @@ func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
 // unknownCommand is what setParameters returns for a reader that does not know the command.
 const unknownCommand = -1
 
-// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader that does not know the command,
-// or that dislikes one value, keeps its own: that is no error here. Refused is then unknownCommand or the offset of the value.
+// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader
+// that does not know the command, or that dislikes one value, keeps its own: that is no error here.
+// Refused is then unknownCommand or the offset of the value.
 func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
 	n := len(p.append(s.pipe.Payload()))
 	a, err := s.command(ctx, pipe.Command{
-		Type: pipe.SetParameters, P: [3]byte{number(p.protocol)}, N: n, Want: paramsSizeT1, Wait: s.r.timing.Power, Repeat: true,
+		Type: pipe.SetParameters, P: [3]byte{number(p.protocol)}, N: n, Want: paramsSizeT1,
+		Wait: s.r.timing.Power, Repeat: true,
 	})
 	if e := slotError(err); e != nil {
 		if err := s.gone(err); err != nil {
@@ -139,7 +143,8 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 	return 0, nil
 }
 
-// gone tells a failure that means that the card is not there any more from one that only refuses a command.
+// gone tells a failure that means that the card is not there any more from one that only refuses a
+// command.
 func (s *Slot) gone(err error) error {
 	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent {
 		return err
@@ -150,13 +155,14 @@ func (s *Slot) gone(err error) error {
 // rateClockSize is the length of the data of SetDataRateAndClockFrequency (CCID 1.1, 6.1.14).
 const rateClockSize = 8
 
-// setDataRate tells a reader that does not derive it from the parameters how fast the card is (CCID 1.1, 6.1.14). Readers that
-// do not know the command are those that do derive it.
+// setDataRate tells a reader that does not derive it from the parameters how fast the card is (CCID
+// 1.1, 6.1.14). Readers that do not know the command are those that do derive it.
 func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
 	b := binary.LittleEndian.AppendUint32(s.pipe.Payload(), clock)
 	binary.LittleEndian.AppendUint32(b, rate)
 	a, err := s.command(ctx, pipe.Command{
-		Type: pipe.SetDataRateAndClockFrequency, N: rateClockSize, Want: rateClockSize, Wait: s.r.timing.Answer, Repeat: true,
+		Type: pipe.SetDataRateAndClockFrequency, N: rateClockSize, Want: rateClockSize,
+		Wait: s.r.timing.Answer, Repeat: true,
 	})
 	if slotError(err) != nil {
 		return s.gone(err)

@@ -14,9 +14,10 @@ import (
 	"tamaccid/ccid/scard"
 )
 
-// Secure PIN entry: the user types on the reader, and the reader puts the PIN into the command. A program gives a structure of
-// PC/SC part 10, 2.5; the reader takes one of CCID 1.1, 6.1.11. They differ in bTimeOut2 and ulDataLength, which the reader does
-// not have, and in message indices, which the reader has only as far as bNumberMessage says.
+// Secure PIN entry: the user types on the reader, and the reader puts the PIN into the command. A
+// program gives a structure of PC/SC part 10, 2.5; the reader takes one of CCID 1.1, 6.1.11. They
+// differ in bTimeOut2 and ulDataLength, which the reader does not have, and in message indices,
+// which the reader has only as far as bNumberMessage says.
 //
 //	part 10, verification          bytes    part 10, modification          bytes
 //	bTimeOut, bTimeOut2            0, 1     bTimeOut, bTimeOut2            0, 1
@@ -49,7 +50,8 @@ var (
 // pinTail is how much longer than the user's time the reader is waited for (policy).
 const pinTail = 10 * time.Second
 
-// splitPIN checks the length that a structure gives for its command, in either byte order, and returns both parts.
+// splitPIN checks the length that a structure gives for its command, in either byte order, and
+// returns both parts.
 func splitPIN(in []byte, size int) (fields, command []byte, err error) {
 	if len(in) < size+apdu.HeaderSize || len(in) > size+apdu.MaxShortCommand {
 		return nil, nil, fmt.Errorf("%w: PIN structure of %d bytes", ErrInvalid, len(in))
@@ -63,8 +65,8 @@ func splitPIN(in []byte, size int) (fields, command []byte, err error) {
 	return fields, command, nil
 }
 
-// condition replaces values of bEntryValidationCondition that mean nothing, which make one reader crash, and those that the
-// reader does not take.
+// condition replaces values of bEntryValidationCondition that mean nothing, which make one reader
+// crash, and those that the reader does not take.
 func (s *Slot) condition(v byte) byte {
 	if c := s.r.quirk.PIN.Condition; c != 0 {
 		return c
@@ -80,7 +82,8 @@ func (s *Slot) condition(v byte) byte {
 	return v
 }
 
-// verifyPIN has the user's PIN checked by the card (CCID 1.1, 6.1.11.1). The result is the card's status.
+// verifyPIN has the user's PIN checked by the card (CCID 1.1, 6.1.11.1). The result is the card's
+// status.
 func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	f, command, err := splitPIN(in, verifySize)
 	if err != nil {
@@ -136,7 +139,8 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	b := append(s.pipe.Payload(), pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
 	b = s.appendSizes(b, f[7], f[8])
 	b = append(b, f[9], s.condition(f[10]), messages, f[12], f[13], indices[0])
-	all := s.r.quirk.Gemalto && !s.r.firmware.modifyFixed // these readers expect three indices whatever the count
+	// these readers expect three indices whatever the count
+	all := s.r.quirk.Gemalto && !s.r.firmware.modifyFixed
 	if all || messages != 0 {
 		b = append(b, indices[1])
 	}
@@ -167,7 +171,8 @@ func (s *Slot) readyForPIN(ctx context.Context) error {
 
 // secure sends the PIN operation in b, the beginning of the out buffer's payload, to which prologue
 // and command are added, and returns the card's response.
-func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte, error) {
+func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte,
+	error) {
 	p := s.Protocol()
 	block := p == T1 && s.r.level == LevelTPDU
 	if block {

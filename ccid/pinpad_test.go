@@ -15,8 +15,8 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// The structures of a program that has a PIN checked and changed (PC/SC part 10, 2.5): ASCII digits, left justified, at the start of
-// the command's data, blocks of eight bytes.
+// The structures of a program that has a PIN checked and changed (PC/SC part 10, 2.5): ASCII
+// digits, left justified, at the start of the command's data, blocks of eight bytes.
 func verifyStructure() []byte {
 	apdu := append([]byte{0, 0x20, 0, 0, 8}, make([]byte, 8)...)
 	b := []byte{30, 0, 0x82, 0x08, 0x00, 8, 4, 2, 1, 9, 4, 0, 0, 0, 0}
@@ -29,7 +29,8 @@ func modifyStructure() []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(apdu))), apdu...)
 }
 
-// TestPINPad has a person type at virtual readers of each level and protocol. The digits never come to the host.
+// TestPINPad has a person type at virtual readers of each level and protocol. The digits never come
+// to the host.
 func TestPINPad(t *testing.T) {
 	typed := func(digits ...string) (list []reader.Entry) {
 		for _, d := range digits {
@@ -42,7 +43,9 @@ func TestPINPad(t *testing.T) {
 		level reader.Level
 		card  string
 	}{
-		{"TPDU T=0", reader.TPDU, "t0"}, {"TPDU T=1", reader.TPDU, "t1"}, {"TPDU T=1 with CRC", reader.TPDU, "t1-crc"}, {"TPDU T=1 with time requests", reader.TPDU, "t1-wtx"},
+		{"TPDU T=0", reader.TPDU, "t0"}, {"TPDU T=1", reader.TPDU, "t1"},
+		{"TPDU T=1 with CRC", reader.TPDU, "t1-crc"},
+		{"TPDU T=1 with time requests", reader.TPDU, "t1-wtx"},
 		{"short APDU", reader.ShortAPDU, "t0"}, {"extended APDU", reader.ExtendedAPDU, "t1"},
 	} {
 		for _, c := range []struct {
@@ -99,18 +102,21 @@ func TestPINEntryGivenUp(t *testing.T) {
 		for _, level := range []reader.Level{reader.TPDU, reader.ShortAPDU} {
 			m := reader.New(level)
 			m.Functions[0].CCID.PINSupport = reader.PINVerify
-			m.Functions[0].PINPad = &reader.PINPad{Entries: []reader.Entry{{Digits: "0000", After: time.Hour}}}
+			m.Functions[0].PINPad = &reader.PINPad{Entries: []reader.Entry{{Digits: "0000",
+				After: time.Hour}}}
 			r, err := openSim(t, reader.NewDevice(m), 0, card.T1(), ccid.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			s := r.Slots()[0]
-			if _, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+			if _, err := s.Connect(context.Background(), ccid.T0|ccid.T1,
+				ccid.ColdReset); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 			defer cancel()
-			if _, err := s.Control(ctx, ccid.ControlVerifyPIN, verifyStructure()); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := s.Control(ctx, ccid.ControlVerifyPIN, verifyStructure()); !errors.Is(err,
+				context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
 			if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {

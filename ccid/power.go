@@ -11,11 +11,12 @@ import (
 	"tamaccid/ccid/quirk"
 )
 
-// PowerOn resets the card cold and returns its answer to reset. Any protocol agreed on before is void: Connect does this and
-// the negotiation in one.
+// PowerOn resets the card cold and returns its answer to reset. Any protocol agreed on before is
+// void: Connect does this and the negotiation in one.
 func (s *Slot) PowerOn(ctx context.Context) ([]byte, error) { return s.reset(ctx, true) }
 
-// WarmReset resets the card without taking its power away; a card that is not powered is reset cold.
+// WarmReset resets the card without taking its power away; a card that is not powered is reset
+// cold.
 func (s *Slot) WarmReset(ctx context.Context) ([]byte, error) { return s.reset(ctx, false) }
 
 func (s *Slot) reset(ctx context.Context, cold bool) ([]byte, error) {
@@ -40,7 +41,8 @@ func (s *Slot) PowerOff(ctx context.Context) error {
 
 // deactivate sends IccPowerOff (CCID 1.1, 6.1.2).
 func (s *Slot) deactivate(ctx context.Context) error {
-	_, err := s.command(ctx, pipe.Command{Type: pipe.IccPowerOff, Wait: s.r.timing.Answer, Repeat: true})
+	_, err := s.command(ctx, pipe.Command{Type: pipe.IccPowerOff, Wait: s.r.timing.Answer,
+		Repeat: true})
 	s.update((*cardState).unpowered)
 	if e := slotError(err); e != nil && e.Status&pipe.ICCMask != pipe.ICCActive {
 		return nil // there was nothing to switch off
@@ -140,14 +142,15 @@ func tryOtherVoltage(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case pipe.CodeMute, pipe.CodeParity, pipe.CodeHardware, pipe.CodeBadTS, pipe.CodeBadTCK, pipe.CodeProtocolNotSupported, pipe.CodeClassNotSupported, pipe.CodeOffsetPower:
+	case pipe.CodeMute, pipe.CodeParity, pipe.CodeHardware, pipe.CodeBadTS, pipe.CodeBadTCK,
+		pipe.CodeProtocolNotSupported, pipe.CodeClassNotSupported, pipe.CodeOffsetPower:
 		return true
 	}
 	return false
 }
 
-// matchClass activates the card anew when it says, by its class indicator, that it is not made for the voltage that it got
-// (ISO/IEC 7816-3:2006, 6.2.4).
+// matchClass activates the card anew when it says, by its class indicator, that it is not made for
+// the voltage that it got (ISO/IEC 7816-3:2006, 6.2.4).
 func (s *Slot) matchClass(ctx context.Context, used Voltage) error {
 	if used == VoltageAuto || !s.info.HasClasses || s.info.Classes&classOf(used) != 0 {
 		return nil
@@ -176,9 +179,10 @@ func classOf(v Voltage) uint8 {
 	return 0
 }
 
-// answerToReset sends IccPowerOn (CCID 1.1, 6.1.1) and takes what the card says. An answer whose check character is wrong, or
-// that ends too early, gets one more reset: a damaged answer differs then. One that comes twice the same is the card's own
-// mistake, and is taken as it is; such cards exist, and every stack so far has worked with them.
+// answerToReset sends IccPowerOn (CCID 1.1, 6.1.1) and takes what the card says. An answer whose
+// check character is wrong, or that ends too early, gets one more reset: a damaged answer differs
+// then. One that comes twice the same is the card's own mistake, and is taken as it is; such cards
+// exist, and every stack so far has worked with them.
 func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 	first, err := s.iccPowerOn(ctx, v)
 	if err != nil {
@@ -192,7 +196,8 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 		}
 		b, secondErr := atr.Parse(second.Bytes())
 		same := bytes.Equal(first.Bytes(), second.Bytes())
-		if !sound(&b, secondErr) && (!same || parseErr != nil && !errors.Is(parseErr, atr.ErrTruncated)) {
+		if !sound(&b, secondErr) && (!same || parseErr != nil &&
+			!errors.Is(parseErr, atr.ErrTruncated)) {
 			s.update((*cardState).unpowered)
 			return fmt.Errorf("%w: % X", ErrBadATR, second.Bytes())
 		}
@@ -244,7 +249,8 @@ func (r *rawATR) Bytes() []byte { return r.b[:r.n] }
 func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) {
 	for again := false; ; again = true {
 		a, err := s.command(ctx, pipe.Command{
-			Type: pipe.IccPowerOn, P: [3]byte{byte(v)}, Want: atr.MaxSize, Wait: s.r.timing.Power, Repeat: true,
+			Type: pipe.IccPowerOn, P: [3]byte{byte(v)}, Want: atr.MaxSize, Wait: s.r.timing.Power,
+			Repeat: true,
 		})
 		if e := slotError(err); e != nil && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
 			if err := s.isoMode(ctx); err != nil {

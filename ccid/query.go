@@ -81,17 +81,19 @@ func (s *Slot) look(ctx context.Context, ask bool) (State, error) {
 	return s.LastState(), nil
 }
 
-// getStatus sends GetSlotStatus (CCID 1.1, 6.1.3). An answer that reports a failure has the state too.
+// getStatus sends GetSlotStatus (CCID 1.1, 6.1.3). An answer that reports a failure has the state
+// too.
 func (s *Slot) getStatus(ctx context.Context) error {
-	_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: s.r.statusWait(), Repeat: true})
+	_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: s.r.statusWait(),
+		Repeat: true})
 	if slotError(err) != nil {
 		return nil
 	}
 	return err
 }
 
-// missing returns the error of a call on a slot without a session: ErrNoCard where the slot is empty,
-// or err.
+// missing returns the error of a call on a slot without a session: ErrNoCard where the slot is
+// empty, or err.
 func (s *Slot) missing(ctx context.Context, err error) error {
 	state, statusErr := s.refresh(ctx)
 	switch {
@@ -103,9 +105,10 @@ func (s *Slot) missing(ctx context.Context, err error) error {
 	return err
 }
 
-// WaitChange waits until Changes differs from last, and returns it. Where notifications are not read
-// it asks the reader every Timing.Poll; a change between two looks is noticed when the state of a
-// card that was powered shows it. The error is ErrGone, ErrClosed, that of State, or the context's.
+// WaitChange waits until Changes differs from last, and returns it. Where notifications are not
+// read it asks the reader every Timing.Poll; a change between two looks is noticed when the state
+// of a card that was powered shows it. The error is ErrGone, ErrClosed, that of State, or the
+// context's.
 func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
 	for {
 		s.mu.Lock()

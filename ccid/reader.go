@@ -143,7 +143,8 @@ func (r *Reader) Quirk() quirk.Needs { return r.quirk }
 // Device is the transport's description of the device.
 func (r *Reader) Device() *usb.Device { return r.dev }
 
-// Rates and Clocks are the data rates (bits a second) and clock frequencies (kHz) that the reader lists, nil when it does not.
+// Rates and Clocks are the data rates (bits a second) and clock frequencies (kHz) that the reader
+// lists, nil when it does not.
 func (r *Reader) Rates() []uint32 { return append([]uint32(nil), r.rates...) }
 
 // Clocks are the clock frequencies in kHz that the reader lists, nil when it does not.
@@ -215,7 +216,8 @@ func broken(err error) bool {
 		errors.Is(err, usb.ErrBabble)
 }
 
-// note translates a transport's error into this package's, keeping the cause, and remembers that the reader has gone.
+// note translates a transport's error into this package's, keeping the cause, and remembers that
+// the reader has gone.
 func (r *Reader) note(err error) error {
 	switch {
 	case err == nil:

@@ -35,16 +35,18 @@ func TestResetsAndPowerOffByThemselves(t *testing.T) {
 func TestSecoderCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		healthy := ordinary(atrT0, nil)
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-			if pipe.MessageType(m[0]) == pipe.Escape {
-				return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, 0x90, 0)}
-			}
-			return healthy(f, m)
-		})
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			func(f *fake, m []byte) [][]byte {
+				if pipe.MessageType(m[0]) == pipe.Escape {
+					return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, 0x90, 0)}
+				}
+				return healthy(f, m)
+			})
 		f.dev.Descriptor = deviceBytes(0x0D46, 0x4289, 0x0100)
 		s := open(t, f, Options{})
 		ctx := context.Background()
-		if b, err := s.Control(ctx, ControlMCTReaderDirect, []byte{0x20, 0x70, 0, 0}); err != nil || !bytes.Equal(b, []byte{0x90, 0}) {
+		if b, err := s.Control(ctx, ControlMCTReaderDirect, []byte{0x20, 0x70, 0, 0}); err != nil ||
+			!bytes.Equal(b, []byte{0x90, 0}) {
 			t.Error(b, err)
 		}
 		for _, in := range [][]byte{nil, {0x20, 0x70}, {0x00, 0x70, 0, 0}, {0x20, 0x76, 0, 0}} {
@@ -61,7 +63,8 @@ type restless struct {
 	fails []error
 }
 
-func (r *restless) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (r *restless) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	if endpoint != fakeNote {
 		return r.fake.In(ctx, endpoint, buf, timeout)
 	}
@@ -106,7 +109,8 @@ func TestListenSurvivesFailures(t *testing.T) {
 func TestListenWhereThereIsNothingToListenTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
-		f.dev.Config = configBytes(0x0B, 0, classBytes(class(FeatureShortAPDU|FeatureAutoParameters)), bulkEndpoints(64)[:2]...)
+		f.dev.Config = configBytes(0x0B, 0,
+			classBytes(class(FeatureShortAPDU|FeatureAutoParameters)), bulkEndpoints(64)[:2]...)
 		s := open(t, f, Options{Notifications: true, CheckNotifications: time.Millisecond})
 		if err := s.Reader().Listen(context.Background()); !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
@@ -119,7 +123,8 @@ func TestListenWhereThereIsNothingToListenTo(t *testing.T) {
 
 func TestListenEndsWithTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)), []error{usb.ErrGone}}
+		f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)),
+			[]error{usb.ErrGone}}
 		r, err := Open(context.Background(), f, Options{Timing: quick})
 		if err != nil {
 			t.Fatal(err)
@@ -138,13 +143,15 @@ func TestListenEndsWithTheReader(t *testing.T) {
 // fuller is a reader whose messages fill their last packet.
 type fuller struct {
 	*fake
-	empty int  // zero-length packets behind messages that it still has to send; without one a read with room left goes on
+	// zero-length packets behind messages that it still has to send; without one a read with room left goes on
+	empty int
 	lose  bool // what came before such a read times out, as firmware's xHCI driver does
 	owed  bool // the empty packet, to the next read
 	asked []int
 }
 
-func (r *fuller) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (r *fuller) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	r.asked = append(r.asked, len(buf))
 	if r.owed {
 		r.owed = false
@@ -180,13 +187,19 @@ func TestMessagesThatFillTheirLastPacket(t *testing.T) {
 		waits int     // exchanges that end with a timeout
 	}{
 		{"never ended by an empty packet", 0, true, [][]int{{64, 64}, {64, 64}, {64, 64}}, 0},
-		{"always ended by an empty packet", 9, true, [][]int{{64, 64}, {64, 64, 64}, {all, all}, {all}}, 0},
-		{"ended by an empty packet once", 1, false, [][]int{{64, 64}, {64, 64, 64}, {all}, {64, 64}}, 1},
+		{"always ended by an empty packet", 9, true,
+			[][]int{{64, 64}, {64, 64, 64}, {all, all}, {all}}, 0},
+		{"ended by an empty packet once", 1, false,
+			[][]int{{64, 64}, {64, 64, 64}, {all}, {64, 64}}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fuller{fake: newFake(class(FeatureShortAPDU|FeatureAutoParameters),
-					ordinary(atrT0, func(_, p []byte) []byte { return append(bytes.Repeat(p[3:4], 116), 0x90, 0) })), lose: c.lose}
+					ordinary(atrT0,
+						func(_, p []byte) []byte {
+							return append(bytes.Repeat(p[3:4], 116), 0x90,
+								0)
+						})), lose: c.lose}
 				r, err := Open(context.Background(), f, Options{})
 				if err != nil {
 					t.Fatal(err)

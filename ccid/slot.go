@@ -12,8 +12,8 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// A Slot is one place for a card. Its calls run one after the other; calls on different slots of a reader run at once as far as
-// the reader can (bMaxCCIDBusySlots).
+// A Slot is one place for a card. Its calls run one after the other; calls on different slots of a
+// reader run at once as far as the reader can (bMaxCCIDBusySlots).
 type Slot struct {
 	r     *Reader
 	index uint8

@@ -9,7 +9,8 @@ import (
 	"tamaccid/ccid/internal/pipe"
 )
 
-// speeds are the FiDi values to try, the fastest first and the default last. In specific mode there is one.
+// speeds are the FiDi values to try, the fastest first and the default last. In specific mode there
+// is one.
 func (s *Slot) speeds(p Protocol) []uint8 {
 	if s.info.Specific {
 		if s.info.Implicit {
@@ -19,7 +20,8 @@ func (s *Slot) speeds(p Protocol) []uint8 {
 	}
 	list := make([]uint8, 0, maxSpeeds)
 	if !s.r.quirk.NoPPS {
-		for fidi, more := s.info.FiDi, true; more && len(list) < maxSpeeds-1; fidi, more = atr.Slower(fidi) {
+		for fidi, more := s.info.FiDi, true; more && len(list) < maxSpeeds-1; fidi,
+			more = atr.Slower(fidi) {
 			if s.runs(fidi) && fidi != atr.DefaultFiDi {
 				list = append(list, fidi)
 			}
@@ -28,18 +30,20 @@ func (s *Slot) speeds(p Protocol) []uint8 {
 	return append(list, atr.DefaultFiDi)
 }
 
-// maxSpeeds bounds the proposals to one card: the best two, and the default (policy: every one that fails costs a reset).
+// maxSpeeds bounds the proposals to one card: the best two, and the default (policy: every one that
+// fails costs a reset).
 const maxSpeeds = 3
 
-// runs says whether the reader can talk to a card at FiDi: not above its highest rate, in its table when it has one, and faster
-// than the default, which is what all this is for.
+// runs says whether the reader can talk to a card at FiDi: not above its highest rate, in its table
+// when it has one, and faster than the default, which is what all this is for.
 func (s *Slot) runs(fidi uint8) bool {
 	clock, highest, table := s.r.class.DefaultClock, s.r.class.MaxDataRate, s.r.rates
 	if limit := s.r.quirk.SecondaryMaxRate; limit != 0 && s.index > 0 {
 		highest, table = min(highest, limit), nil
 	}
 	rate := atr.BitRate(fidi, clock)
-	if rate == 0 || rate <= atr.BitRate(atr.DefaultFiDi, clock) || rate > highest && !near(rate, highest) {
+	if rate == 0 || rate <= atr.BitRate(atr.DefaultFiDi, clock) || rate > highest &&
+		!near(rate, highest) {
 		return false
 	}
 	for _, listed := range table {
@@ -58,7 +62,8 @@ func near(a, b uint32) bool {
 	return a-b <= 1+a/1000
 }
 
-// pps does the exchange (ISO/IEC 7816-3:2006, 9). A card that does not answer, or answers something else, must be reset.
+// pps does the exchange (ISO/IEC 7816-3:2006, 9). A card that does not answer, or answers something
+// else, must be reset.
 func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	var request, response [atr.MaxPPS]byte
 	b := atr.AppendPPS(request[:0], number(p), fidi)
@@ -96,7 +101,8 @@ func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	return agreed, nil
 }
 
-// ppsStart is the length of PPSS and PPS0, ppsParameters the bits of PPS0 that announce PPS1 to PPS3 (ISO/IEC 7816-3:2006, 9.2).
+// ppsStart is the length of PPSS and PPS0, ppsParameters the bits of PPS0 that announce PPS1 to
+// PPS3 (ISO/IEC 7816-3:2006, 9.2).
 const (
 	ppsStart      = 2
 	ppsParameters = 0x70

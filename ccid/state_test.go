@@ -95,13 +95,15 @@ func TestCardStateMatrix(t *testing.T) {
 		{"notification: absent, the host powers cards",
 			notification(false, false, hostPowers), []string{
 				"absent sure none", "absent sure none", "absent sure none +1",
-				"absent doubtful ready +1", "absent doubtful ready due +1", "absent doubtful powered",
+				"absent doubtful ready +1", "absent doubtful ready due +1",
+				"absent doubtful powered",
 				"absent sure ended +1",
 			}},
 		{"notification: absent, changed, the host powers cards",
 			notification(false, true, hostPowers), []string{
 				"absent sure none", "absent sure none +1", "absent sure none +1",
-				"absent doubtful ready +1", "absent doubtful ready due +1", "absent doubtful powered",
+				"absent doubtful ready +1", "absent doubtful ready due +1",
+				"absent doubtful powered",
 				"absent sure ended +1",
 			}},
 		{"notification: absent, changed, the reader powers cards",
@@ -131,7 +133,8 @@ func TestCardStateMatrix(t *testing.T) {
 		{"notifications were lost, the host powers cards",
 			func(c *cardState) { c.missed(hostPowers) }, []string{
 				"absent sure none", "unknown sure none", "inactive sure none",
-				"active doubtful ready +1", "active doubtful ready +1", "absent doubtful powered +1",
+				"active doubtful ready +1", "active doubtful ready +1",
+				"absent doubtful powered +1",
 				"active faulty ended",
 			}},
 		{"notifications were lost, the reader powers cards",

@@ -21,7 +21,8 @@ func (s *Slot) conditions() byte {
 	return scard.ValidationAll
 }
 
-// tlvProperties is the answer to GET_TLV_PROPERTIES: tag, length, value, little endian (PC/SC part 10, 2.6.14).
+// tlvProperties is the answer to GET_TLV_PROPERTIES: tag, length, value, little endian (PC/SC part
+// 10, 2.6.14).
 func (s *Slot) tlvProperties(ctx context.Context) ([]byte, error) {
 	c := &s.r.class
 	var b []byte
@@ -116,7 +117,8 @@ const (
 	gemaltoPPDU       = 0x08 // pseudo APDUs in XfrBlock
 )
 
-// readFirmware reads the feature block once, from readers that have one. A reader that refuses has none.
+// readFirmware reads the feature block once, from readers that have one. A reader that refuses has
+// none.
 func (s *Slot) readFirmware(ctx context.Context) error {
 	f := &s.r.firmware
 	if err := s.r.asking.Acquire(ctx); err != nil {
@@ -139,7 +141,8 @@ func (s *Slot) readFirmware(ctx context.Context) error {
 		return nil
 	}
 	f.ok = true
-	f.conditions, f.minPIN, f.maxPIN = b[gemaltoConditions]&scard.ValidationAll, b[gemaltoMinPIN], b[gemaltoMaxPIN]
+	f.conditions, f.minPIN, f.maxPIN = b[gemaltoConditions]&scard.ValidationAll, b[gemaltoMinPIN],
+		b[gemaltoMaxPIN]
 	f.modifyFixed, f.ppdu = b[gemaltoFlags]&gemaltoFixed != 0, b[gemaltoFlags]&gemaltoPPDU != 0
 	return nil
 }

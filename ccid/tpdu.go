@@ -57,7 +57,8 @@ func unreadable(err error) error {
 	switch {
 	case errors.Is(err, ErrNoCard), errors.Is(err, ErrGone), errors.Is(err, ErrNotPowered):
 		return err
-	case e != nil && (e.Code == pipe.CodeMute || e.Code == pipe.CodeParity || e.Code == pipe.CodeOverrun),
+	case e != nil && (e.Code == pipe.CodeMute || e.Code == pipe.CodeParity ||
+		e.Code == pipe.CodeOverrun),
 		errors.Is(err, ErrTransport):
 		return fmt.Errorf("%w: %w", t1.ErrNoBlock, err)
 	}

@@ -12,8 +12,9 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu. The reader's exchange level and
-// the card's protocol make no difference to the caller. On *ShortBufferError the command has been executed.
+// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu. The
+// reader's exchange level and the card's protocol make no difference to the caller. On
+// *ShortBufferError the command has been executed.
 func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err error) {
 	if len(capdu) < apdu.HeaderSize || len(capdu) > apdu.MaxCommand {
 		return 0, fmt.Errorf("%w: command of %d bytes", ErrInvalid, len(capdu))
@@ -31,7 +32,8 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	}
 	ended := false
 	defer func() {
-		if !ended && s.t1 != nil { // a panic: the caller's memory for the response need not be there
+		// a panic: the caller's memory for the response need not be there
+		if !ended && s.t1 != nil {
 			s.t1.Lose() // the card may be amid an answer of several blocks
 		}
 	}()
@@ -78,11 +80,12 @@ func xfrParameters(extension uint8, level uint16) [3]byte {
 	return [3]byte{extension, byte(level), byte(level >> 8)}
 }
 
-// xfr sends c, whose payload the slot's buffer holds, as XfrBlock (CCID 1.1, 6.1.4). An empty answer
-// of a card that has gone is an error.
+// xfr sends c, whose payload the slot's buffer holds, as XfrBlock (CCID 1.1, 6.1.4). An empty
+// answer of a card that has gone is an error.
 func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
 	if c.N > s.r.maxPayload && !c.Phases {
-		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, c.N, s.r.maxPayload)
+		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, c.N,
+			s.r.maxPayload)
 	}
 	c.Type = pipe.XfrBlock
 	a, err := s.command(ctx, c)
@@ -95,8 +98,9 @@ func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
 	return a, err
 }
 
-// cwtAllowance bounds what the waits between characters may add to a block's own: the standard's sum, 259 times CWT, is minutes
-// for common values, though no card spaces all of its characters so (policy).
+// cwtAllowance bounds what the waits between characters may add to a block's own: the standard's
+// sum, 259 times CWT, is minutes for common values, though no card spaces all of its characters so
+// (policy).
 const cwtAllowance = 10 * time.Second
 
 // blockWait is how long one T=1 block and its answer may take, the reader's own time included.
@@ -108,15 +112,17 @@ func (s *Slot) blockWait(extension uint8) time.Duration {
 	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer)) + s.r.quirk.ExtraT1Wait
 }
 
-// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; a reader that meets NULL bytes asks for more
-// time itself. Three are counted: the first, the one after the data, the status.
+// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; a reader that
+// meets NULL bytes asks for more time itself. Three are counted: the first, the one after the data,
+// the status.
 func (s *Slot) tpduWait(characters int) time.Duration {
 	const procedures = 3
 	wait := procedures*s.line.WaitingTime() + s.line.Characters(characters) + s.r.timing.Answer
 	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer))
 }
 
-// apduWait is how long an APDU, or a part of one, may take at the levels where the reader runs the protocol.
+// apduWait is how long an APDU, or a part of one, may take at the levels where the reader runs the
+// protocol.
 func (s *Slot) apduWait(p Protocol, characters int) time.Duration {
 	if p == T1 {
 		return s.blockWait(0) + s.line.Characters(characters)

@@ -2,8 +2,8 @@ package ccid
 
 import "tamaccid/ccid/scard"
 
-// The numbers that a caller of this package needs most, under short names. Package scard defines them,
-// and has those of attributes and control codes.
+// The numbers that a caller of this package needs most, under short names. Package scard defines
+// them, and has those of attributes and control codes.
 type (
 	// State is the state of a slot and its card.
 	State = scard.State

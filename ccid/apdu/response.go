@@ -19,8 +19,8 @@ func (e *ShortBufferError) Error() string {
 // Unwrap makes the error ErrShortBuffer.
 func (e *ShortBufferError) Unwrap() error { return ErrShortBuffer }
 
-// Response collects a response APDU, which comes in parts, in the caller's buffer. What does not fit
-// is counted and dropped.
+// Response collects a response APDU, which comes in parts, in the caller's buffer. What does not
+// fit is counted and dropped.
 type Response struct {
 	buf []byte
 	n   int

@@ -1,8 +1,9 @@
-// Package atr reads what a card says of itself: the answer to reset, and the protocol and parameters selection (PPS)
-// that follows from it. Parsing is apart from interpretation: Parse fills a neutral structure, the methods and functions
-// over it choose.
+// Package atr reads what a card says of itself: the answer to reset, and the protocol and
+// parameters selection (PPS) that follows from it. Parsing is apart from interpretation: Parse
+// fills a neutral structure, the methods and functions over it choose.
 //
-// Specifications: ISO/IEC 7816-3:2006, clauses 8 (answer to reset), 9 (PPS), 10.2 and 11.4 (parameters of T=0 and T=1).
+// Specifications: ISO/IEC 7816-3:2006, clauses 8 (answer to reset), 9 (PPS), 10.2 and 11.4
+// (parameters of T=0 and T=1).
 package atr
 
 import (
@@ -13,7 +14,8 @@ import (
 // MaxSize is the longest answer to reset: TS and 32 characters (ISO/IEC 7816-3:2006, 8.1).
 const MaxSize = 33
 
-// MaxGroups is how many groups of interface bytes fit in 33 bytes when every group has nothing but its TD: TS, T0 and 31 more.
+// MaxGroups is how many groups of interface bytes fit in 33 bytes when every group has nothing but
+// its TD: TS, T0 and 31 more.
 const MaxGroups = 32
 
 // Errors of Parse.
@@ -23,7 +25,8 @@ var (
 	ErrTruncated = errors.New("atr: ends before its own format says so")
 )
 
-// TS values (ISO/IEC 7816-3:2006, 8.1), the first byte as a reader reports it: already decoded by its own convention.
+// TS values (ISO/IEC 7816-3:2006, 8.1), the first byte as a reader reports it: already decoded by
+// its own convention.
 const (
 	tsDirect  = 0x3B
 	tsInverse = 0x3F
@@ -41,7 +44,8 @@ const (
 
 // Group is one set of interface bytes TA(i), TB(i), TC(i), TD(i).
 type Group struct {
-	// T is the protocol the group is for: the value in TD(i-1). It means nothing in the first two groups' global bytes.
+	// T is the protocol the group is for: the value in TD(i-1). It means nothing in the first two
+	// groups' global bytes.
 	T          uint8
 	TA, TB, TC uint8
 	TD         uint8
@@ -63,8 +67,9 @@ func (g Group) HasTD() bool { return g.present&hasTD != 0 }
 // Check is the state of the check character TCK.
 type Check uint8
 
-// States of TCK (ISO/IEC 7816-3:2006, 8.2.5). Missing, wrong and unasked-for check characters exist in the field and the
-// stacks before this one accepted them, so they are a finding, not an error: see the caller for what it does.
+// States of TCK (ISO/IEC 7816-3:2006, 8.2.5). Missing, wrong and unasked-for check characters exist
+// in the field and the stacks before this one accepted them, so they are a finding, not an error:
+// see the caller for what it does.
 const (
 	CheckNone    Check = iota // not there, and not to be there
 	CheckGood                 // there and right
@@ -84,8 +89,8 @@ type ATR struct {
 	check  Check
 }
 
-// Parse reads an answer to reset as a reader reports it. Bytes that follow a complete one are kept and counted by Extra. On
-// ErrTruncated what was there is returned parsed too.
+// Parse reads an answer to reset as a reader reports it. Bytes that follow a complete one are kept
+// and counted by Extra. On ErrTruncated what was there is returned parsed too.
 func Parse(b []byte) (ATR, error) {
 	var a ATR
 	if len(b) < 2 || len(b) > MaxSize {

@@ -17,12 +17,13 @@ const (
 
 // Info is what an ATR means.
 type Info struct {
-	// Offered has bit t set for each transmission protocol T=t offered. First is the one the card starts with (or, in specific
-	// mode, the only one).
+	// Offered has bit t set for each transmission protocol T=t offered. First is the one the card
+	// starts with (or, in specific mode, the only one).
 	Offered uint16
 	First   uint8
-	// Specific says that TA2 is there: no PPS, the card talks First with the parameters of the ATR, or with implicit ones when
-	// Implicit. Fixed says that the card cannot change to negotiable mode by a warm reset.
+	// Specific says that TA2 is there: no PPS, the card talks First with the parameters of the ATR,
+	// or with implicit ones when Implicit. Fixed says that the card cannot change to negotiable
+	// mode by a warm reset.
 	Specific, Implicit, Fixed bool
 	// FiDi is TA1 or its default.
 	FiDi uint8
@@ -35,8 +36,9 @@ type Info struct {
 	IFSC     uint8
 	BWI, CWI uint8
 	CRC      bool
-	// Classes has the operating conditions of T=15: bit 0 class A (5 V), bit 1 B (3 V), bit 2 C (1.8 V); HasClasses says that
-	// the card gave any. ClockStop is the two-bit clock stop indicator (ISO/IEC 7816-3:2006, 8.3).
+	// Classes has the operating conditions of T=15: bit 0 class A (5 V), bit 1 B (3 V), bit 2 C
+	// (1.8 V); HasClasses says that the card gave any. ClockStop is the two-bit clock stop
+	// indicator (ISO/IEC 7816-3:2006, 8.3).
 	HasClasses bool
 	Classes    uint8
 	ClockStop  uint8
@@ -57,8 +59,9 @@ const (
 	ClassC = 1 << 2 // 1.8 V
 )
 
-// Interpret applies the rules of ISO/IEC 7816-3:2006, 8.2.3 and 8.3: global bytes are those of the first two groups and those
-// of T=15; a specific byte belongs to the protocol that the TD before it names, and only the first of a kind counts.
+// Interpret applies the rules of ISO/IEC 7816-3:2006, 8.2.3 and 8.3: global bytes are those of the
+// first two groups and those of T=15; a specific byte belongs to the protocol that the TD before it
+// names, and only the first of a kind counts.
 func (a *ATR) Interpret() Info {
 	i := Info{
 		FiDi: DefaultFiDi, WI: DefaultWI, IFSC: DefaultIFSC, BWI: DefaultBWI, CWI: DefaultCWI,
@@ -133,7 +136,8 @@ func (a *ATR) Interpret() Info {
 // maxBWI is the largest value that is not reserved (ISO/IEC 7816-3:2006, 11.4.3).
 const maxBWI = 9
 
-// clampIFS replaces the reserved values 0 and 255 (ISO/IEC 7816-3:2006, 11.4.2) by what cards that use them mean.
+// clampIFS replaces the reserved values 0 and 255 (ISO/IEC 7816-3:2006, 11.4.2) by what cards that
+// use them mean.
 func clampIFS(v uint8) uint8 {
 	switch v {
 	case 0:

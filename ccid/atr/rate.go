@@ -2,10 +2,12 @@ package atr
 
 import "time"
 
-// fi holds F by its code, and fmax the largest clock frequency in kHz that goes with it (ISO/IEC 7816-3:2006, table 7).
+// fi holds F by its code, and fmax the largest clock frequency in kHz that goes with it (ISO/IEC
+// 7816-3:2006, table 7).
 var (
 	fi   = [16]uint16{372, 372, 558, 744, 1116, 1488, 1860, 0, 0, 512, 768, 1024, 1536, 2048, 0, 0}
-	fmax = [16]uint16{4000, 5000, 6000, 8000, 12000, 16000, 20000, 0, 0, 5000, 7500, 10000, 15000, 20000, 0, 0}
+	fmax = [16]uint16{4000, 5000, 6000, 8000, 12000, 16000, 20000, 0, 0, 5000, 7500, 10000, 15000,
+		20000, 0, 0}
 	// di holds D by its code (ISO/IEC 7816-3:2006, table 8).
 	di = [16]uint8{0, 1, 2, 4, 8, 16, 32, 64, 12, 20, 0, 0, 0, 0, 0, 0}
 	// slower gives the codes of D in falling order, for stepping down.
@@ -30,8 +32,9 @@ func BitRate(fidi uint8, clock uint32) uint32 {
 	return uint32(uint64(clock) * 1000 * uint64(d) / uint64(f))
 }
 
-// Slower returns the FiDi with the next smaller D and the same F, and false when there is none: every pair between the
-// card's and the default one may be proposed in a PPS (ISO/IEC 7816-3:2006, 9.2).
+// Slower returns the FiDi with the next smaller D and the same F, and false when there is none:
+// every pair between the card's and the default one may be proposed in a PPS (ISO/IEC 7816-3:2006,
+// 9.2).
 func Slower(fidi uint8) (uint8, bool) {
 	have := D(fidi)
 	for _, code := range slower {
@@ -83,7 +86,8 @@ func (l Line) ETU(n uint64) time.Duration {
 	return l.cycles(n * f / d)
 }
 
-// Characters is the longest time that n characters take, extra guard time included (ISO/IEC 7816-3:2006, 8.3).
+// Characters is the longest time that n characters take, extra guard time included (ISO/IEC
+// 7816-3:2006, 8.3).
 func (l Line) Characters(n int) time.Duration {
 	etu := uint64(12)
 	if l.ExtraGuard != 255 { // 255 is the minimum: 12 etu (T=0) or 11 (T=1)

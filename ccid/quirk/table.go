@@ -273,7 +273,8 @@ var table = []row{
 		vendor: 0x046A, product: 0x003E, name: "Cherry SmartTerminal ST-2000", source: fromCommands,
 		effect: "modification without messages; condition 2; PIN of 0 to 25 digits",
 		set: func(q *Needs) {
-			q.PIN.ModifyMessages, q.PIN.ModifyNoIndices, q.PIN.Condition = 0, true, scard.ValidationEnter
+			q.PIN.ModifyMessages, q.PIN.ModifyNoIndices, q.PIN.Condition = 0, true,
+				scard.ValidationEnter
 			q.PIN.sizes(0, 25)
 		},
 	},

@@ -40,8 +40,9 @@ const (
 	AttrDeviceUnit         Attrib = 0x7FFF0001 // SCARD_ATTR_DEVICE_UNIT
 	AttrFriendlyName       Attrib = 0x7FFF0003 // SCARD_ATTR_DEVICE_FRIENDLY_NAME_A, text with NUL
 	AttrSystemName         Attrib = 0x7FFF0004 // SCARD_ATTR_DEVICE_SYSTEM_NAME_A, text with NUL
-	AttrFriendlyNameW      Attrib = 0x7FFF0005 // SCARD_ATTR_DEVICE_FRIENDLY_NAME_W, UTF-16LE with NUL
-	AttrSystemNameW        Attrib = 0x7FFF0006 // SCARD_ATTR_DEVICE_SYSTEM_NAME_W, UTF-16LE with NUL
+	// SCARD_ATTR_DEVICE_FRIENDLY_NAME_W, UTF-16LE with NUL
+	AttrFriendlyNameW Attrib = 0x7FFF0005
+	AttrSystemNameW   Attrib = 0x7FFF0006 // SCARD_ATTR_DEVICE_SYSTEM_NAME_W, UTF-16LE with NUL
 )
 
 // Values of AttrICCPresence (PC/SC part 3, 3.1.2).

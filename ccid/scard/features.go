@@ -2,8 +2,8 @@ package scard
 
 import "math/bits"
 
-// Feature is the tag of something that a reader can do besides exchanging APDUs (PC/SC part 10, 2.3,
-// table of features).
+// Feature is the tag of something that a reader can do besides exchanging APDUs (PC/SC part 10,
+// 2.3, table of features).
 type Feature byte
 
 // The features.
@@ -54,8 +54,8 @@ func isControlCode(code uint32) bool {
 	return code&^0x00FFFFFF == controlBase || code>>16 == 0x0031
 }
 
-// Bits of bEntryValidationCondition (PC/SC part 10, 2.5; CCID 1.1, 6.1.11.4): the entry of a PIN ends
-// at its largest size, with the Enter key, or in time.
+// Bits of bEntryValidationCondition (PC/SC part 10, 2.5; CCID 1.1, 6.1.11.4): the entry of a PIN
+// ends at its largest size, with the Enter key, or in time.
 const (
 	ValidationMax     = 1
 	ValidationEnter   = 2

@@ -1,10 +1,10 @@
-// Package scard holds the numbers of PC/SC, each defined once: protocols, the state of a slot, what is
-// done to a card, attributes, features and control codes. The class driver (ccid), the library
+// Package scard holds the numbers of PC/SC, each defined once: protocols, the state of a slot, what
+// is done to a card, attributes, features and control codes. The class driver (ccid), the library
 // (sclib) and EFI_SMART_CARD_READER_PROTOCOL (uefi/smartcard) share them, so that none of these
 // values is converted on its way through them.
 //
-// Specifications: PC/SC Specification 2.01, parts 3 (attributes), 5 (dispositions) and 10 (features,
-// control codes); UEFI 2.11, 37.6 (state of a slot, card actions).
+// Specifications: PC/SC Specification 2.01, parts 3 (attributes), 5 (dispositions) and 10
+// (features, control codes); UEFI 2.11, 37.6 (state of a slot, card actions).
 package scard
 
 import "strings"

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestNumbers compares with UEFI 2.11, 37.6.2, 37.6.4 and 37.6.6 (SCARD_CA_, SCARD_PROTOCOL_, states)
-// and with winscard.h.
+// TestNumbers compares with UEFI 2.11, 37.6.2, 37.6.4 and 37.6.6 (SCARD_CA_, SCARD_PROTOCOL_,
+// states) and with winscard.h.
 func TestNumbers(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -66,7 +66,8 @@ func TestDispositions(t *testing.T) {
 }
 
 func TestHostOrder(t *testing.T) {
-	for _, code := range []uint32{GetFeatureRequest, GetFeatureRequestWindows, 0x42330006, 0x42000001} {
+	for _, code := range []uint32{GetFeatureRequest, GetFeatureRequestWindows, 0x42330006,
+		0x42000001} {
 		if a, b := HostOrder(code), HostOrder(bits.ReverseBytes32(code)); a != code || b != code {
 			t.Errorf("%#08x: %#08x, turned %#08x", code, a, b)
 		}

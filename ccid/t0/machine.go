@@ -1,6 +1,7 @@
 // Package t0 maps command APDUs on T=0's command TPDUs, which carry data in one direction only.
 //
-// Specifications: ISO/IEC 7816-3:2006, 12.2; ISO/IEC 7816-4:2013, 5.1 (GET RESPONSE, ENVELOPE, status bytes).
+// Specifications: ISO/IEC 7816-3:2006, 12.2; ISO/IEC 7816-4:2013, 5.1 (GET RESPONSE, ENVELOPE,
+// status bytes).
 package t0
 
 import (
@@ -11,7 +12,8 @@ import (
 	"tamaccid/ccid/apdu"
 )
 
-// What is sent for each case (ISO/IEC 7816-3:2006, 12.2.1 to 12.2.7), and what follows from the card's status.
+// What is sent for each case (ISO/IEC 7816-3:2006, 12.2.1 to 12.2.7), and what follows from the
+// card's status.
 //
 //	case          first TPDU                   61XX             6CXX             9000, no data      else
 //	1             P3 = 0                       GET RESPONSE     again, P3 = XX   end                end
@@ -21,10 +23,11 @@ import (
 //	3E, 4E long   ENVELOPE, 255 bytes each     as 3 or 4        end              next, as 3 or 4    end
 //	GET RESPONSE  P3 = min(XX, what is left)   GET RESPONSE     again, P3 = XX   end                end
 //
-// Two rows go beyond the standard, which hands 61XX and 6CXX of case 1 to the program: there P3 = 0 was put in by the mapping
-// and the card took it for Le = 256, so that a four-byte command which has an answer would lose it. And where GET RESPONSE
-// after 9000 fails, 9000 was the whole answer: many cards have nothing to give there. Everything is bounded: a status
-// 6CXX is followed once for each TPDU, 61XX as long as each GET RESPONSE brings data, up to Le.
+// Two rows go beyond the standard, which hands 61XX and 6CXX of case 1 to the program: there P3 = 0
+// was put in by the mapping and the card took it for Le = 256, so that a four-byte command which
+// has an answer would lose it. And where GET RESPONSE after 9000 fails, 9000 was the whole answer:
+// many cards have nothing to give there. Everything is bounded: a status 6CXX is followed once for
+// each TPDU, 61XX as long as each GET RESPONSE brings data, up to Le.
 
 // Instructions (ISO/IEC 7816-4:2013, table 4.2).
 const (
@@ -49,8 +52,8 @@ const (
 	MaxResponse = maxAnswer + statusSize
 )
 
-// claChaining is the bit of CLA that says that more commands of a chain follow (ISO/IEC 7816-4:2013, 5.4.1). A GET RESPONSE
-// is no part of the chain.
+// claChaining is the bit of CLA that says that more commands of a chain follow (ISO/IEC
+// 7816-4:2013, 5.4.1). A GET RESPONSE is no part of the chain.
 const claChaining = 0x10
 
 // Errors of a call. Those of the link are passed through.
@@ -68,7 +71,8 @@ type Link interface {
 	Exchange(ctx context.Context, tpdu []byte) (answer []byte, err error)
 }
 
-// Machine maps APDUs. It allocates nothing in a call that succeeds. It is not safe for concurrent use.
+// Machine maps APDUs. It allocates nothing in a call that succeeds. It is not safe for concurrent
+// use.
 type Machine struct {
 	link Link
 	out  [MaxCommand]byte
@@ -109,7 +113,8 @@ func (m *Machine) tpdu(ctx context.Context, cla, ins, p1, p2, p3 byte, data []by
 	return reply{data: answer[:n-statusSize], sw1: answer[n-2], sw2: answer[n-1]}, nil
 }
 
-// outgoing sends a command that has no data for the card, again with the right length when the card gives it (6CXX).
+// outgoing sends a command that has no data for the card, again with the right length when the card
+// gives it (6CXX).
 func (m *Machine) outgoing(ctx context.Context, cla, ins, p1, p2 byte, want int) (reply, error) {
 	r, err := m.tpdu(ctx, cla, ins, p1, p2, byte(min(want, maxAnswer)), nil)
 	if err == nil && r.sw1 == sw1Length && len(r.data) == 0 {
@@ -144,7 +149,8 @@ func (m *Machine) Transmit(ctx context.Context, command, response []byte) (n int
 	}
 	a := collector{apdu.ResponseIn(response)}
 	if want == 0 {
-		want = len(r.data) // cards behind a reader that knows APDUs may answer case 3 with data: nothing is lost
+		// cards behind a reader that knows APDUs may answer case 3 with data: nothing is lost
+		want = len(r.data)
 	}
 	a.take(r.data, want)
 	if len(c.Data) > 0 && c.Le > 0 && r.sw1 == sw1Success && r.sw2 == 0 && a.Len() == 0 {
@@ -179,8 +185,8 @@ func (m *Machine) getResponse(ctx context.Context, cla byte, want int) (reply, e
 	return m.outgoing(ctx, cla, insGetResponse, 0, 0, want)
 }
 
-// envelope sends a whole command APDU as the data of ENVELOPE commands (ISO/IEC 7816-3:2006, 12.2.6). The command's own length
-// fields tell the card where it ends.
+// envelope sends a whole command APDU as the data of ENVELOPE commands (ISO/IEC 7816-3:2006,
+// 12.2.6). The command's own length fields tell the card where it ends.
 func (m *Machine) envelope(ctx context.Context, cla byte, command []byte) (reply, error) {
 	if cla&0x80 == 0 {
 		cla &^= claChaining

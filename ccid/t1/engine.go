@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The machine. One call of Transmit is one turn through it; between calls it is in step (both sequence numbers agree with the
-// card's) or lost.
+// The machine. One call of Transmit is one turn through it; between calls it is in step (both
+// sequence numbers agree with the card's) or lost.
 //
 //	state       what is out          expected
 //	sending     I-block, more = 1    R-block that acknowledges it
@@ -34,15 +34,16 @@ import (
 //	link error, context ends           lost, error
 //	answer longer than the buffer      read to its end, *apdu.ShortBufferError
 //
-// A command whose last block was sent is never sent again after a resynchronisation: the card may have executed it, and a
-// second try of a PIN counts.
+// A command whose last block was sent is never sent again after a resynchronisation: the card may
+// have executed it, and a second try of a PIN counts.
 const (
-	// maxTries is how often a block may fail before resynchronisation: the first time and two more (rule 7.4.2).
+	// maxTries is how often a block may fail before resynchronisation: the first time and two more
+	// (rule 7.4.2).
 	maxTries = 3
 	// maxResynch is how often resynchronisation is tried (rule 6.4).
 	maxResynch = 3
-	// maxWTX bounds waiting time extensions in a call, maxIFS and maxAborts other requests of the card, and maxEmpty its
-	// chained blocks without content (policy: the standard has no bound).
+	// maxWTX bounds waiting time extensions in a call, maxIFS and maxAborts other requests of the
+	// card, and maxEmpty its chained blocks without content (policy: the standard has no bound).
 	maxWTX    = 4096
 	maxIFS    = 16
 	maxAborts = 2
@@ -51,12 +52,14 @@ const (
 
 // Errors of a call. Those of the link are passed through.
 var (
-	// ErrNoBlock is what a Link returns when the card sent nothing, or nothing that can be read, within its time: the
-	// machine recovers.
+	// ErrNoBlock is what a Link returns when the card sent nothing, or nothing that can be read,
+	// within its time: the machine recovers.
 	ErrNoBlock = errors.New("t1: no block from the card")
-	// ErrLost says that card and machine lost each other; they are in step again, but the command may have been executed.
+	// ErrLost says that card and machine lost each other; they are in step again, but the command
+	// may have been executed.
 	ErrLost = errors.New("t1: answer lost")
-	// ErrDead says that the card does not resynchronise. It needs a reset, though the next call will try once more.
+	// ErrDead says that the card does not resynchronise. It needs a reset, though the next call
+	// will try once more.
 	ErrDead = errors.New("t1: card does not resynchronise")
 	// ErrAborted says that the card gave up the command.
 	ErrAborted = errors.New("t1: aborted by the card")
@@ -69,8 +72,8 @@ var (
 // Link moves blocks to the card and back.
 type Link interface {
 	// Exchange sends a block and returns the card's, which stays valid until the next call. The
-	// extension multiplies the block waiting time once; 0 is none. ErrNoBlock, wrapped, is the error
-	// when none came.
+	// extension multiplies the block waiting time once; 0 is none. ErrNoBlock, wrapped, is the
+	// error when none came.
 	Exchange(ctx context.Context, block []byte, extension uint8) (answer []byte, err error)
 }
 
@@ -78,8 +81,9 @@ type Link interface {
 type Config struct {
 	NAD byte
 	CRC bool
-	// IFSC is the card's information field size from its answer to reset, IFSD the machine's own, which the card must have
-	// been told (see NegotiateIFSD) unless it is 32. 0 stands for 32 (ISO/IEC 7816-3:2006, 11.4.2).
+	// IFSC is the card's information field size from its answer to reset, IFSD the machine's own,
+	// which the card must have been told (see NegotiateIFSD) unless it is 32. 0 stands for 32
+	// (ISO/IEC 7816-3:2006, 11.4.2).
 	IFSC, IFSD uint8
 	// MaxINF bounds the information field of blocks sent, whatever the card takes. 0 is no bound.
 	MaxINF uint8
@@ -89,7 +93,8 @@ type Config struct {
 
 const defaultIFS = 32 // ISO/IEC 7816-3:2006, 11.4.2
 
-// Engine is one session of T=1. It allocates nothing in a call that succeeds. It is not safe for concurrent use.
+// Engine is one session of T=1. It allocates nothing in a call that succeeds. It is not safe for
+// concurrent use.
 type Engine struct {
 	link Link
 	c    Config
@@ -124,7 +129,8 @@ func (e *Engine) Reset(c Config) {
 	e.Wipe()
 }
 
-// Lose says that a block may have gone astray outside the machine; the next call resynchronises first.
+// Lose says that a block may have gone astray outside the machine; the next call resynchronises
+// first.
 func (e *Engine) Lose() { e.lost = true }
 
 // IFSC is the largest information field that the card takes now.
@@ -184,8 +190,8 @@ func (e *Engine) resynch(ctx context.Context) error {
 	return ErrDead
 }
 
-// NegotiateIFSD tells the card how long its blocks may be (rule 4). A card that does not agree keeps to 32 bytes, which is no
-// error; the next call resynchronises first.
+// NegotiateIFSD tells the card how long its blocks may be (rule 4). A card that does not agree
+// keeps to 32 bytes, which is no error; the next call resynchronises first.
 func (e *Engine) NegotiateIFSD(ctx context.Context, ifsd uint8) error {
 	if ifsd == 0 || ifsd > maxINF {
 		return fmt.Errorf("%w: IFSD %d", ErrCard, ifsd)

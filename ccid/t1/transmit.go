@@ -44,8 +44,9 @@ func (e *Engine) Transmit(ctx context.Context, command, response []byte) (n int,
 	return e.run(ctx, &t, b)
 }
 
-// Prologue returns NAD, PCB and LEN of a whole I-block with n bytes, for a reader that fills in the content itself (a PIN).
-// Complete must follow with the card's block, or Cancelled when none was sent.
+// Prologue returns NAD, PCB and LEN of a whole I-block with n bytes, for a reader that fills in the
+// content itself (a PIN). Complete must follow with the card's block, or Cancelled when none was
+// sent.
 func (e *Engine) Prologue(n int) [prologueSize]byte {
 	return [prologueSize]byte{e.c.NAD, e.ns << 6, byte(n)}
 }
@@ -151,7 +152,8 @@ func (e *Engine) step(t *turn, b block) (done bool, extension uint8, err error) 
 	return false, 0, nil
 }
 
-// reject asks for a repetition (rule 7.1), in the same words when that was the last thing asked for (rule 7.2).
+// reject asks for a repetition (rule 7.1), in the same words when that was the last thing asked for
+// (rule 7.2).
 func (e *Engine) reject(t *turn, reason byte) {
 	t.tries++
 	if t.repair && e.outN > 0 {

@@ -26,22 +26,24 @@ func (s Speed) String() string {
 	return "unknown speed"
 }
 
-// Device is what enumeration found out about a device and the one interface of it that a Transport has claimed. Nothing in
-// it has been checked: the descriptors are the device's own bytes.
+// Device is what enumeration found out about a device and the one interface of it that a Transport
+// has claimed. Nothing in it has been checked: the descriptors are the device's own bytes.
 type Device struct {
 	// Descriptor is the device descriptor as the device sent it, 18 bytes (USB 2.0, 9.6.1).
 	Descriptor []byte
-	// Config is the active configuration's descriptor with all that follows it, as the device sent it (USB 2.0, 9.6.3).
+	// Config is the active configuration's descriptor with all that follows it, as the device sent
+	// it (USB 2.0, 9.6.3).
 	Config []byte
 	// Interface and AltSetting are bInterfaceNumber and bAlternateSetting of the claimed interface.
 	Interface  uint8
 	AltSetting uint8
 	Speed      Speed
-	// Manufacturer, Product and Serial are the device's strings, empty where it has none. InterfaceName is the claimed
-	// interface's string.
+	// Manufacturer, Product and Serial are the device's strings, empty where it has none.
+	// InterfaceName is the claimed interface's string.
 	Manufacturer, Product, Serial string
 	InterfaceName                 string
-	// Path says where the device is, in the backend's own words. Bus and Address are zero where they are not known.
+	// Path says where the device is, in the backend's own words. Bus and Address are zero where
+	// they are not known.
 	Path    string
 	Bus     uint8
 	Address uint8

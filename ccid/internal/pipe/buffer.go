@@ -63,8 +63,8 @@ func (s *Slot) Load(payload []byte) int {
 	return copy(s.out[HeaderSize:], payload)
 }
 
-// Payload is the empty slice to which the payload of a command of up to MinMessage - HeaderSize bytes
-// can be appended, in place of Load.
+// Payload is the empty slice to which the payload of a command of up to MinMessage - HeaderSize
+// bytes can be appended, in place of Load.
 func (s *Slot) Payload() []byte { return s.out[HeaderSize:HeaderSize] }
 
 // sizes computes the sizes of the inbound buffers, for packets of bulk IN of that many bytes.

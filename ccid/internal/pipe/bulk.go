@@ -14,9 +14,9 @@ import (
 
 // bulk exchanges commands on bulk OUT and answers on bulk IN (CCID 1.1, 6.1 and 6.2).
 //
-// When the reader takes one command at a time, the slot that has its place owns both endpoints. When
-// the pipe is shared, the slots that wait for an answer take turns at reading: the one that holds
-// `in` reads for all and routes other slots' answers (routing.go).
+// When the reader takes one command at a time, the slot that has its place owns both endpoints.
+// When the pipe is shared, the slots that wait for an answer take turns at reading: the one that
+// holds `in` reads for all and routes other slots' answers (routing.go).
 type bulk struct {
 	*Pipe
 	epIn, epOut uint8
@@ -45,14 +45,15 @@ const (
 	endingUnended
 )
 
-// NewBulk returns the pipe of a reader with bulk endpoints. The error is for packets that are longer
-// than what the transport reads.
+// NewBulk returns the pipe of a reader with bulk endpoints. The error is for packets that are
+// longer than what the transport reads.
 func NewBulk(c Config, in, out usb.Endpoint) (*Pipe, error) {
 	p := newPipe(c)
 	p.sizes(int(in.MaxPacketSize))
 	b := &bulk{
-		Pipe: p, epIn: in.Address, epOut: out.Address, maxIn: c.Transport.MaxIn() / p.packet * p.packet,
-		out: wait.NewSemaphore(1), in: wait.NewSemaphore(1),
+		Pipe: p, epIn: in.Address, epOut: out.Address,
+		maxIn: c.Transport.MaxIn() / p.packet * p.packet,
+		out:   wait.NewSemaphore(1), in: wait.NewSemaphore(1),
 	}
 	if b.maxIn == 0 {
 		return nil, fmt.Errorf("packets of %d bytes, transfers of %d at most",
@@ -94,14 +95,16 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error
 		h, ok := parseHeader(frame)
 		if !ok || h.Slot != s.index || h.Seq != s.seq {
 			if stale++; stale > MaxStale {
-				return Answer{}, b.lost(ctx, s, fmt.Errorf("%w: no end of stale answers", ErrProtocol))
+				return Answer{}, b.lost(ctx, s,
+					fmt.Errorf("%w: no end of stale answers", ErrProtocol))
 			}
 			continue
 		}
 		failed := h.Type == SlotStatus && h.CommandStatus() == StatusFailed
 		if h.Type != c.Type.Response() && !failed {
 			return Answer{}, b.lost(ctx, s,
-				fmt.Errorf("%w: %v answered with message %#02x", ErrProtocol, c.Type, uint8(h.Type)))
+				fmt.Errorf("%w: %v answered with message %#02x", ErrProtocol, c.Type,
+					uint8(h.Type)))
 		}
 		switch h.CommandStatus() {
 		case StatusReserved:
@@ -208,8 +211,8 @@ func whole(b []byte) bool {
 	return ok && uint64(len(b)-HeaderSize) >= uint64(h.Length)
 }
 
-// read reads one message into the slot's inbound buffer, in as many transfers as its header asks for.
-// The caller owns the endpoint.
+// read reads one message into the slot's inbound buffer, in as many transfers as its header asks
+// for. The caller owns the endpoint.
 func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) ([]byte, error) {
 	n, empty := 0, 0
 	full := b.full

@@ -11,9 +11,9 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// An ICCD is a card with a USB plug: control requests in place of messages, one slot, a card that is
-// always present (ICCD 1.0). The exchange makes messages of the requests, so that package ccid sees
-// a reader.
+// An ICCD is a card with a USB plug: control requests in place of messages, one slot, a card that
+// is always present (ICCD 1.0). The exchange makes messages of the requests, so that package ccid
+// sees a reader.
 //
 //	message          version A                           version B
 //	IccPowerOn       ready; IN 62: ATR                   OUT 62, value 1; IN 6F: type, ATR
@@ -161,7 +161,8 @@ func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (
 			return d.xfrBlockA(ctx, payload, deadline)
 		}
 		value := uint16(c.P[1]) << 8
-		if _, err := d.ClassRequest(ctx, usb.DirOut, requestXfrBlock, value, payload, write); err != nil {
+		if _, err := d.ClassRequest(ctx, usb.DirOut, requestXfrBlock, value, payload,
+			write); err != nil {
 			return Answer{}, err
 		}
 		return d.dataBlock(ctx, c.Type, deadline, d.limit(deadline))
@@ -278,8 +279,8 @@ func (d *iccd) dataBlock(
 }
 
 // resync waits until the device has done with a command that was given up, and drops its answer:
-// there is no abort on the control pipe, and transfers do not depend on each other (USB 2.0, 8.5.3).
-// A reset ends the command too, and the state of the slot can be asked for all the time.
+// there is no abort on the control pipe, and transfers do not depend on each other (USB 2.0,
+// 8.5.3). A reset ends the command too, and the state of the slot can be asked for all the time.
 func (d *iccd) resync(ctx context.Context, s *Slot, next MessageType) error {
 	switch next {
 	case IccPowerOff, IccPowerOn:

@@ -25,7 +25,8 @@ const (
 	maxPhases    = 300 // data in single bytes, and status (policy)
 )
 
-// phases runs a T=0 command TPDU: header, then data as the status asks for it, then the status bytes.
+// phases runs a T=0 command TPDU: header, then data as the status asks for it, then the status
+// bytes.
 func (d *iccd) phases(ctx context.Context, tpdu []byte, deadline time.Time) (Answer, error) {
 	header, data := tpdu[:t0HeaderSize], tpdu[t0HeaderSize:]
 	end := 0 // of the data that is wanted, in buf

@@ -1,8 +1,8 @@
-// Package pipe moves CCID messages to a reader and back: over bulk endpoints (CCID 1.1, clause 6), or
-// as requests on the control endpoint of an ICCD, version A or B (ICCD 1.0, clauses 6 and 7). Input is
-// a command with its payload, output a response that was checked: type, slot, sequence number, length.
-// Both kinds bring a slot back in step after a command that got no proper answer. What a response
-// means for the card is the business of package ccid.
+// Package pipe moves CCID messages to a reader and back: over bulk endpoints (CCID 1.1, clause 6),
+// or as requests on the control endpoint of an ICCD, version A or B (ICCD 1.0, clauses 6 and 7).
+// Input is a command with its payload, output a response that was checked: type, slot, sequence
+// number, length. Both kinds bring a slot back in step after a command that got no proper answer.
+// What a response means for the card is the business of package ccid.
 //
 //	pipe.go      Pipe and Slot, what both kinds have in common; start reading here
 //	message.go   the format of messages
@@ -23,8 +23,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Errors of an exchange, besides those of package usb and of the context. Package ccid exports those
-// that a caller decides on.
+// Errors of an exchange, besides those of package usb and of the context. Package ccid exports
+// those that a caller decides on.
 var (
 	ErrProtocol = errors.New("ccid: protocol error")
 	ErrTimeout  = errors.New("ccid: reader timed out")
@@ -53,8 +53,8 @@ var (
 //	context ends                                stale, resync within Waits.Cancel  ctx.Err()
 //	reader unplugged or closed                  nothing                            usb.ErrGone
 //
-// Slot busy, a command that the reader has aborted, and the repetition of a lost command are handled
-// in package ccid (command.go).
+// Slot busy, a command that the reader has aborted, and the repetition of a lost command are
+// handled in package ccid (command.go).
 
 // Bounds of what a reader may send before the answer that is waited for.
 const (
@@ -69,7 +69,8 @@ const (
 // Waits are the waits that no standard fixes; ccid.Timing describes them.
 type Waits struct {
 	Write, Answer, Abort, Cancel, Halt, Limit time.Duration
-	Poll                                      time.Duration // between two requests to an ICCD at work
+	// between two requests to an ICCD at work
+	Poll time.Duration
 }
 
 // Config describes a reader.

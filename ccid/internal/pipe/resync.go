@@ -22,8 +22,8 @@ const (
 const resyncTries = 3
 
 // lost brings a slot whose command got no proper answer back in step at once, and returns the error
-// for the caller. When ctx has ended, that takes Waits.Cancel at most, and what is left is done before
-// the next command. The error wraps ErrLost only when the slot is in step again.
+// for the caller. When ctx has ended, that takes Waits.Cancel at most, and what is left is done
+// before the next command. The error wraps ErrLost only when the slot is in step again.
 func (b *bulk) lost(ctx context.Context, s *Slot, err error) error {
 	if errors.Is(err, usb.ErrGone) {
 		return err
@@ -47,9 +47,9 @@ func (b *bulk) lost(ctx context.Context, s *Slot, err error) error {
 }
 
 // resync brings the slot back in step by the abort sequence (CCID 1.1, 5.3.1): the control request
-// and the bulk command with the same sequence number, then everything that comes before the answer to
-// it is dropped. Readers that stall the control request get GetSlotStatus instead: messages arrive in
-// order, so its answer is the last of the old ones.
+// and the bulk command with the same sequence number, then everything that comes before the answer
+// to it is dropped. Readers that stall the control request get GetSlotStatus instead: messages
+// arrive in order, so its answer is the last of the old ones.
 //
 // Each step has Waits.Abort, and all of it ends with ctx. After an error the slot is still stale.
 func (b *bulk) resync(ctx context.Context, s *Slot, _ MessageType) error {
@@ -93,7 +93,8 @@ func (b *bulk) abortRequest(ctx context.Context, s *Slot) error {
 	value := uint16(s.seq)<<8 | uint16(s.index)
 	_, err := b.ClassRequest(ctx, usb.DirOut, RequestAbort, value, nil, b.Waits.Abort)
 	if err != nil && !errors.Is(err, usb.ErrGone) && !wait.Over(ctx, err) {
-		return usb.ErrStall // whatever the reason: without the control half the bulk half means nothing
+		// whatever the reason: without the control half the bulk half means nothing
+		return usb.ErrStall
 	}
 	return err
 }

@@ -35,8 +35,8 @@ func (r *routed) begin(size int) {
 	}
 }
 
-// end drops an answer, wipes the buffer, which may hold an earlier answer of the call, and drops one
-// of more than size bytes.
+// end drops an answer, wipes the buffer, which may hold an earlier answer of the call, and drops
+// one of more than size bytes.
 func (r *routed) end(size int) {
 	if r.ready == nil {
 		return
