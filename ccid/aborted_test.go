@@ -11,10 +11,10 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// TestAnAbortThatSomebodyElseBeganIsFinished opens a reader that has had the control request of an
-// abort sequence and not its message (CCID 1.1, 5.3.1), as it is left by a driver that gave up on
-// it: it answers every command with CMD_ABORTED until then.
-func TestAnAbortThatSomebodyElseBeganIsFinished(t *testing.T) {
+// TestAnAbortOfAnotherDriverIsFinished opens a reader that has had the control request of an abort
+// sequence and not its message (CCID 1.1, 5.3.1), as a driver leaves it that has abandoned the
+// sequence: it answers every command with CMD_ABORTED until the message.
+func TestAnAbortOfAnotherDriverIsFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := reader.New(reader.ExtendedAPDU)
 		m.Functions[0].CCID.MaxSlotIndex = 1

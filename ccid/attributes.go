@@ -27,10 +27,10 @@ const (
 
 func dword(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
 
-// GetAttrib returns an attribute of the reader or of the card in it; numbers are little endian.
-// ErrUnsupported means that the attribute is not known, or that the device does not have it;
-// attributes of the card fail with ErrNoCard or ErrNotPowered where there is none. Only the card's
-// state makes traffic.
+// GetAttrib returns an attribute of the reader, or of the card in the slot; numbers are
+// little-endian. ErrUnsupported is the error for an attribute that this driver does not implement,
+// or that the device does not have; attributes of the card fail with ErrNoCard or ErrNotPowered
+// without one. Only AttrICCPresence and AttrICCInterfaceStatus make traffic.
 func (s *Slot) GetAttrib(ctx context.Context, tag scard.Attrib) ([]byte, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (s *Slot) GetAttrib(ctx context.Context, tag scard.Attrib) ([]byte, error) 
 			if state == Absent {
 				return scard.PresenceAbsent
 			}
-			// present, and in position: no reader here tells the two apart
+			// present, and in position: CCID does not distinguish the two
 			return scard.PresenceSwallowed
 		})
 	case scard.AttrICCInterfaceStatus:
@@ -171,7 +171,7 @@ func (s *Slot) characteristics() (bits uint32) {
 	return bits
 }
 
-// text is a device's string, without anything that is not text.
+// text is a device's string without characters that cannot be shown.
 func text(v string) ([]byte, error) {
 	if v = clean(v); v == "" {
 		return nil, fmt.Errorf("%w: the device has no such string", ErrUnsupported)
@@ -179,7 +179,7 @@ func text(v string) ([]byte, error) {
 	return []byte(v), nil
 }
 
-// wide is a string in UTF-16, little endian, with its end.
+// wide is a string in UTF-16LE, with its terminator.
 func wide(v string) []byte {
 	var b []byte
 	for _, u := range utf16.Encode([]rune(v)) {

@@ -9,13 +9,13 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// echoTransport is the cheapest reader there is: it answers every command with 90 00, or with what
-// power-on needs.
+// echoTransport is a reader that takes no time: it answers every command with 90 00, and IccPowerOn
+// with an answer to reset.
 type echoTransport struct {
 	fake
 	n int
 	b [64]byte
-	// pad has the next answer fill its packet, and end with an empty one.
+	// pad makes the next answer fill its packet, and an empty one follow.
 	pad, empty bool
 }
 
@@ -111,8 +111,8 @@ func TestTransmitAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A program may offer room for the longest response with every command. What is read is as long as
-// the command's response can be.
+// A program may offer room for the longest response with every command. Reads are as long as the
+// command's response can be.
 func TestRoomForALongResponseCostsAShortCommandNothing(t *testing.T) {
 	c := class(FeatureExtendedAPDU | FeatureAutoParameters)
 	c.MaxMessageLength = pipe.MaxMessage

@@ -13,8 +13,8 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// TestCancelledAtEveryKind gives up a command on which the card works for a while, and goes on with
-// the same connection. The call ends at once, and the next exchange is answered by its own answer.
+// TestCancelledAtEveryKind cancels a command that takes the card a while, and continues with the
+// same connection. The call ends at once, and the next exchange is answered by its own answer.
 func TestCancelledAtEveryKind(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {

@@ -11,17 +11,17 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// At character level the host sees every character (CCID 1.1, 3.2): wLevelParameter is how many are
-// expected.
+// At character level the host receives every character (CCID 1.1, 3.2): wLevelParameter is how many
+// are expected.
 //
 // T=0, after the header of five characters (ISO/IEC 7816-3:2006, 10.3.3):
 //
 //	procedure byte      data to the card          data from the card
 //	60 (NULL)           read the next one; at most maxNulls, at most Limit
-//	INS                 send all that is left     read all that is left, and the next procedure byte
-//	INS xor FF          send one                  read one, and the next procedure byte
+//	INS                 send all that is left     read all that is left, and a procedure byte
+//	INS xor FF          send one                  read one, and a procedure byte
 //	6X, 9X              SW1: read SW2, end
-//	other               ErrProtocol; more data asked for than P3 says: ErrProtocol
+//	other               ErrProtocol, as when more data is asked for than P3 has
 const (
 	procedureNull = 0x60
 	maxNulls      = 4096 // policy; Limit bounds their time
@@ -74,7 +74,7 @@ const (
 	t0MaxData = 256
 )
 
-// characterCommand is a T=0 command on its way.
+// characterCommand is a T=0 command in progress.
 type characterCommand struct {
 	s        *Slot
 	ins      byte
@@ -82,16 +82,16 @@ type characterCommand struct {
 	incoming int    // P3, when data comes from the card
 	buf      []byte // data from the card, got of it so far
 	got      int
-	pending  []byte // characters that came with others and are still to be looked at
+	pending  []byte // characters that were received and not used yet
 }
 
-// ask sends some characters and expects some.
+// ask sends characters, and reads those that are expected.
 func (c *characterCommand) ask(ctx context.Context, send []byte, expect int) (err error) {
 	c.pending, err = c.s.characters(ctx, send, expect)
 	return err
 }
 
-// next returns the next character. A reader may answer once with none.
+// next returns the next character. One answer without characters is accepted.
 func (c *characterCommand) next(ctx context.Context) (byte, error) {
 	if len(c.pending) == 0 {
 		if err := c.ask(ctx, nil, 1); err != nil {
@@ -119,8 +119,8 @@ func (c *characterCommand) status(ctx context.Context, sw1 byte) ([]byte, error)
 	return c.buf[:c.got+statusSize], nil
 }
 
-// send gives the card all data, or one byte, in parts where the reader's messages are short; the
-// card answers the last.
+// send sends the card all data that is left, or one byte, in parts where the reader's messages are
+// short. The card answers the last part.
 func (c *characterCommand) send(ctx context.Context, all bool) error {
 	if len(c.pending) > 0 {
 		return fmt.Errorf("%w: card talks while it takes data", ErrProtocol)
@@ -142,8 +142,8 @@ func (c *characterCommand) send(ctx context.Context, all bool) error {
 	return nil
 }
 
-// receive takes all data that is left, or one byte, and asks for the procedure byte behind it in
-// the same message.
+// receive reads all data that is left, or one byte, and the procedure byte behind it in the same
+// message.
 func (c *characterCommand) receive(ctx context.Context, all bool) error {
 	n := 1
 	if all {
@@ -164,8 +164,8 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 	return nil
 }
 
-// characters sends some characters and returns those that were expected, or fewer: a view into the
-// in buffer.
+// characters sends characters and returns those that were expected, or fewer: a view of the slot's
+// buffer.
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
 	n := s.pipe.Load(send)
 	expect = s.expectable(expect)
@@ -181,10 +181,10 @@ func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte,
 	return a.Data, nil
 }
 
-// packetEnd is where an answer ends that fills its last packet, at full speed (USB 2.0, 5.8.3).
+// packetEnd is the length of a packet at full speed (USB 2.0, 5.8.3).
 const packetEnd = 64
 
-// expectable is how many of n characters can be asked for at once.
+// expectable is how many of n characters can be read at once.
 func (s *Slot) expectable(n int) int {
 	n = min(n, s.r.maxPayload)
 	if s.r.iface.Kind != KindBulk {

@@ -14,7 +14,7 @@ type ClassDescriptor struct {
 	DefaultClock      uint32 // kHz
 	MaximumClock      uint32 // kHz
 	ClocksSupported   uint8
-	DataRate          uint32 // bits a second
+	DataRate          uint32 // bit/s
 	MaxDataRate       uint32
 	DataRates         uint8
 	MaxIFSD           uint32
@@ -34,15 +34,15 @@ type ClassDescriptor struct {
 // classDescriptorSize is bLength (CCID 1.1, table 5.1-1).
 const classDescriptorSize = 0x36
 
-// Descriptor types that the class descriptor is found under: the one the standard gives (CCID 1.1,
-// 5.1), and 0xFF, which readers of class 0xFF use.
+// Types of the class descriptor: the one of CCID 1.1, 5.1, and 0xFF, which readers of class 0xFF
+// use.
 const (
 	typeFunctional = 0x21
 	typeVendor     = 0xFF
 )
 
-// ParseClassDescriptor reads a class descriptor. Bytes after the first 54 are ignored, a type other
-// than 0x21 or 0xFF is not.
+// ParseClassDescriptor reads a class descriptor. Bytes after the first 54 are ignored.
+// ErrDescriptor is the error for fewer, and for a type other than 0x21 or 0xFF.
 func ParseClassDescriptor(b []byte) (ClassDescriptor, error) {
 	if len(b) < classDescriptorSize || int(b[0]) < classDescriptorSize {
 		return ClassDescriptor{}, fmt.Errorf("%w: class descriptor of %d bytes", ErrDescriptor,
@@ -101,7 +101,7 @@ const (
 	FeatureWakeUp       Features = 0x00100000
 )
 
-// Has says whether all bits of f are set.
+// Has reports whether all bits of f are set.
 func (f Features) Has(bits Features) bool { return f&bits == bits }
 
 // Level is the exchange level: how much of the card's protocol is left to the host (CCID 1.1, 3.2).

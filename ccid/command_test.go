@@ -13,16 +13,16 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A hurdle is what a reader does at one XfrBlock instead of answering it; afterwards it is healthy.
-type hurdle struct {
+// A deviation is what a reader does once in place of answering XfrBlock.
+type deviation struct {
 	name string
-	// do gets the command and the answer that a healthy reader would give.
+	// do gets the command, and the answer of a healthy reader.
 	do   func(f *fake, m, good []byte) [][]byte
-	want error // nil: the exchange succeeds all the same
-	need bool  // the abort sequence must have been used
+	want error // nil: the exchange succeeds
+	need bool  // the abort sequence is used
 }
 
-var hurdles = []hurdle{
+var deviations = []deviation{
 	{"a zero-length packet comes first", func(_ *fake, _,
 		good []byte) [][]byte {
 		return [][]byte{{}, {}, good}
@@ -96,7 +96,7 @@ var hurdles = []hurdle{
 		ErrProtocol, true},
 	{"one byte", func(_ *fake, _, good []byte) [][]byte { return [][]byte{good[:1]} }, ErrProtocol,
 		true},
-	// libccid 58a97a6: what was on the stack behind the packet went to the caller.
+	// libccid 58a97a6: the driver returned stack memory behind the packet.
 	{"the header claims 200 bytes, the packet carries 2", lying(200), ErrProtocol, true},
 	{"dwLength 80000000", lying(0x80000000), ErrProtocol, true},
 	{"dwLength FFFFFFFF", lying(0xFFFFFFFF), ErrProtocol, true},
@@ -139,7 +139,7 @@ var hurdles = []hurdle{
 	}, ErrBusy, false},
 }
 
-// busyForever marks a hurdle that goes on.
+// busyForever marks a deviation that is repeated for every XfrBlock.
 var busyForever = []byte("busy")
 
 func lying(n uint32) func(*fake, []byte, []byte) [][]byte {
@@ -156,12 +156,12 @@ func failing(code byte) func(*fake, []byte, []byte) [][]byte {
 	}
 }
 
-// TestOneBadAnswer meets each hurdle once, with readers that know the abort sequence and with
-// readers that stall it, and checks that the next exchange, after a new connection where the card
-// is lost, succeeds.
+// TestOneBadAnswer has each deviation happen once, with readers that implement the abort sequence
+// and with readers that stall it, and checks that the next exchange succeeds, after a new
+// connection if the session has ended.
 func TestOneBadAnswer(t *testing.T) {
 	for _, aborts := range []bool{true, false} {
-		for _, h := range hurdles {
+		for _, h := range deviations {
 			t.Run(fmt.Sprintf("%s, abort known %v", h.name, aborts), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var pending, forever bool

@@ -8,10 +8,11 @@ import (
 	"tamaccid/ccid/internal/pipe"
 )
 
-// Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed
-// on. Action is Leave, ColdReset or WarmReset. Leave resets only a card that is not powered yet,
-// and asks nothing of one that is agreed with already; it fails with ErrNoProtocol when that
-// agreement is not in accept.
+// Connect makes the card ready for Transmit: powered, and with one of the protocols in accept
+// agreed on, which it returns. The action is Leave, ColdReset or WarmReset. Leave resets a card
+// only if it is not powered, and sends nothing to one with a protocol; it fails with ErrNoProtocol
+// if that protocol is not in accept. Other errors: ErrNoCard, ErrMute, ErrBadATR, ErrNoProtocol,
+// ErrInvalid for the arguments.
 func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol, error) {
 	if a > WarmReset || accept&(T0|T1) == 0 {
 		return Undefined, fmt.Errorf("%w: action %d, %v", ErrInvalid, a, accept)
@@ -43,7 +44,7 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 	return s.negotiate(ctx, accept)
 }
 
-// noCard prefers the plain truth over the reader's reason when the slot is empty.
+// noCard makes err ErrNoCard too if it is a failure of the reader that shows an empty slot.
 func (s *Slot) noCard(err error) error {
 	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent &&
 		!errors.Is(err, ErrNoCard) {
@@ -52,9 +53,9 @@ func (s *Slot) noCard(err error) error {
 	return err
 }
 
-// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without
-// protocol, Unpower switches it off, Eject throws it out where the reader can. A card that has gone
-// is no error.
+// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without a
+// protocol, Unpower switches it off, Eject ejects it, or fails with ErrUnsupported where the reader
+// has no mechanism. A card that has gone is no error.
 func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 	if a > Eject {
 		return fmt.Errorf("%w: action %d", ErrInvalid, a)

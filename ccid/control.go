@@ -10,12 +10,13 @@ import (
 
 // Control codes (PC/SC part 10, 2.2; UEFI 2.11, 37.6.6). Control takes them in both byte orders.
 const (
-	// ControlEscape passes a vendor command to the reader's firmware, as far as Options.Escape
+	// ControlEscape sends a vendor command to the reader's firmware, as far as Options.Escape
 	// allows it.
 	ControlEscape = 0x42000001
-	// ControlPath asks where the reader is: Path of the transport's usb.Device.
+	// ControlPath returns where the reader is: Path of the transport's usb.Device.
 	ControlPath = 0x42000E11
-	// controlFeature is what the tag of a feature is added to (policy: the numbers of libccid).
+	// controlFeature plus the tag of a feature is its control code (policy: the numbers of
+	// libccid).
 	controlFeature = 0x42330000
 
 	ControlVerifyPIN        = controlFeature + uint32(scard.FeatureVerifyPINDirect)
@@ -26,9 +27,9 @@ const (
 	controlEscapeFeature    = controlFeature + uint32(scard.FeatureCCIDEscape)
 )
 
-// Control carries out a control code with the input that belongs to it. Codes that are not known,
-// and features that the reader does not have, fail with ErrUnsupported. PIN entry needs a connected
-// card, the others need none. A PIN never passes through here: it stays in the reader.
+// Control carries out a control code with its input, and returns the output. Codes that are not
+// implemented, and features that the reader does not have, fail with ErrUnsupported. PIN entry
+// needs a connected card, other codes need none. A PIN that the user enters stays in the reader.
 func (s *Slot) Control(ctx context.Context, code uint32, in []byte) ([]byte, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -108,8 +109,7 @@ func (s *Slot) features(context.Context) []byte {
 	return list
 }
 
-// secoder passes a Secoder command (20 70 to 20 75) to the readers that take them as escape
-// commands.
+// secoder sends a Secoder command (20 70 to 20 75) to a reader that takes them as escape commands.
 func (s *Slot) secoder(ctx context.Context, in []byte) ([]byte, error) {
 	const cla, first, last = 0x20, 0x70, 0x75
 	if len(in) < 4 || in[0] != cla || in[1] < first || in[1] > last {

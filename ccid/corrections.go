@@ -5,8 +5,9 @@ import (
 	"tamaccid/ccid/quirk"
 )
 
-// declaredTooShort is a dwMaxCCIDMessageLength that readers declare which take a whole short APDU,
-// and wholeShort what they take. Gemalto readers are among them (testdata/readers.txt).
+// declaredTooShort is a dwMaxCCIDMessageLength of readers that take a whole short APDU, and
+// wholeShort what they take: SCM SCR331 and SCR355, ActivCard V2, Axalto V3 and others in
+// testdata/readers.txt; libccid 1.8.2 ignores the value too (ifdhandler.c).
 const (
 	declaredTooShort = 263
 	wholeShort       = pipe.HeaderSize + 261

@@ -9,31 +9,31 @@ import (
 	"tamaccid/ccid/quirk"
 )
 
-// What a caller decides on. Test with errors.Is: what is returned wraps them.
+// Errors that a caller decides on. Returned errors wrap them: test with errors.Is.
 var (
 	// ErrNoCard: there is no card in the slot.
 	ErrNoCard = errors.New("ccid: no card")
-	// ErrNotPowered: a card is there, but it is not powered, or no protocol was agreed on with it:
+	// ErrNotPowered: a card is present, but not powered, or no protocol was agreed on with it:
 	// Connect first.
 	ErrNotPowered = errors.New("ccid: card not powered")
-	// ErrCardChanged: the card was removed, swapped or reset by someone else since Connect. It is
-	// ErrNotPowered too.
+	// ErrCardChanged: the card was removed, replaced or reset since Connect, not by this Slot. It
+	// is ErrNotPowered too.
 	ErrCardChanged = fmt.Errorf("ccid: card was changed: %w", ErrNotPowered)
 	// ErrMute: the card does not answer.
 	ErrMute = errors.New("ccid: card is mute")
 	// ErrTimeout: the reader does not answer within its time.
 	ErrTimeout = pipe.ErrTimeout
-	// ErrProtocol: the reader or the card broke its protocol.
+	// ErrProtocol: the reader or the card violates its protocol.
 	ErrProtocol = pipe.ErrProtocol
 	// ErrParity: characters between reader and card are damaged.
 	ErrParity = errors.New("ccid: parity error on the card line")
-	// ErrBadATR: the answer to reset makes no sense.
+	// ErrBadATR: the answer to reset is malformed.
 	ErrBadATR = errors.New("ccid: bad answer to reset")
-	// ErrUnsupported: the reader, or this driver, cannot do it.
+	// ErrUnsupported: the reader, or this driver, does not have the function.
 	ErrUnsupported = errors.New("ccid: not supported")
 	// ErrNoProtocol: the card and the reader share none of the protocols asked for.
 	ErrNoProtocol = errors.New("ccid: no acceptable protocol")
-	// ErrGone: the reader was unplugged. It never comes back: open it anew.
+	// ErrGone: the reader was unplugged. A reader that is plugged in again is another Reader.
 	ErrGone = errors.New("ccid: reader gone")
 	// ErrClosed: the Reader was closed. It is ErrGone too.
 	ErrClosed = fmt.Errorf("ccid: reader closed: %w", ErrGone)
@@ -44,7 +44,7 @@ var (
 	ErrHardware = errors.New("ccid: reader hardware error")
 	// ErrBusy: the reader is busy with this slot and stays so.
 	ErrBusy = pipe.ErrBusy
-	// ErrAborted: the reader or the card gave the command up.
+	// ErrAborted: the reader or the card has aborted the command.
 	ErrAborted = errors.New("ccid: command aborted")
 	// ErrTooLong: the command is longer than this reader takes.
 	ErrTooLong = errors.New("ccid: command too long for the reader")
@@ -53,13 +53,14 @@ var (
 	// ErrShortBuffer: the response does not fit; see ShortBufferError.
 	ErrShortBuffer = apdu.ErrShortBuffer
 	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it
-	// all the same.
+	// nevertheless.
 	ErrFirmware = quirk.ErrFirmware
-	// ErrDescriptor: the device's descriptors are no reader's.
+	// ErrDescriptor: the device's descriptors are not those of a reader, or malformed.
 	ErrDescriptor = errors.New("ccid: malformed descriptor")
 	// ErrDenied: the escape policy does not allow this command on this reader.
 	ErrDenied = errors.New("ccid: escape command not allowed")
-	// ErrPINCancelled and ErrPINTimeout: the user, or the clock, ended the entry of a PIN.
+	// ErrPINCancelled and ErrPINTimeout: the user has cancelled the entry of a PIN, or not made it
+	// in time.
 	ErrPINCancelled = errors.New("ccid: PIN entry cancelled")
 	ErrPINTimeout   = errors.New("ccid: PIN entry timed out")
 )
@@ -86,8 +87,7 @@ func slotError(err error) *SlotError {
 	return nil
 }
 
-// Unwrap gives the sentinel that fits. Where the card has gone, that comes before the reader's
-// reason.
+// Unwrap returns the sentinel for the code. That the card has gone precedes the reader's code.
 func (e *SlotError) Unwrap() error {
 	if e.Status&pipe.ICCMask == pipe.ICCAbsent && e.Code != pipe.CodeCommandNotSupported {
 		return ErrNoCard

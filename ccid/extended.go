@@ -11,15 +11,15 @@ import (
 // Chaining of APDUs that are longer than a message (CCID 1.1, 6.1.4 and 6.2.1).
 //
 //	state      sent                             answered by            next
-//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10   the next part, 2 (ends) when it is the last
-//	           (goes on)                        0, with data           end: the card has refused half-way
+//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10   next part, 2 (ends) if it is last
+//	           (goes on)                        0, with data           end: refused by the card
 //	sent       0 (whole) or 2 (ends)            0 or 2                 end
 //	                                            1 or 3                 receiving
 //	receiving  empty, 0x10                      2 or 0                 end
-//	                                            1, 3, 0x10             receiving; at most maxEmptyParts without data
+//	                                            1, 3, 0x10             receiving (1)
 //
-// Anything else leaves the slot stale, so that the abort sequence ends the reader's half-finished
-// chain before the next command.
+// Anything else leaves the slot stale, so that the abort sequence ends the reader's chain before
+// the next command. (1) At most maxEmptyParts have no data.
 const (
 	levelWhole    = 0x0000
 	levelBegins   = 0x0001
@@ -55,7 +55,7 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 			return response.End()
 		case last != pipe.ChainBegins && last != pipe.ChainGoesOn && last != pipe.ChainContinue:
 			if !chained && response.Len() >= statusSize {
-				// No parts so far: what readers that never chain put there does not matter.
+				// No parts so far: readers that never chain put any value there.
 				return response.End()
 			}
 			s.pipe.MarkStale()
@@ -79,9 +79,9 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 	}
 }
 
-// responseRoom is how long the response is expected to be at most: what the command asks for, or a
-// short response, which some cards give without being asked. The caller's buffer may be far longer,
-// and a read takes a buffer of its size.
+// responseRoom is the longest response that is expected: Le and status bytes, or a short response,
+// which some cards send without Le. The caller's buffer may be far longer, and a read needs a
+// buffer of the expected size.
 func responseRoom(capdu, rapdu []byte) int {
 	c, err := apdu.Parse(capdu)
 	if err != nil {
@@ -91,8 +91,8 @@ func responseRoom(capdu, rapdu []byte) int {
 }
 
 // sendParts sends a command in as many messages as it needs, and returns the answer to the last.
-// Whole says that the response is complete whatever its chain parameter: readers of short APDUs do
-// not chain, and put anything there.
+// whole reports that the response is complete whatever its chain parameter is: readers of short
+// APDUs do not chain, and put any value there.
 func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte,
 	answerRoom int) (a pipe.Answer, whole bool, err error) {
 	room := s.r.maxPayload
@@ -137,8 +137,8 @@ func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte,
 	}
 }
 
-// asksUser says whether a command is the pseudo APDU that makes the reader ask the user for a PIN
-// (PC/SC part 10, amendment 1: CLA FF, INS C2, P1 01).
+// asksUser reports whether a command is the pseudo APDU with which the reader prompts the user for
+// a PIN (PC/SC part 10, amendment 1: CLA FF, INS C2, P1 01).
 func asksUser(capdu []byte) bool {
 	return len(capdu) > 3 && capdu[0] == 0xFF && capdu[1] == 0xC2 && capdu[2] == 0x01
 }

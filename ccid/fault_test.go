@@ -30,8 +30,9 @@ func beforeTheEnd(t *testing.T, n int) []byte {
 	return b[page-n:]
 }
 
-// TestAFaultInTheCallersMemoryCostsOneCall: a caller whose buffer is shorter than it says causes a
-// panic amid the answer, and recovers. The card is in step again for the next command.
+// TestAFaultInTheCallersMemoryCostsOneCall: a caller whose buffer is shorter than its length causes
+// a panic in the middle of the answer, and recovers. The card is in step again for the next
+// command.
 func TestAFaultInTheCallersMemoryCostsOneCall(t *testing.T) {
 	const length = 256
 	// card.Exchange: that many bytes, which count

@@ -19,9 +19,10 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// The tests of this file are named after defects that other stacks had.
+// Defects of other stacks, in the reports named here.
 
-// CVE-2010-4530 (libccid) and its kin: a length used as a signed number, in each type of response.
+// CVE-2010-4530 (libccid) and similar defects: a length used as a signed number, in each type of
+// response.
 func TestFieldLengthsWithTheTopBitInEveryResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, n := range []uint32{0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFF6, 0xFFFFFFFF} {
@@ -99,8 +100,8 @@ func TestFieldShortAnswerToTheIFSDNegotiation(t *testing.T) {
 	})
 }
 
-// libccid 0ffad5a, edk2 UsbMass after PortReset, pcsc-lite CVE-2016-10109: presence is asked for,
-// and commands run, while the reader is being closed.
+// libccid 0ffad5a, edk2 UsbMass after PortReset, pcsc-lite CVE-2016-10109: the state is requested,
+// and commands run, while the reader is closed.
 func TestFieldUseDuringClose(t *testing.T) {
 	for range 30 {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
@@ -131,7 +132,7 @@ func TestFieldUseDuringClose(t *testing.T) {
 				for {
 					err := use()
 					uses.Add(1)
-					runtime.Gosched() // nobody is preempted in firmware
+					runtime.Gosched() // goroutines are not preempted in firmware
 					if errors.Is(err, ErrClosed) || errors.Is(err, ErrGone) {
 						return
 					}
@@ -222,8 +223,8 @@ func TestFieldOneAnswerBehind(t *testing.T) {
 	})
 }
 
-// ebfe/scard, UEFI-SmartCardReader U-12 to U-22: nothing is written beyond what the caller gave,
-// whatever the length.
+// ebfe/scard, UEFI-SmartCardReader U-12 to U-22: nothing is written beyond the caller's buffer,
+// whatever the length is.
 func TestFieldEveryBufferLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, level := range []Features{0, FeatureTPDU, FeatureShortAPDU, FeatureExtendedAPDU} {
@@ -251,7 +252,7 @@ func TestFieldEveryBufferLength(t *testing.T) {
 	})
 }
 
-// A transport that breaks its own contract must not bring the driver down.
+// A transport that violates its contract causes errors only.
 func TestFieldTransportThatLies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, n := range []int{-1, 1 << 20} {

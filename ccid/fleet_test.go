@@ -153,8 +153,8 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 	}
 }
 
-// A reader that sends no zero-length packet behind a message which fills its last packet is never
-// waited for in vain.
+// A reader that sends no zero-length packet after a message which fills its last packet causes no
+// timeout.
 func TestEveryLevelWithoutZeroLengthPackets(t *testing.T) {
 	for _, level := range []reader.Level{reader.Character, reader.TPDU, reader.ShortAPDU,
 		reader.ExtendedAPDU} {
@@ -190,8 +190,8 @@ func TestEveryLevelWithoutZeroLengthPackets(t *testing.T) {
 	}
 }
 
-// extendedLengths are lengths of extended cases that reader and card can do. At T=0 a card is not
-// told of an Le above 256, and a virtual reader gives up on a card that takes thousands of blocks.
+// extendedLengths are lengths of extended cases for reader and card. With T=0 the card does not get
+// an Le above 256, and a virtual reader bounds the number of blocks of a card.
 func extendedLengths(level reader.Level, p ccid.Protocol, name string) []int {
 	switch {
 	case name == "t1-small" && level == reader.ExtendedAPDU:

@@ -56,7 +56,7 @@ type hostile struct {
 // mostTransfers is more than all calls of FuzzReader need with any answers (policy).
 const mostTransfers = 1_000_000
 
-// count ends a driver that does not end by itself.
+// count ends the test if the driver does not end.
 func (h *hostile) count() {
 	if h.transfers++; h.transfers > mostTransfers {
 		h.t.Fatal("no end of transfers")

@@ -23,7 +23,7 @@ var matrixTiming = &ccid.Timing{
 	Escape:   50 * time.Millisecond,
 }
 
-// kind is a reader that differs from the others in how it is talked to.
+// kind is a reader that differs from the others in its exchanges.
 type kind struct {
 	name string
 	card string
@@ -65,7 +65,7 @@ type fault struct {
 	at   reader.Moment
 	do   func() reader.Action
 	gone bool // the reader has gone afterwards
-	bulk bool // makes sense on bulk pipes only
+	bulk bool // for bulk pipes only
 }
 
 var faults = []fault{
@@ -140,7 +140,7 @@ var faults = []fault{
 	{"reader unplugged after", reader.AtAnswer, reader.Unplug, true, false},
 }
 
-// moments are the commands at which a fault strikes.
+// moments are the commands at which a fault happens.
 var moments = []struct {
 	name    string
 	command byte
@@ -171,8 +171,8 @@ func isDocumented(err error) bool {
 	return false
 }
 
-// session is what a program does: it connects, looks at the state, exchanges a short and, where it
-// fits, a longer command.
+// session is what a program does: it connects, reads the state, and exchanges a short and, if
+// possible, a longer command.
 func session(s *ccid.Slot) error {
 	ctx := context.Background()
 	if _, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
@@ -199,8 +199,8 @@ func session(s *ccid.Slot) error {
 	return nil
 }
 
-// errAnswer is a wrong answer of the card: a fault that gives the driver false data of proper form
-// cannot be seen by it.
+// errAnswer is a wrong answer of the card: the driver cannot detect false data in well-formed
+// messages.
 var errAnswer = errors.New("wrong answer")
 
 // TestFaultMatrix runs every fault at every moment with every kind of reader. Each session ends
@@ -214,7 +214,8 @@ func TestFaultMatrix(t *testing.T) {
 		for _, f := range faults {
 			for _, m := range moments {
 				if f.bulk && !bulk || f.at == reader.AtOut && m.command != reader.XfrBlock {
-					// what cannot happen; transfers have no command yet, so that one moment is enough
+					// these cannot happen; transfers have no command yet, so that one moment is
+					// enough
 					continue
 				}
 				synctest.Test(t, func(t *testing.T) {
@@ -234,8 +235,8 @@ func TestFaultMatrix(t *testing.T) {
 	t.Logf("%d faults struck, %d were survived without an error", struck, survived)
 }
 
-// runCell runs one cell of the matrix. Hit says whether the fault struck, err is what the session
-// with it ended with.
+// runCell runs one cell of the matrix. hit reports whether the fault happened, err is the error of
+// the session with it.
 func runCell(t *testing.T, k kind, f fault, command byte, skip int, bound time.Duration) (hit bool,
 	err error) {
 	cell := fmt.Sprintf("%s, %s, %#02x", k.name, f.name, command)

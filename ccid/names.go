@@ -24,5 +24,5 @@ func readerName(dev *usb.Device, override string, unit int) string {
 	return fmt.Sprintf("%s %d", base, unit)
 }
 
-// clean is what can be shown of a device's string.
+// clean is a device's string without characters that cannot be shown.
 func clean(s string) string { return usb.Text(s, maxName) }

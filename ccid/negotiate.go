@@ -11,7 +11,7 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// choices are the protocols to try, the best first: T=1 where both are possible, since it finds
+// choices are the protocols to try, the best first: T=1 where both are possible, since it detects
 // errors.
 func (s *Slot) choices(accept Protocol) []Protocol {
 	if s.info.Specific || s.r.quirk.NoPPS { // ISO/IEC 7816-3:2006, 6.3.1: no choice
@@ -29,8 +29,8 @@ func (s *Slot) choices(accept Protocol) []Protocol {
 	return list
 }
 
-// speaks says whether the reader declares a protocol. A descriptor that declares neither is taken
-// to mean both.
+// speaks reports whether the reader declares a protocol. A descriptor with neither counts as one
+// with both.
 func (r *Reader) speaks(p Protocol) bool {
 	declared := Protocol(r.class.Protocols) & (T0 | T1)
 	return declared == 0 || declared&p != 0
@@ -65,8 +65,8 @@ func (s *Slot) negotiate(ctx context.Context, accept Protocol) (Protocol, error)
 }
 
 // choose is the host's negotiation: the best protocol first, the next after a reset when that
-// fails. A card in specific mode whose rate the reader does not have is asked, by a warm reset, to
-// change to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
+// fails. A card in specific mode whose rate the reader does not have gets a warm reset, to change
+// to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
 func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
 	if i := &s.info; i.Specific && !i.Fixed && !i.Implicit && i.FiDi != atr.DefaultFiDi &&
 		!s.runs(i.FiDi) {
@@ -91,14 +91,14 @@ func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
 	return Undefined, err
 }
 
-// fatal says that no other protocol or speed is worth a try.
+// fatal reports that another protocol or speed cannot succeed either.
 func (s *Slot) fatal(err error) bool {
 	return errors.Is(err, ErrNoCard) || errors.Is(err, ErrGone) ||
 		errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// setUp sets protocol and speed on both sides: PPS where it is the host's to do, then the reader's
+// setUp sets protocol and speed on both sides: PPS where the host does it, then the reader's
 // parameters.
 func (s *Slot) setUp(ctx context.Context, p Protocol) error {
 	var err error
@@ -128,7 +128,7 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	refused, err := s.setParameters(ctx, want)
 	switch {
 	case p == T1 && s.r.quirk.ResetForT1 && (err != nil && !s.fatal(err) || refused > 0):
-		// the reader finds the way itself after two resets
+		// Alcor Micro AU9540 sets T=1 up by itself after two resets
 		for range 2 {
 			if err := s.activate(ctx, true); err != nil {
 				return err
@@ -152,15 +152,15 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	return nil
 }
 
-// hostPPS says whether PPS is the host's to do: at the levels where it sees the line (CCID 1.1,
-// 3.2), when the reader does not do it itself, and when the card is open to it.
+// hostPPS reports whether the host does PPS: at the levels where it runs the protocol (CCID 1.1,
+// 3.2), when the reader does not do PPS itself, and the card is in negotiable mode.
 func (s *Slot) hostPPS() bool {
 	return s.r.level <= LevelTPDU && !s.r.class.Features.Has(FeatureAutoPPS) && !s.info.Specific &&
 		!s.r.quirk.NoPPS
 }
 
-// clockStop is the value of bClockStop that suits card and reader (CCID 1.1, 6.1.7; the values are
-// those of the ATR).
+// clockStop is the value of bClockStop for card and reader (CCID 1.1, 6.1.7; the values are those
+// of the ATR).
 func (s *Slot) clockStop() uint8 {
 	if !s.r.class.Features.Has(FeatureClockStop) {
 		return atr.ClockStopNo
@@ -168,9 +168,9 @@ func (s *Slot) clockStop() uint8 {
 	return s.info.ClockStop
 }
 
-// adoptReaders takes the protocol that the reader has negotiated by itself (bit 6 of dwFeatures).
-// The reader tells which, except those whose answer is empty; then it is the card's first. Where
-// that is not acceptable the reader is asked for another.
+// adoptReaders takes the protocol that the reader has negotiated by itself (dwFeatures 40h).
+// GetParameters returns it; where the answer is empty it is the card's first. If that is not
+// acceptable, SetParameters selects another.
 func (s *Slot) adoptReaders(ctx context.Context, accept Protocol) (Protocol, error) {
 	p := protocolOf(s.info.First)
 	got, told, err := s.getParameters(ctx)

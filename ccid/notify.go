@@ -23,14 +23,14 @@ const (
 const hardwareErrorSize = 4
 
 // listenRetry is the pause after a failed interrupt transfer, and maxListenErrors how many in a row
-// end the listening (policy).
+// end Listen (policy).
 const (
 	listenRetry     = 100 * time.Millisecond
 	maxListenErrors = 10
 )
 
-// Deliver takes one message of the interrupt endpoint that the backend has read by its own means.
-// Messages that make no sense are ignored.
+// Deliver takes one message of the interrupt endpoint that the host has read. Malformed messages
+// are ignored.
 func (r *Reader) Deliver(b []byte) {
 	if len(b) < 2 {
 		return
@@ -55,15 +55,17 @@ func (r *Reader) Deliver(b []byte) {
 }
 
 // Missed is for a host that keeps messages of the interrupt endpoint and had no room for all of
-// them: any slot's card may have been changed. Deliver has got the last message before.
+// them: any slot's card may have been changed. The last message is delivered before.
 func (r *Reader) Missed() {
 	for _, s := range r.slots {
 		s.update(func(c *cardState) { c.missed(r.activates()) })
 	}
 }
 
-// Listen reads the interrupt endpoint until ctx ends or the reader has gone, and keeps the slots'
-// states from it. It is what Options.Notifications runs; only one call at a time makes sense.
+// Listen reads the interrupt endpoint until ctx ends or the reader has gone, and updates the slots'
+// states. Options.Notifications runs it; it is not called twice at once. The error is that of ctx,
+// ErrGone, ErrClosed, ErrTransport after 10 failures in a row, or ErrUnsupported for a reader
+// without the endpoint.
 func (r *Reader) Listen(ctx context.Context) error {
 	if r.iface.Interrupt.Address == 0 {
 		return ErrUnsupported
@@ -125,14 +127,14 @@ func (r *Reader) listenInBackground() {
 	}()
 }
 
-// Bounds of the time from a change in a slot to the delivery of its notification (policy): what a
-// reader and a host take beside the interval of the endpoint, and what no reader needs more than.
+// Bounds of the time from a change in a slot to the delivery of its notification (policy): the time
+// of reader and host beside the interval of the endpoint, and the longest that is waited for.
 const (
 	deliveryTime = 30 * time.Millisecond
 	maxLatency   = 500 * time.Millisecond
 )
 
-// takePause is the pause between two looks for notifications that do not come by themselves
+// takePause is the pause between two reads of notifications that are not read all the time
 // (policy).
 const takePause = 10 * time.Millisecond
 
@@ -148,9 +150,9 @@ func notificationLatency(e usb.Endpoint, speed usb.Speed) time.Duration {
 	return min(period+deliveryTime, maxLatency)
 }
 
-// Polled is for a host that reads the interrupt endpoint by itself and keeps what came: take passes
-// that to Deliver, and does not wait. The host begins to read now, and delivers at most delay later
-// than one that is read by Listen. Polled is called before the slots are in use.
+// Polled is for a host that reads the interrupt endpoint by itself and keeps the messages: take
+// passes them to Deliver, and does not wait. The host begins to read now, and has a message at most
+// delay later than Listen. Polled is called before the slots are in use.
 func (r *Reader) Polled(take func(), delay time.Duration) {
 	r.polled = take
 	r.latency += delay
@@ -209,10 +211,10 @@ func (s *Slot) awaitReport(ctx context.Context) error {
 	}
 }
 
-// settled reports whether a card that has just been powered is the one that was awaited: no answer
-// and no notification has shown since that the slot was empty before. An error says that it is
+// usable reports whether a card that has just been powered can be used: no answer and no
+// notification has shown since that the slot was empty before. ErrNoCard is the error if it is
 // empty now.
-func (s *Slot) settled(ctx context.Context) (bool, error) {
+func (s *Slot) usable(ctx context.Context) (bool, error) {
 	// A notification may have come during IccPowerOn: the removal may be older, or newer.
 	if s.LastState() == Absent {
 		if err := s.getStatus(ctx); err != nil {
@@ -230,7 +232,7 @@ func (s *Slot) settled(ctx context.Context) (bool, error) {
 }
 
 // takeNotifications delivers the notifications that wait in the host, or, when
-// Options.CheckNotifications asks for it and nobody else reads them, in the reader.
+// Options.CheckNotifications asks for it and they are not read otherwise, in the reader.
 func (r *Reader) takeNotifications(ctx context.Context) error {
 	if !r.notifying.TryAcquire() {
 		return nil
@@ -262,7 +264,7 @@ func (r *Reader) takeNotifications(ctx context.Context) error {
 			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address)
 			return nil
 		case err != nil:
-			return nil // nothing waits
+			return nil // there is none
 		}
 		r.Deliver(r.notes[:min(max(0, n), len(r.notes))])
 	}

@@ -187,7 +187,7 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 
 // A reader announces the card that was in it all the time, late; or another card was put in. Where
 // cards are powered by the host only, the next answer tells which. Right after Open the first one
-// is expected, and nobody is told unless there is another card.
+// is expected, and is no change unless there is another card.
 func TestAnAnnouncementThatComesLate(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -380,7 +380,7 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 	}
 }
 
-// What a reader tells first is no insertion, unless the slot was empty.
+// The first notification is no insertion, unless the slot was empty.
 func TestTheFirstNotification(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -411,7 +411,7 @@ func TestTheFirstNotification(t *testing.T) {
 }
 
 // Where a reader powers cards by itself, the first use of a card waits for the reader's first
-// notification, and for no other. Open waits for none: an empty reader has nothing to tell.
+// notification, and for no other. Open waits for none: a reader without a card sends none.
 func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 	const auto = FeatureShortAPDU | FeatureAutoParameters | FeatureAutoActivation
 	for _, c := range []struct {

@@ -12,11 +12,11 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// firstTries is how often the first command of all is sent to a reader that does not answer it
-// (policy: some are still starting). Each try waits twice as long as the one before.
+// firstTries is how often the first command is sent to a reader that does not answer it (policy:
+// the reader may still be starting). Each try waits twice as long as the one before.
 const firstTries = 3
 
-// open is prepare within Timing.Open.
+// open is prepare, bounded by Timing.Open.
 func (r *Reader) open(ctx context.Context) error {
 	bound := r.timing.Open + r.quirk.OpenWait + r.quirk.FirstStatus + r.quirk.Answer
 	within, cancel := context.WithTimeout(ctx, bound)
@@ -28,8 +28,8 @@ func (r *Reader) open(ctx context.Context) error {
 	return err
 }
 
-// prepare makes a newly opened reader ready: the waits that it needs, its tables, and proof that it
-// answers.
+// prepare makes a new reader ready: it waits as long as the reader needs, has it answer a command,
+// and reads its tables.
 func (r *Reader) prepare(ctx context.Context) error {
 	if r.quirk.OpenWait > 0 {
 		if err := wait.Pause(ctx, r.quirk.OpenWait); err != nil {
@@ -48,7 +48,7 @@ func (r *Reader) prepare(ctx context.Context) error {
 	return r.readTables(ctx)
 }
 
-// firstStatus sends the first command of all until the reader answers it.
+// firstStatus sends GetSlotStatus, the first command, until the reader answers it.
 func (r *Reader) firstStatus(ctx context.Context, s *Slot) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -78,8 +78,8 @@ func (r *Reader) statusWait() time.Duration { return r.timing.Answer }
 const tableWait = time.Second
 
 // readTables reads the clock frequencies and data rates that the reader lists (CCID 1.1, 5.3.2 and
-// 5.3.3), where the host has a use for them. Readers that declare tables and stall the request
-// exist: they have none.
+// 5.3.3), where the host has a use for them. A reader that declares tables and stalls the request
+// has none.
 func (r *Reader) readTables(ctx context.Context) error {
 	if r.class.Features.Has(FeatureAutoParameters) {
 		return nil
@@ -96,7 +96,7 @@ func (r *Reader) readTables(ctx context.Context) error {
 		}
 		var err error
 		if *t.list, err = r.table(ctx, t.request, int(t.entries)); errors.Is(err, usb.ErrTimeout) {
-			return nil // a reader that does not answer one such request is not asked another one
+			return nil // a reader that does not answer one such request gets no other one
 		} else if err != nil {
 			return err
 		}
@@ -104,8 +104,8 @@ func (r *Reader) readTables(ctx context.Context) error {
 	return nil
 }
 
-// table reads a list of double words. Fewer than declared are taken as they are. Errors are the end
-// of ctx, a reader that has gone, and usb.ErrTimeout.
+// table reads a list of double words. Fewer than declared are accepted. Errors are the end of ctx,
+// a reader that has gone, and usb.ErrTimeout.
 func (r *Reader) table(ctx context.Context, request uint8, entries int) ([]uint32, error) {
 	b := make([]byte, 4*entries)
 	n, err := r.pipe.ClassRequest(ctx, usb.DirIn, request, 0, b, tableWait)

@@ -52,8 +52,8 @@ func (p parameters) append(dst []byte) []byte {
 	return append(dst, p.fidi, flags, p.guard, p.wait, p.clockStop, p.ifsc, p.nad)
 }
 
-// parseParameters reads the structure. The protocol number and the length must agree: readers exist
-// that answer one protocol with the other's structure, and some that answer with none.
+// parseParameters reads the structure. The protocol number and the length must agree: some readers
+// answer one protocol with the other's structure, and some with none.
 func parseParameters(number uint8, b []byte) (parameters, bool) {
 	p := parameters{known: true, protocol: protocolOf(number)}
 	switch {
@@ -68,7 +68,7 @@ func parseParameters(number uint8, b []byte) (parameters, bool) {
 	return p, true
 }
 
-// wanted are the parameters that the card asks for, at a speed.
+// wanted are the parameters of the card's answer to reset, at a speed.
 func wanted(p Protocol, i atr.Info, fidi uint8, stop uint8) parameters {
 	w := parameters{
 		known: true, protocol: p, fidi: fidi, inverse: i.Inverse, guard: i.ExtraGuard, wait: i.WI,
@@ -92,7 +92,8 @@ func (s *Slot) adopt(p parameters) {
 	}
 }
 
-// getParameters asks for the parameters in force (CCID 1.1, 6.1.5). Not every reader can tell.
+// getParameters reads the parameters in use (CCID 1.1, 6.1.5). ok is false where the reader has no
+// valid ones.
 func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
 	a, err := s.command(ctx, pipe.Command{Type: pipe.GetParameters, Want: paramsSizeT1,
 		Wait: s.r.timing.Answer, Repeat: true})
@@ -106,12 +107,12 @@ func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
 	return p, ok, nil
 }
 
-// unknownCommand is what setParameters returns for a reader that does not know the command.
+// unknownCommand is what setParameters returns for a reader that does not implement the command.
 const unknownCommand = -1
 
-// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader
-// that does not know the command, or that dislikes one value, keeps its own: that is no error here.
-// Refused is then unknownCommand or the offset of the value.
+// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer has those in use. A reader that
+// does not implement the command, or refuses a value, keeps its own, which is no error: refused is
+// then unknownCommand, or the offset of the value.
 func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
 	n := len(p.append(s.pipe.Payload()))
 	a, err := s.command(ctx, pipe.Command{
@@ -143,8 +144,8 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 	return 0, nil
 }
 
-// gone tells a failure that means that the card is not there any more from one that only refuses a
-// command.
+// gone returns err if it is a failure that shows an empty slot, and nil if the reader only refuses
+// a command.
 func (s *Slot) gone(err error) error {
 	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent {
 		return err
@@ -155,8 +156,8 @@ func (s *Slot) gone(err error) error {
 // rateClockSize is the length of the data of SetDataRateAndClockFrequency (CCID 1.1, 6.1.14).
 const rateClockSize = 8
 
-// setDataRate tells a reader that does not derive it from the parameters how fast the card is (CCID
-// 1.1, 6.1.14). Readers that do not know the command are those that do derive it.
+// setDataRate sets clock (kHz) and rate (bit/s) on a reader that does not derive them from the
+// parameters (CCID 1.1, 6.1.14). A reader that does not implement the command derives them.
 func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
 	b := binary.LittleEndian.AppendUint32(s.pipe.Payload(), clock)
 	binary.LittleEndian.AppendUint32(b, rate)

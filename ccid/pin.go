@@ -15,9 +15,9 @@ import (
 )
 
 // Secure PIN entry: the user types on the reader, and the reader puts the PIN into the command. A
-// program gives a structure of PC/SC part 10, 2.5; the reader takes one of CCID 1.1, 6.1.11. They
-// differ in bTimeOut2 and ulDataLength, which the reader does not have, and in message indices,
-// which the reader has only as far as bNumberMessage says.
+// program passes a structure of PC/SC part 10, 2.5; the reader takes one of CCID 1.1, 6.1.11. The
+// latter lacks bTimeOut2 and ulDataLength, and the number of its message indices depends on
+// bNumberMessage.
 //
 //	part 10, verification          bytes    part 10, modification          bytes
 //	bTimeOut, bTimeOut2            0, 1     bTimeOut, bTimeOut2            0, 1
@@ -41,17 +41,17 @@ const (
 	messagesDefault = 0xFF // the reader's own
 )
 
-// Status bytes that stand for a PIN entry which came to nothing (PC/SC part 10, 2.5).
+// Status bytes for a PIN entry that was not completed (PC/SC part 10, 2.5).
 var (
 	swPINTimeout   = []byte{0x64, 0x00}
 	swPINCancelled = []byte{0x64, 0x01}
 )
 
-// pinTail is how much longer than the user's time the reader is waited for (policy).
+// pinTail is added to the user's time in the wait for the reader (policy).
 const pinTail = 10 * time.Second
 
-// splitPIN checks the length that a structure gives for its command, in either byte order, and
-// returns both parts.
+// splitPIN checks the length of the command in a structure, in either byte order, and returns both
+// parts.
 func splitPIN(in []byte, size int) (fields, command []byte, err error) {
 	if len(in) < size+apdu.HeaderSize || len(in) > size+apdu.MaxShortCommand {
 		return nil, nil, fmt.Errorf("%w: PIN structure of %d bytes", ErrInvalid, len(in))
@@ -65,8 +65,8 @@ func splitPIN(in []byte, size int) (fields, command []byte, err error) {
 	return fields, command, nil
 }
 
-// condition replaces values of bEntryValidationCondition that mean nothing, which make one reader
-// crash, and those that the reader does not take.
+// condition replaces values of bEntryValidationCondition that are undefined, on which Cherry XX44
+// crashes (libccid 1.8.2, commands.c), and those that the reader does not take.
 func (s *Slot) condition(v byte) byte {
 	if c := s.r.quirk.PIN.Condition; c != 0 {
 		return c
@@ -82,8 +82,7 @@ func (s *Slot) condition(v byte) byte {
 	return v
 }
 
-// verifyPIN has the user's PIN checked by the card (CCID 1.1, 6.1.11.1). The result is the card's
-// status.
+// verifyPIN runs a PIN verification (CCID 1.1, 6.1.11.1). The result is the card's status.
 func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	f, command, err := splitPIN(in, verifySize)
 	if err != nil {
@@ -113,7 +112,7 @@ func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	return s.secure(ctx, b, f[12:15], command, f[0])
 }
 
-// modifyPIN has a PIN changed (CCID 1.1, 6.1.11.2).
+// modifyPIN runs a PIN modification (CCID 1.1, 6.1.11.2).
 func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	f, command, err := splitPIN(in, modifySize)
 	if err != nil {
@@ -139,7 +138,7 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	b := append(s.pipe.Payload(), pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
 	b = s.appendSizes(b, f[7], f[8])
 	b = append(b, f[9], s.condition(f[10]), messages, f[12], f[13], indices[0])
-	// these readers expect three indices whatever the count
+	// Gemalto readers without bNumberMessageFix expect three indices whatever the count is
 	all := s.r.quirk.Gemalto && !s.r.firmware.modifyFixed
 	if all || messages != 0 {
 		b = append(b, indices[1])
@@ -169,8 +168,8 @@ func (s *Slot) readyForPIN(ctx context.Context) error {
 	return s.readFirmware(ctx)
 }
 
-// secure sends the PIN operation in b, the beginning of the out buffer's payload, to which prologue
-// and command are added, and returns the card's response.
+// secure sends the PIN operation in b, which begins at the slot's payload and gets prologue and
+// command appended, and returns the card's response.
 func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte,
 	error) {
 	p := s.Protocol()

@@ -29,8 +29,8 @@ func modifyStructure() []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(apdu))), apdu...)
 }
 
-// TestPINPad has a person type at virtual readers of each level and protocol. The digits never come
-// to the host.
+// TestPINPad simulates entries at virtual readers of each level and protocol. The digits are not
+// sent to the host.
 func TestPINPad(t *testing.T) {
 	typed := func(digits ...string) (list []reader.Entry) {
 		for _, d := range digits {
@@ -57,7 +57,7 @@ func TestPINPad(t *testing.T) {
 			{"the right PIN", typed("0000"), false, []byte{0x90, 0x00}},
 			{"a wrong PIN", typed("1234"), false, []byte{0x63, 0xC2}},
 			{"cancelled", []reader.Entry{{Cancel: true}}, false, []byte{0x64, 0x01}},
-			{"nobody there", []reader.Entry{{Timeout: true}}, false, []byte{0x64, 0x00}},
+			{"no user", []reader.Entry{{Timeout: true}}, false, []byte{0x64, 0x00}},
 			{"changed", typed("0000", "98765", "98765"), true, []byte{0x90, 0x00}},
 		} {
 			t.Run(fmt.Sprintf("%s, %s", k.name, c.name), func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestPINPad(t *testing.T) {
 					if err != nil || !bytes.Equal(got, c.want) {
 						t.Fatalf("% X, %v; want % X", got, err, c.want)
 					}
-					// The session goes on, whatever the person did.
+					// The session goes on after every kind of entry.
 					if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {
 						t.Fatal(err)
 					}
@@ -96,7 +96,7 @@ func TestPINPad(t *testing.T) {
 	}
 }
 
-// TestPINEntryGivenUp cancels while the person has not typed yet.
+// TestPINEntryGivenUp cancels before an entry.
 func TestPINEntryGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, level := range []reader.Level{reader.TPDU, reader.ShortAPDU} {

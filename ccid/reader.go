@@ -31,7 +31,7 @@ type Reader struct {
 	name   string
 	slots  []*Slot
 	pipe   *pipe.Pipe
-	busy   wait.Semaphore // places for commands that the reader works on at once
+	busy   wait.Semaphore // places for commands at once
 	// maxPayload is the largest payload of a message to the reader.
 	maxPayload int
 	// rates and clocks are the reader's tables, nil when it has none: bits a second and kHz.
@@ -54,8 +54,9 @@ type Reader struct {
 	firmware vendorFeatures
 }
 
-// Open makes a Reader of a claimed interface, within the time of ctx and Timing.Open. On success
-// the Reader owns t and Close closes it; on an error t stays the caller's. No card is powered.
+// Open returns a Reader on a claimed interface, within the time of ctx and Timing.Open. On success
+// the Reader owns t, and Close closes it; on an error t remains the caller's. No card is powered.
+// Errors: ErrDescriptor, ErrFirmware, ErrTimeout, ErrGone, ErrTransport, ErrProtocol.
 func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 	dev := t.Device()
 	iface, err := Probe(dev.Config, dev.Interface, dev.AltSetting)
@@ -134,7 +135,7 @@ func (r *Reader) Name() string { return r.name }
 // Class is the reader's class descriptor, corrected by the quirk table.
 func (r *Reader) Class() ClassDescriptor { return r.class }
 
-// Interface is what the device itself describes.
+// Interface is the parsed descriptors, as the device has them.
 func (r *Reader) Interface() Interface { return r.iface }
 
 // Quirk is what the quirk table has for the reader; its Note is empty when no row applies.
@@ -143,21 +144,20 @@ func (r *Reader) Quirk() quirk.Needs { return r.quirk }
 // Device is the transport's description of the device.
 func (r *Reader) Device() *usb.Device { return r.dev }
 
-// Rates and Clocks are the data rates (bits a second) and clock frequencies (kHz) that the reader
-// lists, nil when it does not.
+// Rates are the data rates in bit/s that the reader lists, nil if it lists none.
 func (r *Reader) Rates() []uint32 { return append([]uint32(nil), r.rates...) }
 
-// Clocks are the clock frequencies in kHz that the reader lists, nil when it does not.
+// Clocks are the clock frequencies in kHz that the reader lists, nil if it lists none.
 func (r *Reader) Clocks() []uint32 { return append([]uint32(nil), r.clocks...) }
 
-// Gone says whether the reader was unplugged or closed.
+// Gone reports whether the reader was unplugged or closed.
 func (r *Reader) Gone() bool { return r.gone.Load() }
 
 // Done is closed when the reader has gone or was closed.
 func (r *Reader) Done() <-chan struct{} { return r.done }
 
 // Shutdown switches off the cards that are powered, as far as ctx allows, and closes the reader. A
-// reader that leaves a command without a proper answer is not asked again.
+// reader that does not answer one command properly gets no other one.
 func (r *Reader) Shutdown(ctx context.Context) error {
 	r.pipe.Abandon()
 	for _, s := range r.slots {
@@ -171,8 +171,8 @@ func (r *Reader) Shutdown(ctx context.Context) error {
 	return r.Close()
 }
 
-// Close ends all calls that are under way with ErrClosed and closes the transport. Cards are left
-// as they are: Shutdown switches them off.
+// Close ends all calls in progress with ErrClosed, and closes the transport. It leaves powered
+// cards powered: Shutdown switches them off.
 func (r *Reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil
@@ -199,7 +199,7 @@ func (r *Reader) leave() {
 	})
 }
 
-// lost returns the error that every call gets once the reader has gone.
+// lost returns the error of calls on a reader that has gone, or nil.
 func (r *Reader) lost() error {
 	switch {
 	case !r.gone.Load():
@@ -216,8 +216,7 @@ func broken(err error) bool {
 		errors.Is(err, usb.ErrBabble)
 }
 
-// note translates a transport's error into this package's, keeping the cause, and remembers that
-// the reader has gone.
+// note wraps a transport's error in one of this package's, and records that the reader has gone.
 func (r *Reader) note(err error) error {
 	switch {
 	case err == nil:

@@ -188,8 +188,7 @@ func (m *member) exchange(t *testing.T) {
 	}
 }
 
-// exchangeWith runs everything with one protocol. Note says which step the descriptor itself rules
-// out.
+// exchangeWith runs everything with one protocol. note is the step that the descriptor rules out.
 func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (note string,
 	err error) {
 	device := reader.NewDevice(m.model)
@@ -247,9 +246,8 @@ func hello(s *ccid.Slot) error {
 	return nil
 }
 
-// tooLong says whether an exchange failed because a message of the reader's declared size cannot
-// hold it: in the driver, or in the virtual reader, whose firmware keeps to the letter of its
-// descriptor.
+// tooLong reports whether an exchange failed because it is longer than a message of the reader's
+// declared size: in the driver, or in the virtual reader, which takes its descriptor literally.
 func tooLong(err error) bool {
 	const badLength, overrun = 1, 0xFC
 	var e *ccid.SlotError

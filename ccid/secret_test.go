@@ -18,16 +18,16 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// secretPIN has no eight bytes that anything else has.
+// secretPIN has no eight bytes in common with other data.
 var secretPIN = []byte("\xd1\x86PIN of forty bytes: " +
 	"\x90\x31\x41\x59\x26\x53\x58\x97\x93\x23\x84\x62\x64\x33\x83\x27")
 
 // secretPiece is how many bytes of a secret make a copy of it.
 const secretPiece = 8
 
-// secretIn looks for pieces of the secret in all memory that is reached from a value, buffers up to
-// their capacity, and says where the first one is. Transports are left out: behind them is the
-// reader.
+// secretIn searches all memory that is reached from a value, buffers up to their capacity, for
+// pieces of the secret, and returns where the first one is. Transports are left out: behind them is
+// the reader.
 func secretIn(v any, secret []byte) (where string) {
 	seen := map[unsafe.Pointer]reflect.Type{}
 	holds := func(b []byte) bool {
@@ -90,7 +90,7 @@ func secretIn(v any, secret []byte) (where string) {
 	return walk(reflect.ValueOf(v), "reader")
 }
 
-// watched has something happen before the transfer that a countdown ends at.
+// watched calls a function before the transfer at which a countdown ends.
 type watched struct {
 	usb.Transport
 	left int
@@ -132,8 +132,8 @@ func (w *watched) Control(ctx context.Context, setup usb.Setup, data []byte,
 // errInduced is a panic's value.
 var errInduced = errors.New("induced")
 
-// pinSlot is the connected first slot of a reader, both of the catalogues, with a card that takes
-// any PIN and gives it back.
+// pinSlot is the connected first slot of a reader, both of the catalogues, with a card that accepts
+// any PIN and returns it.
 func pinSlot(t *testing.T, kind, chip string) (*ccid.Slot, *watched, *reader.Device) {
 	t.Helper()
 	m, err := reader.Named(kind)
@@ -237,8 +237,8 @@ func TestSecretsDoNotStayInTheDriver(t *testing.T) {
 	}
 }
 
-// TestAPanicCostsOneCall has a panic at each transfer of a call, and wants the next calls to work
-// at once: no lock is held, and no answer taken for another command's.
+// TestAPanicCostsOneCall has a panic at each transfer of a call, and expects the next calls to
+// succeed at once: no lock is held, and no answer taken for another command's.
 func TestAPanicCostsOneCall(t *testing.T) {
 	// longer than any reader here takes, shorter than any wait for one that is silent
 	const atOnce = time.Second

@@ -57,7 +57,7 @@ func TestSecoderCommands(t *testing.T) {
 	})
 }
 
-// restless is a device whose interrupt endpoint fails in every way before it tells of a card.
+// restless is a device whose interrupt endpoint fails in every way before it reports a card.
 type restless struct {
 	*fake
 	fails []error
@@ -143,9 +143,10 @@ func TestListenEndsWithTheReader(t *testing.T) {
 // fuller is a reader whose messages fill their last packet.
 type fuller struct {
 	*fake
-	// zero-length packets behind messages that it still has to send; without one a read with room left goes on
+	// zero-length packets that it still has to send after messages; without one a read with room
+	// left waits
 	empty int
-	lose  bool // what came before such a read times out, as firmware's xHCI driver does
+	lose  bool // what came before such a read times out, as edk2's XhciDxe does
 	owed  bool // the empty packet, to the next read
 	asked []int
 }

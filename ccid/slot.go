@@ -13,7 +13,7 @@ import (
 )
 
 // A Slot is one place for a card. Its calls run one after the other; calls on different slots of a
-// reader run at once as far as the reader can (bMaxCCIDBusySlots).
+// reader run at once up to bMaxCCIDBusySlots.
 type Slot struct {
 	r     *Reader
 	index uint8

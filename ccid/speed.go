@@ -30,12 +30,12 @@ func (s *Slot) speeds(p Protocol) []uint8 {
 	return append(list, atr.DefaultFiDi)
 }
 
-// maxSpeeds bounds the proposals to one card: the best two, and the default (policy: every one that
-// fails costs a reset).
+// maxSpeeds bounds the proposals to one card: the best two, and the default (policy: each failure
+// needs a reset).
 const maxSpeeds = 3
 
-// runs says whether the reader can talk to a card at FiDi: not above its highest rate, in its table
-// when it has one, and faster than the default, which is what all this is for.
+// runs reports whether the reader has the rate of FiDi, and that rate is faster than the default:
+// not above the reader's highest rate, and in its table if it has one.
 func (s *Slot) runs(fidi uint8) bool {
 	clock, highest, table := s.r.class.DefaultClock, s.r.class.MaxDataRate, s.r.rates
 	if limit := s.r.quirk.SecondaryMaxRate; limit != 0 && s.index > 0 {
@@ -54,7 +54,8 @@ func (s *Slot) runs(fidi uint8) bool {
 	return len(table) == 0
 }
 
-// near compares rates that were rounded from clocks in kHz: one part in a thousand, and one.
+// near compares rates, in bit/s, that were rounded from clocks in kHz: the tolerance is 1 and 0.1
+// percent.
 func near(a, b uint32) bool {
 	if a < b {
 		a, b = b, a
@@ -62,14 +63,14 @@ func near(a, b uint32) bool {
 	return a-b <= 1+a/1000
 }
 
-// pps does the exchange (ISO/IEC 7816-3:2006, 9). A card that does not answer, or answers something
-// else, must be reset.
+// pps does the exchange (ISO/IEC 7816-3:2006, 9). After an error the card must be reset.
 func (s *Slot) pps(ctx context.Context, p Protocol, fidi uint8) (uint8, error) {
 	var request, response [atr.MaxPPS]byte
 	b := atr.AppendPPS(request[:0], number(p), fidi)
 	n := s.pipe.Load(b)
 	got := 0
-	if s.r.level == LevelCharacter { // PPSS and PPS0 first: the second says how many follow
+	// PPSS and PPS0 first: PPS0 has the number of those that follow
+	if s.r.level == LevelCharacter {
 		a, err := s.xfr(ctx, pipe.Command{
 			P: xfrParameters(0, ppsStart), N: n, Want: ppsStart, Wait: s.r.timing.Answer,
 		})

@@ -10,7 +10,8 @@ import (
 // maxAPDUDataExtended is PropertyMaxAPDUData of a reader that takes extended APDUs.
 const maxAPDUDataExtended = 0x10000
 
-// conditions are the values of bEntryValidationCondition that the reader takes, as far as is known.
+// conditions are the bits of bEntryValidationCondition that the reader takes, all where that is not
+// known.
 func (s *Slot) conditions() byte {
 	if c := s.r.quirk.PIN.Condition; c != 0 {
 		return c
@@ -89,69 +90,4 @@ func (s *Slot) pinSizes() (least, most byte, known bool) {
 	}
 	p := s.r.quirk.PIN
 	return p.Min, p.Max, p.HasSize
-}
-
-// Escape commands of Gemalto readers, and the feature block that the first one returns.
-const (
-	gemaltoFeatures  = 0x6A
-	gemaltoVersion   = 0x02
-	gemaltoBlockSize = 21
-)
-
-// vendorFeatures is what a Gemalto reader's feature block says.
-type vendorFeatures struct {
-	asked, ok      bool
-	conditions     byte
-	minPIN, maxPIN byte
-	modifyFixed    bool // takes the modification structure as CCID 1.1 has it
-	ppdu           bool
-}
-
-// Offsets in the feature block, and the bits of its flags.
-const (
-	gemaltoConditions = 3
-	gemaltoFlags      = 8
-	gemaltoMinPIN     = 13
-	gemaltoMaxPIN     = 14
-	gemaltoFixed      = 0x04 // bNumberMessageFix
-	gemaltoPPDU       = 0x08 // pseudo APDUs in XfrBlock
-)
-
-// readFirmware reads the feature block once, from readers that have one. A reader that refuses has
-// none.
-func (s *Slot) readFirmware(ctx context.Context) error {
-	f := &s.r.firmware
-	if err := s.r.asking.Acquire(ctx); err != nil {
-		return err
-	}
-	defer s.r.asking.Release()
-	if !s.r.quirk.Gemalto || f.asked {
-		return nil
-	}
-	b, err := s.escape(ctx, []byte{gemaltoFeatures})
-	if err != nil {
-		if slotError(err) != nil {
-			f.asked = true
-			return nil
-		}
-		return err
-	}
-	f.asked = true
-	if len(b) < gemaltoBlockSize {
-		return nil
-	}
-	f.ok = true
-	f.conditions, f.minPIN, f.maxPIN = b[gemaltoConditions]&scard.ValidationAll, b[gemaltoMinPIN],
-		b[gemaltoMaxPIN]
-	f.modifyFixed, f.ppdu = b[gemaltoFlags]&gemaltoFixed != 0, b[gemaltoFlags]&gemaltoPPDU != 0
-	return nil
-}
-
-// firmwareID asks a Gemalto reader for its firmware's name.
-func (s *Slot) firmwareID(ctx context.Context) []byte {
-	b, err := s.escapeCopy(ctx, []byte{gemaltoVersion})
-	if err != nil {
-		return nil
-	}
-	return b
 }

@@ -51,7 +51,7 @@ func (l linkT1) Exchange(ctx context.Context, block []byte, extension uint8) ([]
 }
 
 // unreadable marks failures of one block, from which the protocol recovers, as t1.ErrNoBlock: the
-// reader met silence, bad parity or too many characters on the line, or USB lost the answer.
+// reader received nothing, bad parity or too many characters from the card, or USB lost the answer.
 func unreadable(err error) error {
 	e := slotError(err)
 	switch {

@@ -12,9 +12,10 @@ import (
 	"tamaccid/ccid/t1"
 )
 
-// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu. The
-// reader's exchange level and the card's protocol make no difference to the caller. On
-// *ShortBufferError the command has been executed.
+// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu; n
+// is its length. Exchange level and protocol make no difference to the caller. Errors: ErrInvalid
+// and ErrTooLong for the command; ErrNoCard, ErrCardChanged and ErrNotPowered without a session;
+// *ShortBufferError, with which the command has been executed; and those of the exchange.
 func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err error) {
 	if len(capdu) < apdu.HeaderSize || len(capdu) > apdu.MaxCommand {
 		return 0, fmt.Errorf("%w: command of %d bytes", ErrInvalid, len(capdu))
@@ -32,9 +33,9 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	}
 	ended := false
 	defer func() {
-		// a panic: the caller's memory for the response need not be there
+		// a panic, as when the caller's memory for the response does not exist
 		if !ended && s.t1 != nil {
-			s.t1.Lose() // the card may be amid an answer of several blocks
+			s.t1.Lose() // the card may be in the middle of a chain of blocks
 		}
 	}()
 	switch {
@@ -55,7 +56,7 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	return n, nil
 }
 
-// protocolError translates the errors of the protocol machines.
+// protocolError wraps the errors of the protocol machines in those of this package.
 func (s *Slot) protocolError(err error) error {
 	if err == nil {
 		return nil
@@ -98,9 +99,8 @@ func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
 	return a, err
 }
 
-// cwtAllowance bounds what the waits between characters may add to a block's own: the standard's
-// sum, 259 times CWT, is minutes for common values, though no card spaces all of its characters so
-// (policy).
+// cwtAllowance bounds the sum of the waits between characters of a block: 259 times CWT is minutes
+// for common values (policy).
 const cwtAllowance = 10 * time.Second
 
 // blockWait is how long one T=1 block and its answer may take, the reader's own time included.
@@ -112,9 +112,9 @@ func (s *Slot) blockWait(extension uint8) time.Duration {
 	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer)) + s.r.quirk.ExtraT1Wait
 }
 
-// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; a reader that
-// meets NULL bytes asks for more time itself. Three are counted: the first, the one after the data,
-// the status.
+// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; with NULL
+// bytes the reader sends time extensions. Three are counted: the first, the one after the data, the
+// status.
 func (s *Slot) tpduWait(characters int) time.Duration {
 	const procedures = 3
 	wait := procedures*s.line.WaitingTime() + s.line.Characters(characters) + s.r.timing.Answer

@@ -49,7 +49,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that what is taken apart is all that was there.
+// FuzzParse checks that the parsed fields cover the whole command.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte{0, 0xA4, 4, 0, 2, 1, 2, 0})
 	f.Add([]byte{0, 0xB0, 0, 0, 0, 1, 0})

@@ -15,19 +15,19 @@ import (
 // What is sent for each case (ISO/IEC 7816-3:2006, 12.2.1 to 12.2.7), and what follows from the
 // card's status.
 //
-//	case          first TPDU                   61XX             6CXX             9000, no data      else
-//	1             P3 = 0                       GET RESPONSE     again, P3 = XX   end                end
-//	2S, 2E        P3 = Le, 0 from 256 on       GET RESPONSE     again, P3 = XX   end                end
-//	3S, 3E        P3 = Lc, data                end              end              end                end
-//	4S, 4E        P3 = Lc, data                GET RESPONSE     end              GET RESPONSE Le    end
-//	3E, 4E long   ENVELOPE, 255 bytes each     as 3 or 4        end              next, as 3 or 4    end
-//	GET RESPONSE  P3 = min(XX, what is left)   GET RESPONSE     again, P3 = XX   end                end
+//	case          first TPDU                 61XX           6CXX            9000, no data     else
+//	1             P3 = 0                     GET RESPONSE   again, P3 = XX  end               end
+//	2S, 2E        P3 = Le, 0 from 256 on     GET RESPONSE   again, P3 = XX  end               end
+//	3S, 3E        P3 = Lc, data              end            end             end               end
+//	4S, 4E        P3 = Lc, data              GET RESPONSE   end             GET RESPONSE Le   end
+//	3E, 4E long   ENVELOPE, 255 bytes each   as 3 or 4      end             next, as 3 or 4   end
+//	GET RESPONSE  P3 = min(XX, what is left) GET RESPONSE   again, P3 = XX  end               end
 //
-// Two rows go beyond the standard, which hands 61XX and 6CXX of case 1 to the program: there P3 = 0
-// was put in by the mapping and the card took it for Le = 256, so that a four-byte command which
-// has an answer would lose it. And where GET RESPONSE after 9000 fails, 9000 was the whole answer:
-// many cards have nothing to give there. Everything is bounded: a status 6CXX is followed once for
-// each TPDU, 61XX as long as each GET RESPONSE brings data, up to Le.
+// Two rows go beyond the standard. It passes 61XX and 6CXX of case 1 to the program; but the
+// mapping has added P3 = 0, which the card takes for Le = 256, and the data of a four-byte command
+// would be lost. And where GET RESPONSE after 9000 fails, 9000 was the whole response, as with many
+// cards. All of it is bounded: a status 6CXX is followed once for each TPDU, 61XX as long as each
+// GET RESPONSE returns data, up to Le.
 
 // Instructions (ISO/IEC 7816-4:2013, table 4.2).
 const (
@@ -52,19 +52,19 @@ const (
 	MaxResponse = maxAnswer + statusSize
 )
 
-// claChaining is the bit of CLA that says that more commands of a chain follow (ISO/IEC
-// 7816-4:2013, 5.4.1). A GET RESPONSE is no part of the chain.
+// claChaining is the bit of CLA for a chain of which more commands follow (ISO/IEC 7816-4:2013,
+// 5.4.1). A GET RESPONSE is no part of the chain.
 const claChaining = 0x10
 
 // Errors of a call. Those of the link are passed through.
 var (
-	// ErrCommand says that the bytes are no command APDU.
+	// ErrCommand is the error for bytes that are not a command APDU.
 	ErrCommand = errors.New("t0: not a command APDU")
-	// ErrCard says that the card's answer is no response TPDU.
+	// ErrCard is the error for an answer of the card that is not a response TPDU.
 	ErrCard = errors.New("t0: card breaks the protocol")
 )
 
-// Link moves TPDUs.
+// Link exchanges TPDUs with the card.
 type Link interface {
 	// Exchange sends a command TPDU, header and data, and returns data and status, which stay valid
 	// until the next call. Data goes to the card when there is any after the header.
@@ -113,8 +113,8 @@ func (m *Machine) tpdu(ctx context.Context, cla, ins, p1, p2, p3 byte, data []by
 	return reply{data: answer[:n-statusSize], sw1: answer[n-2], sw2: answer[n-1]}, nil
 }
 
-// outgoing sends a command that has no data for the card, again with the right length when the card
-// gives it (6CXX).
+// outgoing sends a command without data for the card, and again with the right length if the card
+// returns that (6CXX).
 func (m *Machine) outgoing(ctx context.Context, cla, ins, p1, p2 byte, want int) (reply, error) {
 	r, err := m.tpdu(ctx, cla, ins, p1, p2, byte(min(want, maxAnswer)), nil)
 	if err == nil && r.sw1 == sw1Length && len(r.data) == 0 {
@@ -123,7 +123,8 @@ func (m *Machine) outgoing(ctx context.Context, cla, ins, p1, p2 byte, want int)
 	return r, err
 }
 
-// Transmit sends a command APDU and reads the response APDU into response.
+// Transmit sends a command APDU and reads the response APDU into response; n is its length. Errors:
+// ErrCommand, ErrCard, *apdu.ShortBufferError, and those of the link.
 func (m *Machine) Transmit(ctx context.Context, command, response []byte) (n int, err error) {
 	c, err := apdu.Parse(command)
 	if err != nil {
@@ -149,7 +150,7 @@ func (m *Machine) Transmit(ctx context.Context, command, response []byte) (n int
 	}
 	a := collector{apdu.ResponseIn(response)}
 	if want == 0 {
-		// cards behind a reader that knows APDUs may answer case 3 with data: nothing is lost
+		// a card may answer case 3 with data, which is not dropped
 		want = len(r.data)
 	}
 	a.take(r.data, want)
@@ -186,7 +187,7 @@ func (m *Machine) getResponse(ctx context.Context, cla byte, want int) (reply, e
 }
 
 // envelope sends a whole command APDU as the data of ENVELOPE commands (ISO/IEC 7816-3:2006,
-// 12.2.6). The command's own length fields tell the card where it ends.
+// 12.2.6). The command ends where its own length fields have its end.
 func (m *Machine) envelope(ctx context.Context, cla byte, command []byte) (reply, error) {
 	if cla&0x80 == 0 {
 		cla &^= claChaining
@@ -204,7 +205,7 @@ func (m *Machine) envelope(ctx context.Context, cla byte, command []byte) (reply
 // collector gathers a response from several TPDUs.
 type collector struct{ apdu.Response }
 
-// take adds data, up to want in all: a card may give more than Le after 6CXX, and Le counts.
+// take adds data, up to want in all: a card may return more than Le after 6CXX.
 func (a *collector) take(data []byte, want int) {
 	a.Append(data[:min(len(data), max(0, want-a.Len()))]...)
 }

@@ -12,8 +12,8 @@ import (
 	"tamaccid/ccid/apdu"
 )
 
-// script is a card that has learnt its lines: "> TPDU" must be sent, "< response" comes back. NxHH
-// stands for N bytes HH.
+// script is a card with a transcript: "> TPDU" must be sent, "< response" comes back. NxHH is N
+// bytes HH.
 type script struct {
 	t     *testing.T
 	lines []string
@@ -122,10 +122,10 @@ func TestTransmit(t *testing.T) {
 	}
 }
 
-// liar answers every TPDU the same.
-type liar []byte
+// constant answers every TPDU the same.
+type constant []byte
 
-func (l liar) Exchange(context.Context, []byte) ([]byte, error) { return l, nil }
+func (l constant) Exchange(context.Context, []byte) ([]byte, error) { return l, nil }
 
 func TestCardsWithoutEnd(t *testing.T) {
 	command := []byte{0, 0xB0, 0, 0, 0, 0, 0} // case 2 extended, 65,536 bytes
@@ -141,14 +141,14 @@ func TestCardsWithoutEnd(t *testing.T) {
 		{"6C 00 ends at the second", []byte{0x6C, 0}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n, err := New(liar(c.card)).Transmit(context.Background(), command, r)
+			n, err := New(constant(c.card)).Transmit(context.Background(), command, r)
 			if n != c.want || err != nil {
 				t.Fatal(n, err)
 			}
 		})
 	}
 	for _, b := range [][]byte{nil, {0x90}} {
-		if _, err := New(liar(b)).Transmit(context.Background(), command, r); !errors.Is(err,
+		if _, err := New(constant(b)).Transmit(context.Background(), command, r); !errors.Is(err,
 			ErrCard) {
 			t.Fatalf("response of %d bytes: %v", len(b), err)
 		}
@@ -158,7 +158,7 @@ func TestCardsWithoutEnd(t *testing.T) {
 func TestLongAnswerIsCounted(t *testing.T) {
 	r := []byte{1, 2, 3, 4, 5}
 	var short *apdu.ShortBufferError
-	_, err := New(liar{1, 2, 3, 0x90, 0}).Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3},
+	_, err := New(constant{1, 2, 3, 0x90, 0}).Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3},
 		r[:4])
 	if !errors.As(err, &short) || short.Need != 5 || r[4] != 5 {
 		t.Fatal(err, r)
@@ -166,7 +166,7 @@ func TestLongAnswerIsCounted(t *testing.T) {
 }
 
 func TestNotACommand(t *testing.T) {
-	if _, err := New(liar{0x90, 0}).Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3, 1},
+	if _, err := New(constant{0x90, 0}).Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3, 1},
 		nil); !errors.Is(err, ErrCommand) {
 		t.Fatal(err)
 	}

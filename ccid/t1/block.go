@@ -44,7 +44,7 @@ const (
 	blockS
 )
 
-// block is a received block taken apart. Inf is a view.
+// block is a parsed block of the card. inf is a view.
 type block struct {
 	kind blockKind
 	pcb  byte
@@ -62,8 +62,8 @@ func (b block) isReply() bool { return b.pcb&pcbSReply != 0 }
 func (b block) sKind() byte   { return b.pcb & pcbSKind }
 
 // decode checks a block in the order form, redundancy code, content (ISO/IEC 7816-3:2006, 11.6.3).
-// Bytes after the length that LEN gives make it invalid. The node address is not looked at: it is
-// not used, and cards exist that invent one.
+// Bytes beyond LEN make it invalid. The node address is ignored: it is not used, and some cards
+// send any value.
 func decode(b []byte, crc bool) block {
 	epilogue := edcSize(crc)
 	if len(b) < prologueSize+epilogue {

@@ -13,9 +13,9 @@ import (
 	"tamaccid/ccid/apdu"
 )
 
-// script is a card that has learnt its lines. Each line is "> block" for what must be sent and "<
-// block" for the answer, without redundancy code; "< !" before a block damages it, "< -" is
-// silence, "< x" fails the link, and xN after a sent block is the extension expected with it.
+// script is a card with a transcript. Each line is "> block" for what must be sent and "< block"
+// for the answer, without redundancy code; "< !" before a block damages it, "< -" is silence, "< x"
+// fails the link, and xN after a sent block is the extension expected with it.
 type script struct {
 	t     *testing.T
 	lines []string
@@ -309,10 +309,10 @@ func TestSecureEntry(t *testing.T) {
 	})
 }
 
-// liar answers each block by a function.
-type liar func(block []byte) []byte
+// function answers each block by a function.
+type function func(block []byte) []byte
 
-func (l liar) Exchange(_ context.Context, block []byte, _ uint8) ([]byte, error) {
+func (l function) Exchange(_ context.Context, block []byte, _ uint8) ([]byte, error) {
 	return l(block), nil
 }
 
@@ -320,7 +320,7 @@ func TestCardsWithoutEnd(t *testing.T) {
 	seq := byte(0)
 	for _, c := range []struct {
 		name string
-		card liar
+		card function
 		want error
 	}{
 		{"time requests without end",
@@ -366,7 +366,7 @@ func FuzzEngine(f *testing.F) {
 	f.Add([]byte{4, 0, 0x81, 0, 0x81, 6, 0, 0, 2, 0x90, 0, 0x92}, false)
 	f.Fuzz(func(t *testing.T, input []byte, fix bool) {
 		calls := 0
-		card := liar(func([]byte) []byte {
+		card := function(func([]byte) []byte {
 			if calls++; calls > 200000 {
 				t.Fatal("no end")
 			}
@@ -376,7 +376,7 @@ func FuzzEngine(f *testing.F) {
 			n := min(int(input[0]), len(input)-1)
 			b := append([]byte(nil), input[1:1+n]...)
 			input = input[1+n:]
-			// a whole block with a right code, so that the fuzzer gets further
+			// a whole block with its redundancy code, so that the fuzzer reaches more states
 			if fix && len(b) >= 3 {
 				b[2] = byte(len(b) - 3)
 				b = appendEDC(b, false)

@@ -11,7 +11,7 @@ import (
 type turn struct {
 	command  []byte
 	response apdu.Response
-	pos      int // start of the chunk that is out
+	pos      int // start of the chunk that was sent last
 	chunk    int // its length
 	out      bool
 	started  time.Time
@@ -22,13 +22,14 @@ type turn struct {
 	empty    int
 	aborted  bool
 	restart  bool // the command was sent from the start once already
-	repair   bool // the block that is out asks for a repetition
+	repair   bool // the block that was sent last requests a repetition
 }
 
-// more says whether chunks follow the one that is out.
+// more reports whether chunks follow the one that was sent last.
 func (t *turn) more() bool { return t.pos+t.chunk < len(t.command) }
 
-// Transmit sends a command and reads the card's answer into response.
+// Transmit sends a command and reads the card's answer into response; n is its length. Errors:
+// ErrLost, ErrDead, ErrAborted, ErrCard, ErrLimit, *apdu.ShortBufferError, and those of the link.
 func (e *Engine) Transmit(ctx context.Context, command, response []byte) (n int, err error) {
 	if e.lost {
 		if err := e.resynch(ctx); err != nil {
@@ -45,8 +46,8 @@ func (e *Engine) Transmit(ctx context.Context, command, response []byte) (n int,
 }
 
 // Prologue returns NAD, PCB and LEN of a whole I-block with n bytes, for a reader that fills in the
-// content itself (a PIN). Complete must follow with the card's block, or Cancelled when none was
-// sent.
+// content itself (a PIN). Complete follows with the card's block, or Lose if it is not known
+// whether the block was sent.
 func (e *Engine) Prologue(n int) [prologueSize]byte {
 	return [prologueSize]byte{e.c.NAD, e.ns << 6, byte(n)}
 }
@@ -108,7 +109,7 @@ func (e *Engine) finish(t *turn) (int, error) {
 	return t.response.End()
 }
 
-// recover resynchronises, and starts the command over when the card cannot have executed it.
+// recover resynchronises, and starts the command again if the card cannot have executed it.
 func (e *Engine) recover(ctx context.Context, t *turn) error {
 	whole := !(t.out && t.more())
 	if err := e.resynch(ctx); err != nil {
@@ -152,8 +153,8 @@ func (e *Engine) step(t *turn, b block) (done bool, extension uint8, err error) 
 	return false, 0, nil
 }
 
-// reject asks for a repetition (rule 7.1), in the same words when that was the last thing asked for
-// (rule 7.2).
+// reject asks for a repetition (rule 7.1), with the same block if that request was sent last (rule
+// 7.2).
 func (e *Engine) reject(t *turn, reason byte) {
 	t.tries++
 	if t.repair && e.outN > 0 {
@@ -163,7 +164,7 @@ func (e *Engine) reject(t *turn, reason byte) {
 	e.putR(reason)
 }
 
-// takeI takes a chunk of the answer. It acknowledges the block that is out.
+// takeI takes a chunk of the answer, which acknowledges the block that was sent last.
 func (e *Engine) takeI(t *turn, b block) (done bool, extension uint8, err error) {
 	if t.out {
 		t.out = false
@@ -201,7 +202,7 @@ func (e *Engine) takeR(t *turn, b block) (done bool) {
 		e.putI(t)
 	case e.outN == 0: // a block that was built elsewhere cannot be sent again
 		t.tries = maxTries
-	default: // what was repeated before may be wanted once more
+	default: // the block is sent once more
 		t.tries++
 	}
 	return false
@@ -224,7 +225,7 @@ func (e *Engine) takeS(t *turn, b block) (extension uint8, err error) {
 		if t.aborts++; t.aborts > maxAborts {
 			return 0, ErrCard
 		}
-		// What was being sent or received is void; the block that is out has arrived.
+		// The chains of both directions end; the block that was sent last has arrived.
 		if t.out {
 			e.ns ^= 1
 		}

@@ -26,8 +26,8 @@ const (
 	CompanionSize     = 6 // USB 3.2, 9.6.7
 )
 
-// ErrDescriptor says that a descriptor is shorter than its own kind demands, or than its own length
-// byte.
+// ErrDescriptor is the error for a descriptor that is shorter than its type requires, or than its
+// length byte.
 var ErrDescriptor = errors.New("usb: malformed descriptor")
 
 func le16(b []byte, at int) uint16 { return uint16(b[at]) | uint16(b[at+1])<<8 }
@@ -46,8 +46,7 @@ func ParseDevice(b []byte) (DeviceDescriptor, error) {
 }
 
 // Descriptors walks the descriptors in b, calling f with each whole one until f returns false. It
-// stops with ErrDescriptor at a length byte of 0 or 1, or one that reaches past the end of b: what
-// a hostile device would use to make a walker loop or read too far.
+// stops with ErrDescriptor at a length byte of 0 or 1, or one that reaches beyond the end of b.
 func Descriptors(b []byte, f func(d []byte) bool) error {
 	for len(b) > 0 {
 		n := int(b[0])
@@ -62,9 +61,9 @@ func Descriptors(b []byte, f func(d []byte) bool) error {
 	return nil
 }
 
-// Configuration returns b cut to wTotalLength, or whole when fewer bytes than that are there (USB
-// 2.0, 9.6.3), without the configuration descriptor itself. An error means that b does not start
-// with a configuration descriptor.
+// Configuration returns what follows the configuration descriptor in b, up to wTotalLength if b has
+// so many bytes (USB 2.0, 9.6.3). ErrDescriptor is the error if b does not start with a
+// configuration descriptor.
 func Configuration(b []byte) (rest []byte, err error) {
 	if len(b) < ConfigurationSize || b[1] != TypeConfiguration || int(b[0]) < ConfigurationSize ||
 		int(b[0]) > len(b) {
@@ -92,10 +91,10 @@ type Interface struct {
 }
 
 // maxOther bounds them (policy: a device may fill its configuration with descriptors of two bytes;
-// those of a reader are few).
+// a reader has a few).
 const maxOther = 64
 
-// TransferType says how an endpoint moves data (USB 2.0, table 9-13, bmAttributes).
+// TransferType is how an endpoint transfers data (USB 2.0, table 9-13, bmAttributes).
 type TransferType uint8
 
 // The transfer types.
@@ -112,20 +111,20 @@ type Endpoint struct {
 	Type          TransferType
 	MaxPacketSize uint16 // without the bits for additional transactions
 	Interval      uint8
-	// MaxBurst is how many packets more than one may be moved at a time: bMaxBurst of SuperSpeed
-	// (USB 3.2, 9.6.7), or the additional transactions of a high-speed periodic endpoint (USB 2.0,
-	// table 9-13, wMaxPacketSize bits 12:11).
+	// MaxBurst is how many packets more than one are transferred at a time at most: bMaxBurst of
+	// SuperSpeed (USB 3.2, 9.6.7), or the additional transactions of a high-speed periodic endpoint
+	// (USB 2.0, table 9-13, wMaxPacketSize bits 12:11).
 	MaxBurst uint8
-	// BytesPerInterval is how much a periodic SuperSpeed endpoint moves in an interval,
-	// wBytesPerInterval (USB 3.2, 9.6.7), as the device says; 0 where it says nothing.
+	// BytesPerInterval is wBytesPerInterval of a periodic SuperSpeed endpoint (USB 3.2, 9.6.7), in
+	// bytes; 0 without a companion descriptor.
 	BytesPerInterval uint16
 }
 
-// In says whether the endpoint sends to the host.
+// In reports whether the endpoint sends to the host.
 func (e Endpoint) In() bool { return e.Address&DirIn != 0 }
 
 // Interfaces parses all the interfaces in a configuration's descriptors, alternate settings being
-// entries of their own. A damaged tail is cut off: what came before it is returned together with
+// entries of their own. What precedes a malformed descriptor is returned together with
 // ErrDescriptor.
 func Interfaces(config []byte) ([]Interface, error) {
 	rest, err := Configuration(config)

@@ -80,8 +80,8 @@ func TestInterfaces(t *testing.T) {
 	}
 }
 
-// mu_basecore issue 410, CVE-2020-25647 (GRUB): lengths within a configuration are the device's
-// word only.
+// mu_basecore issue 410, CVE-2020-25647 (GRUB): lengths within a configuration are not to be
+// trusted.
 func TestLengthsWithinAConfigurationThatLie(t *testing.T) {
 	reader := []byte{9, 4, 0, 0, 1, 0x0B, 0, 0, 0, 7, 5, 0x81, 2, 64, 0, 0}
 	for _, c := range []struct {

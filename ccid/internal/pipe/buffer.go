@@ -1,7 +1,7 @@
 package pipe
 
-// What one reader takes of memory does not follow from what its descriptor declares. A slot has
-// buffers from its first call on:
+// The memory of one reader does not depend on what its descriptor declares. A slot has buffers from
+// its first call on:
 //
 //	buffer                         between calls    during a call
 //	command                        MinMessage       as long as the longest message that is sent
@@ -11,8 +11,7 @@ package pipe
 // A message has MaxMessage bytes at most. With 16 slots that is 24 KiB between calls, and 192 KiB
 // more for each call under way. The inbound buffers are whole packets.
 const (
-	// MaxMessage bounds what is believed of dwMaxCCIDMessageLength: an extended APDU with its
-	// header (CCID 1.1, 5.1).
+	// MaxMessage bounds dwMaxCCIDMessageLength: an extended APDU with its header (CCID 1.1, 5.1).
 	MaxMessage = HeaderSize + 65544
 	// MinMessage is the shortest buffer: a short APDU's answer fits even where the descriptor
 	// declares less.

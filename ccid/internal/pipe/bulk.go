@@ -35,7 +35,7 @@ type bulk struct {
 // which has the header, and the second is as long as the header declares.
 //
 //	ending    first read                     becomes
-//	unknown   one packet                     ended, by an empty packet behind a message that filled
+//	unknown   one packet                     ended, by an empty packet after a message that filled
 //	                                         its last packet
 //	ended     all that may be expected       unended, by a read that times out with a whole message
 //	unended   one packet                     -

@@ -15,19 +15,19 @@ import (
 // is always present (ICCD 1.0). The exchange makes messages of the requests, so that package ccid
 // sees a reader.
 //
-//	message          version A                           version B
-//	IccPowerOn       ready; IN 62: ATR                   OUT 62, value 1; IN 6F: type, ATR
-//	IccPowerOff      OUT 63                              OUT 63
-//	GetSlotStatus    IN A0: busy, mute                   IN 81: status, error, clock
-//	XfrBlock         OUT 65; ready; IN 6F: data          OUT 65, value level << 8; IN 6F: type, data
-//	others           not supported                       not supported
+//	message          version A                         version B
+//	IccPowerOn       ready; IN 62: ATR                 OUT 62, value 1; IN 6F: type, ATR
+//	IccPowerOff      OUT 63                            OUT 63
+//	GetSlotStatus    IN A0: busy, mute                 IN 81: status, error, clock
+//	XfrBlock         OUT 65; ready; IN 6F: data        OUT 65, value level << 8; IN 6F: type, data
+//	others           not supported                     not supported
 //
 //	type (B)   meaning                              becomes
 //	00         whole                                bChainParameter 0
 //	01 02 03   begins, ends, goes on                the same
 //	10         next part of the command wanted      the same
 //	40         failed: status, error                failed
-//	80         busy for n x 10 ms                   asked again, until the command's wait is over
+//	80         busy for n x 10 ms                   read again, until the command's wait is over
 //
 // The status of version A shows when it is ready; it is read every Waits.Poll until then.
 const (
@@ -71,7 +71,7 @@ type iccd struct {
 	on       bool
 }
 
-// NewICCD returns the pipe of an ICCD. Waits.Limit bounds what version B asks for in total.
+// NewICCD returns the pipe of an ICCD. Waits.Limit bounds the sum of version B's waits.
 func NewICCD(c Config, versionA bool) *Pipe {
 	p := newPipe(c)
 	p.kind = &iccd{Pipe: p, versionA: versionA, buf: make([]byte, MaxControl)}
@@ -189,7 +189,7 @@ func (d *iccd) xfrBlockA(ctx context.Context, payload []byte, deadline time.Time
 	return response(XfrBlock, d.icc(), 0, 0, d.buf[:max(0, n)]), err
 }
 
-// slotStatus asks for the state of the card.
+// slotStatus reads the state of the card.
 func (d *iccd) slotStatus(ctx context.Context, t MessageType) (Answer, error) {
 	if d.versionA {
 		_, err := d.statusA(ctx)
@@ -233,13 +233,13 @@ func (d *iccd) ready(ctx context.Context, deadline time.Time) (uint8, error) {
 	}
 }
 
-// limit is the end of all waits that version B asks for.
+// limit is the end of all waits of version B.
 func (d *iccd) limit(deadline time.Time) time.Time {
 	return time.Now().Add(max(d.Waits.Limit, time.Until(deadline)))
 }
 
-// dataBlock reads version B's answer, which comes before the deadline when the device asks for no
-// time, and before the limit.
+// dataBlock reads version B's answer, until the deadline if the device sends no wait, and until the
+// limit if it does.
 func (d *iccd) dataBlock(
 	ctx context.Context, t MessageType, deadline, limit time.Time,
 ) (Answer, error) {
@@ -278,9 +278,9 @@ func (d *iccd) dataBlock(
 	}
 }
 
-// resync waits until the device has done with a command that was given up, and drops its answer:
+// resync waits until the device has completed a command that was abandoned, and drops its answer:
 // there is no abort on the control pipe, and transfers do not depend on each other (USB 2.0,
-// 8.5.3). A reset ends the command too, and the state of the slot can be asked for all the time.
+// 8.5.3). A reset ends the command too, and the state of the slot can be read at any time.
 func (d *iccd) resync(ctx context.Context, s *Slot, next MessageType) error {
 	switch next {
 	case IccPowerOff, IccPowerOn:

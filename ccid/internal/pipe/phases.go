@@ -11,7 +11,7 @@ import (
 // An ICCD of version A at character level runs T=0 in phases (ICCD 1.0, 6.2):
 //
 //	status            data left for the card    data wanted             next
-//	busy              -                         -                       asked again, until the
+//	busy              -                         -                       read again, until the
 //	                                                                    command's wait is over
 //	mute              -                         -                       failed: mute
 //	data phase        OUT 65 with all of it     -                       status
@@ -25,7 +25,7 @@ const (
 	maxPhases    = 300 // data in single bytes, and status (policy)
 )
 
-// phases runs a T=0 command TPDU: header, then data as the status asks for it, then the status
+// phases runs a T=0 command TPDU: header, then data as the status requires it, then the status
 // bytes.
 func (d *iccd) phases(ctx context.Context, tpdu []byte, deadline time.Time) (Answer, error) {
 	header, data := tpdu[:t0HeaderSize], tpdu[t0HeaderSize:]
