@@ -290,7 +290,9 @@ func TestWhatAReaderTakesOfMemoryIsBounded(t *testing.T) {
 	}{
 		{"many-slots", func(*reader.Class) {}, []byte{0x80, 0x30, 0, 0}},
 		{"many-slots",
-			func(c *reader.Class) { c.Features = reader.New(reader.ExtendedAPDU).Functions[0].CCID.Features }, append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...)},
+			func(c *reader.Class) {
+				c.Features = reader.New(reader.ExtendedAPDU).Functions[0].CCID.Features
+			}, append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...)},
 		{"huge-answers", func(c *reader.Class) { c.MaxSlotIndex, c.MaxBusySlots = 255, 255 },
 			[]byte{0x80, 0x30, 0, 0}},
 	} {

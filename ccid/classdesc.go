@@ -115,6 +115,7 @@ const (
 	LevelExtendedAPDU
 )
 
+// String is the name of the level.
 func (l Level) String() string {
 	switch l {
 	case LevelCharacter:

@@ -73,6 +73,7 @@ type ShortBufferError = apdu.ShortBufferError
 // 1.1, 6.2.6).
 type SlotError struct{ Status, Code byte }
 
+// Error has the reader's codes and the sentinel for them.
 func (e *SlotError) Error() string {
 	return fmt.Sprintf("ccid: reader reports status %02X error %02X (%v)", e.Status, e.Code,
 		e.Unwrap())

@@ -10,13 +10,13 @@ import (
 
 // Chaining of APDUs that are longer than a message (CCID 1.1, 6.1.4 and 6.2.1).
 //
-//	state      sent                             answered by            next
-//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10   next part, 2 (ends) if it is last
-//	           (goes on)                        0, with data           end: refused by the card
-//	sent       0 (whole) or 2 (ends)            0 or 2                 end
-//	                                            1 or 3                 receiving
-//	receiving  empty, 0x10                      2 or 0                 end
-//	                                            1, 3, 0x10             receiving (1)
+//	state      sent                             answered by           next
+//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10  next part, 2 (ends) if last
+//	           (goes on)                        0, with data          end: refused by the card
+//	sent       0 (whole) or 2 (ends)            0 or 2                end
+//	                                            1 or 3                receiving
+//	receiving  empty, 0x10                      2 or 0                end
+//	                                            1, 3, 0x10            receiving (1)
 //
 // Anything else leaves the slot stale, so that the abort sequence ends the reader's chain before
 // the next command. (1) At most maxEmptyParts have no data.

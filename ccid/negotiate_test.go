@@ -51,6 +51,13 @@ var (
 	atrT14    = sealed(0x3B, 0x80, 0x0E)                         // neither T=0 nor T=1
 )
 
+// limited is a common reader at TPDU level with that highest data rate.
+func limited(rate uint32) ClassDescriptor {
+	c := class(FeatureTPDU)
+	c.MaxDataRate = rate
+	return c
+}
+
 // sealed appends TCK.
 func sealed(b ...byte) []byte {
 	var x byte
@@ -129,7 +136,7 @@ func TestNegotiation(t *testing.T) {
 		{name: "a card that speaks neither", class: class(FeatureTPDU), atr: atrT14,
 			accept: T0 | T1, err: ErrNoProtocol, sent: []string{off, on}},
 		{name: "a rate above the reader's is stepped down",
-			class: func() ClassDescriptor { c := class(FeatureTPDU); c.MaxDataRate = 130000; return c }(),
+			class: limited(130000),
 			atr:   atrFast, accept: T0, xfr: echo, want: T0,
 			sent: []string{off, on, "XfrBlock FF10957A", "SetParameters 9500000A00"}},
 		{name: "a rate that is not in the table is stepped down",
@@ -137,7 +144,7 @@ func TestNegotiation(t *testing.T) {
 			rates: []uint32{10752, 62500}, atr: atrFast, accept: T0, xfr: echo, want: T0,
 			sent: []string{off, on, "XfrBlock FF10947B", "SetParameters 9400000A00"}},
 		{name: "a reader with one rate stays at it, without PPS",
-			class: func() ClassDescriptor { c := class(FeatureTPDU); c.MaxDataRate = 9600; return c }(),
+			class: limited(9600),
 			atr:   atrFast, accept: T0, want: T0,
 			sent: []string{off, on, "SetParameters 1100000A00"}},
 		{name: "a proposal that the card refuses is followed by the next after a reset",

@@ -23,6 +23,7 @@ const (
 	KindICCDB Kind = 2
 )
 
+// String is the name of the kind.
 func (k Kind) String() string {
 	switch k {
 	case KindICCDA:

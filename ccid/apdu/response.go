@@ -12,6 +12,7 @@ var ErrShortBuffer = errors.New("ccid: buffer too small")
 // been executed.
 type ShortBufferError struct{ Need int } // length of the response, in bytes
 
+// Error has the length that was needed.
 func (e *ShortBufferError) Error() string {
 	return fmt.Sprintf("%v: %d bytes needed", ErrShortBuffer, e.Need)
 }

@@ -50,6 +50,7 @@ const (
 	Active   State = 3 // a card is present and powered
 )
 
+// String is the state in words.
 func (s State) String() string {
 	switch s {
 	case Absent:

@@ -158,7 +158,8 @@ func TestCardsWithoutEnd(t *testing.T) {
 func TestLongAnswerIsCounted(t *testing.T) {
 	r := []byte{1, 2, 3, 4, 5}
 	var short *apdu.ShortBufferError
-	_, err := New(constant{1, 2, 3, 0x90, 0}).Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3},
+	m := New(constant{1, 2, 3, 0x90, 0})
+	_, err := m.Transmit(context.Background(), []byte{0, 0xB0, 0, 0, 3},
 		r[:4])
 	if !errors.As(err, &short) || short.Need != 5 || r[4] != 5 {
 		t.Fatal(err, r)

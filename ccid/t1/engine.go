@@ -24,10 +24,11 @@ import (
 //	R, N(R) = next                     next I-block         last block again     R-block again
 //	I, N(S) as expected                invalid              taken; R or end      taken; R or end
 //	I, other N(S)                      invalid              invalid              invalid
-//	S(WTX request)                     S(WTX response), next wait multiplied; at most maxWTX, Limit
+//	S(WTX request)                     S(WTX response), next wait multiplied; at most maxWTX
+//	                                   and Config.Limit
 //	S(IFS request)                     S(IFS response), IFSC set; at most maxIFS
 //	S(ABORT request)                   S(ABORT response), then R: ErrAborted; I: a new answer
-//	invalid block, or none in time     R-block with the reason, rules 7.1 to 7.3; after an S-request
+//	invalid block, or none in time     R-block with the reason, rules 7.1 to 7.3; after S-request
 //	                                   that request again
 //	third invalid block in a row       lost, S(RESYNCH request) up to three times, rules 6, 7.4.2
 //	resynchronised                     from the start       ErrLost              ErrLost

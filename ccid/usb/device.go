@@ -12,6 +12,7 @@ const (
 	SpeedSuper         // 5 Gb/s and faster
 )
 
+// String is the name of the speed.
 func (s Speed) String() string {
 	switch s {
 	case SpeedLow:

@@ -37,7 +37,7 @@ type bulk struct {
 //	ending    first read                     becomes
 //	unknown   one packet                     ended, by an empty packet after a message that filled
 //	                                         its last packet
-//	ended     all that may be expected       unended, by a read that times out with a whole message
+//	ended     all that may be expected       unended, by a timeout of a read with a whole message
 //	unended   one packet                     -
 const (
 	endingUnknown uint32 = iota

@@ -45,9 +45,9 @@ var (
 //	time extension                              wait x bError, up to Waits.Limit   wait on
 //	                                            and MaxExtensions
 //	command failed                              -                                  answer
-//	IN stalls or breaks                         halt cleared, once; answer         answer, or stale
+//	IN stalls or breaks                         halt cleared once; answer          answer or stale
 //	                                            awaited for Waits.Halt
-//	OUT stalls                                  halt cleared, sent once more       answer, or stale
+//	OUT stalls                                  halt cleared, sent once more       answer or stale
 //	answer malformed, of the wrong type         stale, resync                      ErrProtocol
 //	no answer in time                           stale, resync                      usb.ErrTimeout
 //	context ends                                stale, resync within Waits.Cancel  ctx.Err()
