@@ -1,6 +1,9 @@
 package sclib
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Reconnect applies reset to the card and changes the share mode and the protocol of a handle. It
 // makes the handle usable again after ErrResetCard or ErrRemovedCard (SCardReconnect). reset is
@@ -48,7 +51,7 @@ func (k *Card) Disconnect(disposition Disposition) error {
 	const operation = "disconnect from the card in"
 	s := k.slot
 	switch err := k.enter(context.Background(), false); {
-	case err == ErrReaderUnavailable:
+	case errors.Is(err, ErrReaderUnavailable):
 		return nil // no connection is left
 	case err != nil:
 		return failed(operation, s.name, err)
