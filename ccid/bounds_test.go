@@ -129,8 +129,7 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 						}{
 							{"deadline", func() (context.Context,
 								context.CancelFunc) {
-								return context.WithTimeout(t.Context(),
-									limit)
+								return context.WithTimeout(t.Context(), limit)
 							}},
 							{"cancelled", func() (context.Context, context.CancelFunc) {
 								ctx, cancel := context.WithCancel(t.Context())

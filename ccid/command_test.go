@@ -113,8 +113,7 @@ var deviations = []deviation{
 		return [][]byte{respond(m, pipe.SlotStatus, pipe.StatusFailed, pipe.CodeMute, 0)}
 	}, ErrMute, false},
 	{"an empty answer",
-		func(_ *fake, m,
-			_ []byte) [][]byte {
+		func(_ *fake, m, _ []byte) [][]byte {
 			return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0)}
 		},
 		ErrProtocol, false},

@@ -225,8 +225,7 @@ func TestQuirks(t *testing.T) {
 				func(r *Reader) bool { return r.quirk.Gemalto && r.Quirk().Note == "Gemalto" }},
 			{"the product's name counts before the vendor's", 0x08E6, 0x4433, 0,
 				func(r *Reader) bool {
-					return r.quirk.ISOMode &&
-						r.Quirk().Note == "Gemalto GemPC433"
+					return r.quirk.ISOMode && r.Quirk().Note == "Gemalto GemPC433"
 				}},
 			{"a version below the range", 0x0529, 0x0620, 0x0011,
 				func(r *Reader) bool { return !r.quirk.NoIFSD }},

@@ -115,8 +115,7 @@ func TestFieldUseDuringClose(t *testing.T) {
 		var wg sync.WaitGroup
 		var uses atomic.Int32
 		for _, use := range []func() error{
-			func() error { _, err := s.State(ctx); return err },
-			func() error {
+			func() error { _, err := s.State(ctx); return err }, func() error {
 				var r [4]byte
 				_, err := s.Transmit(ctx, []byte{0, 0, 0, 0},
 					r[:])

@@ -56,8 +56,9 @@ func out(request uint8, value uint16, data ...byte) step {
 }
 func in(request uint8, data ...byte) step { return step{true, request, 0, data, nil} }
 
-func iccdFake(t *testing.T, protocol byte, features Features, message uint32, steps ...step) (*fake,
-	*control) {
+func iccdFake(
+	t *testing.T, protocol byte, features Features, message uint32, steps ...step,
+) (*fake, *control) {
 	c := class(features | FeatureAutoParameters)
 	c.MaxMessageLength = message
 	f := newFake(c, nil)
@@ -185,6 +186,9 @@ func TestICCDVersionA(t *testing.T) {
 			[]step{out(0x65, 0, 0, 1, 2, 3, 2), data, in(0x6F)}, "", ErrProtocol},
 		{"T=0, one status byte", 0, []byte{0, 1, 2, 3},
 			[]step{out(0x65, 0, 0, 1, 2, 3, 0), sw, in(0x6F, 0x90)}, "", ErrProtocol},
+		{"T=0, a stall in the data phase: the card does not answer", 0, []byte{0, 1, 2, 3, 2},
+			[]step{out(0x65, 0, 0, 1, 2, 3, 2), data, {in: true, request: 0x6F, err: usb.ErrStall}},
+			"", ErrMute},
 		{"T=0, a phase that means nothing", 0, []byte{0, 1, 2, 3},
 			[]step{out(0x65, 0, 0, 1, 2, 3, 0), ready}, "", ErrProtocol},
 	} {
@@ -212,8 +216,7 @@ func TestICCDWithMessagesOf4GB(t *testing.T) {
 		for _, protocol := range []byte{1, 2} {
 			f, _ := iccdFake(t, protocol, FeatureShortAPDU, 0xFFFFFFFF, in(0xA0, 0))
 			f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) {
-				return len(data),
-					nil
+				return len(data), nil
 			}
 			s := open(t, f, Options{})
 			if s.r.maxPayload != pipe.MaxControl {

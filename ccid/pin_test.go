@@ -99,15 +99,13 @@ func TestSecurePIN(t *testing.T) {
 				strings.ReplaceAll(verifyAPDU, " ", "")}, want: "9000"},
 		{name: "the user cancels", level: FeatureShortAPDU,
 			secure: func(m []byte) []byte {
-				return respond(m, pipe.DataBlock, pipe.StatusFailed,
-					pipe.CodePINCancelled, 0)
+				return respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodePINCancelled, 0)
 			},
 			sent: []string{"Secure 001E82040008040201090400000000" +
 				strings.ReplaceAll(verifyAPDU, " ", "")}, want: "6401"},
 		{name: "the user does nothing", level: FeatureShortAPDU,
 			secure: func(m []byte) []byte {
-				return respond(m, pipe.DataBlock, pipe.StatusFailed,
-					pipe.CodePINTimeout, 0)
+				return respond(m, pipe.DataBlock, pipe.StatusFailed, pipe.CodePINTimeout, 0)
 			},
 			sent: []string{"Secure 001E82040008040201090400000000" +
 				strings.ReplaceAll(verifyAPDU, " ", "")}, want: "6400"},

@@ -198,8 +198,7 @@ func TestMessagesThatFillTheirLastPacket(t *testing.T) {
 				f := &fuller{fake: newFake(class(FeatureShortAPDU|FeatureAutoParameters),
 					ordinary(atrT0,
 						func(_, p []byte) []byte {
-							return append(bytes.Repeat(p[3:4], 116), 0x90,
-								0)
+							return append(bytes.Repeat(p[3:4], 116), 0x90, 0)
 						})), lose: c.lose}
 				r, err := Open(context.Background(), f, Options{})
 				if err != nil {
