@@ -281,8 +281,9 @@ func (s *Slot) update(event func(c *cardState)) {
 // known returns a copy of what is known of the card.
 func (s *Slot) known() cardState {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.card
+	c := s.card
+	s.mu.Unlock()
+	return c
 }
 
 // observe takes the state of the card from an answer to a command of type t.

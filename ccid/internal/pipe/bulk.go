@@ -18,7 +18,7 @@ import (
 // When the pipe is shared, the slots that wait for an answer take turns at reading: the one that
 // holds `in` reads for all and routes other slots' answers (routing.go).
 type bulk struct {
-	*Pipe
+	p           *Pipe
 	epIn, epOut uint8
 	maxIn       int // largest read, a multiple of packet
 	out, in     wait.Semaphore
@@ -51,7 +51,7 @@ func NewBulk(c Config, in, out usb.Endpoint) (*Pipe, error) {
 	p := newPipe(c)
 	p.sizes(int(in.MaxPacketSize))
 	b := &bulk{
-		Pipe: p, epIn: in.Address, epOut: out.Address,
+		p: p, epIn: in.Address, epOut: out.Address,
 		maxIn: c.Transport.MaxIn() / p.packet * p.packet,
 		out:   wait.NewSemaphore(1), in: wait.NewSemaphore(1),
 	}
@@ -65,7 +65,7 @@ func NewBulk(c Config, in, out usb.Endpoint) (*Pipe, error) {
 
 // round is the size of a read for n bytes: whole packets, since readers send whole packets beyond
 // what was asked for.
-func (b *bulk) round(n int) int { return min(b.packets(n), b.maxIn) }
+func (b *bulk) round(n int) int { return min(b.p.packets(n), b.maxIn) }
 
 // roundTrip sends a command and waits for its answer.
 func (b *bulk) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error) {
@@ -74,12 +74,12 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error
 	defer s.expectNothing()
 	message := s.out[:HeaderSize+c.N]
 	PutHeader(message, c.Type, c.N, s.index, s.seq, c.P)
-	if err := b.send(ctx, message, b.Waits.Write); err != nil {
+	if err := b.send(ctx, message, b.p.Waits.Write); err != nil {
 		return Answer{}, b.lost(ctx, s, err)
 	}
 	start := time.Now()
 	deadline := start.Add(c.Wait)
-	limit := start.Add(max(b.Waits.Limit, c.Wait))
+	limit := start.Add(max(b.p.Waits.Limit, c.Wait))
 	cleared := false
 	for stale, extensions := 0, 0; ; {
 		frame, err := b.receive(ctx, s, c.Want, deadline)
@@ -89,7 +89,7 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error
 			}
 			// The halt was cleared where it was seen; the answer may still be there.
 			cleared = true
-			deadline = earlier(deadline, time.Now().Add(b.Waits.Halt))
+			deadline = earlier(deadline, time.Now().Add(b.p.Waits.Halt))
 			continue
 		}
 		h, ok := parseHeader(frame)
@@ -132,14 +132,14 @@ func earlier(a, b time.Time) time.Time {
 // send writes a command, once more after a stall: a reader that stalls has not taken it (USB 2.0,
 // 5.8.5).
 func (b *bulk) send(ctx context.Context, message []byte, limit time.Duration) error {
-	if b.Shared {
+	if b.p.Shared {
 		if err := b.out.Acquire(ctx); err != nil {
 			return err
 		}
 		defer b.out.Release()
 	}
 	for again := false; ; again = true {
-		n, err := b.Transport.Out(ctx, b.epOut, message, limit)
+		n, err := b.p.Transport.Out(ctx, b.epOut, message, limit)
 		if err == nil && n != len(message) {
 			err = fmt.Errorf("%w: %d of %d bytes written", usb.ErrTransfer, n, len(message))
 		}
@@ -149,7 +149,7 @@ func (b *bulk) send(ctx context.Context, message []byte, limit time.Duration) er
 		if !broken(err) {
 			return err
 		}
-		clearErr := b.Transport.ClearHalt(ctx, b.epOut)
+		clearErr := b.p.Transport.ClearHalt(ctx, b.epOut)
 		if clearErr != nil || again || !errors.Is(err, usb.ErrStall) {
 			return err
 		}
@@ -159,10 +159,10 @@ func (b *bulk) send(ctx context.Context, message []byte, limit time.Duration) er
 // receive returns the next whole message for the slot, or one for no slot. Its length has been
 // checked.
 func (b *bulk) receive(ctx context.Context, s *Slot, want int, deadline time.Time) ([]byte, error) {
-	if !b.Shared {
+	if !b.p.Shared {
 		return b.read(ctx, s, want, deadline)
 	}
-	for range MaxStale*len(b.slots) + 1 {
+	for range MaxStale*len(b.p.slots) + 1 {
 		select {
 		case <-s.routed.ready:
 			return s.collect(), nil
@@ -194,10 +194,10 @@ func (b *bulk) turn(
 	// The message may be another slot's, and longer.
 	frame, err = b.read(ctx, s, max(want, MinMessage-HeaderSize), deadline)
 	h, _ := parseHeader(frame)
-	others = err == nil && h.Slot != s.index && int(h.Slot) < len(b.slots)
+	others = err == nil && h.Slot != s.index && int(h.Slot) < len(b.p.slots)
 	if others {
 		// Before the turn ends: the slot that has the next turn looks for an answer only once.
-		b.slots[h.Slot].route(s, len(frame))
+		b.p.slots[h.Slot].route(s, len(frame))
 	}
 	return frame, others, err
 }
@@ -219,7 +219,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 	b.full = false
 	ask := b.round(HeaderSize)
 	if b.ending.Load() == endingEnded {
-		ask = min(b.round(HeaderSize+want), b.largest)
+		ask = min(b.round(HeaderSize+want), b.p.largest)
 	}
 	for {
 		left := time.Until(deadline)
@@ -228,7 +228,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 		}
 		s.in = grown(s.in, n+ask)
 		buf := s.in
-		got, err := b.Transport.In(ctx, b.epIn, buf[n:n+ask], left)
+		got, err := b.p.Transport.In(ctx, b.epIn, buf[n:n+ask], left)
 		if errors.Is(err, usb.ErrTimeout) && got > 0 && got < ask && whole(buf[:n+got]) {
 			b.ending.Store(endingUnended)
 			return buf[:n+got], nil
@@ -237,7 +237,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 			if broken(err) {
 				// Nothing of this message is of use now. An error of the request itself shows as
 				// the next transfer's.
-				_ = b.Transport.ClearHalt(ctx, b.epIn)
+				_ = b.p.Transport.ClearHalt(ctx, b.epIn)
 			}
 			return nil, err
 		}
@@ -259,7 +259,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 			return nil, fmt.Errorf("%w: message of %d bytes", ErrProtocol, n)
 		}
 		length := binary.LittleEndian.Uint32(buf[1:])
-		if length > uint32(b.largest-HeaderSize) {
+		if length > uint32(b.p.largest-HeaderSize) {
 			return nil, fmt.Errorf("%w: message claims %d bytes", ErrProtocol, length)
 		}
 		total := HeaderSize + int(length)
@@ -271,7 +271,7 @@ func (b *bulk) read(ctx context.Context, s *Slot, want int, deadline time.Time) 
 			return nil, fmt.Errorf("%w: message claims %d bytes, has %d",
 				ErrProtocol, length, n-HeaderSize)
 		}
-		ask = min(b.round(total-n), (b.largest-n)/b.packet*b.packet)
+		ask = min(b.round(total-n), (b.p.largest-n)/b.p.packet*b.p.packet)
 		if ask == 0 {
 			return nil, fmt.Errorf("%w: message claims %d bytes", ErrProtocol, length)
 		}

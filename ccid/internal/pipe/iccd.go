@@ -64,7 +64,7 @@ const MaxControl = 4096
 
 // iccd exchanges messages with an ICCD.
 type iccd struct {
-	*Pipe
+	p        *Pipe
 	versionA bool
 	buf      []byte
 	status   [statusSize]byte
@@ -74,7 +74,7 @@ type iccd struct {
 // NewICCD returns the pipe of an ICCD. Waits.Limit bounds the sum of version B's waits.
 func NewICCD(c Config, versionA bool) *Pipe {
 	p := newPipe(c)
-	p.kind = &iccd{Pipe: p, versionA: versionA, buf: make([]byte, MaxControl)}
+	p.kind = &iccd{p: p, versionA: versionA, buf: make([]byte, MaxControl)}
 	return p
 }
 
@@ -124,7 +124,7 @@ func (d *iccd) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error
 
 func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (Answer, error) {
 	payload := s.out[HeaderSize : HeaderSize+c.N]
-	write := d.Waits.Write
+	write := d.p.Waits.Write
 	switch c.Type {
 	case IccPowerOn:
 		d.on = false
@@ -132,7 +132,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (
 			if _, err := d.ready(ctx, deadline); err != nil {
 				return Answer{}, err
 			}
-			n, err := d.ClassRequest(ctx, usb.DirIn, requestPowerOn, 0, d.buf[:atr.MaxSize],
+			n, err := d.p.ClassRequest(ctx, usb.DirIn, requestPowerOn, 0, d.buf[:atr.MaxSize],
 				time.Until(deadline))
 			if err != nil {
 				return Answer{}, err
@@ -140,7 +140,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (
 			d.on = true
 			return response(c.Type, ICCActive, 0, 0, d.buf[:n]), nil
 		}
-		if _, err := d.ClassRequest(ctx, usb.DirOut, requestPowerOn, 1, nil, write); err != nil {
+		if _, err := d.p.ClassRequest(ctx, usb.DirOut, requestPowerOn, 1, nil, write); err != nil {
 			return Answer{}, err
 		}
 		a, err := d.dataBlock(ctx, c.Type, deadline, d.limit(deadline))
@@ -149,7 +149,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (
 		return a, err
 	case IccPowerOff:
 		d.on = false
-		_, err := d.ClassRequest(ctx, usb.DirOut, requestPowerOff, 0, nil, write)
+		_, err := d.p.ClassRequest(ctx, usb.DirOut, requestPowerOff, 0, nil, write)
 		return response(c.Type, ICCInactive, 0, 0, nil), err
 	case GetSlotStatus:
 		return d.slotStatus(ctx, c.Type)
@@ -161,7 +161,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (
 			return d.xfrBlockA(ctx, payload, deadline)
 		}
 		value := uint16(c.P[1]) << 8
-		if _, err := d.ClassRequest(ctx, usb.DirOut, requestXfrBlock, value, payload,
+		if _, err := d.p.ClassRequest(ctx, usb.DirOut, requestXfrBlock, value, payload,
 			write); err != nil {
 			return Answer{}, err
 		}
@@ -173,7 +173,7 @@ func (d *iccd) do(ctx context.Context, s *Slot, c Command, deadline time.Time) (
 // xfrBlockA is XfrBlock on version A.
 func (d *iccd) xfrBlockA(ctx context.Context, payload []byte, deadline time.Time) (Answer, error) {
 	if len(payload) > 0 {
-		_, err := d.ClassRequest(ctx, usb.DirOut, requestXfrBlock, 0, payload, d.Waits.Write)
+		_, err := d.p.ClassRequest(ctx, usb.DirOut, requestXfrBlock, 0, payload, d.p.Waits.Write)
 		if err != nil {
 			return Answer{}, err
 		}
@@ -185,7 +185,7 @@ func (d *iccd) xfrBlockA(ctx context.Context, payload []byte, deadline time.Time
 	if status&statusMute != 0 {
 		return d.failure(XfrBlock, CodeMute), nil
 	}
-	n, err := d.ClassRequest(ctx, usb.DirIn, requestDataBlock, 0, d.buf, time.Until(deadline))
+	n, err := d.p.ClassRequest(ctx, usb.DirIn, requestDataBlock, 0, d.buf, time.Until(deadline))
 	return response(XfrBlock, d.icc(), 0, 0, d.buf[:max(0, n)]), err
 }
 
@@ -195,7 +195,7 @@ func (d *iccd) slotStatus(ctx context.Context, t MessageType) (Answer, error) {
 		_, err := d.statusA(ctx)
 		return response(t, d.icc(), 0, 0, nil), err
 	}
-	n, err := d.ClassRequest(ctx, usb.DirIn, requestSlotStatus, 0, d.status[:], d.Waits.Answer)
+	n, err := d.p.ClassRequest(ctx, usb.DirIn, requestSlotStatus, 0, d.status[:], d.p.Waits.Answer)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -208,7 +208,7 @@ func (d *iccd) slotStatus(ctx context.Context, t MessageType) (Answer, error) {
 
 // statusA reads version A's status. n is its length, 0 or 1.
 func (d *iccd) statusA(ctx context.Context) (n int, err error) {
-	return d.ClassRequest(ctx, usb.DirIn, requestStatusA, 0, d.status[:1], d.Waits.Answer)
+	return d.p.ClassRequest(ctx, usb.DirIn, requestStatusA, 0, d.status[:1], d.p.Waits.Answer)
 }
 
 // ready waits until version A is not busy, and returns its status.
@@ -227,7 +227,7 @@ func (d *iccd) ready(ctx context.Context, deadline time.Time) (uint8, error) {
 		if time.Now().After(deadline) {
 			return 0, usb.ErrTimeout
 		}
-		if err := wait.Pause(ctx, d.Waits.Poll); err != nil {
+		if err := wait.Pause(ctx, d.p.Waits.Poll); err != nil {
 			return 0, err
 		}
 	}
@@ -235,7 +235,7 @@ func (d *iccd) ready(ctx context.Context, deadline time.Time) (uint8, error) {
 
 // limit is the end of all waits of version B.
 func (d *iccd) limit(deadline time.Time) time.Time {
-	return time.Now().Add(max(d.Waits.Limit, time.Until(deadline)))
+	return time.Now().Add(max(d.p.Waits.Limit, time.Until(deadline)))
 }
 
 // dataBlock reads version B's answer, until the deadline if the device sends no wait, and until the
@@ -244,8 +244,8 @@ func (d *iccd) dataBlock(
 	ctx context.Context, t MessageType, deadline, limit time.Time,
 ) (Answer, error) {
 	for waits := 0; ; waits++ {
-		left := max(time.Until(deadline), d.Waits.Answer)
-		n, err := d.ClassRequest(ctx, usb.DirIn, requestDataBlock, 0, d.buf, left)
+		left := max(time.Until(deadline), d.p.Waits.Answer)
+		n, err := d.p.ClassRequest(ctx, usb.DirIn, requestDataBlock, 0, d.buf, left)
 		if err != nil {
 			return Answer{}, err
 		}
@@ -269,7 +269,7 @@ func (d *iccd) dataBlock(
 			if waits > MaxExtensions || time.Now().Add(pause).After(limit) {
 				return Answer{}, usb.ErrTimeout
 			}
-			if err := wait.Pause(ctx, max(pause, d.Waits.Poll)); err != nil {
+			if err := wait.Pause(ctx, max(pause, d.p.Waits.Poll)); err != nil {
 				return Answer{}, err
 			}
 		default:
@@ -289,7 +289,7 @@ func (d *iccd) resync(ctx context.Context, s *Slot, next MessageType) error {
 	case GetSlotStatus:
 		return nil
 	}
-	deadline := time.Now().Add(d.Waits.Answer)
+	deadline := time.Now().Add(d.p.Waits.Answer)
 	var err error
 	if d.versionA {
 		_, err = d.ready(ctx, deadline)

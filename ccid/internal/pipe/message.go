@@ -42,26 +42,33 @@ const (
 	HardwareError    MessageType = 0x51
 )
 
-// names are the commands' names, for errors.
-var names = map[MessageType]string{
-	IccPowerOn:                   "IccPowerOn",
-	IccPowerOff:                  "IccPowerOff",
-	GetSlotStatus:                "GetSlotStatus",
-	XfrBlock:                     "XfrBlock",
-	GetParameters:                "GetParameters",
-	ResetParameters:              "ResetParameters",
-	SetParameters:                "SetParameters",
-	Escape:                       "Escape",
-	Secure:                       "Secure",
-	Mechanical:                   "Mechanical",
-	Abort:                        "Abort",
-	SetDataRateAndClockFrequency: "SetDataRateAndClockFrequency",
-}
-
 // String is the name of a command, and the number of any other message.
 func (t MessageType) String() string {
-	if name, ok := names[t]; ok {
-		return name
+	switch t {
+	case IccPowerOn:
+		return "IccPowerOn"
+	case IccPowerOff:
+		return "IccPowerOff"
+	case GetSlotStatus:
+		return "GetSlotStatus"
+	case XfrBlock:
+		return "XfrBlock"
+	case GetParameters:
+		return "GetParameters"
+	case ResetParameters:
+		return "ResetParameters"
+	case SetParameters:
+		return "SetParameters"
+	case Escape:
+		return "Escape"
+	case Secure:
+		return "Secure"
+	case Mechanical:
+		return "Mechanical"
+	case Abort:
+		return "Abort"
+	case SetDataRateAndClockFrequency:
+		return "SetDataRateAndClockFrequency"
 	}
 	return fmt.Sprintf("message %#02x", uint8(t))
 }

@@ -36,11 +36,11 @@ func (d *iccd) phases(ctx context.Context, tpdu []byte, deadline time.Time) (Ans
 		}
 	}
 	out := func(b []byte) error {
-		_, err := d.ClassRequest(ctx, usb.DirOut, requestXfrBlock, 0, b, d.Waits.Write)
+		_, err := d.p.ClassRequest(ctx, usb.DirOut, requestXfrBlock, 0, b, d.p.Waits.Write)
 		return err
 	}
 	in := func(b []byte) (int, error) {
-		return d.ClassRequest(ctx, usb.DirIn, requestDataBlock, 0, b, d.Waits.Answer)
+		return d.p.ClassRequest(ctx, usb.DirIn, requestDataBlock, 0, b, d.p.Waits.Answer)
 	}
 	if err := out(header); err != nil {
 		return Answer{}, err

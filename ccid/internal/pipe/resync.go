@@ -29,11 +29,11 @@ func (b *bulk) lost(ctx context.Context, s *Slot, err error) error {
 		return err
 	}
 	s.stale = true
-	if b.abandoned.Load() {
+	if b.p.abandoned.Load() {
 		return err
 	}
 	if wait.Over(ctx, err) {
-		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.Waits.Cancel)
+		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.p.Waits.Cancel)
 		defer cancel()
 		ctx = brief
 	}
@@ -68,7 +68,7 @@ func (b *bulk) resync(ctx context.Context, s *Slot, _ MessageType) error {
 		if attempt > 0 {
 			barrier = GetSlotStatus
 			if errors.Is(err, ErrBusy) { // answered, but the reader is still at work
-				if err := wait.Pause(ctx, b.Waits.Abort/2); err != nil {
+				if err := wait.Pause(ctx, b.p.Waits.Abort/2); err != nil {
 					return err
 				}
 			} else { // not answered: a pipe that is halted on one side only transfers nothing
@@ -91,7 +91,7 @@ func (b *bulk) resync(ctx context.Context, s *Slot, _ MessageType) error {
 // abortRequest is the control half of the abort sequence (CCID 1.1, 5.3.1).
 func (b *bulk) abortRequest(ctx context.Context, s *Slot) error {
 	value := uint16(s.seq)<<8 | uint16(s.index)
-	_, err := b.ClassRequest(ctx, usb.DirOut, RequestAbort, value, nil, b.Waits.Abort)
+	_, err := b.p.ClassRequest(ctx, usb.DirOut, RequestAbort, value, nil, b.p.Waits.Abort)
 	if err != nil && !errors.Is(err, usb.ErrGone) && !wait.Over(ctx, err) {
 		// whatever the reason: without the control half the bulk half means nothing
 		return usb.ErrStall
@@ -103,10 +103,10 @@ func (b *bulk) abortRequest(ctx context.Context, s *Slot) error {
 func (b *bulk) barrier(ctx context.Context, s *Slot, t MessageType) error {
 	message := s.scratch[:]
 	PutHeader(message, t, 0, s.index, s.seq, [3]byte{})
-	if err := b.send(ctx, message, b.Waits.Abort); err != nil {
+	if err := b.send(ctx, message, b.p.Waits.Abort); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(b.Waits.Abort)
+	deadline := time.Now().Add(b.p.Waits.Abort)
 	for range MaxStale {
 		frame, err := b.receive(ctx, s, 0, deadline)
 		if errors.Is(err, ErrProtocol) || broken(err) {
@@ -130,15 +130,15 @@ func (b *bulk) barrier(ctx context.Context, s *Slot, t MessageType) error {
 
 // clearHalts resets both endpoints, each only when no other slot uses it.
 func (b *bulk) clearHalts(ctx context.Context) {
-	if !b.Shared || b.out.TryAcquire() {
-		_ = b.Transport.ClearHalt(ctx, b.epOut) // a failure shows in the transfer that follows
-		if b.Shared {
+	if !b.p.Shared || b.out.TryAcquire() {
+		_ = b.p.Transport.ClearHalt(ctx, b.epOut) // a failure shows in the transfer that follows
+		if b.p.Shared {
 			b.out.Release()
 		}
 	}
-	if !b.Shared || b.in.TryAcquire() {
-		_ = b.Transport.ClearHalt(ctx, b.epIn)
-		if b.Shared {
+	if !b.p.Shared || b.in.TryAcquire() {
+		_ = b.p.Transport.ClearHalt(ctx, b.epIn)
+		if b.p.Shared {
 			b.in.Release()
 		}
 	}

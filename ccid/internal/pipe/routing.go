@@ -26,13 +26,13 @@ type routed struct {
 // begin makes the buffer, if there is none.
 func (r *routed) begin(size int) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.buf == nil {
 		r.buf = make([]byte, size)
 	}
 	if r.ready == nil {
 		r.ready = make(chan struct{}, 1)
 	}
+	r.mu.Unlock()
 }
 
 // end drops an answer, wipes the buffer, which may hold an earlier answer of the call, and drops
@@ -42,12 +42,12 @@ func (r *routed) end(size int) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.empty()
 	clear(r.buf)
 	if len(r.buf) > size {
 		r.buf = nil
 	}
+	r.mu.Unlock()
 }
 
 // empty drops and wipes an answer. r.mu is held.
@@ -72,9 +72,9 @@ func (s *Slot) setExpected(expected bool) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.empty()
 	r.expected, r.seq = expected, s.seq
+	r.mu.Unlock()
 }
 
 // route takes the answer in the first n bytes of from's inbound buffer. One that is not expected is
@@ -102,9 +102,9 @@ func (s *Slot) route(from *Slot, n int) {
 func (s *Slot) collect() []byte {
 	r := &s.routed
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	n := r.n
 	s.in, r.buf, r.n = r.buf, s.in, 0
+	r.mu.Unlock()
 	return s.in[:n]
 }
 
