@@ -96,7 +96,7 @@ func Open(ctx context.Context, t usb.Transport, o Options) (*Reader, error) {
 // newPipe makes the pipe for the reader's kind.
 func (r *Reader) newPipe(slots int) error {
 	r.maxPayload = int(min(r.class.MaxMessageLength, pipe.MaxMessage)) - pipe.HeaderSize
-	c := pipe.Config{
+	c := &pipe.Config{
 		Transport: r.t, Interface: r.iface.Number, Slots: slots, MaxPayload: r.maxPayload,
 		Shared: r.busy.Places() > 1, Done: r.done,
 		Waits: pipe.Waits{
@@ -107,7 +107,7 @@ func (r *Reader) newPipe(slots int) error {
 	}
 	if r.iface.Kind == KindBulk {
 		var err error
-		if r.pipe, err = pipe.NewBulk(c, r.iface.BulkIn, r.iface.BulkOut); err != nil {
+		if r.pipe, err = pipe.NewBulk(c, &r.iface.BulkIn, &r.iface.BulkOut); err != nil {
 			return fmt.Errorf("%w: %w", ErrDescriptor, err)
 		}
 		return nil

@@ -269,13 +269,13 @@ func (c *cardState) ready(p Protocol) { c.session, c.protocol = sessionReady, p 
 // update applies an event to the state of the card, and wakes those that wait for a change.
 func (s *Slot) update(event func(c *cardState)) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	before := s.card.changes
 	event(&s.card)
 	if s.card.changes != before {
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
+	s.mu.Unlock()
 }
 
 // known returns a copy of what is known of the card.

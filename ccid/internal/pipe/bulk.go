@@ -47,7 +47,7 @@ const (
 
 // NewBulk returns the pipe of a reader with bulk endpoints. The error is for packets that are
 // longer than what the transport reads.
-func NewBulk(c Config, in, out usb.Endpoint) (*Pipe, error) {
+func NewBulk(c *Config, in, out *usb.Endpoint) (*Pipe, error) {
 	p := newPipe(c)
 	p.sizes(int(in.MaxPacketSize))
 	b := &bulk{

@@ -72,7 +72,7 @@ type iccd struct {
 }
 
 // NewICCD returns the pipe of an ICCD. Waits.Limit bounds the sum of version B's waits.
-func NewICCD(c Config, versionA bool) *Pipe {
+func NewICCD(c *Config, versionA bool) *Pipe {
 	p := newPipe(c)
 	p.kind = &iccd{p: p, versionA: versionA, buf: make([]byte, MaxControl)}
 	return p

@@ -112,8 +112,8 @@ type Pipe struct {
 	abandoned atomic.Bool
 }
 
-func newPipe(c Config) *Pipe {
-	p := &Pipe{Config: c, control: wait.NewSemaphore(1)}
+func newPipe(c *Config) *Pipe {
+	p := &Pipe{Config: *c, control: wait.NewSemaphore(1)}
 	p.sizes(1)
 	for i := range c.Slots {
 		p.slots = append(p.slots, &Slot{p: p, index: uint8(i)})

@@ -15,8 +15,9 @@ func (endless) MaxIn() int { return 65536 }
 // sharedPipe returns the two slots of a reader that works on both at once, in a call.
 func sharedPipe(t *testing.T) (a, b *Slot) {
 	t.Helper()
-	p, err := NewBulk(Config{Transport: endless{}, Slots: 2, MaxPayload: 261, Shared: true},
-		usb.Endpoint{Address: 0x81, MaxPacketSize: 64}, usb.Endpoint{Address: 1, MaxPacketSize: 64})
+	p, err := NewBulk(&Config{Transport: endless{}, Slots: 2, MaxPayload: 261, Shared: true},
+		&usb.Endpoint{Address: 0x81, MaxPacketSize: 64},
+		&usb.Endpoint{Address: 1, MaxPacketSize: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
