@@ -25,7 +25,8 @@ var rooms = []room{
 		rows: []row{
 			{
 				folder:  "ccid",
-				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 ccid/t1 ccid/usb",
+				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 ccid/t1 " +
+					"ccid/usb",
 				tests:   "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
