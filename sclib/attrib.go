@@ -10,7 +10,7 @@ type Attrib = scard.Attrib
 const (
 	AttrVendorName         = scard.AttrVendorName         // SCARD_ATTR_VENDOR_NAME, text
 	AttrVendorIFDType      = scard.AttrVendorIFDType      // SCARD_ATTR_VENDOR_IFD_TYPE, text
-	AttrVendorIFDVersion   = scard.AttrVendorIFDVersion   // SCARD_ATTR_VENDOR_IFD_VERSION, 0xMMmmbbbb
+	AttrVendorIFDVersion   = scard.AttrVendorIFDVersion   // SCARD_ATTR_VENDOR_IFD_VERSION, MMmmbbbb
 	AttrVendorIFDSerial    = scard.AttrVendorIFDSerial    // SCARD_ATTR_VENDOR_IFD_SERIAL_NO, text
 	AttrChannelID          = scard.AttrChannelID          // SCARD_ATTR_CHANNEL_ID, 0xDDDDCCCC
 	AttrAsyncProtocolTypes = scard.AttrAsyncProtocolTypes // SCARD_ATTR_ASYNC_PROTOCOL_TYPES
@@ -35,7 +35,7 @@ const (
 	AttrCurrentCWT         = scard.AttrCurrentCWT         // SCARD_ATTR_CURRENT_CWT
 	AttrCurrentEBCEncoding = scard.AttrCurrentEBCEncoding // SCARD_ATTR_CURRENT_EBC_ENCODING
 	AttrICCPresence        = scard.AttrICCPresence        // SCARD_ATTR_ICC_PRESENCE, one byte
-	AttrICCInterfaceStatus = scard.AttrICCInterfaceStatus // SCARD_ATTR_ICC_INTERFACE_STATUS, one byte
+	AttrICCInterfaceStatus = scard.AttrICCInterfaceStatus // SCARD_ATTR_ICC_INTERFACE_STATUS, byte
 	AttrATRString          = scard.AttrATRString          // SCARD_ATTR_ATR_STRING
 	AttrICCTypePerATR      = scard.AttrICCTypePerATR      // SCARD_ATTR_ICC_TYPE_PER_ATR, one byte
 	AttrDeviceUnit         = scard.AttrDeviceUnit         // SCARD_ATTR_DEVICE_UNIT
