@@ -272,10 +272,15 @@ func (s *Slot) update(event func(c *cardState)) {
 	before := s.card.changes
 	event(&s.card)
 	if s.card.changes != before {
-		close(s.changed)
-		s.changed = make(chan struct{})
+		s.wakeWaiters()
 	}
 	s.mu.Unlock()
+}
+
+// wakeWaiters makes WaitChange look again. The caller holds mu.
+func (s *Slot) wakeWaiters() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // known returns a copy of what is known of the card.
