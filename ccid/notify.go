@@ -68,7 +68,7 @@ func (r *Reader) Listen(ctx context.Context) error {
 		return ErrUnsupported
 	}
 	r.listeners.Add(1)
-	defer r.listeners.Add(-1)
+	defer r.unlistened()
 	for failures := 0; ; {
 		n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, 0)
 		switch {
@@ -108,16 +108,33 @@ func (r *Reader) notifyBuffer() []byte {
 	return make([]byte, size)
 }
 
-// listenInBackground runs Listen until Close.
+// listenInBackground runs Listen until Close. The notifications count as read from now on.
 func (r *Reader) listenInBackground() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	r.stopped = make(chan struct{})
+	r.listeners.Add(1)
 	go func() {
 		defer close(r.stopped)
-		_ = r.Listen(ctx) // its end means that State asks the reader again
+		defer r.unlistened()
+		_ = r.Listen(ctx) // from its end on, State asks the reader again
 	}()
 }
+
+// unlistened is the end of one reader of the interrupt endpoint. WaitChange asks the reader from
+// then on.
+func (r *Reader) unlistened() {
+	r.listeners.Add(-1)
+	for _, s := range r.slots {
+		s.mu.Lock()
+		s.wakeWaiters()
+		s.mu.Unlock()
+	}
+}
+
+// Listened reports whether notifications are read all the time: by Options.Notifications, or Listen.
+// WaitChange then returns as soon as a notification reports a change, and makes no traffic.
+func (r *Reader) Listened() bool { return r.listeners.Load() > 0 }
 
 // Bounds of the time from a change in a slot to the delivery of its notification (policy): what a
 // reader and a host take beside the interval of the endpoint, and what no reader needs more than.

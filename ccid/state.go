@@ -100,14 +100,19 @@ func (s *Slot) expectReport() {
 // mu.
 func (s *Slot) expecting() bool { return s.mustReport || time.Now().Before(s.reportsUntil) }
 
-// become changes the state and tells those who wait. The caller holds mu.
+// become changes the state and wakes those who wait for a change. The caller holds mu.
 func (s *Slot) become(state State, change bool) {
 	s.state = state
 	if change {
 		s.changes++
-		close(s.changed)
-		s.changed = make(chan struct{})
+		s.wakeWaiters()
 	}
+}
+
+// wakeWaiters makes WaitChange look again. The caller holds mu.
+func (s *Slot) wakeWaiters() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // forget drops all that belonged to the card. The caller holds mu.
@@ -300,8 +305,10 @@ func (s *Slot) missing(ctx context.Context, err error) error {
 	return err
 }
 
-// WaitChange waits until Changes differs from last, and returns it. Without notifications it asks the reader every
-// Timing.Poll; changes between two looks are noticed when the reader tells of them in the state of a powered card.
+// WaitChange waits until Changes differs from last, and returns it. Where notifications are not read
+// (Reader.Listened) it asks the reader every Timing.Poll; a change between two looks is noticed when
+// the state of a card that was powered shows it. The error is ErrGone, ErrClosed, that of State, or
+// the context's.
 func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
 	for {
 		s.mu.Lock()
@@ -313,7 +320,7 @@ func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
 		if now != last {
 			return now, nil
 		}
-		if s.r.listeners.Load() > 0 {
+		if s.r.Listened() {
 			select {
 			case <-changed:
 			case <-ctx.Done():
