@@ -75,7 +75,7 @@ func (r *Reader) Listen(ctx context.Context) error {
 		return ErrUnsupported
 	}
 	r.listeners.Add(1)
-	defer r.listeners.Add(-1)
+	defer r.unlistened()
 	for failures := 0; ; {
 		n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, 0)
 		switch {
@@ -116,16 +116,33 @@ func (r *Reader) notifyBuffer() []byte {
 	return make([]byte, size)
 }
 
-// listenInBackground runs Listen until Close.
+// listenInBackground runs Listen until Close. The notifications count as read from now on.
 func (r *Reader) listenInBackground() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	r.stopped = make(chan struct{})
+	r.listeners.Add(1)
 	go func() {
 		defer close(r.stopped)
-		_ = r.Listen(ctx) // its end means that State asks the reader again
+		defer r.unlistened()
+		_ = r.Listen(ctx) // from its end on, State asks the reader again
 	}()
 }
+
+// unlistened is the end of one reader of the interrupt endpoint. WaitChange asks the reader from
+// then on.
+func (r *Reader) unlistened() {
+	r.listeners.Add(-1)
+	for _, s := range r.slots {
+		s.mu.Lock()
+		s.wakeWaiters()
+		s.mu.Unlock()
+	}
+}
+
+// Listened reports whether notifications are read all the time: by Options.Notifications, or Listen.
+// WaitChange then returns as soon as a notification reports a change, and makes no traffic.
+func (r *Reader) Listened() bool { return r.listeners.Load() > 0 }
 
 // Bounds of the time from a change in a slot to the delivery of its notification (policy): the time
 // of reader and host beside the interval of the endpoint, and the longest that is waited for.
@@ -161,7 +178,7 @@ func (r *Reader) Polled(take func(), delay time.Duration) {
 
 // notifies reports whether notifications are read.
 func (r *Reader) notifies() bool {
-	return r.polled != nil || r.listeners.Load() > 0 ||
+	return r.polled != nil || r.Listened() ||
 		r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
 }
 
@@ -188,7 +205,7 @@ func (s *Slot) awaitReport(ctx context.Context) error {
 		if left <= 0 || c.slot == Absent {
 			return nil
 		}
-		if s.r.listeners.Load() == 0 {
+		if !s.r.Listened() {
 			left = min(left, takePause)
 		}
 		timer := time.NewTimer(left)
@@ -243,7 +260,7 @@ func (r *Reader) takeNotifications(ctx context.Context) error {
 		return r.lost()
 	}
 	wait := r.o.CheckNotifications
-	if wait <= 0 || r.iface.Interrupt.Address == 0 || r.listeners.Load() > 0 {
+	if wait <= 0 || r.iface.Interrupt.Address == 0 || r.Listened() {
 		return nil
 	}
 	if r.notes == nil {

@@ -78,9 +78,6 @@ func TestNotificationsKeepTheStateFresh(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
 		s := open(t, f, Options{Notifications: true})
 		ctx := context.Background()
-		for s.Reader().listeners.Load() == 0 {
-			time.Sleep(time.Millisecond)
-		}
 		last := s.Changes()
 		f.notes <- []byte{0x50, 0x00}
 		f.notes <- []byte{0x50, 0x03}
@@ -131,6 +128,42 @@ func TestWaitChangePolls(t *testing.T) {
 		if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) &&
 			s.Changes() == n {
 			t.Fatal(err)
+		}
+	})
+}
+
+func TestWaitChangePollsWhenListeningEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		present := false
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(_ *fake, m []byte) [][]byte {
+			icc := byte(pipe.ICCAbsent)
+			if present {
+				icc = pipe.ICCInactive
+			}
+			return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
+		}
+		s := open(t, f, Options{})
+		listening, end := context.WithCancel(t.Context())
+		go s.Reader().Listen(listening)
+		synctest.Wait()
+		if !s.Reader().Listened() {
+			t.Fatal("nothing listens")
+		}
+		changed := make(chan error, 1)
+		go func() {
+			_, err := s.WaitChange(t.Context(), s.Changes())
+			changed <- err
+		}()
+		synctest.Wait()
+		end()
+		synctest.Wait()
+		f.mu.Lock()
+		present = true
+		f.mu.Unlock()
+		start := time.Now()
+		if err := <-changed; err != nil || time.Since(start) > policy.Poll {
+			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
 }

@@ -67,7 +67,7 @@ func (s *Slot) refresh(ctx context.Context) (State, error) { return s.look(ctx, 
 // look is refresh, but with ask the reader is asked whether an empty slot still is: notifications
 // come late.
 func (s *Slot) look(ctx context.Context, ask bool) (State, error) {
-	if s.r.listeners.Load() > 0 {
+	if s.r.Listened() {
 		c := s.known()
 		if c.trust == sure && c.slot != Unknown && !(ask && c.slot == Absent) {
 			return c.slot, s.r.lost()
@@ -120,7 +120,7 @@ func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
 		if now != last {
 			return now, nil
 		}
-		if s.r.listeners.Load() > 0 {
+		if s.r.Listened() {
 			select {
 			case <-changed:
 			case <-ctx.Done():

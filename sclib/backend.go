@@ -1,6 +1,9 @@
 package sclib
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // A Backend gives access to readers. A [Context] owns its backend.
 type Backend interface {
@@ -13,11 +16,40 @@ type Backend interface {
 	Close() error
 }
 
-// A Waiter is a Backend that can wait for something to happen. One that is none is asked regularly.
-type Waiter interface {
-	// Wait returns when a reader came or went, a card came or went, or ctx ended. It may return for
-	// no reason.
-	Wait(ctx context.Context) error
+// A Notifier is a Backend that reports changes. The readers of other backends are asked regularly
+// while a call waits for a change.
+type Notifier interface {
+	// Changed returns a channel that is closed at the next change: a reader or a card has come or
+	// gone. It may be closed without a change. all reports whether the changes of all cards are
+	// reported; if not, the readers are asked regularly as well.
+	Changed() (changed <-chan struct{}, all bool)
+}
+
+// A Signal wakes all that wait for it. A Notifier returns Next from Changed. The zero value is ready
+// for use. The methods may be called concurrently.
+type Signal struct {
+	mu   sync.Mutex
+	next chan struct{} // nil if nothing waits
+}
+
+// Next returns a channel that the next Send closes.
+func (s *Signal) Next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil {
+		s.next = make(chan struct{})
+	}
+	return s.next
+}
+
+// Send closes the channels that Next has returned.
+func (s *Signal) Send() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != nil {
+		close(s.next)
+		s.next = nil
+	}
 }
 
 // A Reader is one slot of a reader, as PC/SC lists it. It has one user: this package calls the

@@ -52,18 +52,15 @@ type ReaderState struct {
 	ATR []byte
 }
 
-// pollInterval is how often a backend is asked that cannot tell of changes itself. It is what a
-// user who inserts a card does not notice (policy).
+// pollInterval is how often readers are asked whose changes the backend does not report, or that
+// have not answered (policy: a user who inserts a card does not notice it).
 const pollInterval = 200 * time.Millisecond
-
-// useInterval is how often a backend that can tell is asked nevertheless: handles of this context
-// come and go without it (policy).
-const useInterval = time.Second
 
 // GetStatusChange waits until the state of a reader differs from its CurrentState, and
 // fills in EventState and ATR of all readers (SCardGetStatusChange). It returns at once if a state
 // differs already. It returns ErrTimeout or ErrCanceled if ctx ends first. A program that follows
-// events copies EventState to CurrentState and calls again.
+// events copies EventState to CurrentState and calls again. A change that the backend reports
+// ([Notifier]) is returned at once, a change of other readers within 200 ms.
 func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) error {
 	if err := c.enter(ctx); err != nil {
 		return err
@@ -72,8 +69,15 @@ func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) err
 	if len(states) == 0 {
 		return ErrInvalidParameter
 	}
+	notifier, _ := c.backend.(Notifier)
 	var start uint16 // reader events at the first look
 	for look := 0; ; look++ {
+		// A change from here on ends the wait below.
+		own, all := c.changes.Next(), false
+		var reported <-chan struct{}
+		if notifier != nil {
+			reported, all = notifier.Changed()
+		}
 		slots, err := c.list(ctx)
 		if err != nil {
 			return err
@@ -102,11 +106,12 @@ func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) err
 				state.look(ctx, find(slots, state.Reader))
 			}
 			changed = changed || state.EventState&StateChanged != 0
+			all = all && state.EventState&StateUnavailable == 0
 		}
 		if changed {
 			return nil
 		}
-		if err := c.wait(ctx); err != nil {
+		if err := c.wait(ctx, own, reported, !all); err != nil {
 			return err
 		}
 	}
@@ -118,7 +123,7 @@ func (r *ReaderState) look(ctx context.Context, s *slot) {
 	now := StateUnknown
 	var v view
 	if s != nil {
-		if s.tryAcquire() {
+		if s.tryLook() {
 			_, err := s.status(ctx) // an error becomes StateUnavailable below
 			v = s.seen()
 			if err != nil {
@@ -170,23 +175,21 @@ func (c *Context) eventsOfReaders() uint16 {
 	return c.readerEvents
 }
 
-// wait waits until it makes sense to look again.
-func (c *Context) wait(ctx context.Context) error {
-	waiter, ok := c.backend.(Waiter)
-	interval := pollInterval
-	if ok {
-		interval = useInterval
+// wait waits for a change that this context or the backend reports, or with poll until the readers
+// are to be asked again.
+func (c *Context) wait(ctx context.Context, own, reported <-chan struct{}, poll bool) error {
+	var due <-chan time.Time
+	if poll {
+		timer := time.NewTimer(pollInterval)
+		defer timer.Stop()
+		due = timer.C
 	}
-	round, cancel := context.WithTimeout(ctx, interval)
-	defer cancel()
-	stop := context.AfterFunc(c.released, cancel)
-	defer stop()
-	if ok {
-		if err := waiter.Wait(round); err != nil && round.Err() == nil {
-			return withCode(err)
-		}
-	} else {
-		<-round.Done()
+	select {
+	case <-own:
+	case <-reported:
+	case <-due:
+	case <-ctx.Done():
+	case <-c.released.Done():
 	}
 	switch {
 	case c.released.Err() != nil:

@@ -244,37 +244,111 @@ func TestABusyReaderDoesNotDelayGetStatusChange(t *testing.T) {
 	})
 }
 
-// waiting is a backend that implements Waiter.
-type waiting struct {
+// notifier is a backend that reports changes, of all its readers or of some.
+type notifier struct {
 	*sclibtest.Backend
-	event chan struct{}
+	sclib.Signal
+	all bool
 }
 
-func (w waiting) Wait(ctx context.Context) error {
-	select {
-	case <-w.event:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+func (n *notifier) Changed() (<-chan struct{}, bool) { return n.Next(), n.all }
+
+func TestChangesThatTheBackendReportsAreReturnedAtOnce(t *testing.T) {
+	type world struct {
+		r  *sclibtest.Reader
+		b  *notifier
+		sc *sclib.Context
+	}
+	// The event comes after a minute without changes.
+	const quiet = time.Minute
+	for _, c := range []struct {
+		name   string
+		some   bool // the backend does not report the changes of all readers
+		before func(t *testing.T, w world)
+		do     func(t *testing.T, w world)
+		want   sclib.StateFlags
+		after  time.Duration
+	}{
+		{name: "a card is inserted", want: sclib.StatePresent | sclib.StateUnpowered,
+			do: func(t *testing.T, w world) { w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo}); w.b.Send() }},
+		{name: "the reader is unplugged", want: sclib.StateUnknown,
+			do: func(t *testing.T, w world) { w.b.Detach(w.r); w.b.Send() }},
+		{name: "a handle connects", want: sclib.StateEmpty | sclib.StateInUse,
+			do: func(t *testing.T, w world) {
+				if _, err := w.sc.Connect(t.Context(), "Test reader", sclib.ShareDirect, 0); err != nil {
+					t.Error(err)
+				}
+			}},
+		{name: "a card is inserted, which is not reported", some: true, want: sclib.StatePresent | sclib.StateUnpowered,
+			after: 200 * time.Millisecond,
+			do:    func(t *testing.T, w world) { w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo}) }},
+		{name: "a card is inserted while a call is in progress",
+			want: sclib.StatePresent | sclib.StateUnpowered | sclib.StateInUse, after: 3 * time.Second,
+			before: func(t *testing.T, w world) {
+				card, err := w.sc.Connect(t.Context(), "Test reader", sclib.ShareDirect, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.r.HandleControl(1, func([]byte) []byte {
+					time.Sleep(quiet + 3*time.Second)
+					return nil
+				})
+				go card.Control(t.Context(), 1, nil)
+			},
+			do: func(t *testing.T, w world) { w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo}); w.b.Send() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := sclibtest.NewReader("Test reader")
+				b := &notifier{Backend: sclibtest.NewBackend(r), all: !c.some}
+				sc := sclib.New(b)
+				defer sc.Release()
+				w := world{r, b, sc}
+				states := []sclib.ReaderState{{Reader: "Test reader"}}
+				if c.before != nil {
+					c.before(t, w)
+					synctest.Wait()
+				}
+				if err := sc.GetStatusChange(t.Context(), states); err != nil {
+					t.Fatal(err)
+				}
+				states[0].CurrentState = states[0].EventState
+				looks := r.Looks()
+				time.AfterFunc(quiet, func() {
+					if n := r.Looks() - looks; !c.some && n > 1 {
+						t.Errorf("the reader was asked %d times", n)
+					}
+					c.do(t, w)
+				})
+				start := time.Now()
+				if err := sc.GetStatusChange(t.Context(), states); err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(start) - quiet; waited < 0 || waited > c.after {
+					t.Errorf("returned after %v, want %v", waited, c.after)
+				}
+				if got := states[0].EventState & 0xFFFF; got != c.want|sclib.StateChanged {
+					t.Errorf("got %#x, want %#x", got, c.want)
+				}
+			})
+		})
 	}
 }
 
-func TestAWaiterEndsTheWaitAtOnce(t *testing.T) {
+func TestAReaderThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := sclibtest.NewReader("Test reader")
-		b := waiting{sclibtest.NewBackend(r), make(chan struct{})}
+		b := &notifier{Backend: sclibtest.NewBackend(r), all: true}
 		sc := sclib.New(b)
 		defer sc.Release()
-		states := []sclib.ReaderState{{Reader: "Test reader", CurrentState: sclib.StateEmpty}}
-		time.AfterFunc(10*time.Millisecond, func() {
-			r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
-			b.event <- struct{}{}
-		})
+		r.Fail("status", sclib.ErrComm)
+		states := []sclib.ReaderState{{Reader: "Test reader", CurrentState: sclib.StateUnavailable}}
+		time.AfterFunc(time.Minute, func() { r.Fail("status", nil) })
 		start := time.Now()
 		if err := sc.GetStatusChange(t.Context(), states); err != nil {
 			t.Fatal(err)
 		}
-		if waited := time.Since(start); waited != 10*time.Millisecond {
+		if waited := time.Since(start) - time.Minute; waited > 200*time.Millisecond {
 			t.Errorf("returned after %v", waited)
 		}
 	})

@@ -25,6 +25,7 @@ type Context struct {
 	readerEvents uint16         // attached and detached readers; wraps
 
 	listing sync.Mutex // one Backend.Readers at a time
+	changes Signal     // what was seen of a slot has changed
 }
 
 // New returns a Context that owns the backend. The caller must call Release.

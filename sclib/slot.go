@@ -32,8 +32,10 @@ type slot struct {
 	name    string // unique within the context
 	gone    atomic.Bool
 
-	mu    sync.Mutex    // guards busy, owner, wake and view
+	mu    sync.Mutex    // guards busy, looks, late, owner, wake and view
 	busy  bool          // a call uses the reader
+	looks bool          // that call is a look of GetStatusChange
+	late  bool          // GetStatusChange looks again at the end of that call
 	owner *Card         // the handle with a transaction; set only while the slot is busy
 	wake  chan struct{} // closed when busy or owner is cleared; nil if no call waits
 	view  view          // the last observation, for calls that do not wait for the slot
@@ -106,23 +108,28 @@ func (s *slot) acquire(ctx context.Context, card *Card, queue bool) error {
 	}
 }
 
-// tryAcquire makes the slot busy and reports true, unless it is busy already. Transactions do not
-// count.
-func (s *slot) tryAcquire() bool {
+// tryLook makes the slot busy for a look of GetStatusChange and reports true, unless it is busy
+// already. Transactions do not count. GetStatusChange looks again at the end of a call that kept it
+// from looking, but for one that is itself a look.
+func (s *slot) tryLook() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy {
+		s.late = s.late || !s.looks
 		return false
 	}
-	s.busy = true
+	s.busy, s.looks = true, true
 	return true
 }
 
 func (s *slot) release() {
 	s.mu.Lock()
-	s.busy = false
+	defer s.mu.Unlock()
+	if s.late {
+		s.context.changes.Send()
+	}
+	s.busy, s.looks, s.late = false, false, false
 	s.wakeAll()
-	s.mu.Unlock()
 }
 
 // setOwner opens a transaction of card or, with nil, ends the transaction.
@@ -164,6 +171,7 @@ func (s *slot) status(ctx context.Context) (ReaderStatus, error) {
 func (s *slot) observe(st ReaderStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.compare(s.view)
 	state, atr := st.State, st.ATR
 	was, is := s.view.present, state&CardPresent != 0
 	if state == CardUnknown { // no information about the card
@@ -206,8 +214,9 @@ func (s *slot) fault(err error) error {
 		s.lost = true
 	case ErrUnresponsiveCard:
 		s.mu.Lock()
+		defer s.mu.Unlock()
+		defer s.compare(s.view)
 		s.view.mute = true
-		s.mu.Unlock()
 	}
 	return err
 }
@@ -276,9 +285,14 @@ func (s *slot) count() {
 		exclusive = exclusive || card.mode == ShareExclusive
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.compare(s.view)
 	s.view.handles, s.view.exclusive = len(s.cards), exclusive
-	s.mu.Unlock()
 }
+
+// compare makes GetStatusChange look again at the end of the call if the view differs from before.
+// It does not look earlier: Connect powers the card before it adds the handle. The caller holds mu.
+func (s *slot) compare(before view) { s.late = s.late || s.view != before }
 
 // dispose applies a disposition to the card. The link stays.
 func (s *slot) dispose(ctx context.Context, disposition Disposition) error {

@@ -35,6 +35,7 @@ type Reader struct {
 	controls   map[uint32]func(in []byte) []byte
 	attributes map[sclib.Attrib][]byte
 	log        []string
+	looks      int // calls of Status
 }
 
 // NewReader returns an empty reader.
@@ -76,7 +77,8 @@ func (r *Reader) Fail(method string, err error) {
 	r.failures[method] = err
 }
 
-// HandleControl sets the function that answers a control code.
+// HandleControl sets the function that answers a control code. It may sleep, and may call the
+// methods of the reader that this package adds to sclib.Reader.
 func (r *Reader) HandleControl(code uint32, answer func(in []byte) []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,6 +97,13 @@ func (r *Reader) Connected() (sclib.ShareMode, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.mode, r.connected
+}
+
+// Looks returns how often Status was called.
+func (r *Reader) Looks() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.looks
 }
 
 // Log returns the calls since the last Log: "connect shared leave", "transmit 00 A4 04 00",
@@ -151,6 +160,7 @@ func (r *Reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	}
 	r.mu.Lock()
 	defer r.leave()
+	r.looks++
 	switch {
 	case r.silent:
 		return sclib.ReaderStatus{State: sclib.CardUnknown}, nil
@@ -258,12 +268,16 @@ func (r *Reader) Control(ctx context.Context, controlCode uint32, in, out []byte
 		return 0, err
 	}
 	r.mu.Lock()
-	defer r.leave()
 	answer, ok := r.controls[controlCode]
 	if !ok {
+		defer r.leave()
 		return 0, sclib.ErrUnsupportedFeature
 	}
-	return fill(out, answer(in))
+	r.mu.Unlock()
+	value := answer(in)
+	r.mu.Lock()
+	defer r.leave()
+	return fill(out, value)
 }
 
 // GetAttrib implements sclib.Reader.

@@ -4,14 +4,15 @@ import (
 	"fmt"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/ccid"
 	"tamaccid/ccid/usb"
 )
 
-// A device that is no reader has no driver on a host controller that this driver has taken. It is named once, so that nobody looks for
-// the reason why a keyboard is dead.
+// A device that is no reader has no driver on a host controller that this driver has taken. It is
+// named once, so that nobody looks for the reason why a keyboard is dead.
 
-// classes are names of devices by their interface class, subclass and protocol (USB-IF, defined class codes). The first that fits
-// counts.
+// classes are names of devices by their interface class, subclass and protocol (USB-IF, defined
+// class codes). The first that fits counts.
 var classes = []struct {
 	class, subClass, protocol uint8
 	anySub, anyProtocol       bool
@@ -34,12 +35,13 @@ func kind(i usb.Interface) string {
 	return "device"
 }
 
-// warn names a device that has no reader among its interfaces, when it comes to its first interface.
+// warn names a device that has no reader among its interfaces, when it comes to its first
+// interface.
 func (h *host) warn(i *usbhost.Interface) {
 	dev := i.Device()
 	all, _ := usb.Interfaces(dev.Config) // what could be read of it
 	for _, s := range all {
-		if isReader(dev.Config, s) || s.Number < i.Descriptor().Number {
+		if _, ok := ccid.Match(dev.Config, s.Number); ok || s.Number < i.Descriptor().Number {
 			return
 		}
 	}

@@ -214,6 +214,7 @@ type usbInterface struct {
 	transport usb.Transport
 	table     uefi.USBIOTable
 	path      uefi.DevicePath
+	setting   uint8       // bAlternateSetting that firmware describes
 	requests  int         // control transfers
 	streams   int         // other transfers
 	polled    uintptr     // context of the interrupt transfer that firmware repeats, 0 without
@@ -233,13 +234,17 @@ func (fw *firmware) plug(d *sim.Device, n int) *usbInterface {
 	if u.path, err = uefi.NewDevicePath(uefi.Node{Type: messaging, SubType: usbNode, Data: []byte{byte(u.handle), byte(n)}}); err != nil {
 		fw.t.Fatal(err)
 	}
+	// Firmware puts the device into its configuration, and each interface into its default setting.
+	if _, err := d.Control(usb.Setup{Request: usb.RequestSetConfiguration, Value: 1}, nil); err != nil {
+		fw.t.Fatal(err)
+	}
 	info := tr.Device()
-	iface, endpoints := descriptors(info.Config, byte(n))
-	give := func(b []byte) uintptr {
+	give := func(from func() []byte) uintptr {
 		return abi.Fake(func(a []uintptr) uintptr {
 			if !d.Attached() {
 				return uintptr(uefi.DeviceError)
 			}
+			b := from()
 			copy(unsafe.Slice(abi.At[byte](a[1]), len(b)), b)
 			return 0
 		})
@@ -250,10 +255,14 @@ func (fw *firmware) plug(d *sim.Device, n int) *usbInterface {
 		BulkTransfer:           stream,
 		SyncInterruptTransfer:  stream,
 		AsyncInterruptTransfer: abi.Fake(u.poll),
-		GetDeviceDescriptor:    give(info.Descriptor),
-		GetConfigDescriptor:    give(info.Config[:uefi.USBConfigDescriptorSize]),
-		GetInterfaceDescriptor: give(iface),
+		GetDeviceDescriptor:    give(func() []byte { return info.Descriptor }),
+		GetConfigDescriptor:    give(func() []byte { return info.Config[:uefi.USBConfigDescriptorSize] }),
+		GetInterfaceDescriptor: give(func() []byte {
+			iface, _ := descriptors(info.Config, byte(n), u.setting)
+			return iface
+		}),
 		GetEndpointDescriptor: abi.Fake(func(a []uintptr) uintptr {
+			_, endpoints := descriptors(info.Config, byte(n), u.setting)
 			if a[1] >= uintptr(len(endpoints)) {
 				return uintptr(uefi.NotFound)
 			}
@@ -275,13 +284,13 @@ func (fw *firmware) plug(d *sim.Device, n int) *usbInterface {
 
 var english = []uint16{0x0409}
 
-// descriptors are those of interface n (USB 2.0, 9.6.5, 9.6.6).
-func descriptors(config []byte, n byte) (iface []byte, endpoints [][]byte) {
+// descriptors are those of interface n in a setting (USB 2.0, 9.6.5, 9.6.6).
+func descriptors(config []byte, n, setting byte) (iface []byte, endpoints [][]byte) {
 	ours := false
 	for b := config; len(b) > 1 && b[0] > 1; b = b[b[0]:] {
 		switch {
 		case b[1] == usb.TypeInterface:
-			if ours = b[2] == n; ours {
+			if ours = b[2] == n && b[3] == setting; ours {
 				iface = b[:b[0]]
 			}
 		case b[1] == usb.TypeEndpoint && ours:
@@ -319,6 +328,9 @@ func (u *usbInterface) control(a []uintptr) uintptr {
 	limit := time.Duration(a[3]) * time.Millisecond
 	n, err := u.transport.Control(context.Background(), setup, data, limit)
 	err = u.linger(err, limit)
+	if err == nil && r.RequestType == usb.ToInterface && r.Request == usb.RequestSetInterface {
+		u.setting = uint8(r.Value) // as edk2's UsbIoControlTransfer
+	}
 	st := answer(err, abi.At[uefi.USBResult](a[6]))
 	if err == nil && setup.In() && n < len(data) {
 		return uintptr(uefi.DeviceError) // as common firmware does

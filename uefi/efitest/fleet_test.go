@@ -51,6 +51,7 @@ var fleet = []vessel{
 	{name: "PIN pad", kind: "pinpad", cards: []string{"t0"}},
 	{name: "two endpoints", kind: "two-endpoints", cards: []string{"t1"}},
 	{name: "class FF", kind: "vendor-class", cards: []string{"t0"}},
+	{name: "alternate setting 1", kind: "alternate-setting", cards: []string{"t1"}},
 	{name: "class descriptor behind an endpoint", kind: "behind-endpoint", cards: []string{"t1"}},
 	{name: "nothing automatic", kind: "manual", cards: []string{"t0t1"}},
 	{name: "data rates by command", kind: "data-rate-command", cards: []string{"t0t1"}},

@@ -50,7 +50,7 @@ func TestEnumerationOfASlowDeviceIsBounded(t *testing.T) {
 				c.change(f)
 				f.control = func(uefi.USBRequest, []byte) answer { return answer{data: []byte{0, 0}} }
 				began := time.Now()
-				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), nil)
+				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), Options{})
 				if took := time.Since(began); took > c.bound {
 					t.Errorf("took %v, %v at most", took, c.bound)
 				}

@@ -52,6 +52,17 @@ type fake struct {
 
 	path  uefi.DevicePath
 	pause func() (stop bool)
+	// settings are other settings than setting and endpoints, by bAlternateSetting. obeys: firmware
+	// follows SET_INTERFACE.
+	settings map[uint8]alternate
+	obeys    bool
+	choose   func(config []byte, number uint8) (alt uint8, ok bool)
+}
+
+// alternate is an interface in an alternate setting.
+type alternate struct {
+	setting   [9]byte
+	endpoints [][7]byte
 }
 
 // reader is a CCID reader at full speed, on port 2 of a root hub.
@@ -189,6 +200,9 @@ func (f *fake) controlTransfer(a []uintptr) uintptr {
 		}
 		return f.give(got, a[3], nil, data, result)
 	}
+	if s, ok := f.settings[uint8(r.Value)]; f.obeys && ok && r.RequestType == 0x01 && r.Request == 11 {
+		f.setting, f.endpoints = s.setting, s.endpoints
+	}
 	f.log = append(f.log, fmt.Sprintf("control %02x %02x %04x %04x %d in %d ms", r.RequestType, r.Request, r.Value, r.Index, r.Length, a[3]))
 	if f.control == nil {
 		f.t.Errorf("unexpected %s", f.log[len(f.log)-1])
@@ -200,7 +214,7 @@ func (f *fake) controlTransfer(a []uintptr) uintptr {
 // open makes the transport and forgets what that took.
 func (f *fake) open() *Transport {
 	f.t.Helper()
-	tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), f.pause)
+	tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), Options{Pause: f.pause, Setting: f.choose})
 	if err != nil {
 		f.t.Fatal(err)
 	}

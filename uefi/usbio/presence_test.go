@@ -150,7 +150,7 @@ func TestOpeningHasAnEnd(t *testing.T) {
 				ctx, cancel := context.WithTimeout(bg, limit)
 				defer cancel()
 				began := time.Now()
-				if _, err := open(ctx, f, 1, uintptr(unsafe.Pointer(f.table)), nil); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+				if _, err := open(ctx, f, 1, uintptr(unsafe.Pointer(f.table)), Options{}); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 					t.Errorf("error %v, want %v", err, c.err)
 				}
 				if took := time.Since(began); took > limit || asked != c.asked {
@@ -208,7 +208,7 @@ func TestEnumerate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				c.change(f)
-				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), nil)
+				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), Options{})
 				if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 					t.Fatalf("error %v, want %v", err, c.err)
 				}
@@ -236,7 +236,7 @@ func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				c.change(f)
-				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), nil)
+				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), Options{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -35,6 +35,11 @@ var kinds = map[string]func() Model{
 		m.Functions[0].Class = ClassVendor
 		return m
 	},
+	"alternate-setting": func() Model {
+		m := New(TPDU)
+		m.Functions[0].Setting = 1
+		return m
+	},
 	"behind-endpoint": func() Model {
 		m := New(TPDU)
 		m.Functions[0].Behind = true

@@ -73,10 +73,10 @@ func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 	case in && s.Request == usb.RequestGetStatus:
 		halted := byte(0)
 		if s.RequestType&0x1F == usb.ToEndpoint {
-			if q := d.in[uint8(s.Index)]; q != nil && q.halted {
+			if q := d.queue(uint8(s.Index)); q != nil && q.halted {
 				halted = 1
 			}
-			if p := d.out[uint8(s.Index)]; p != nil && p.halted {
+			if p := d.pipe(uint8(s.Index)); p != nil && p.halted {
 				halted = 1
 			}
 		}
@@ -84,18 +84,16 @@ func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 	case in && s.Request == usb.RequestGetConfiguration:
 		return []byte{d.config}, nil
 	case in && s.Request == usb.RequestGetInterface && int(s.Index) < len(d.model.Functions):
-		return []byte{0}, nil
+		return []byte{d.settings[s.Index]}, nil
 	case !in && s.Request == usb.RequestSetConfiguration && s.Value <= 1:
 		d.config = uint8(s.Value)
-		for e := range d.in {
-			d.in[e].halted = false
-		}
-		for e := range d.out {
-			d.out[e].halted = false
+		for function := range d.settings {
+			d.selectSetting(function, 0)
 		}
 		return nil, nil
-	case !in && s.Request == usb.RequestSetInterface && s.Value == 0 &&
-		int(s.Index) < len(d.model.Functions):
+	case !in && s.Request == usb.RequestSetInterface && int(s.Index) < len(d.model.Functions) &&
+		(s.Value == 0 || s.Value == uint16(d.model.Functions[s.Index].Setting)):
+		d.selectSetting(int(s.Index), uint8(s.Value))
 		return nil, nil
 	case !in && s.Request == usb.RequestClearFeature && s.RequestType&0x1F == usb.ToEndpoint &&
 		s.Value == usb.FeatureEndpointHalt:
@@ -128,7 +126,7 @@ func (d *Device) descriptor(kind, index uint8) ([]byte, error) {
 // classRequest executes a class request (CCID 1.1, 5.3).
 func (d *Device) classRequest(s usb.Setup, data []byte) ([]byte, error) {
 	i := int(uint8(s.Index))
-	if i >= len(d.readers) || d.readers[i] == nil {
+	if i >= len(d.readers) || d.readers[i] == nil || !d.selected(i) {
 		return nil, usb.ErrStall
 	}
 	r := d.readers[i]

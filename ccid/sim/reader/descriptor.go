@@ -130,9 +130,10 @@ func (m *Model) ConfigDescriptor() []byte {
 // appendFunction appends the descriptors of one interface.
 func (m *Model) appendFunction(b []byte, i int) []byte {
 	f := &m.Functions[i]
-	b = append(b, usb.InterfaceSize, usb.TypeInterface, uint8(i), 0, uint8(f.Endpoints), f.Class,
-		f.SubClass, uint8(f.Protocol),
-		index(f.Name, nameString+uint8(i)))
+	if f.Setting != 0 {
+		b = m.appendInterface(b, i, 0, 0)
+	}
+	b = m.appendInterface(b, i, f.Setting, uint8(f.Endpoints))
 	b = append(b, f.Before...)
 	if f.CCID != nil && !f.Behind {
 		b = append(b, f.CCID.Bytes(f.DescriptorType)...)
@@ -149,6 +150,13 @@ func (m *Model) appendFunction(b []byte, i int) []byte {
 		b = append(b, f.CCID.Bytes(f.DescriptorType)...)
 	}
 	return b
+}
+
+// appendInterface appends an interface descriptor (USB 2.0, table 9-12).
+func (m *Model) appendInterface(b []byte, i int, setting, endpoints uint8) []byte {
+	f := &m.Functions[i]
+	return append(b, usb.InterfaceSize, usb.TypeInterface, uint8(i), setting, endpoints,
+		f.Class, f.SubClass, uint8(f.Protocol), index(f.Name, nameString+uint8(i)))
 }
 
 // interruptPacket is the size of interrupt packets: a slot change of 28 slots, and the greatest

@@ -21,34 +21,37 @@ type Device struct {
 	gone    chan struct{} // closed by Unplug
 	present bool
 	config  uint8
-	watch   []func(attached bool)
+	// settings are the alternate settings of the functions.
+	settings []uint8
+	watch    []func(attached bool)
 }
 
 // pipe is an OUT endpoint. It joins transfers into messages by dwLength, since a host controller
 // may split a message at each packet.
 type pipe struct {
-	reader  *Reader
-	message []byte
-	skip    bool // discard data until a short packet: the message was refused
-	halted  bool
+	function int
+	reader   *Reader
+	message  []byte
+	skip     bool // discard data until a short packet: the message was refused
+	halted   bool
 }
 
 // NewDevice returns a device that is attached and has no cards.
 func NewDevice(m Model) *Device {
 	d := &Device{model: m, in: map[uint8]*queue{}, out: map[uint8]*pipe{},
 		gone: make(chan struct{}), present: true, config: 1}
-	d.readers = make([]*Reader, len(m.Functions))
+	d.readers, d.settings = make([]*Reader, len(m.Functions)), make([]uint8, len(m.Functions))
 	for i := range m.Functions {
 		e := m.endpoints(i)
 		if m.Functions[i].CCID != nil {
 			d.readers[i] = newReader(d, i)
 		}
 		if e.out != 0 {
-			d.out[e.out] = &pipe{reader: d.readers[i]}
-			d.in[e.in] = newQueue(int(m.packetSize()), m.ZLP == OmitZLP)
+			d.out[e.out] = &pipe{function: i, reader: d.readers[i]}
+			d.in[e.in] = newQueue(i, int(m.packetSize()), m.ZLP == OmitZLP)
 		}
 		if e.interrupt != 0 {
-			d.in[e.interrupt] = newQueue(interruptPacket, false)
+			d.in[e.interrupt] = newQueue(i, interruptPacket, false)
 		}
 	}
 	d.Inject(m.Faults...)
@@ -124,6 +127,7 @@ func (d *Device) Watch(f func(attached bool)) {
 
 // powerOn sets the state after attachment or a bus reset.
 func (d *Device) powerOn() {
+	clear(d.settings)
 	for _, q := range d.in {
 		q.reset()
 	}
@@ -153,7 +157,7 @@ var ErrBlocked = errors.New("reader: endpoint answers NAK for ever")
 func (d *Device) Out(endpoint uint8, data []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := d.out[endpoint]
+	p := d.pipe(endpoint)
 	switch {
 	case !d.present:
 		return usb.ErrGone
@@ -227,7 +231,7 @@ func (p *pipe) write(data []byte, packet int, strict bool) {
 func (d *Device) In(ctx context.Context, endpoint uint8, buf []byte) (n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q := d.in[endpoint]
+	q := d.queue(endpoint)
 	if q == nil {
 		return 0, usb.ErrTransfer
 	}
@@ -263,12 +267,12 @@ func (d *Device) ClearHalt(endpoint uint8) error {
 
 // clearHalt is ClearHalt with d.mu held.
 func (d *Device) clearHalt(endpoint uint8) error {
-	if q := d.in[endpoint]; q != nil {
+	if q := d.queue(endpoint); q != nil {
 		q.halted = false
 		q.signal()
 		return nil
 	}
-	if p := d.out[endpoint]; p != nil {
+	if p := d.pipe(endpoint); p != nil {
 		p.halted = false
 		p.message, p.skip = p.message[:0], false
 		return nil

@@ -51,8 +51,11 @@ func FuzzHost(f *testing.F) {
 			if e.out == 0 {
 				return
 			}
-			// ABORT and a bus reset restore the initial state.
+			// ABORT and a bus reset restore the initial state; Open selects the setting.
 			d.BusReset()
+			if link, err = d.Open(d.Reader(0).Interface()); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := link.Out(ctx, e.out, on, time.Millisecond); err != nil {
 				t.Fatalf("after % X: %v", data, err)
 			}

@@ -54,7 +54,11 @@ const (
 type Function struct {
 	// Number is bInterfaceNumber of the real device. The virtual device numbers its functions from
 	// 0 in their order.
-	Number          uint8
+	Number uint8
+	// Setting is the alternate setting that the other fields describe. If it is not 0, setting 0
+	// precedes it, with the same class, without endpoints and without a class descriptor. The device
+	// is in setting 0 until the host selects another one (USB 2.0, 9.1.1.5).
+	Setting         uint8
 	Class, SubClass uint8  // bInterfaceClass, bInterfaceSubClass
 	Protocol        Kind   // bInterfaceProtocol
 	Name            string // of iInterface

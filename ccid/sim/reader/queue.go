@@ -16,12 +16,13 @@ import (
 //	packet was full      |
 //	error                | the error; STALL until the halt is cleared
 type queue struct {
-	chunks []chunk
-	free   [][]byte
-	wake   chan struct{} // has one token after a change
-	packet int
-	omit   bool // no zero-length packets
-	halted bool
+	function int
+	chunks   []chunk
+	free     [][]byte
+	wake     chan struct{} // has one token after a change
+	packet   int
+	omit     bool // no zero-length packets
+	halted   bool
 }
 
 // chunk is one message, or an error.
@@ -34,9 +35,9 @@ type chunk struct {
 	moved bool // a part was read
 }
 
-// newQueue returns a queue for a packet size.
-func newQueue(packet int, omit bool) *queue {
-	return &queue{wake: make(chan struct{}, 1), packet: packet, omit: omit}
+// newQueue returns a queue of a function for a packet size.
+func newQueue(function, packet int, omit bool) *queue {
+	return &queue{function: function, wake: make(chan struct{}, 1), packet: packet, omit: omit}
 }
 
 // signal reports a change.

@@ -12,7 +12,8 @@ import (
 // maxIn is the greatest IN transfer, as with UEFI firmware (policy).
 const maxIn = 65536
 
-// Open returns a transport to the interface of function n for a class driver in the same program.
+// Open selects the setting of function n that its Model describes, and returns a transport to the
+// interface for a class driver in the same program.
 // After Unplug the transport stays unusable: Open again after Replug.
 func (d *Device) Open(n int) (usb.Transport, error) {
 	d.mu.Lock()
@@ -24,9 +25,13 @@ func (d *Device) Open(n int) (usb.Transport, error) {
 		return nil, fmt.Errorf("reader: no interface %d", n)
 	}
 	m := &d.model
+	setting := m.Functions[n].Setting
+	if d.settings[n] != setting {
+		d.selectSetting(n, setting)
+	}
 	return &transport{d: d, closed: make(chan struct{}), gone: d.gone, info: usb.Device{
 		Descriptor: m.DeviceDescriptor(), Config: m.ConfigDescriptor(),
-		Interface: uint8(n), Speed: m.speed(),
+		Interface: uint8(n), AltSetting: setting, Speed: m.speed(),
 		Manufacturer: m.Manufacturer, Product: m.ProductName, Serial: m.Serial,
 		InterfaceName: m.Functions[n].Name, Path: "virtual",
 	}}, nil
@@ -134,7 +139,7 @@ func (t *transport) In(
 	}
 	t.d.mu.Lock()
 	defer t.d.mu.Unlock()
-	q := t.d.in[endpoint]
+	q := t.d.queue(endpoint)
 	if q == nil || len(buf) == 0 || len(buf)%q.packet != 0 || len(buf) > maxIn {
 		return 0, fmt.Errorf("%w: IN of %d bytes from endpoint %02X",
 			usb.ErrTransfer, len(buf), endpoint)

@@ -259,8 +259,7 @@ func speed(s usb.Speed) int {
 
 // describe sends interface and endpoint information. c.mu is held.
 func (c *conn) describe() {
-	// no error for a Model's descriptor
-	interfaces, _ := usb.Interfaces(c.d.Model().ConfigDescriptor())
+	interfaces := c.d.Interfaces()
 	n := min(len(interfaces), maxInterface)
 	info := binary.LittleEndian.AppendUint32(nil, uint32(n))
 	info = append(info, make([]byte, 4*maxInterface)...)

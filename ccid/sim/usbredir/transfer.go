@@ -65,6 +65,7 @@ func (c *conn) handle(h header, body []byte) error {
 	case typeSetAltSetting:
 		_, err := c.control(usb.Setup{RequestType: usb.ToInterface,
 			Request: usb.RequestSetInterface, Index: uint16(body[0]), Value: uint16(body[1])}, nil)
+		c.describe()
 		return c.write(typeAltSetting, h.id, []byte{status(err), body[0], body[1]})
 	case typeGetAltSetting:
 		var b [1]byte
