@@ -9,36 +9,26 @@ import (
 	"tamaccid/uefi"
 )
 
-// errUsage is a command line that says nothing to do.
+// errUsage is a command line without a driver.
 var errUsage = errors.New("usage: loaddriver DRIVER.efi [OPTION...]")
 
-// bootServices are what it takes to load a driver.
-type bootServices interface {
-	DevicePathOf(h uefi.Handle) uefi.DevicePath
-	LoadedImage(image uefi.Handle) (*uefi.LoadedImage, error)
-	LoadImage(bootPolicy bool, parent uefi.Handle, path uefi.DevicePath, source []byte) (uefi.Handle, error)
-	SetOptionText(l *uefi.LoadedImage, text string) error
-	StartImage(h uefi.Handle) (text string, err error)
-	UnloadImage(h uefi.Handle) error
-	LocateHandleBuffer(search uefi.SearchType, guid *uefi.GUID, key uintptr) ([]uefi.Handle, error)
-	ConnectController(controller uefi.Handle, drivers []uefi.Handle, recursive bool) error
-}
-
 // load does what the command line says: words are the driver's file and its load options.
-func load(b bootServices, self uefi.Handle, words []string, out io.Writer) error {
+func load(self uefi.Handle, words []string, out io.Writer) error {
 	if len(words) == 0 {
 		return errUsage
 	}
-	err := start(b, self, words[0], strings.Join(words[1:], " "))
+	err := start(self, words[0], strings.Join(words[1:], " "))
 	if err != nil {
 		return fmt.Errorf("%s: %w", words[0], err)
 	}
 	fmt.Fprintf(out, "%s is loaded.\n", words[0])
-	return connect(b)
+	return connect()
 }
 
-// start loads a driver from the volume that this program came from, gives it its options and starts it.
-func start(b bootServices, self uefi.Handle, name, options string) error {
+// start loads a driver from the volume that this program came from, gives it its options and starts
+// it.
+func start(self uefi.Handle, name, options string) error {
+	b := uefi.Boot()
 	own, err := b.LoadedImage(self)
 	if err != nil {
 		return err
@@ -49,7 +39,7 @@ func start(b bootServices, self uefi.Handle, name, options string) error {
 	}
 	driver, err := b.LoadImage(false, self, path, nil)
 	if err != nil {
-		if driver != 0 { // it is there, and may not be started
+		if driver != 0 { // it is loaded, and Secure Boot does not let it start
 			b.UnloadImage(driver)
 		}
 		return err
@@ -75,7 +65,8 @@ func absolute(name string) string {
 }
 
 // connect lets drivers, the new one among them, have what they support.
-func connect(b bootServices) error {
+func connect() error {
+	b := uefi.Boot()
 	all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
 	if err != nil {
 		return err

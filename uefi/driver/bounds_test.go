@@ -60,13 +60,13 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 						}
 						hubs[i/10].Plug(i%10+1, usbtest.Reader(device))
 					}
-					if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+					if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 						t.Fatal(st)
 					}
 					later()
 				} else {
 					for _, device := range devices {
-						if st := d.startOn(fw.plug(device, 0).handle); st != uefi.Success {
+						if st := d.startOn(fw.plug(device, 0).Handle); st != uefi.Success {
 							t.Fatal(st)
 						}
 					}
@@ -91,8 +91,8 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 						t.Errorf("a card of reader %d was left powered", i)
 					}
 				}
-				if fw.count(smartcard.GUID) != 0 || len(fw.opened) != 0 {
-					t.Errorf("left behind: %s", fw.state())
+				if fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+					t.Errorf("left behind: %s", fw.State())
 				}
 			})
 		})
@@ -111,13 +111,13 @@ func TestTimeExtensionsEndWithTheLoadOption(t *testing.T) {
 				d.options, _ = parseOptions(c.options)
 				device := withSlots(1)
 				u := fw.plug(device, 0)
-				if st := d.startOn(u.handle); st != uefi.Success {
+				if st := d.startOn(u.Handle); st != uefi.Success {
 					t.Fatal(st)
 				}
-				if err := d.use(t, fw, u.handle); err != nil {
+				if err := d.use(t, fw, u.Handle); err != nil {
 					t.Fatal(err)
 				}
-				this, active := fw.handles[u.handle][smartcard.GUID], place(t, smartcard.Protocol(0))
+				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t, smartcard.Protocol(0))
 				if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.NoReset), uintptr(smartcard.T1), addr(active)); st != uefi.Success {
 					t.Fatal(st)
 				}
@@ -134,7 +134,7 @@ func TestTimeExtensionsEndWithTheLoadOption(t *testing.T) {
 				if st := call(d.disconnect, this, uintptr(smartcard.NoReset)); st != uefi.Success {
 					t.Error(st)
 				}
-				if err := d.use(t, fw, u.handle); err != nil {
+				if err := d.use(t, fw, u.Handle); err != nil {
 					t.Errorf("afterwards: %v", err)
 				}
 			})
@@ -174,7 +174,7 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 				device := hostileReader(t, name)
 				for n := range device.Model().Functions {
 					u := fw.plug(device, n)
-					before := fw.state()
+					before := fw.State()
 					began := time.Now()
 					limited := func(what string, most time.Duration) {
 						if took := time.Since(began); took > most {
@@ -182,41 +182,41 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 						}
 						began = time.Now()
 					}
-					if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Success {
+					if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Success {
 						t.Fatal(st)
 					}
 					limited("Supported", 2*time.Second)
-					st := d.startOn(u.handle)
+					st := d.startOn(u.Handle)
 					limited("Start", bound)
 					if st == uefi.Success {
-						for _, h := range d.slots(u.handle) {
+						for _, h := range d.slots(u.Handle) {
 							_ = d.use(t, fw, h)
 							limited("use", connectLimit+defaultWait+late)
-							_ = call(d.disconnect, fw.handles[h][smartcard.GUID], uintptr(smartcard.NoReset))
+							_ = call(d.disconnect, fw.Handles[h][smartcard.GUID], uintptr(smartcard.NoReset))
 						}
-						if n := len(d.slots(u.handle)); n > 16 {
+						if n := len(d.slots(u.Handle)); n > 16 {
 							t.Errorf("%d slots", n)
 						}
 						began = time.Now()
-						if handles := d.slots(u.handle); len(handles) > 1 {
-							if st := d.stopOn(u.handle, handles[1:]...); st != uefi.Success {
+						if handles := d.slots(u.Handle); len(handles) > 1 {
+							if st := d.stopOn(u.Handle, handles[1:]...); st != uefi.Success {
 								t.Error(st)
 							}
 						}
-						if st := d.stopOn(u.handle); st != uefi.Success {
+						if st := d.stopOn(u.Handle); st != uefi.Success {
 							t.Error(st)
 						}
 						limited("Stop", shutdownLimit+late)
 					}
-					if after := fw.state(); after != before {
+					if after := fw.State(); after != before {
 						t.Errorf("before %s, after %s", before, after)
 					}
 				}
 				good := fw.plug(withSlots(1), 0)
-				if st := d.startOn(good.handle); st != uefi.Success {
+				if st := d.startOn(good.Handle); st != uefi.Success {
 					t.Fatal(st)
 				}
-				if err := d.use(t, fw, good.handle); err != nil {
+				if err := d.use(t, fw, good.Handle); err != nil {
 					t.Error(err)
 				}
 			})
@@ -231,27 +231,27 @@ func TestSlotsOfAllReadersAreBounded(t *testing.T) {
 	var plugged []*usbInterface
 	for range maxOffers/16 + 2 {
 		u := fw.plug(hostileReader(t, "many-slots"), 0)
-		if st := d.startOn(u.handle); st == uefi.Success {
+		if st := d.startOn(u.Handle); st == uefi.Success {
 			plugged = append(plugged, u)
 		} else if st != uefi.DeviceError {
 			t.Error(st)
 		}
 	}
-	if n := fw.count(smartcard.GUID); n != maxOffers || len(plugged) != maxOffers/16 {
+	if n := fw.Count(smartcard.GUID); n != maxOffers || len(plugged) != maxOffers/16 {
 		t.Fatalf("%d slots of %d readers", n, len(plugged))
 	}
-	handles := d.slots(plugged[0].handle)
-	if st := d.stopOn(plugged[0].handle, handles[1:]...); st != uefi.Success {
+	handles := d.slots(plugged[0].Handle)
+	if st := d.stopOn(plugged[0].Handle, handles[1:]...); st != uefi.Success {
 		t.Error(st)
 	}
-	if st := d.stopOn(plugged[0].handle); st != uefi.Success {
+	if st := d.stopOn(plugged[0].Handle); st != uefi.Success {
 		t.Error(st)
 	}
 	good := fw.plug(withSlots(1), 0)
-	if st := d.startOn(good.handle); st != uefi.Success {
+	if st := d.startOn(good.Handle); st != uefi.Success {
 		t.Fatal(st)
 	}
-	if err := d.use(t, fw, good.handle); err != nil {
+	if err := d.use(t, fw, good.Handle); err != nil {
 		t.Error(err)
 	}
 }

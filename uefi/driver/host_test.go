@@ -18,6 +18,7 @@ import (
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/uefitest"
 )
 
 // locked calls a function of the binding as firmware does, while goroutines go on.
@@ -30,18 +31,7 @@ func (d *Driver) locked(f func(*gate.Args) uefi.Status, args ...uintptr) uefi.St
 }
 
 func (d *Driver) stopHost(f *pciFunction) uefi.Status {
-	return d.locked(d.stop, 0, uintptr(f.handle), 0, 0)
-}
-
-// readerHandles are the handles with the protocol, in the order in which they were made.
-func (fw *firmware) readerHandles() (all []uefi.Handle) {
-	for h, on := range fw.handles {
-		if on[smartcard.GUID] != 0 {
-			all = append(all, h)
-		}
-	}
-	slices.Sort(all)
-	return all
+	return d.locked(d.stop, 0, uintptr(f.Handle), 0, 0)
 }
 
 // later is more than a device needs to come or go.
@@ -67,8 +57,8 @@ func TestSupportedHosts(t *testing.T) {
 		{name: "a controller that firmware's driver has", change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.AccessDenied},
 		{name: "the same, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.Success},
 		{name: "a controller that nobody has, but it is forbidden", usb: usbFirmware, want: uefi.Unsupported},
-		{name: "an EHCI controller", change: func(fw *firmware, f *pciFunction) { f.class = 0x0c032000 }, want: uefi.Unsupported},
-		{name: "an EHCI controller, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.class = 0x0c032000 }, want: uefi.Unsupported},
+		{name: "an EHCI controller", change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 }, want: uefi.Unsupported},
+		{name: "an EHCI controller, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 }, want: uefi.Unsupported},
 		{name: "a path that ends here", remaining: usbNodeAt(0x7f, 0xff, 4, 0), want: uefi.Success},
 		{name: "a USB device", remaining: usbNodeAt(3, 5, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
 		{name: "any USB keyboard", remaining: usbNodeAt(3, 15, 4, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
@@ -87,11 +77,11 @@ func TestSupportedHosts(t *testing.T) {
 				if c.remaining != nil {
 					remaining = c.remaining(t)
 				}
-				before := fw.state()
-				if st := d.locked(d.supported, 0, uintptr(f.handle), remaining); st != c.want {
+				before := fw.State()
+				if st := d.locked(d.supported, 0, uintptr(f.Handle), remaining); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}
-				if after := fw.state(); after != before || f.attributes != 0x100 {
+				if after := fw.State(); after != before || f.Has != 0x100 {
 					t.Errorf("before %s, after %s", before, after)
 				}
 			})
@@ -108,11 +98,11 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
 		f.virtual.Plug(3, hub)
 		hub.Plug(2, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		synctest.Wait()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.AlreadyStarted {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.AlreadyStarted {
 			t.Errorf("a second Start: %v", st)
 		}
 		var paths []string
@@ -121,33 +111,33 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 				t.Error(err)
 			}
 			paths = append(paths, d.boot.DevicePathOf(h).String())
-			want := opening{f.handle, uefi.PCIIOGUID, ourImage, h, uefi.OpenByChildController}
-			if !slices.Contains(fw.opened, want) {
-				t.Errorf("open: %v, want %v among it", fw.opened, want)
+			want := opened(f.Handle, uefi.PCIIOGUID, ourImage, h, uefi.OpenByChildController)
+			if !slices.Contains(fw.Opened, want) {
+				t.Errorf("open: %v, want %v among it", fw.Opened, want)
 			}
 		}
 		slices.Sort(paths)
-		root := d.boot.DevicePathOf(f.handle).String()
+		root := d.boot.DevicePathOf(f.Handle).String()
 		if got, want := fmt.Sprint(paths), fmt.Sprint([]string{root + "/USB(0x0,0x0)", root + "/USB(0x0,0x0)/Path(1,5,01000000)", root + "/USB(0x2,0x0)/USB(0x1,0x0)"}); got != want {
 			t.Errorf("device paths %s, want %s", got, want)
 		}
-		if f.attributes != 0x8700 || fw.events != 2 {
-			t.Errorf("attributes %#x, %d events", f.attributes, fw.events)
+		if f.Has != 0x8700 || len(fw.Events) != 2 {
+			t.Errorf("attributes %#x, %d events", f.Has, len(fw.Events))
 		}
 		english := text(t, "en")
 		out := place(t, uintptr(0))
-		if st := call(d.controllerName, 0, uintptr(f.handle), 0, english, addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
+		if st := call(d.controllerName, 0, uintptr(f.Handle), 0, english, addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
 			t.Errorf("name %q, %v", uefi.StringAt(*out, maxText), st)
 		}
 		if st := d.stopHost(f); st != uefi.Success {
 			t.Fatal(st)
 		}
 		later()
-		if len(fw.readerHandles()) != 0 || len(fw.opened) != 0 || len(d.bound) != 0 || f.attributes != 0x100 || fw.armed() != 0 {
-			t.Errorf("left: %s, attributes %#x, %d timers", fw.state(), f.attributes, fw.armed())
+		if len(fw.readerHandles()) != 0 || len(fw.Opened) != 0 || len(d.bound) != 0 || f.Has != 0x100 || fw.Armed() != 0 {
+			t.Errorf("left: %s, attributes %#x, %d timers", fw.State(), f.Has, fw.Armed())
 		}
-		if len(fw.asked) != 0 {
-			t.Errorf("asked for drivers of %v: Stop leaves a controller unmanaged", fw.asked)
+		if len(fw.Connected) != 0 {
+			t.Errorf("asked for drivers of %v: Stop leaves a controller unmanaged", fw.Connected)
 		}
 		if n := f.virtual.Slots(); n != 0 {
 			t.Errorf("%d devices are left on the controller", n)
@@ -162,10 +152,10 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
-		before := fw.state()
+		before := fw.State()
 		for range 3 {
 			f.virtual.Plug(2, usbtest.Reader(withSlots(3)))
 			later()
@@ -173,13 +163,13 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 			if len(handles) != 3 {
 				t.Fatalf("%d slots", len(handles))
 			}
-			this := fw.handles[handles[1]][smartcard.GUID]
+			this := fw.Handles[handles[1]][smartcard.GUID]
 			if err := d.use(t, fw, handles[1]); err != nil {
 				t.Error(err)
 			}
 			f.virtual.Unplug(2)
 			later()
-			if after := fw.state(); after != before {
+			if after := fw.State(); after != before {
 				t.Errorf("before %s, after %s", before, after)
 			}
 			if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
@@ -197,16 +187,16 @@ func TestASlotThatSomebodyHoldsOnToOutlivesItsReader(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		synctest.Wait()
 		held := fw.readerHandles()[0]
-		this := fw.handles[held][smartcard.GUID]
+		this := fw.Handles[held][smartcard.GUID]
 		fw.hold(held)
 		f.virtual.Unplug(2)
 		later()
-		if fw.handles[held][smartcard.GUID] != this {
+		if fw.Handles[held][smartcard.GUID] != this {
 			t.Fatal("it is gone")
 		}
 		if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
@@ -223,7 +213,7 @@ func TestASlotThatSomebodyHoldsOnToOutlivesItsReader(t *testing.T) {
 		}
 		f.virtual.Unplug(2)
 		later()
-		fw.refuse = nil
+		fw.Refuse = nil
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
 		later()
 		if got := fw.readerHandles(); len(got) != 1 || got[0] == held {
@@ -243,12 +233,12 @@ func TestStopOfAHostsChildren(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(3)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		synctest.Wait()
 		handles := fw.readerHandles()
-		if st := d.locked(d.stop, 0, uintptr(f.handle), 2, uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
+		if st := d.locked(d.stop, 0, uintptr(f.Handle), 2, uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
 			t.Fatal(st)
 		}
 		if left := fw.readerHandles(); len(left) != 1 || left[0] != handles[0] {
@@ -265,23 +255,18 @@ func TestStopOfAHostsChildren(t *testing.T) {
 
 func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 	noEvents := func(fw *firmware, f *pciFunction) {
-		fw.refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
-			if service == "event" {
-				return uefi.OutOfResources
-			}
-			return uefi.Success
-		}
+		fw.Refuse = uefitest.Only("event", uefi.OutOfResources)
 	}
 	for _, c := range []struct {
 		name   string
 		change func(fw *firmware, f *pciFunction)
 		want   uefi.Status
 	}{
-		{name: "firmware's driver does not leave", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.stays = true }},
-		{name: "another driver has it exclusively", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.opened[0].how |= uefi.OpenExclusive }},
-		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.class = 0 }},
+		{name: "firmware's driver does not leave", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.Stays = true }},
+		{name: "another driver has it exclusively", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.Opened[0].How |= uefi.OpenExclusive }},
+		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.Class = 0 }},
 		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("induced") }},
-		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.handles[f.handle], uefi.DevicePathGUID) }},
+		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.Handles[f.Handle], uefi.DevicePathGUID) }},
 		{name: "there is no timer", want: uefi.OutOfResources, change: noEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -290,12 +275,12 @@ func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 				f := fw.plugHost()
 				f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
 				c.change(fw, f)
-				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != c.want {
+				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}
-				ours := slices.ContainsFunc(fw.opened, func(o opening) bool { return o.agent == ourImage })
-				if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || len(fw.timers) > fw.events || f.attributes != 0x100 {
-					t.Errorf("left: %s, attributes %#x", fw.state(), f.attributes)
+				ours := slices.ContainsFunc(fw.Opened, func(o uefitest.Opening) bool { return o.Agent == ourImage })
+				if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || f.Has != 0x100 {
+					t.Errorf("left: %s, attributes %#x", fw.State(), f.Has)
 				}
 			})
 		})
@@ -307,24 +292,24 @@ func TestReadersOfFirmwaresStackLeaveBeforeTheirHostIsTaken(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		on, off := fw.plug(withSlots(2), 0), fw.plug(withSlots(1), 0)
-		path, err := f.path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{0, 0}})
+		path, err := f.Path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{0, 0}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		on.path = path
-		fw.handles[on.handle][uefi.DevicePathGUID] = uintptr(unsafe.Pointer(&on.path[0]))
+		on.Path = path
+		fw.Handles[on.Handle][uefi.DevicePathGUID] = uintptr(unsafe.Pointer(&on.Path[0]))
 		for _, u := range []*usbInterface{on, off} {
-			if st := d.locked(d.start, 0, uintptr(u.handle), 0); st != uefi.Success {
+			if st := d.locked(d.start, 0, uintptr(u.Handle), 0); st != uefi.Success {
 				t.Fatal(st)
 			}
 		}
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
-		if d.bound[on.handle] != nil || d.bound[off.handle] == nil {
+		if d.bound[on.Handle] != nil || d.bound[off.Handle] == nil {
 			t.Error("the wrong readers have left")
 		}
-		if err := d.use(t, fw, off.handle); err != nil {
+		if err := d.use(t, fw, off.Handle); err != nil {
 			t.Error(err)
 		}
 		if st := d.stopHost(f); st != uefi.Success {
@@ -338,7 +323,7 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		fw, d := newDirect(t)
 		d.silence() // without a host
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		in := &fakeSlot{t: t, name: "with a command in progress"}
@@ -350,8 +335,8 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		if in.wiped == 0 {
 			t.Error("commands in progress are not wiped")
 		}
-		if f.halted != 1 || f.command != 0x0402 {
-			t.Errorf("halted %d times, command %#x", f.halted, f.command)
+		if f.halted != 1 || f.Command != 0x0402 {
+			t.Errorf("halted %d times, command %#x", f.halted, f.Command)
 		}
 		if st := d.stopHost(f); st != uefi.Success {
 			t.Error(st)
@@ -368,14 +353,14 @@ func TestUnloadGivesHostsBackAtOnce(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
 			t.Fatal(st)
 		}
-		if fw.events != 0 || len(fw.opened) != 0 || fw.count(smartcard.GUID) != 0 || fmt.Sprint(fw.asked) != fmt.Sprint([]uefi.Handle{f.handle}) {
-			t.Errorf("left: %s; asked for drivers of %v", fw.state(), fw.asked)
+		if len(fw.Events) != 0 || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 || fmt.Sprint(fw.Connected) != fmt.Sprint([]uefi.Handle{f.Handle}) {
+			t.Errorf("left: %s; asked for drivers of %v", fw.State(), fw.Connected)
 		}
 	})
 }
@@ -443,7 +428,7 @@ func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
 				f := fw.plugHost()
 				f.virtual.Plug(1, usbtest.Reader(c.device()))
 				f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
-				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 					t.Fatal(st)
 				}
 				synctest.Wait()

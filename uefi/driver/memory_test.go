@@ -49,7 +49,7 @@ func TestAReaderWaitsForMemory(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		later()
@@ -74,7 +74,7 @@ func TestAReaderThatWaitsForMemoryGoes(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Fatal(st)
 		}
 		later()
@@ -105,7 +105,7 @@ func TestStartWithoutMemoryNamesTheCause(t *testing.T) {
 func TestFirmwareIsAskedAgainToCloseAProtocol(t *testing.T) {
 	fw, d, u := started(t, 2)
 	asked, refused := 0, 0
-	fw.refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
+	fw.Refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
 		if service != "close" {
 			return uefi.Success
 		}
@@ -115,16 +115,16 @@ func TestFirmwareIsAskedAgainToCloseAProtocol(t *testing.T) {
 		}
 		return uefi.Success
 	}
-	if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
+	if st := d.stopOn(u.Handle, d.slots(u.Handle)[1]); st != uefi.Success {
 		t.Fatal(st)
 	}
-	if st := d.stopOn(u.handle); st != uefi.Success {
+	if st := d.stopOn(u.Handle); st != uefi.Success {
 		t.Fatal(st)
 	}
-	if len(fw.opened) != 0 || refused != 2 {
-		t.Errorf("open: %v; refused: %d", fw.opened, refused)
+	if len(fw.Opened) != 0 || refused != 2 {
+		t.Errorf("open: %v; refused: %d", fw.Opened, refused)
 	}
-	if err := d.supportsInterface(u.handle); err != nil || len(fw.opened) != 0 {
-		t.Errorf("Supported: %v; open: %v", err, fw.opened)
+	if err := d.supportsInterface(u.Handle); err != nil || len(fw.Opened) != 0 {
+		t.Errorf("Supported: %v; open: %v", err, fw.Opened)
 	}
 }

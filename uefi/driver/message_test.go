@@ -10,6 +10,7 @@ import (
 
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
+	"tamaccid/uefi/uefitest"
 )
 
 const hostile = "a\u009b2Jb\u202ec\ufeffd\u2028e\x1b[31mf\r\n"
@@ -94,7 +95,7 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 	start := func(want uefi.Status, count int) {
 		t.Helper()
 		for range 3 { // firmware tries again whenever something is connected
-			if st := d.startOn(u.handle); st != want && st != uefi.AlreadyStarted {
+			if st := d.startOn(u.Handle); st != want && st != uefi.AlreadyStarted {
 				t.Errorf("status %v", st)
 			}
 		}
@@ -103,42 +104,37 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 		}
 	}
 	refuse := func(st uefi.Status) {
-		fw.refuse = func(service string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
-			if service == "install" && guid == uefi.DevicePathGUID {
-				return st
-			}
-			return uefi.Success
-		}
+		fw.Refuse = uefitest.Only("install", st, uefi.DevicePathGUID)
 	}
 	refuse(uefi.OutOfResources)
 	start(uefi.OutOfResources, 1)
 	refuse(uefi.InvalidParameter)
 	start(uefi.DeviceError, 2) // another reason
-	fw.refuse = nil
+	fw.Refuse = nil
 	start(uefi.Success, 2)
-	if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
+	if st := d.stopOn(u.Handle, d.slots(u.Handle)[1]); st != uefi.Success {
 		t.Fatal(st)
 	}
 	for round := range 2 {
-		u.endless = uefi.DeviceError
+		u.PollStatus = uefi.DeviceError
 		for range 3 {
-			if st := d.stopOn(u.handle); st != uefi.DeviceError {
+			if st := d.stopOn(u.Handle); st != uefi.DeviceError {
 				t.Errorf("Stop: %v", st)
 			}
 		}
 		if len(*lines) != 3+round { // Stop has succeeded in between
 			t.Errorf("round %d: %d messages: %q", round, len(*lines), *lines)
 		}
-		u.endless = uefi.Success
-		if st := d.stopOn(u.handle); st != uefi.Success {
+		u.PollStatus = uefi.Success
+		if st := d.stopOn(u.Handle); st != uefi.Success {
 			t.Error(st)
 		}
 		start(uefi.Success, 3+round)
-		if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
+		if st := d.stopOn(u.Handle, d.slots(u.Handle)[1]); st != uefi.Success {
 			t.Error(st)
 		}
 	}
-	if st := d.stopOn(u.handle); st != uefi.Success {
+	if st := d.stopOn(u.Handle); st != uefi.Success {
 		t.Error(st)
 	}
 	u.device.Unplug()

@@ -20,6 +20,7 @@ import (
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/pcihost"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/uefitest"
 )
 
 // inducedPanic is a panic of a test's.
@@ -131,19 +132,19 @@ func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
 		for n := 1; ; n++ {
 			fw, d := newDriver(t)
 			u := fw.plug(withSlots(2), 0)
-			before := fw.state()
+			before := fw.State()
 			lightFuse(t, n)
-			st := attempt(d.start, 0, uintptr(u.handle), 0)
+			st := attempt(d.start, 0, uintptr(u.Handle), 0)
 			if st == uefi.Success {
 				if n == 1 {
 					t.Error("Start makes no transfer")
 				}
 				break
 			}
-			if after := fw.state(); after != before || len(d.bound) != 0 || u.polled != 0 {
+			if after := fw.State(); after != before || len(d.bound) != 0 || u.Polled != 0 {
 				t.Fatalf("transfer %d: before %s, after %s", n, before, after)
 			}
-			if st := attempt(d.start, 0, uintptr(u.handle), 0); st != uefi.Success {
+			if st := attempt(d.start, 0, uintptr(u.Handle), 0); st != uefi.Success {
 				t.Fatalf("transfer %d: the next Start: %v", n, st)
 			}
 		}
@@ -153,12 +154,12 @@ func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, call %d", service, n), func(t *testing.T) {
 				fw, d := newDriver(t)
 				u := fw.plug(withSlots(3), 0)
-				before := fw.state()
+				before := fw.State()
 				left := n
 				if service == "open" {
 					left++ // the first one is for the driver itself
 				}
-				fw.refuse = func(s string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
+				fw.Refuse = func(s string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
 					if s == service && guid != uefi.DevicePathGUID {
 						if left--; left == 0 {
 							panic(inducedPanic{})
@@ -166,13 +167,13 @@ func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
 					}
 					return uefi.Success
 				}
-				if st := attempt(d.start, 0, uintptr(u.handle), 0); st != uefi.DeviceError && left <= 0 {
+				if st := attempt(d.start, 0, uintptr(u.Handle), 0); st != uefi.DeviceError && left <= 0 {
 					t.Errorf("status %v", st)
 				}
 				if left > 0 {
 					return // there are fewer calls
 				}
-				if after := fw.state(); after != before || len(d.bound) != 0 || u.polled != 0 {
+				if after := fw.State(); after != before || len(d.bound) != 0 || u.Polled != 0 {
 					t.Errorf("before %s, after %s", before, after)
 				}
 			})
@@ -184,7 +185,7 @@ func TestAPanicCostsOneReaderOfAHost(t *testing.T) {
 	// panics makes the n-th call of a service for a slot's handle panic.
 	panics := func(service string, n int) func(t *testing.T, fw *firmware) {
 		return func(_ *testing.T, fw *firmware) {
-			fw.refuse = func(s string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
+			fw.Refuse = func(s string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
 				if s == service && guid != uefi.DevicePathGUID {
 					if n--; n == 0 {
 						panic(inducedPanic{})
@@ -207,17 +208,17 @@ func TestAPanicCostsOneReaderOfAHost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDirect(t)
 				f := fw.plugHost()
-				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 					t.Fatal(st)
 				}
-				before := fw.state()
+				before := fw.State()
 				c.panic(t, fw)
 				f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
 				later()
-				if after := fw.state(); after != before {
+				if after := fw.State(); after != before {
 					t.Errorf("before %s, after %s", before, after)
 				}
-				fw.refuse = nil
+				fw.Refuse = nil
 				f.virtual.Plug(2, usbtest.Reader(withSlots(2)))
 				later()
 				if handles := fw.readerHandles(); len(handles) != 2 {
@@ -243,15 +244,15 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			return d.start(a)
-		}, 0, uintptr(f.handle), 0); st != uefi.DeviceError {
+		}, 0, uintptr(f.Handle), 0); st != uefi.DeviceError {
 			t.Fatal(st)
 		}
-		ours := slices.ContainsFunc(fw.opened, func(o opening) bool { return o.agent == ourImage })
-		if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || fw.armed() != 0 || f.attributes != 0x100 {
-			t.Errorf("left: %s, attributes %#x", fw.state(), f.attributes)
+		ours := slices.ContainsFunc(fw.Opened, func(o uefitest.Opening) bool { return o.Agent == ourImage })
+		if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || fw.Armed() != 0 || f.Has != 0x100 {
+			t.Errorf("left: %s, attributes %#x", fw.State(), f.Has)
 		}
 		newHostController = works
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 			t.Errorf("the next Start: %v", st)
 		}
 		if st := d.stopHost(f); st != uefi.Success {

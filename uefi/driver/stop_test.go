@@ -8,17 +8,8 @@ import (
 
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/uefitest"
 )
-
-// hold makes the uninstallation of the protocol from h fail, as when a program has it open and does not let go.
-func (fw *firmware) hold(h uefi.Handle) {
-	fw.refuse = func(service string, on uefi.Handle, guid uefi.GUID) uefi.Status {
-		if service == "uninstall" && on == h && guid == smartcard.GUID {
-			return uefi.AccessDenied
-		}
-		return uefi.Success
-	}
-}
 
 func TestStop(t *testing.T) {
 	const never = 0xBAD // a handle that does not exist
@@ -69,10 +60,10 @@ func TestStop(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fw, d, u := started(t, c.slots)
-			handles := d.slots(u.handle)
+			handles := d.slots(u.Handle)
 			var interfaces []uintptr
 			for _, h := range handles {
-				interfaces = append(interfaces, fw.handles[h][smartcard.GUID])
+				interfaces = append(interfaces, fw.Handles[h][smartcard.GUID])
 			}
 			if st := c.stop(d, slices.Clone(handles)); st != c.want {
 				t.Errorf("status %v, want %v", st, c.want)
@@ -84,15 +75,15 @@ func TestStop(t *testing.T) {
 					}
 					continue
 				}
-				if fw.handles[h][smartcard.GUID] != 0 || i > 0 && fw.handles[h] != nil {
+				if fw.Handles[h][smartcard.GUID] != 0 || i > 0 && fw.Handles[h] != nil {
 					t.Errorf("slot %d is still installed", i)
 				}
 				if st := call(d.disconnect, interfaces[i], 0); st != uefi.DeviceError {
 					t.Errorf("slot %d, by its former interface: %v", i, st)
 				}
 			}
-			if len(fw.opened) != len(c.left) {
-				t.Errorf("open: %v", fw.opened)
+			if len(fw.Opened) != len(c.left) {
+				t.Errorf("open: %v", fw.Opened)
 			}
 		})
 	}
@@ -101,12 +92,12 @@ func TestStop(t *testing.T) {
 func TestStopLeavesNothingBehind(t *testing.T) {
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(2), 0)
-	before := fw.state()
+	before := fw.State()
 	for i := range 3 {
-		if st := d.startOn(u.handle); st != uefi.Success {
+		if st := d.startOn(u.Handle); st != uefi.Success {
 			t.Fatal(st)
 		}
-		handles := d.slots(u.handle)
+		handles := d.slots(u.Handle)
 		for _, h := range handles {
 			if err := d.use(t, fw, h); err != nil {
 				t.Fatal(err)
@@ -115,19 +106,19 @@ func TestStopLeavesNothingBehind(t *testing.T) {
 		if !u.device.Reader(0).Powered(0) || !u.device.Reader(0).Powered(1) {
 			t.Fatal("the cards are not powered")
 		}
-		if st := d.stopOn(u.handle, handles[1:]...); st != uefi.Success {
+		if st := d.stopOn(u.Handle, handles[1:]...); st != uefi.Success {
 			t.Fatal(st)
 		}
-		if st := d.stopOn(u.handle); st != uefi.Success {
+		if st := d.stopOn(u.Handle); st != uefi.Success {
 			t.Fatal(st)
 		}
-		if after := fw.state(); after != before {
+		if after := fw.State(); after != before {
 			t.Fatalf("round %d: before %s, after %s", i, before, after)
 		}
 		if u.device.Reader(0).Powered(0) || u.device.Reader(0).Powered(1) {
 			t.Fatal("a card was left powered")
 		}
-		if st := d.stopOn(u.handle); st != uefi.DeviceError {
+		if st := d.stopOn(u.Handle); st != uefi.DeviceError {
 			t.Errorf("a second Stop: %v", st)
 		}
 	}
@@ -139,16 +130,16 @@ func TestNewReaderNeverHasTheNameOrInterfaceOfAnOldOne(t *testing.T) {
 	seen := map[string]bool{}
 	at := map[uintptr]bool{}
 	for range 5 {
-		if st := d.startOn(u.handle); st != uefi.Success {
+		if st := d.startOn(u.Handle); st != uefi.Success {
 			t.Fatal(st)
 		}
-		this := fw.handles[u.handle][smartcard.GUID]
+		this := fw.Handles[u.Handle][smartcard.GUID]
 		name := d.readerName(t, this)
 		if seen[name] || at[this] {
 			t.Errorf("%q at %#x was there before", name, this)
 		}
 		seen[name], at[this] = true, true
-		if st := d.stopOn(u.handle); st != uefi.Success {
+		if st := d.stopOn(u.Handle); st != uefi.Success {
 			t.Fatal(st)
 		}
 	}
@@ -167,23 +158,23 @@ func TestSlotInUseGoesOnWorkingWhenStopFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fw, d, u := started(t, c.slots)
-			handles := d.slots(u.handle)
-			this := fw.handles[handles[c.held]][smartcard.GUID]
+			handles := d.slots(u.Handle)
+			this := fw.Handles[handles[c.held]][smartcard.GUID]
 			fw.hold(handles[c.held])
 			failed := uefi.Success
 			for range 2 { // Stop is repeated by firmware
-				for _, h := range d.slots(u.handle)[1:] {
-					if st := d.stopOn(u.handle, h); st != uefi.Success {
+				for _, h := range d.slots(u.Handle)[1:] {
+					if st := d.stopOn(u.Handle, h); st != uefi.Success {
 						failed = st
 					}
 				}
-				if st := d.stopOn(u.handle); st != uefi.Success {
+				if st := d.stopOn(u.Handle); st != uefi.Success {
 					failed = st
 				}
 				if failed != uefi.DeviceError {
 					t.Errorf("Stop: %v", failed)
 				}
-				if fw.handles[handles[c.held]][smartcard.GUID] != this {
+				if fw.Handles[handles[c.held]][smartcard.GUID] != this {
 					t.Fatal("the interface in use has changed")
 				}
 				if err := d.use(t, fw, handles[c.held]); err != nil {
@@ -193,14 +184,14 @@ func TestSlotInUseGoesOnWorkingWhenStopFails(t *testing.T) {
 			if c.held > 0 && d.boot.DevicePathOf(handles[c.held]) == nil {
 				t.Error("the slot in use has lost its device path")
 			}
-			fw.refuse = nil
-			if children := d.slots(u.handle)[1:]; len(children) > 0 {
-				if st := d.stopOn(u.handle, children...); st != uefi.Success {
+			fw.Refuse = nil
+			if children := d.slots(u.Handle)[1:]; len(children) > 0 {
+				if st := d.stopOn(u.Handle, children...); st != uefi.Success {
 					t.Error(st)
 				}
 			}
-			if st := d.stopOn(u.handle); st != uefi.Success || len(fw.opened) != 0 || fw.count(smartcard.GUID) != 0 {
-				t.Errorf("after it was released: %v, open: %v", st, fw.opened)
+			if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 {
+				t.Errorf("after it was released: %v, open: %v", st, fw.Opened)
 			}
 		})
 	}
@@ -209,36 +200,36 @@ func TestSlotInUseGoesOnWorkingWhenStopFails(t *testing.T) {
 func TestSlotInUseGoesOnWorkingWhenStartFails(t *testing.T) {
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(2), 0)
-	fw.refuse = func(service string, on uefi.Handle, guid uefi.GUID) uefi.Status {
+	fw.Refuse = func(service string, on uefi.Handle, guid uefi.GUID) uefi.Status {
 		switch {
 		case service == "install" && guid == uefi.DevicePathGUID:
 			return uefi.OutOfResources
-		case service == "uninstall" && on == u.handle:
+		case service == "uninstall" && on == u.Handle:
 			return uefi.AccessDenied
 		}
 		return uefi.Success
 	}
-	if st := d.startOn(u.handle); st != uefi.OutOfResources {
+	if st := d.startOn(u.Handle); st != uefi.OutOfResources {
 		t.Fatal(st)
 	}
-	if err := d.use(t, fw, u.handle); err != nil {
+	if err := d.use(t, fw, u.Handle); err != nil {
 		t.Errorf("the slot in use: %v", err)
 	}
 	if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 		t.Errorf("Unload while it is in use: %v", st)
 	}
-	fw.refuse = nil
-	if st := d.stopOn(u.handle); st != uefi.Success || fw.count(smartcard.GUID) != 0 || len(fw.opened) != 0 {
-		t.Errorf("after it was released: %v, open: %v", st, fw.opened)
+	fw.Refuse = nil
+	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+		t.Errorf("after it was released: %v, open: %v", st, fw.Opened)
 	}
 }
 
 func TestStopOfAnUnpluggedReader(t *testing.T) {
 	fw, d, u := started(t, 2)
-	handles := d.slots(u.handle)
+	handles := d.slots(u.Handle)
 	var interfaces []uintptr
 	for _, h := range handles {
-		interfaces = append(interfaces, fw.handles[h][smartcard.GUID])
+		interfaces = append(interfaces, fw.Handles[h][smartcard.GUID])
 		if err := d.use(t, fw, h); err != nil {
 			t.Fatal(err)
 		}
@@ -249,11 +240,11 @@ func TestStopOfAnUnpluggedReader(t *testing.T) {
 			t.Errorf("SCardStatus: %v", st)
 		}
 	}
-	if st := d.stopOn(u.handle, handles[1]); st != uefi.Success {
+	if st := d.stopOn(u.Handle, handles[1]); st != uefi.Success {
 		t.Error(st)
 	}
-	if st := d.stopOn(u.handle); st != uefi.Success || fw.count(smartcard.GUID) != 0 || len(fw.opened) != 0 {
-		t.Errorf("%v, open: %v", st, fw.opened)
+	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+		t.Errorf("%v, open: %v", st, fw.Opened)
 	}
 	for _, this := range interfaces {
 		if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
@@ -265,13 +256,13 @@ func TestStopOfAnUnpluggedReader(t *testing.T) {
 func TestUnload(t *testing.T) {
 	fw, d, u := started(t, 2)
 	v := fw.plug(withSlots(1), 0)
-	if st := d.startOn(v.handle); st != uefi.Success {
+	if st := d.startOn(v.Handle); st != uefi.Success {
 		t.Fatal(st)
 	}
-	if err := d.use(t, fw, v.handle); err != nil {
+	if err := d.use(t, fw, v.Handle); err != nil {
 		t.Fatal(err)
 	}
-	for _, image := range []uefi.Handle{0, someoneElse, u.handle} {
+	for _, image := range []uefi.Handle{0, someoneElse, u.Handle} {
 		if st := call(d.unload, uintptr(image)); st != uefi.InvalidParameter {
 			t.Errorf("another image %#x: %v", image, st)
 		}
@@ -280,42 +271,37 @@ func TestUnload(t *testing.T) {
 		t.Fatalf("%d readers are left", len(d.bound))
 	}
 
-	fw.hold(v.handle)
+	fw.hold(v.Handle)
 	for range 2 {
 		if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 			t.Errorf("with a reader in use: %v", st)
 		}
-		if err := d.use(t, fw, v.handle); err != nil {
+		if err := d.use(t, fw, v.Handle); err != nil {
 			t.Errorf("the reader in use: %v", err)
 		}
 	}
-	if fw.handles[ourImage][uefi.DriverBindingGUID] == 0 || fw.handles[ourImage][uefi.ComponentName2GUID] == 0 {
+	if fw.Handles[ourImage][uefi.DriverBindingGUID] == 0 || fw.Handles[ourImage][uefi.ComponentName2GUID] == 0 {
 		t.Error("the driver that stays has lost its own protocols")
 	}
 
-	fw.refuse = nil
+	fw.Refuse = nil
 	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success {
 		t.Error(st)
 	}
-	if fw.count(smartcard.GUID) != 0 || fw.handles[ourImage] != nil || len(fw.opened) != 0 || v.device.Reader(0).Powered(0) {
-		t.Errorf("left behind: %s", fw.state())
+	if fw.Count(smartcard.GUID) != 0 || fw.Handles[ourImage] != nil || len(fw.Opened) != 0 || v.device.Reader(0).Powered(0) {
+		t.Errorf("left behind: %s", fw.State())
 	}
 }
 
 func TestUnloadThatFirmwareRefusesLeavesTheDriverWhole(t *testing.T) {
 	for _, guid := range []uefi.GUID{uefi.DriverBindingGUID, uefi.ComponentName2GUID} {
 		fw, d := newDriver(t)
-		before := fw.state()
-		fw.refuse = func(service string, h uefi.Handle, g uefi.GUID) uefi.Status {
-			if service == "uninstall" && g == guid {
-				return uefi.AccessDenied
-			}
-			return uefi.Success
-		}
+		before := fw.State()
+		fw.Refuse = uefitest.Only("uninstall", uefi.AccessDenied, guid)
 		if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 			t.Error(st)
 		}
-		if after := fw.state(); after != before {
+		if after := fw.State(); after != before {
 			t.Errorf("before %s, after %s", before, after)
 		}
 	}
@@ -323,22 +309,17 @@ func TestUnloadThatFirmwareRefusesLeavesTheDriverWhole(t *testing.T) {
 
 func TestUnloadIsRefusedWhenTheEventOfTheEndOfBootServicesStays(t *testing.T) {
 	fw, d := newDriver(t)
-	before := fw.state()
-	fw.refuse = func(service string, h uefi.Handle, g uefi.GUID) uefi.Status {
-		if service == "close event" {
-			return uefi.InvalidParameter
-		}
-		return uefi.Success
-	}
+	before := fw.State()
+	fw.Refuse = uefitest.Only("close event", uefi.InvalidParameter)
 	if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 		t.Error(st)
 	}
-	if after := fw.state(); after != before {
+	if after := fw.State(); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
-	fw.refuse = nil
-	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success || fw.events != 0 {
-		t.Errorf("%v, %s", st, fw.state())
+	fw.Refuse = nil
+	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success || len(fw.Events) != 0 {
+		t.Errorf("%v, %s", st, fw.State())
 	}
 }
 

@@ -10,7 +10,21 @@ import (
 
 	"tamaccid/baremetal/usbhost"
 	"tamaccid/uefi"
+	"tamaccid/uefi/uefitest"
 )
+
+// plug is an xHCI controller in firmware.
+func plug(t *testing.T) *uefitest.PCI { return uefitest.New(t).PlugPCI() }
+
+// take opens a controller.
+func take(t *testing.T, f *uefitest.PCI) *Function {
+	t.Helper()
+	fn, err := Open(f.IO())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fn
+}
 
 func TestOnlyXHCIControllersCount(t *testing.T) {
 	for _, c := range []struct {
@@ -24,15 +38,15 @@ func TestOnlyXHCIControllersCount(t *testing.T) {
 		{"a network card", 0x02000000, false},
 		{"nothing", 0xffffffff, false},
 	} {
-		f, io := newFake(t)
-		f.class = c.class
-		if got := IsXHCI(io); got != c.want {
+		f := plug(t)
+		f.Class = c.class
+		if got := IsXHCI(f.IO()); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
-	f, io := newFake(t)
-	f.refuse["config"] = uefi.DeviceError
-	if IsXHCI(io) {
+	f := plug(t)
+	f.Refuse["config"] = uefi.DeviceError
+	if IsXHCI(f.IO()) {
 		t.Error("a function that does not answer")
 	}
 }
@@ -50,14 +64,14 @@ func TestAttributesAreThoseOfBeforeAfterClose(t *testing.T) {
 		{"a function that is always bus master", hccAC64, 0x400, 0x200, 0x8600},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, io := newFake(t)
-			f.registers[hccParams1], f.has, f.can = c.params, c.has, c.can
-			fn := f.open(io)
-			if f.has != c.want {
-				t.Errorf("attributes %#x, want %#x", f.has, c.want)
+			f := plug(t)
+			f.Registers[hccParams1], f.Has, f.Can = c.params, c.has, c.can
+			fn := take(t, f)
+			if f.Has != c.want {
+				t.Errorf("attributes %#x, want %#x", f.Has, c.want)
 			}
-			if err := fn.Close(); err != nil || f.has != c.has {
-				t.Errorf("%v, attributes %#x, want %#x", err, f.has, c.has)
+			if err := fn.Close(); err != nil || f.Has != c.has {
+				t.Errorf("%v, attributes %#x, want %#x", err, f.Has, c.has)
 			}
 		})
 	}
@@ -65,33 +79,33 @@ func TestAttributesAreThoseOfBeforeAfterClose(t *testing.T) {
 
 func TestOpenKeepsFirmwaresReason(t *testing.T) {
 	for _, service := range []string{"attributes", "enable"} {
-		f, io := newFake(t)
-		f.refuse[service] = uefi.Unsupported
-		if _, err := Open(io); !errors.Is(err, uefi.Unsupported) || f.has != 0x100 {
-			t.Errorf("%s: %v, attributes %#x", service, err, f.has)
+		f := plug(t)
+		f.Refuse[service] = uefi.Unsupported
+		if _, err := Open(f.IO()); !errors.Is(err, uefi.Unsupported) || f.Has != 0x100 {
+			t.Errorf("%s: %v, attributes %#x", service, err, f.Has)
 		}
 	}
 }
 
 func TestRegisters(t *testing.T) {
-	f, io := newFake(t)
-	r := f.open(io).Registers()
+	f := plug(t)
+	r := take(t, f).Registers()
 	r.Write32(0x20, 0x89abcdef)
-	if v := r.Read32(0x20); v != 0x89abcdef || f.registers[0x20] != v {
+	if v := r.Read32(0x20); v != 0x89abcdef || f.Registers[0x20] != v {
 		t.Errorf("%#x", v)
 	}
 	if n := testing.AllocsPerRun(100, func() { r.Write32(0x24, r.Read32(0x24)+1) }); n > 4 {
 		t.Errorf("%v allocations", n) // each call of the fake copies its arguments, and reports them
 	}
-	f.refuse["read"] = uefi.DeviceError
+	f.Refuse["read"] = uefi.DeviceError
 	if v := r.Read32(0x20); v != gone {
 		t.Errorf("a controller that does not answer: %#x", v)
 	}
 }
 
 func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
+	f := plug(t)
+	fn := take(t, f)
 	m := fn.Memory()
 	var all []usbhost.Buffer
 	for _, size := range []int{1, 4096, 70000} {
@@ -99,7 +113,7 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Bytes) != size || b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+distance || b.Bytes[size-1] != 0 {
+		if len(b.Bytes) != size || b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+uefitest.BusDistance || b.Bytes[size-1] != 0 {
 			t.Errorf("%d bytes at %p, bus address %#x", len(b.Bytes), b.Bytes, b.Bus)
 		}
 		all = append(all, b)
@@ -110,7 +124,7 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 	m.Free(all[1])
 	m.Free(all[1])
 	m.Close()
-	f.nothingLeft()
+	f.NothingLeft()
 	if err := fn.Close(); err != nil {
 		t.Error(err)
 	}
@@ -119,89 +133,89 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 func TestMemoryThatFirmwareRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(f *fake)
+		change func(f *uefitest.PCI)
 	}{
-		{"there are no pages", func(f *fake) { f.refuse["allocate"] = uefi.OutOfResources }},
-		{"pages cannot be mapped", func(f *fake) { f.refuse["map"] = uefi.OutOfResources }},
-		{"only a part of them is mapped", func(f *fake) { f.short = true }},
+		{"there are no pages", func(f *uefitest.PCI) { f.Refuse["allocate"] = uefi.OutOfResources }},
+		{"pages cannot be mapped", func(f *uefitest.PCI) { f.Refuse["map"] = uefi.OutOfResources }},
+		{"only a part of them is mapped", func(f *uefitest.PCI) { f.Short = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, io := newFake(t)
-			m := f.open(io).Memory()
+			f := plug(t)
+			m := take(t, f).Memory()
 			c.change(f)
 			if _, err := m.Alloc(4096, 64); !errors.Is(err, usbhost.ErrNoMemory) {
 				t.Errorf("error %v", err)
 			}
-			f.nothingLeft()
+			f.NothingLeft()
 		})
 	}
 }
 
 func TestPagesWhoseMappingDoesNotEndAreNotGivenBack(t *testing.T) {
-	f, io := newFake(t)
-	m := f.open(io).Memory()
+	f := plug(t)
+	m := take(t, f).Memory()
 	if _, err := m.Alloc(4096, 64); err != nil {
 		t.Fatal(err)
 	}
-	f.refuse["unmap"] = uefi.DeviceError
+	f.Refuse["unmap"] = uefi.DeviceError
 	m.Close()
-	if len(f.pages) != 1 {
+	if len(f.Pages) != 1 {
 		t.Error("pages that the controller may still write to went back")
 	}
 }
 
 func TestSilenceHaltsFirstAndEndsBusMastery(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
-	f.command = 0x0406
+	f := plug(t)
+	fn := take(t, f)
+	f.Command = 0x0406
 	fn.regs.mu.Lock() // by a goroutine that will never run again
 	for range 2 {
 		fn.Silence(func() {
-			f.note("halt")
+			f.Log = append(f.Log, "halt")
 			fn.regs.Write32(0x20, fn.regs.Read32(0x20)&^1)
 		})
 	}
-	if got := fmt.Sprint(f.log); got != "[halt command 0x402 halt command 0x402]" {
+	if got := fmt.Sprint(f.Log); got != "[halt command 0x402 halt command 0x402]" {
 		t.Error(got)
 	}
 }
 
 func TestSilenceOfAFunctionThatIsGone(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
-	f.command = 0xffff
+	f := plug(t)
+	fn := take(t, f)
+	f.Command = 0xffff
 	fn.Silence(func() {})
-	if len(f.log) != 0 {
-		t.Errorf("wrote to nothing: %v", f.log)
+	if len(f.Log) != 0 {
+		t.Errorf("wrote to nothing: %v", f.Log)
 	}
 }
 
 func TestTheNameIsThePlace(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
+	f := plug(t)
+	fn := take(t, f)
 	if s := fn.String(); s != "PCI 0000:1f:04.2" {
 		t.Error(s)
 	}
-	f.refuse["location"] = uefi.DeviceError
+	f.Refuse["location"] = uefi.DeviceError
 	if s := fn.String(); s != "PCI" {
 		t.Error(s)
 	}
 }
 
 func TestAnAccessThatFirmwareRefusesOnceIsRepeated(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
+	f := plug(t)
+	fn := take(t, f)
 	defer fn.Close()
-	f.once = true
+	f.Once = true
 	r := fn.Registers()
-	f.refuse["write"] = uefi.DeviceError
+	f.Refuse["write"] = uefi.DeviceError
 	r.Write32(0x40, 5)
-	f.refuse["read"] = uefi.DeviceError
-	if v := r.Read32(0x40); v != 5 || len(f.refuse) != 0 {
-		t.Errorf("read %#x, not refused: %v", v, f.refuse)
+	f.Refuse["read"] = uefi.DeviceError
+	if v := r.Read32(0x40); v != 5 || len(f.Refuse) != 0 {
+		t.Errorf("read %#x, not refused: %v", v, f.Refuse)
 	}
-	f.once = false
-	f.refuse["read"] = uefi.DeviceError
+	f.Once = false
+	f.Refuse["read"] = uefi.DeviceError
 	if v := r.Read32(0x40); v != gone {
 		t.Errorf("read %#x of a function that answers no more", v)
 	}

@@ -32,14 +32,13 @@ type Options struct {
 
 // A Backend gives the readers of all drivers in the machine.
 type Backend struct {
-	options  Options
-	firmware firmware
-	readers  []*reader
+	options Options
+	readers []*reader
 }
 
 // New makes a backend for sclib.New. The error is always nil.
 func New(options Options) (*Backend, error) {
-	return &Backend{options: options, firmware: bootServices{}}, nil
+	return &Backend{options: options}, nil
 }
 
 // An instance tells one protocol instance from another: a reader that is plugged in again has another handle or interface.
@@ -48,31 +47,12 @@ type instance struct {
 	protocol uintptr
 }
 
-// firmware finds readers.
-type firmware interface {
-	instances() ([]instance, error)
-	open(instance) (device, error)
-}
-
-// A device is what this package needs of a smartcard.Reader.
-type device interface {
-	Connect(mode smartcard.AccessMode, action smartcard.Action, preferred smartcard.Protocol) (smartcard.Protocol, error)
-	Disconnect(action smartcard.Action) error
-	Status() (smartcard.Status, error)
-	Transmit(command, response []byte) (int, error)
-	Control(code uint32, in, out []byte) (int, error)
-	GetAttrib(id uint32) ([]byte, error)
-}
-
-// bootServices finds readers with the firmware's boot services (UEFI 2.11, 7.3).
-type bootServices struct{}
-
-func (bootServices) instances() ([]instance, error) {
+// instances are those that firmware has (UEFI 2.11, 7.3).
+func instances() (found []instance, err error) {
 	handles, err := uefi.Boot().LocateHandles(&smartcard.GUID)
 	if err != nil {
 		return nil, err
 	}
-	var found []instance
 	for _, handle := range handles {
 		protocol, err := uefi.Boot().HandleProtocol(handle, &smartcard.GUID)
 		if err == nil { // else it has just gone
@@ -82,19 +62,17 @@ func (bootServices) instances() ([]instance, error) {
 	return found, nil
 }
 
-func (bootServices) open(i instance) (device, error) { return smartcard.Open(i.handle) }
-
 // Readers implements sclib.Backend.
 func (b *Backend) Readers(ctx context.Context) ([]sclib.Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	instances, err := b.firmware.instances()
+	found, err := instances()
 	if err != nil {
 		return nil, coded(sclib.ErrNoService, err)
 	}
-	readers := make([]*reader, 0, len(instances))
-	for _, i := range instances {
+	readers := make([]*reader, 0, len(found))
+	for _, i := range found {
 		r := b.known(i)
 		if r == nil {
 			if r, err = b.open(i); err != nil {
@@ -130,7 +108,7 @@ func (b *Backend) known(i instance) *reader {
 const nameless = "Smart card reader"
 
 func (b *Backend) open(i instance) (*reader, error) {
-	d, err := b.firmware.open(i)
+	d, err := smartcard.Open(i.handle)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // A reader makes a sclib.Reader of one protocol instance.
 type reader struct {
 	instance instance
-	device   device
+	device   *smartcard.Reader
 	name     string
 	takeOver bool
 	gone     atomic.Bool

@@ -1,6 +1,7 @@
 package smartcard
 
 import (
+	"errors"
 	"sync"
 	"unicode/utf16"
 	"unsafe"
@@ -39,7 +40,6 @@ type Reader struct {
 	handle uefi.Handle
 	addr   uintptr
 	table  *Table
-	boot   handles
 
 	mu  sync.Mutex
 	out struct { // what the firmware's functions write
@@ -50,24 +50,16 @@ type Reader struct {
 	answer *[maxResponse]byte // made by the first call that needs it
 }
 
-// handles is the part of boot services that finds readers.
-type handles interface {
-	LocateHandles(guid *uefi.GUID) ([]uefi.Handle, error)
-	HandleProtocol(h uefi.Handle, guid *uefi.GUID) (uintptr, error)
-}
-
 // Readers are the readers of the machine, in firmware's order; none is no error. A reader that is plugged in again is a new
 // Reader, one that stayed may be a Reader already known: compare their Handle.
-func Readers() ([]*Reader, error) { return readers(uefi.Boot()) }
-
-func readers(boot handles) ([]*Reader, error) {
-	all, err := boot.LocateHandles(&GUID)
+func Readers() ([]*Reader, error) {
+	all, err := uefi.Boot().LocateHandles(&GUID)
 	if err != nil {
 		return nil, &Error{Op: "Readers", Status: statusOf(err)}
 	}
 	var out []*Reader
 	for _, h := range all {
-		if r, err := open(boot, h); err == nil {
+		if r, err := Open(h); err == nil {
 			out = append(out, r)
 		}
 	}
@@ -75,24 +67,21 @@ func readers(boot handles) ([]*Reader, error) {
 }
 
 // Open is the reader on one handle.
-func Open(h uefi.Handle) (*Reader, error) { return open(uefi.Boot(), h) }
-
-func open(boot handles, h uefi.Handle) (*Reader, error) {
-	addr, err := boot.HandleProtocol(h, &GUID)
+func Open(h uefi.Handle) (*Reader, error) {
+	addr, err := uefi.Boot().HandleProtocol(h, &GUID)
 	if err != nil {
 		return nil, &Error{Op: "Open", Status: statusOf(err)}
 	}
 	if addr == 0 {
 		return nil, ErrProducer
 	}
-	return &Reader{handle: h, addr: addr, table: uefi.At[Table](addr), boot: boot}, nil
+	return &Reader{handle: h, addr: addr, table: uefi.At[Table](addr)}, nil
 }
 
 func statusOf(err error) uefi.Status {
-	if s, ok := err.(uefi.Status); ok {
-		return s
-	}
-	return uefi.DeviceError
+	st := uefi.DeviceError
+	errors.As(err, &st)
+	return st
 }
 
 // Handle is the handle that carries the reader.
@@ -101,7 +90,7 @@ func (r *Reader) Handle() uefi.Handle { return r.handle }
 // check says whether the reader is still the one that was opened: the memory of a reader that has gone must not be touched.
 // The caller holds r.mu.
 func (r *Reader) check() error {
-	addr, err := r.boot.HandleProtocol(r.handle, &GUID)
+	addr, err := uefi.Boot().HandleProtocol(r.handle, &GUID)
 	if err != nil || addr != r.addr {
 		return ErrRemoved
 	}

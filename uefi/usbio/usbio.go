@@ -100,7 +100,17 @@ var _ usb.Transport = (*Transport)(nil)
 // whether firmware wants the driver to leave the device since, as it does for one that was removed.
 // Then the device is asked, and counts as gone unless it answers.
 func New(ctx context.Context, controller uefi.Handle, protocol uintptr, pause func() (stop bool)) (*Transport, error) {
-	return open(ctx, uefi.Boot(), controller, protocol, pause)
+	if protocol == 0 {
+		return nil, uefi.InvalidParameter
+	}
+	if pause == nil {
+		pause = func() bool { return false }
+	}
+	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now(), pause: pause}
+	if err := t.enumerate(ctx, uefi.Boot().DevicePathOf(controller)); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // Configuration reads the descriptor of the active configuration of the device whose
@@ -114,25 +124,6 @@ func Configuration(ctx context.Context, protocol uintptr) ([]byte, error) {
 	}
 	t.device.Descriptor = descriptor[:]
 	return t.configuration(ctx)
-}
-
-// firmware is the part of boot services that says where a device is plugged in.
-type firmware interface {
-	DevicePathOf(h uefi.Handle) uefi.DevicePath
-}
-
-func open(ctx context.Context, boot firmware, controller uefi.Handle, protocol uintptr, pause func() bool) (*Transport, error) {
-	if protocol == 0 {
-		return nil, uefi.InvalidParameter
-	}
-	if pause == nil {
-		pause = func() bool { return false }
-	}
-	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now(), pause: pause}
-	if err := t.enumerate(ctx, boot.DevicePathOf(controller)); err != nil {
-		return nil, err
-	}
-	return t, nil
 }
 
 // Device describes the device.
