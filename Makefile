@@ -46,8 +46,9 @@ INSIDE   := ./baremetal/usbhost/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1
 # The package that starts machines. A package whose tests import it runs in "make machines".
 HARNESS  := tamaccid/board/qemu/harness
 
-# The test programs in C.
-CABI     := uefi/driver/testdata/cabi
+# The sample in C, whose headers the test programs in C use too, and these.
+SAMPLE_C := samples/c
+CABI     := uefi/efitest/cabi
 
 # ---- where it is built ----
 
@@ -75,7 +76,7 @@ GOFILES  := $(shell find . -path ./$(BUILD) -prune -o \( -name '*.go' -o -name '
 EFITESTS := apdus goticker handover machine orphan secureboot sessions swap
 INDUCED  := induce pin $(DRIVER)Induced
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
-TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))
+TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,hello-c cabi ticker agent $(EFITESTS) $(INDUCED)))
 KERNELS  := $(addprefix $(Q35)/,$(SAMPLES_Q35) agent machine)
 
 # ---- how it is built ----
@@ -276,15 +277,17 @@ $(TESTEFI)/%.efi: $(ELF)/%.elf $(MKEFI)
 	@mkdir -p $(@D)
 	@$(MKEFI) -subsystem $(SUBSYSTEM) $< $@
 
-$(TESTEFI)/cabi.efi: $(wildcard $(CABI)/*.[ch])
-	@echo "building cabi"
+# Programs in C: those of the sample and the tests are applications, ticker is a driver.
+HEADERS_C := $(wildcard $(SAMPLE_C)/*.h $(CABI)/*.h)
+$(TESTEFI)/hello-c.efi: $(SAMPLE_C)/helloworld.c
+$(TESTEFI)/cabi.efi: $(filter-out %/ticker.c,$(wildcard $(CABI)/*.c))
+$(TESTEFI)/ticker.efi: $(CABI)/ticker.c
+$(TESTEFI)/hello-c.efi $(TESTEFI)/cabi.efi: SUBSYSTEM_C := 10
+$(TESTEFI)/ticker.efi: SUBSYSTEM_C := 11
+$(TESTEFI)/hello-c.efi $(TESTEFI)/cabi.efi $(TESTEFI)/ticker.efi: $(HEADERS_C)
+	@echo "building $(basename $(@F))"
 	@mkdir -p $(@D)
-	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,10 -o $@ $(filter-out %/ticker.c,$(filter %.c,$^))
-
-$(TESTEFI)/ticker.efi: $(CABI)/ticker.c $(CABI)/efi.h $(CABI)/ticks.h
-	@echo "building ticker"
-	@mkdir -p $(@D)
-	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,11 -o $@ $<
+	@$(MINGW) $(MINGW_FLAGS) -I$(SAMPLE_C) -Wl,--subsystem,$(SUBSYSTEM_C) -o $@ $(filter %.c,$^)
 
 # A Linux kernel, and the program that it starts there.
 $(LINUX)/vmlinuz.efi:

@@ -56,7 +56,13 @@ func machine(t *testing.T, image string) *harness.Suite {
 // hello asks the card for its text.
 func hello(t *testing.T, c *harness.Case) {
 	t.Helper()
-	r := c.Command("helloworld.efi")
+	helloBy(t, c, "helloworld.efi")
+}
+
+// helloBy does so with one of the samples: what they print is the same.
+func helloBy(t *testing.T, c *harness.Case, program string) {
+	t.Helper()
+	r := c.Command(program)
 	for _, want := range []string{"Reader: QEMU", "3B 08 74 61 6D 61 63 63 69 64",
 		"00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01", "R-APDU: 90 00", "Hello world!"} {
 		if !strings.Contains(r.Output, want) {
@@ -64,7 +70,7 @@ func hello(t *testing.T, c *harness.Case) {
 		}
 	}
 	if r.Status != 0 || t.Failed() {
-		t.Fatalf("helloworld: status %#x\n%s", r.Status, r.Output)
+		t.Fatalf("%s: status %#x\n%s", program, r.Status, r.Output)
 	}
 }
 
@@ -179,6 +185,10 @@ func TestDriver(t *testing.T) {
 		if r := c.Command("cabi.efi nocard"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
+		r := c.Command("hello-c.efi")
+		if r.Status == 0 || !strings.Contains(r.Output, "no card in the reader") {
+			t.Errorf("the sample: status %#x\n%s", r.Status, r.Output)
+		}
 		must(t, c.Machine.InsertCard(c.Ctx))
 		hello(t, c)
 	})
@@ -198,6 +208,9 @@ func TestDriver(t *testing.T) {
 // inEachMode runs the cases that do not depend on who drives the host controller.
 func inEachMode(s *harness.Suite) {
 	s.Run("an application in Go reads the card", 30*time.Second, hello)
+	s.Run("an application in C reads the card", 30*time.Second, func(t *testing.T, c *harness.Case) {
+		helloBy(t, c, "hello-c.efi")
+	})
 	s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		if r := c.Command("cabi.efi"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)

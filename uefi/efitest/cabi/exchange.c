@@ -3,10 +3,11 @@
 #include "console.h"
 #include "ticks.h"
 
-const UINT8 select_command[15] = {0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00,
-				  0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01};
-const UINT8 hello_command[4] = {0x00, 0x00, 0x00, 0x00};
-const UINT8 hello_answer[14] = {'H', 'e', 'l', 'l', 'o', ' ', 'w', 'o', 'r', 'l', 'd', '!', 0x90, 0x00};
+UINT8 select_command[15] = {0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00,
+			    0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01};
+UINT8 hello_command[4] = {0x00, 0x00, 0x00, 0x00};
+const UINT8 hello_answer[14] = {'H', 'e', 'l', 'l', 'o', ' ',  'w',
+				'o', 'r', 'l', 'd', '!', 0x90, 0x00};
 
 const UINT8 success_answer[2] = {0x90, 0x00};
 
@@ -16,13 +17,14 @@ static EFI_STATUS failure(const char *what, UINT64 number, EFI_STATUS status)
 	return status;
 }
 
-/* ticked is how often the timer has ticked so far; without ticker.efi it never has. */
-static UINT64 ticked(system_table *system, int *right)
+/* ticked is how often the timer has ticked so far, 0 without ticker.efi. right reports whether the
+ * count in floating point is the same. */
+static UINT64 ticked(EFI_SYSTEM_TABLE *system, int *right)
 {
 	ticks *t;
 
 	*right = 1;
-	if (system->boot->locate_protocol(&ticks_guid, NULL, (void **)&t) != EFI_SUCCESS)
+	if (system->BootServices->LocateProtocol(&ticks_guid, NULL, (void **)&t) != EFI_SUCCESS)
 		return 0;
 	for (;;) {
 		UINT64 count = t->count;
@@ -35,7 +37,7 @@ static UINT64 ticked(system_table *system, int *right)
 	}
 }
 
-EFI_STATUS count_ticks(system_table *system)
+EFI_STATUS count_ticks(EFI_SYSTEM_TABLE *system)
 {
 	int right;
 	UINT64 count = ticked(system, &right);
@@ -46,11 +48,11 @@ EFI_STATUS count_ticks(system_table *system)
 	return right ? EFI_SUCCESS : EFI_ABORTED;
 }
 
-EFI_STATUS send(reader *r, const UINT8 *command, UINTN length, const UINT8 *want, UINTN want_length)
+EFI_STATUS send(reader *r, UINT8 *command, UINTN length, const UINT8 *want, UINTN want_length)
 {
 	static UINT8 answer[258];
 	UINTN n = sizeof answer;
-	EFI_STATUS status = r->transmit(r, command, length, answer, &n);
+	EFI_STATUS status = r->SCardTransmit(r, command, length, answer, &n);
 
 	if (status != EFI_SUCCESS)
 		return status;
@@ -68,23 +70,26 @@ EFI_STATUS converse(reader *r, UINT64 count, UINT64 *done)
 	EFI_STATUS status;
 
 	*done = 0;
-	status = r->connect(r, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &active);
+	status = r->SCardConnect(r, SCARD_AM_CARD, SCARD_CA_COLDRESET,
+				 SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1, &active);
 	if (status != EFI_SUCCESS)
 		return failure("connect", 0, status);
-	status = send(r, select_command, sizeof select_command, success_answer, sizeof success_answer);
+	status = send(r, select_command, sizeof select_command, success_answer,
+		      sizeof success_answer);
 	while (status == EFI_SUCCESS && *done < count) {
-		status = send(r, hello_command, sizeof hello_command, hello_answer, sizeof hello_answer);
+		status = send(r, hello_command, sizeof hello_command, hello_answer,
+			      sizeof hello_answer);
 		*done += status == EFI_SUCCESS;
 	}
 	if (status != EFI_SUCCESS) {
-		r->disconnect(r, CA_NORESET);
+		r->SCardDisconnect(r, SCARD_CA_NORESET);
 		return failure("exchange", *done, status);
 	}
-	status = r->disconnect(r, CA_NORESET);
+	status = r->SCardDisconnect(r, SCARD_CA_NORESET);
 	return status == EFI_SUCCESS ? status : failure("disconnect", 0, status);
 }
 
-EFI_STATUS exchange(system_table *system, reader *r, UINT64 count)
+EFI_STATUS exchange(EFI_SYSTEM_TABLE *system, reader *r, UINT64 count)
 {
 	UINT64 before, after, done;
 	EFI_STATUS status;
@@ -108,11 +113,13 @@ EFI_STATUS report(reader *r)
 	static UINT8 atr[33];
 	UINTN name_length = sizeof name, atr_length = sizeof atr;
 	UINT32 state = 0, protocol = 0;
-	EFI_STATUS status = r->status(r, name, &name_length, &state, &protocol, atr, &atr_length);
+	EFI_STATUS status =
+		r->SCardStatus(r, name, &name_length, &state, &protocol, atr, &atr_length);
 
 	if (status != EFI_SUCCESS)
 		return failure("status", 0, status);
-	say("state %u, protocol %u, name %u bytes, ATR ", (UINT64)state, (UINT64)protocol, name_length);
+	say("state %u, protocol %u, name %u bytes, ATR ", (UINT64)state, (UINT64)protocol,
+	    name_length);
 	say_bytes(atr, atr_length);
 	say("\n");
 	return EFI_SUCCESS;
@@ -124,7 +131,7 @@ EFI_STATUS interrupt_line(reader *r)
 
 	for (UINTN i = 0; i < sizeof words / sizeof words[0]; i++) {
 		say(words[i]);
-		if (r->control(r, INDUCE_PANIC, NULL, 0, NULL, NULL) != EFI_DEVICE_ERROR) {
+		if (r->SCardControl(r, INDUCE_PANIC, NULL, 0, NULL, NULL) != EFI_DEVICE_ERROR) {
 			say("\nno panic: this is not the driver's test build\n");
 			return EFI_ABORTED;
 		}

@@ -2,13 +2,14 @@
 #include "check.h"
 #include "console.h"
 
-/* What a caller may expect to find again behind a call (UEFI 2.11, 2.3.4.2): patterns, and the same memory filled from the
- * registers afterwards. The x87 control word rounds down, MXCSR flushes to zero: neither is what a Go program wants. */
+/* The registers that a call preserves (UEFI 2.11, 2.3.4.2): patterns before the call, and the
+ * values afterwards. The x87 control word selects rounding down, MXCSR flushes to zero: a Go
+ * program runs with neither. */
 typedef struct {
 	UINT32 mxcsr;
 	UINT16 fcw, pad;
 	UINT64 pad2;
-	UINT64 xmm[10][2];  /* XMM6 to XMM15 */
+	UINT64 xmm[10][2]; /* XMM6 to XMM15 */
 	UINT64 integer[8]; /* RBX, RBP, RSI, RDI, R12 to R15 */
 } kept;
 
@@ -20,11 +21,11 @@ typedef struct {
 
 kept patterns = {.mxcsr = 0x9F80, .fcw = 0x077F};
 
-/* call_with_patterns calls function(argument, NULL, ...), seven arguments, with the patterns in the registers. */
+/* call_with_patterns calls function(argument, NULL, ...), seven arguments, with the patterns in the
+ * registers. */
 void call_with_patterns(void *function, void *argument, result *r);
 
-__asm__(
-	"\t.globl call_with_patterns\n"
+__asm__("\t.globl call_with_patterns\n"
 	"call_with_patterns:\n"
 	"\tpush %rbx\n"
 	"\tpush %rbp\n"
@@ -47,7 +48,7 @@ __asm__(
 	"\tmovups %xmm15, 240(%rsp)\n"
 	"\tstmxcsr 256(%rsp)\n"
 	"\tfnstcw 260(%rsp)\n"
-	"\tmov %r8, 264(%rsp)\t/* where the results go */\n"
+	"\tmov %r8, 264(%rsp)\t/* address of the results */\n"
 	"\tmov %rcx, %rax\n"
 	"\tmov %rdx, %rcx\n"
 	"\txor %edx, %edx\n"
@@ -120,8 +121,7 @@ __asm__(
 	"\tpop %rsi\n"
 	"\tpop %rbp\n"
 	"\tpop %rbx\n"
-	"\tret\n"
-);
+	"\tret\n");
 
 EFI_STATUS registers(reader *r)
 {
@@ -130,10 +130,11 @@ EFI_STATUS registers(reader *r)
 
 	for (UINTN i = 0; i < sizeof patterns.xmm + sizeof patterns.integer; i++)
 		p[i] = (UINT8)(17 * i + 3);
-	call_with_patterns((void *)r->status, r, &after);
+	call_with_patterns((void *)r->SCardStatus, r, &after);
 	expect(after.status, EFI_SUCCESS, "Status of nothing, with patterns in the registers");
 	check(same(after.found.xmm, patterns.xmm, sizeof patterns.xmm), "XMM6 to XMM15 are kept");
-	check(same(after.found.integer, patterns.integer, sizeof patterns.integer), "RBX, RBP, RSI, RDI and R12 to R15 are kept");
+	check(same(after.found.integer, patterns.integer, sizeof patterns.integer),
+	      "RBX, RBP, RSI, RDI and R12 to R15 are kept");
 	check((after.found.mxcsr & ~0x3FU) == patterns.mxcsr, "MXCSR is kept");
 	check(after.found.fcw == patterns.fcw, "the x87 control word is kept");
 	return summary();

@@ -2,9 +2,10 @@
 
 #include "cabi.h"
 
-/* Everything that a driver calls is reached through tables of function pointers: boot and runtime services (UEFI 2.11, 4.4, 4.5),
- * the console (12.4), EFI_RNG_PROTOCOL (37.5), EFI_USB_IO_PROTOCOL (17.2.4), EFI_PCI_IO_PROTOCOL (14.4). A hook is a place for
- * one function of such a table. Instances of a protocol share hooks where they share functions; another instance is left alone. */
+/* A driver calls firmware through tables of function pointers: boot and runtime services (UEFI
+ * 2.11, 4.4, 4.5), the console (12.4), EFI_RNG_PROTOCOL (37.5), EFI_USB_IO_PROTOCOL (17.2.4),
+ * EFI_PCI_IO_PROTOCOL (14.4). A hook replaces one function of such a table. Instances of a protocol
+ * share hooks if they share functions; other instances are not hooked. */
 
 #define HEADER 24 /* of a table of services: EFI_TABLE_HEADER */
 #define MAX_HOOKS 96
@@ -20,7 +21,8 @@ typedef struct {
 #define SERVICE(name, status) {name, status, REFUSE_SERVICES}
 #define TRANSFER(name) {name, EFI_DEVICE_ERROR, REFUSE_TRANSFERS}
 
-/* Functions without a status do not fail, nor do those that cannot by specification (Stall), or that do not come back. */
+/* Functions without a status do not fail, nor do those that cannot fail by specification (Stall) or
+ * do not return. */
 static const function boot_functions[] = {
 	NEVER("RaiseTPL"),
 	NEVER("RestoreTPL"),
@@ -68,8 +70,10 @@ static const function boot_functions[] = {
 	SERVICE("CreateEventEx", EFI_OUT_OF_RESOURCES),
 };
 static const function time_functions[] = {SERVICE("GetTime", EFI_DEVICE_ERROR)};
-static const function text_functions[] = {NEVER("Reset"), SERVICE("OutputString", EFI_DEVICE_ERROR)};
-static const function random_functions[] = {SERVICE("RNG.GetInfo", EFI_UNSUPPORTED), SERVICE("RNG.GetRNG", EFI_NOT_READY)};
+static const function text_functions[] = {NEVER("Reset"),
+					  SERVICE("OutputString", EFI_DEVICE_ERROR)};
+static const function random_functions[] = {SERVICE("RNG.GetInfo", EFI_UNSUPPORTED),
+					    SERVICE("RNG.GetRNG", EFI_NOT_READY)};
 static const function usb_functions[] = {
 	TRANSFER("UsbControlTransfer"),
 	TRANSFER("UsbBulkTransfer"),
@@ -108,7 +112,7 @@ static const function pci_functions[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* Tables are consecutive hooks: of one instance, or of all with a protocol. */
+/* A table has consecutive hooks: for one instance, or for all instances of a protocol. */
 typedef struct {
 	const function *functions;
 	UINTN count, first;
@@ -117,13 +121,16 @@ typedef struct {
 enum { BOOT, TIME, OUTPUT, ERRORS, RANDOM, USB, PCI, TABLES };
 
 static table tables[TABLES] = {
-	[BOOT] = {boot_functions, COUNT(boot_functions), 0},	 [TIME] = {time_functions, COUNT(time_functions), 0},
-	[OUTPUT] = {text_functions, COUNT(text_functions), 0},	 [ERRORS] = {text_functions, COUNT(text_functions), 0},
-	[RANDOM] = {random_functions, COUNT(random_functions), 0}, [USB] = {usb_functions, COUNT(usb_functions), 0},
+	[BOOT] = {boot_functions, COUNT(boot_functions), 0},
+	[TIME] = {time_functions, COUNT(time_functions), 0},
+	[OUTPUT] = {text_functions, COUNT(text_functions), 0},
+	[ERRORS] = {text_functions, COUNT(text_functions), 0},
+	[RANDOM] = {random_functions, COUNT(random_functions), 0},
+	[USB] = {usb_functions, COUNT(usb_functions), 0},
 	[PCI] = {pci_functions, COUNT(pci_functions), 0},
 };
 
-static const EFI_GUID random_guid = {
+static EFI_GUID random_guid = {
 	0x3152BCA5, 0xEADE, 0x433D, {0x86, 0x2E, 0xC0, 0x1C, 0xDC, 0x29, 0x1F, 0x44}};
 
 /* The assembly below uses these two. */
@@ -131,8 +138,8 @@ void *refuse_originals[MAX_HOOKS];
 UINT64 refuse_base, refuse_size; /* of the watched image, in memory */
 
 static const function *hooks[MAX_HOOKS];
-static boot_services *services;
-static void **fixed[TABLES]; /* tables of which there is one */
+static EFI_BOOT_SERVICES *services;
+static void **fixed[TABLES]; /* tables with a single instance */
 
 static UINT32 armed;
 static UINT64 wanted, counted;
@@ -140,7 +147,7 @@ static const function *refused;
 static const char *denied;
 static balance sum;
 
-/* A stub for each hook: they differ by their address only. */
+/* A stub for each hook. The stubs differ by their address only. */
 extern UINT8 refuse_stubs[];
 __asm__(".balign 8\n"
 	".globl refuse_stubs\n"
@@ -174,7 +181,8 @@ __asm__(".balign 8\n"
 	"	ret\n");
 _Static_assert(MAX_HOOKS == 96, "the number of stubs");
 
-typedef UINT64(EFIAPI *any)(UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64);
+typedef UINT64(EFIAPI *any)(UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64, UINT64,
+			    UINT64, UINT64, UINT64);
 
 static int is(const function *f, const char *name)
 {
@@ -186,21 +194,23 @@ static int is(const function *f, const char *name)
 	return 0;
 }
 
-/* account keeps the balance for a call that went well, or that failed on request. */
+/* account updates the balance for a call that succeeded, or that was made to fail. */
 static void account(const function *f, int failed)
 {
 	if (is(f, "CreateEvent") || is(f, "CreateEventEx"))
 		sum.events += !failed;
 	else if (is(f, "CloseEvent"))
 		sum.events -= !failed;
-	else if (is(f, "AllocatePool") || is(f, "LocateHandleBuffer") || is(f, "OpenProtocolInformation") ||
-		 is(f, "ProtocolsPerHandle") || is(f, "UsbGetStringDescriptor"))
+	else if (is(f, "AllocatePool") || is(f, "LocateHandleBuffer") ||
+		 is(f, "OpenProtocolInformation") || is(f, "ProtocolsPerHandle") ||
+		 is(f, "UsbGetStringDescriptor"))
 		sum.pools += armed != 0 && !failed;
 	else if (is(f, "FreePool"))
 		sum.pools -= armed != 0;
 }
 
-/* disturb writes what firmware writes for a USB transfer that failed (UEFI 2.11, 17.2.4: EFI_USB_ERR_SYSTEM). */
+/* disturb writes the results of a USB transfer that failed (UEFI 2.11, 17.2.4:
+ * EFI_USB_ERR_SYSTEM). */
 static void disturb(const function *f, const UINT64 *a, const UINT64 *more)
 {
 	const UINT32 system_error = 0x100;
@@ -213,7 +223,7 @@ static void disturb(const function *f, const UINT64 *a, const UINT64 *more)
 	}
 }
 
-/* refuse_intercept stands in for one call of the watched image. */
+/* refuse_intercept is called instead of the function for each call of the watched image. */
 UINT64 refuse_intercept(UINT64 index, const UINT64 *a, const UINT64 *more)
 {
 	const function *f = hooks[index];
@@ -227,8 +237,8 @@ UINT64 refuse_intercept(UINT64 index, const UINT64 *a, const UINT64 *more)
 		account(f, 1);
 		return f->status;
 	}
-	status = ((any)refuse_originals[index])(a[0], a[1], a[2], a[3], more[0], more[1], more[2], more[3], more[4], more[5],
-						more[6], more[7]);
+	status = ((any)refuse_originals[index])(a[0], a[1], a[2], a[3], more[0], more[1], more[2],
+						more[3], more[4], more[5], more[6], more[7]);
 	if (status == EFI_SUCCESS)
 		account(f, 0);
 	return status;
@@ -239,7 +249,7 @@ static void *stub(UINTN index)
 	return &refuse_stubs[8 * index];
 }
 
-/* replace puts a table's stubs into an instance of it, if its functions are those that the stubs go on to. */
+/* replace puts a table's stubs into an instance, for those functions that the stubs call. */
 static void replace(const table *t, void **instance)
 {
 	for (UINTN i = 0; i < t->count; i++) {
@@ -261,26 +271,28 @@ static void restore(const table *t, void **instance)
 			instance[i] = refuse_originals[t->first + i];
 }
 
-/* each does something to all instances of a protocol. */
-static void each(const table *t, const EFI_GUID *protocol, void (*act)(const table *t, void **instance))
+/* each calls act for all instances of a protocol. */
+static void each(const table *t, EFI_GUID *protocol, void (*act)(const table *t, void **instance))
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0;
 	void **instance;
 
-	if (services->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles) != EFI_SUCCESS)
+	if (services->LocateHandleBuffer(ByProtocol, protocol, NULL, &count, &handles) !=
+	    EFI_SUCCESS)
 		return;
 	for (UINTN i = 0; i < count; i++)
-		if (services->handle_protocol(handles[i], protocol, (void **)&instance) == EFI_SUCCESS)
+		if (services->HandleProtocol(handles[i], protocol, (void **)&instance) ==
+		    EFI_SUCCESS)
 			act(t, instance);
-	services->free_pool(handles);
+	services->FreePool(handles);
 }
 
-EFI_STATUS hook(system_table *system)
+EFI_STATUS hook(EFI_SYSTEM_TABLE *system)
 {
 	UINTN n = 0;
 
-	services = system->boot;
+	services = system->BootServices;
 	for (UINTN k = 0; k < TABLES; k++) {
 		tables[k].first = n;
 		for (UINTN i = 0; i < tables[k].count; i++)
@@ -290,10 +302,10 @@ EFI_STATUS hook(system_table *system)
 	if (n > MAX_HOOKS)
 		return EFI_BUFFER_TOO_SMALL;
 	fixed[BOOT] = (void **)((UINT8 *)services + HEADER);
-	fixed[TIME] = (void **)((UINT8 *)system->runtime_services + HEADER);
-	fixed[OUTPUT] = (void **)system->console_out;
-	fixed[ERRORS] = system->standard_error == system->console_out ? NULL : (void **)system->standard_error;
-	if (services->locate_protocol(&random_guid, NULL, (void **)&fixed[RANDOM]) != EFI_SUCCESS)
+	fixed[TIME] = (void **)((UINT8 *)system->RuntimeServices + HEADER);
+	fixed[OUTPUT] = (void **)system->ConOut;
+	fixed[ERRORS] = system->StdErr == system->ConOut ? NULL : (void **)system->StdErr;
+	if (services->LocateProtocol(&random_guid, NULL, (void **)&fixed[RANDOM]) != EFI_SUCCESS)
 		fixed[RANDOM] = NULL;
 	for (UINTN k = 0; k < TABLES; k++)
 		if (fixed[k] != NULL)
@@ -308,15 +320,15 @@ void unhook(void)
 			restore(&tables[k], fixed[k]);
 }
 
-void watch(boot_services *boot, EFI_HANDLE image)
+void watch(EFI_BOOT_SERVICES *boot, EFI_HANDLE image)
 {
-	loaded_image *loaded;
+	EFI_LOADED_IMAGE_PROTOCOL *loaded;
 
 	refuse_size = 0;
-	if (boot->handle_protocol(image, &loaded_image_guid, (void **)&loaded) != EFI_SUCCESS)
+	if (boot->HandleProtocol(image, &loaded_image_guid, (void **)&loaded) != EFI_SUCCESS)
 		return;
-	refuse_base = (UINT64)loaded->image_base;
-	refuse_size = loaded->image_size;
+	refuse_base = (UINT64)loaded->ImageBase;
+	refuse_size = loaded->ImageSize;
 }
 
 void arm(UINT32 kind, UINT64 n)

@@ -1,10 +1,12 @@
 #include "console.h"
 
-static text_output *console;
+#include <stdarg.h>
 
-void console_init(system_table *system)
+static EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL *console;
+
+void console_init(EFI_SYSTEM_TABLE *system)
 {
-	console = system->console_out;
+	console = system->ConOut;
 }
 
 static void put(char c)
@@ -15,7 +17,7 @@ static void put(char c)
 	if (c == '\n')
 		s[n++] = '\r';
 	s[n] = (UINT8)c;
-	console->output_string(console, s);
+	console->OutputString(console, s);
 }
 
 static void put_number(UINT64 value, unsigned base, int width)

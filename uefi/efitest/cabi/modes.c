@@ -1,4 +1,4 @@
-/* A call of a member in states of the processor that the calling convention leaves to the caller. */
+/* A call of a function in processor states that the calling convention leaves to the caller. */
 #include "cabi.h"
 #include "check.h"
 #include "console.h"
@@ -31,7 +31,7 @@ static EFI_STATUS call(reader *r)
 {
 	UINT32 state;
 
-	return r->status(r, NULL, NULL, &state, NULL, NULL, NULL);
+	return r->SCardStatus(r, NULL, NULL, &state, NULL, NULL, NULL);
 }
 
 EFI_STATUS modes(reader *r)

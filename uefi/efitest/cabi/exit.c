@@ -1,4 +1,4 @@
-/* The end of boot services at a moment of choice, and what is left of the driver then. */
+/* ExitBootServices at different moments, and the state of controllers and driver afterwards. */
 #include "cabi.h"
 #include "console.h"
 
@@ -19,7 +19,8 @@
 #define USBCMD 0x00
 #define USBSTS 0x04
 
-/* The LPC bridge's power management registers (ICH9, 13.1.13 and 13.8.3): sleep type 0 is QEMU's for "soft off". */
+/* The LPC bridge's power management registers (ICH9, 13.1.13 and 13.8.3): sleep type 0 is QEMU's
+ * for "soft off". */
 #define LPC 31
 #define LPC_PMBASE 0x40
 #define PM1_CONTROL 4
@@ -29,7 +30,7 @@
 #define PATIENCE 20000	  /* policy: exchanges until a timer event has found a call in progress */
 #define MILLISECOND 10000 /* UEFI 2.11, 7.1: timer periods are in units of 100 ns */
 
-static system_table *st;
+static EFI_SYSTEM_TABLE *st;
 static EFI_HANDLE self;
 static reader *r;
 static volatile int in_call, done;
@@ -56,7 +57,9 @@ static UINT32 config(UINT32 slot, UINT32 offset)
 {
 	UINT32 v;
 
-	__asm__ volatile("outl %0, %1" : : "a"(PCI_ENABLE | slot << 11 | offset), "Nd"((UINT16)PCI_ADDRESS));
+	__asm__ volatile("outl %0, %1"
+			 :
+			 : "a"(PCI_ENABLE | slot << 11 | offset), "Nd"((UINT16)PCI_ADDRESS));
 	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"((UINT16)PCI_DATA));
 	return v;
 }
@@ -92,7 +95,9 @@ static void look(const char *moment)
 
 		if (config(slot, CONFIG_CLASS) >> 8 != CLASS_XHCI)
 			continue;
-		base = (volatile UINT8 *)(((UINT64)config(slot, CONFIG_BAR + 4) << 32 | config(slot, CONFIG_BAR)) & ~15ULL);
+		base = (volatile UINT8 *)(((UINT64)config(slot, CONFIG_BAR + 4) << 32 |
+					   config(slot, CONFIG_BAR)) &
+					  ~15ULL);
 		operational = (volatile UINT32 *)(base + base[0]);
 		print("exit: ");
 		print(moment);
@@ -106,20 +111,21 @@ static void look(const char *moment)
 	}
 }
 
-/* end ends boot services (UEFI 2.11, 7.4.6), with a new map when the one in hand is out of date. */
+/* end ends boot services (UEFI 2.11, 7.4.6). It reads the memory map again when the key is
+ * stale. */
 static EFI_STATUS end(void)
 {
 	static UINT8 map[64 << 10];
-	boot_services *boot = st->boot;
+	EFI_BOOT_SERVICES *boot = st->BootServices;
 	EFI_STATUS status = EFI_ABORTED;
 
 	for (int i = 0; i < TRIES && status != EFI_SUCCESS; i++) {
 		UINTN size = sizeof map, key, step;
 		UINT32 version;
 
-		status = boot->get_memory_map(&size, map, &key, &step, &version);
+		status = boot->GetMemoryMap(&size, (VOID *)map, &key, &step, &version);
 		if (status == EFI_SUCCESS)
-			status = boot->exit_boot_services(self, key);
+			status = boot->ExitBootServices(self, key);
 	}
 	print("exit: status ");
 	print_hex(status);
@@ -134,22 +140,26 @@ static void result(const char *member, EFI_STATUS status)
 	print(status == EFI_DEVICE_ERROR ? ": device error\r\n" : ": another status\r\n");
 }
 
-/* members calls each member. */
+/* members calls each function of the protocol. */
 static void members(void)
 {
 	static UINT8 buffer[258];
 	UINT32 word;
 	UINTN length = sizeof buffer;
 
-	result("Connect", r->connect(r, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &word));
-	result("Disconnect", r->disconnect(r, CA_NORESET));
-	result("Status", r->status(r, NULL, NULL, &word, NULL, NULL, NULL));
-	result("Transmit", r->transmit(r, hello_command, sizeof hello_command, buffer, &length));
-	result("Control", r->control(r, GET_FEATURE_REQUEST, NULL, 0, buffer, &length));
-	result("GetAttrib", r->get_attrib(r, ATTRIBUTE_ATR, buffer, &length));
+	result("Connect", r->SCardConnect(r, SCARD_AM_CARD, SCARD_CA_COLDRESET,
+					  SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1, &word));
+	result("Disconnect", r->SCardDisconnect(r, SCARD_CA_NORESET));
+	result("Status", r->SCardStatus(r, NULL, NULL, &word, NULL, NULL, NULL));
+	result("Transmit",
+	       r->SCardTransmit(r, hello_command, sizeof hello_command, buffer, &length));
+	result("Control",
+	       r->SCardControl(r, CM_IOCTL_GET_FEATURE_REQUEST, NULL, 0, buffer, &length));
+	result("GetAttrib", r->SCardGetAttrib(r, SCARD_ATTR_ATR_STRING, buffer, &length));
 }
 
-/* finish switches the machine off without firmware: in a notification at TPL_NOTIFY OVMF's ResetSystem waits for ever. */
+/* finish switches the machine off without firmware: called from a notification at TPL_NOTIFY,
+ * OVMF's ResetSystem does not return and does not switch off. */
 static void finish(void)
 {
 	look("after");
@@ -161,7 +171,7 @@ static void finish(void)
 		;
 }
 
-/* at_once ends them for good: the loader of an operating system does not return either. */
+/* at_once ends boot services and does not return, as the loader of an operating system. */
 static void EFIAPI at_once(EFI_EVENT event, void *context)
 {
 	(void)event;
@@ -171,25 +181,28 @@ static void EFIAPI at_once(EFI_EVENT event, void *context)
 	done = 1;
 }
 
-/* in_a_call waits for a call that is in progress, and ends boot services at the level of that call. */
+/* in_a_call does nothing until a call is in progress. Then it ends boot services at the TPL of that
+ * call. */
 static void EFIAPI in_a_call(EFI_EVENT event, void *context)
 {
 	(void)context;
 	if (!in_call || done)
 		return;
-	st->boot->set_timer(event, TIMER_CANCEL, 0);
+	st->BootServices->SetTimer(event, TimerCancel, 0);
 	done = 1;
-	st->boot->restore_tpl(TPL_CALLBACK);
+	st->BootServices->RestoreTPL(TPL_CALLBACK);
 	if (end() == EFI_SUCCESS)
 		look("inside");
 }
 
-static EFI_STATUS by_timer(EFI_TPL level, notify_function notify, UINT32 kind)
+static EFI_STATUS by_timer(EFI_TPL level, EFI_EVENT_NOTIFY notify, UINT32 kind)
 {
 	EFI_EVENT timer;
-	EFI_STATUS status = st->boot->create_event(EVT_TIMER | EVT_NOTIFY_SIGNAL, level, notify, NULL, &timer);
+	EFI_STATUS status = st->BootServices->CreateEvent(EVT_TIMER | EVT_NOTIFY_SIGNAL, level,
+							  notify, NULL, &timer);
 
-	return status == EFI_SUCCESS ? st->boot->set_timer(timer, kind, MILLISECOND) : status;
+	return status == EFI_SUCCESS ? st->BootServices->SetTimer(timer, kind, MILLISECOND)
+				     : status;
 }
 
 static EFI_STATUS transmit(void)
@@ -199,12 +212,12 @@ static EFI_STATUS transmit(void)
 	EFI_STATUS status;
 
 	in_call = 1;
-	status = r->transmit(r, hello_command, sizeof hello_command, buffer, &length);
+	status = r->SCardTransmit(r, hello_command, sizeof hello_command, buffer, &length);
 	in_call = 0;
 	return status;
 }
 
-EFI_STATUS exit_services(system_table *system, EFI_HANDLE image, reader *rd, const char *where)
+EFI_STATUS exit_services(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, reader *rd, const char *where)
 {
 	EFI_STATUS status;
 	UINT32 active;
@@ -212,18 +225,19 @@ EFI_STATUS exit_services(system_table *system, EFI_HANDLE image, reader *rd, con
 	st = system;
 	self = image;
 	r = rd;
-	status = r->connect(r, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &active);
+	status = r->SCardConnect(r, SCARD_AM_CARD, SCARD_CA_COLDRESET,
+				 SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1, &active);
 	if (status != EFI_SUCCESS)
 		return status;
 	look("before");
 	if (equal(where, "application")) {
 		status = end();
 	} else if (equal(where, "callback")) {
-		status = by_timer(TPL_CALLBACK, at_once, TIMER_RELATIVE);
+		status = by_timer(TPL_CALLBACK, at_once, TimerRelative);
 	} else if (equal(where, "notify")) {
-		status = by_timer(TPL_NOTIFY, at_once, TIMER_RELATIVE);
+		status = by_timer(TPL_NOTIFY, at_once, TimerRelative);
 	} else if (equal(where, "inside")) {
-		status = by_timer(TPL_NOTIFY, in_a_call, TIMER_PERIODIC);
+		status = by_timer(TPL_NOTIFY, in_a_call, TimerPeriodic);
 		for (UINTN i = 0; i < PATIENCE && status == EFI_SUCCESS; i++)
 			status = transmit();
 		result("the call in progress", status);

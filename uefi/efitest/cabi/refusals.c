@@ -3,37 +3,42 @@
 #include "cabi.h"
 #include "console.h"
 
-/* One driver, one reader with the hello card. Each firmware call that the driver makes in a phase fails once:
+/*
+ * One driver, one reader with the hello card. Each firmware call that the driver makes in a phase
+ * fails once:
  *
- *	phase        the driver before   does
- *	load         absent              StartImage
- *	start        loaded              ConnectController
- *	connect      started             SCardConnect
- *	transmit     connected           SCardTransmit
- *	disconnect   connected           SCardDisconnect
- *	stop         started             DisconnectController
- *	unload       started             UnloadImage
+ *	phase        driver before    does
+ *	load         absent           StartImage
+ *	start        loaded           ConnectController
+ *	connect      started          SCardConnect
+ *	transmit     connected        SCardTransmit
+ *	disconnect   connected        SCardDisconnect
+ *	stop         started          DisconnectController
+ *	unload       started          UnloadImage
  *
- * Whatever fails, the phase then succeeds at the next attempt, the card answers, and the machine has after the driver's stop, or
- * after its end, what it had before. */
+ * After the failure the phase succeeds at the next attempt and the card answers. After the driver
+ * has stopped, or was unloaded, the machine has the memory, handles and openings of before.
+ */
 
-/* In microseconds: how long a reader may take to come, and how often to look. */
+/* In microseconds: how long a reader may take to appear, and the time between two looks
+ * (policy). */
 #define PATIENCE 10000000
 #define STEP 100000
 
-/* In MiB: how much memory is left at first. */
+/* In MiB: how much memory is left free at first. */
 #define MOST 24
 
-#define MAX_LOST 3 /* times that a call is tried: what is lost each time is the driver's (policy) */
+/* How often a call is tried: pages that are lost each time are lost by the driver (policy). */
+#define MAX_LOST 3
 
 typedef struct {
-	boot_services *boot;
+	EFI_BOOT_SERVICES *boot;
 	EFI_HANDLE parent;
 	void *source; /* the driver's file */
 	UINTN size;
 	const char *options;
 	int direct;	  /* the driver takes a host controller */
-	int shared;	  /* from a driver of the firmware's, which has it again when the image is unloaded */
+	int shared;	  /* the firmware has a driver for that host controller, too */
 	UINTN interfaces; /* USB interfaces that the firmware has without the driver */
 
 	EFI_HANDLE driver, target;
@@ -41,20 +46,20 @@ typedef struct {
 	UINT64 violations;
 } life;
 
-/* What the machine has. */
+/* What is allocated in the machine. */
 typedef struct {
 	UINT64 pages;
 	UINTN handles, of_pci, of_usb;
 	balance balance;
 } belongings;
 
-static UINTN count_handles(boot_services *boot)
+static UINTN count_handles(EFI_BOOT_SERVICES *boot)
 {
 	EFI_HANDLE *handles;
 	UINTN count = 0;
 
-	if (boot->locate_handle_buffer(ALL_HANDLES, NULL, NULL, &count, &handles) == EFI_SUCCESS)
-		boot->free_pool(handles);
+	if (boot->LocateHandleBuffer(AllHandles, NULL, NULL, &count, &handles) == EFI_SUCCESS)
+		boot->FreePool(handles);
 	return count;
 }
 
@@ -71,10 +76,10 @@ static belongings look(life *l)
 	return b;
 }
 
-/* load brings the driver up to its StartImage. */
+/* load loads the driver and prepares its start. */
 static EFI_STATUS load(life *l)
 {
-	EFI_STATUS status = l->boot->load_image(0, l->parent, NULL, l->source, l->size, &l->driver);
+	EFI_STATUS status = l->boot->LoadImage(0, l->parent, NULL, l->source, l->size, &l->driver);
 
 	if (status != EFI_SUCCESS) {
 		l->driver = NULL;
@@ -86,48 +91,52 @@ static EFI_STATUS load(life *l)
 
 static EFI_STATUS start_image(life *l)
 {
-	EFI_STATUS status = l->boot->start_image(l->driver, NULL, NULL);
+	EFI_STATUS status = l->boot->StartImage(l->driver, NULL, NULL);
 
 	if (status != EFI_SUCCESS)
 		l->driver = NULL; /* the firmware has unloaded it */
 	return status;
 }
 
-/* start offers the driver all USB interfaces or, for a driver that takes these, all USB host controllers. */
+/* start connects the driver to all USB interfaces, or to all USB host controllers for a driver that
+ * takes these. */
 static EFI_STATUS start(life *l)
 {
-	const EFI_GUID *protocol = l->direct ? &pci_io_guid : &usb_io_guid;
+	EFI_GUID *protocol = l->direct ? &pci_io_guid : &usb_io_guid;
 	EFI_HANDLE *handles, first[2] = {l->driver, NULL};
 	UINTN count = 0;
-	EFI_STATUS status = l->boot->locate_handle_buffer(BY_PROTOCOL, protocol, NULL, &count, &handles);
+	EFI_STATUS status =
+		l->boot->LocateHandleBuffer(ByProtocol, protocol, NULL, &count, &handles);
 
 	if (status != EFI_SUCCESS)
 		return status;
 	for (UINTN i = 0; i < count; i++)
 		if (is_usb(l->boot, handles[i])) {
-			l->boot->connect_controller(handles[i], first, NULL, 1);
+			l->boot->ConnectController(handles[i], first, NULL, 1);
 			l->target = handles[i];
 		}
-	l->boot->free_pool(handles);
+	l->boot->FreePool(handles);
 	status = find(l->boot, &l->reader);
 	if (status != EFI_SUCCESS || l->direct)
 		return status;
 	/* The protocol of the first slot is on the USB interface itself. */
-	status = l->boot->locate_handle_buffer(BY_PROTOCOL, &smart_card_reader_guid, NULL, &count, &handles);
+	status = l->boot->LocateHandleBuffer(ByProtocol, &smart_card_reader_guid, NULL, &count,
+					     &handles);
 	if (status == EFI_SUCCESS) {
 		l->target = handles[0];
-		l->boot->free_pool(handles);
+		l->boot->FreePool(handles);
 	}
 	return status;
 }
 
-/* start_at_last waits for the reader: on a host controller of its own a driver finds it later, and tries again by itself. */
+/* start_at_last is start with a wait for the reader: on its own host controller a driver finds the
+ * reader after Start has returned. */
 static EFI_STATUS start_at_last(life *l)
 {
 	EFI_STATUS status = start(l);
 
 	for (UINTN waited = 0; status == EFI_NOT_FOUND && waited < PATIENCE; waited += STEP) {
-		l->boot->stall(STEP);
+		l->boot->Stall(STEP);
 		status = start(l);
 	}
 	return status;
@@ -137,22 +146,24 @@ static EFI_STATUS connect(life *l)
 {
 	UINT32 active;
 
-	return l->reader->connect(l->reader, AM_CARD, CA_COLDRESET, PROTOCOL_T0 | PROTOCOL_T1, &active);
+	return l->reader->SCardConnect(l->reader, SCARD_AM_CARD, SCARD_CA_COLDRESET,
+				       SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1, &active);
 }
 
 static EFI_STATUS transmit(life *l)
 {
-	return send(l->reader, select_command, sizeof select_command, success_answer, sizeof success_answer);
+	return send(l->reader, select_command, sizeof select_command, success_answer,
+		    sizeof success_answer);
 }
 
 static EFI_STATUS release(life *l)
 {
-	return l->reader->disconnect(l->reader, CA_UNPOWER);
+	return l->reader->SCardDisconnect(l->reader, SCARD_CA_UNPOWER);
 }
 
 static EFI_STATUS stop(life *l)
 {
-	EFI_STATUS status = l->boot->disconnect_controller(l->target, l->driver, NULL);
+	EFI_STATUS status = l->boot->DisconnectController(l->target, l->driver, NULL);
 
 	if (status == EFI_SUCCESS && find(l->boot, &l->reader) == EFI_SUCCESS)
 		return EFI_ABORTED;
@@ -161,7 +172,7 @@ static EFI_STATUS stop(life *l)
 
 static EFI_STATUS unload(life *l)
 {
-	EFI_STATUS status = l->boot->unload_image(l->driver);
+	EFI_STATUS status = l->boot->UnloadImage(l->driver);
 
 	if (status == EFI_SUCCESS) {
 		l->driver = NULL;
@@ -189,7 +200,7 @@ static const struct phase {
 	{"unload", 'u', STARTED, ABSENT, unload},
 };
 
-/* bring takes the driver from one state to another, with firmware that does all it can. */
+/* bring takes the driver from one state to another, without a failure. */
 static EFI_STATUS bring(life *l, int from, int to)
 {
 	EFI_STATUS status = EFI_SUCCESS;
@@ -217,21 +228,24 @@ static EFI_STATUS bring(life *l, int from, int to)
 static void violation(life *l, const struct phase *p, UINT64 n, const char *what, UINT64 value)
 {
 	l->violations++;
-	say("%s, call %u, %s: %s %x\n", p->name, n, refused_name() == NULL ? "nothing" : refused_name(), what, value);
+	say("%s, call %u, %s: %s %x\n", p->name, n,
+	    refused_name() == NULL ? "nothing" : refused_name(), what, value);
 }
 
-/* proper reports whether a phase may end so, after a call that failed. Memory that is missing is named; StartImage and
- * ConnectController say less. */
+/* proper reports whether a phase may end with that status after a call that failed. A function of
+ * the protocol returns EFI_OUT_OF_RESOURCES for a lack of memory. The statuses of the driver model
+ * are less specific. */
 static int proper(const struct phase *p, EFI_STATUS status)
 {
 	if (status == EFI_SUCCESS)
 		return 1;
 	if (p->act == start_image || p->act == stop || p->act == unload || p->act == start)
 		return (status & EFI_ERROR_BIT) != 0 && status != EFI_ABORTED;
-	return status == EFI_OUT_OF_RESOURCES || status == EFI_DEVICE_ERROR || status == EFI_TIMEOUT || status == EFI_NOT_READY;
+	return status == EFI_OUT_OF_RESOURCES || status == EFI_DEVICE_ERROR ||
+	       status == EFI_TIMEOUT || status == EFI_NOT_READY;
 }
 
-/* again makes a phase succeed that has failed. A connection may have to be made anew. */
+/* again repeats a phase that has failed. A connection may have to be made again. */
 static EFI_STATUS again(life *l, const struct phase *p)
 {
 	EFI_STATUS status;
@@ -246,9 +260,10 @@ static EFI_STATUS again(life *l, const struct phase *p)
 	return status == EFI_SUCCESS ? p->act(l) : status;
 }
 
-/* once lets call n of a kind fail in a phase, and brings the driver back to where it came from. It returns how many calls there
- * were. */
-static UINT64 once(life *l, const struct phase *p, UINT32 kind, UINT64 n, int home, EFI_STATUS *result)
+/* once makes call n of a kind fail in a phase, and takes the driver back to the state home. It
+ * returns how many calls there were. */
+static UINT64 once(life *l, const struct phase *p, UINT32 kind, UINT64 n, int home,
+		   EFI_STATUS *result)
 {
 	EFI_STATUS status = bring(l, home, p->before);
 	UINT64 calls, done;
@@ -271,7 +286,8 @@ static UINT64 once(life *l, const struct phase *p, UINT32 kind, UINT64 n, int ho
 	if (p->after == CONNECTED)
 		status = transmit(l);
 	else
-		status = bring(l, p->after, STARTED) == EFI_SUCCESS ? converse(l->reader, 1, &done) : EFI_ABORTED;
+		status = bring(l, p->after, STARTED) == EFI_SUCCESS ? converse(l->reader, 1, &done)
+								    : EFI_ABORTED;
 	if (status != EFI_SUCCESS)
 		violation(l, p, n, "the card does not answer afterwards: status", status);
 	status = bring(l, p->after == CONNECTED ? CONNECTED : STARTED, home);
@@ -280,8 +296,10 @@ static UINT64 once(life *l, const struct phase *p, UINT32 kind, UINT64 n, int ho
 	return calls;
 }
 
-/* compare reports what is missing. Pages are counted apart: firmware takes some itself now and then. */
-static void compare(life *l, const struct phase *p, UINT64 n, const belongings *before, const belongings *now)
+/* compare reports what is not as before. Pages are counted by trial: firmware allocates some itself
+ * now and then. */
+static void compare(life *l, const struct phase *p, UINT64 n, const belongings *before,
+		    const belongings *now)
 {
 	if (now->handles != before->handles)
 		violation(l, p, n, "handles more or less:", now->handles - before->handles);
@@ -289,10 +307,13 @@ static void compare(life *l, const struct phase *p, UINT64 n, const belongings *
 		violation(l, p, n, "openings of protocols more or less:",
 			  now->of_pci + now->of_usb - before->of_pci - before->of_usb);
 	if (now->balance.events != before->balance.events)
-		violation(l, p, n, "events not closed:", (UINT64)(now->balance.events - before->balance.events));
-	/* The firmware may have made USB interfaces since the driver was armed: their calls are not counted. */
+		violation(l, p, n, "events not closed:",
+			  (UINT64)(now->balance.events - before->balance.events));
+	/* The firmware may have created USB interfaces since arm was called: their calls are not
+	 * counted. */
 	if (now->balance.pools != before->balance.pools && !l->shared)
-		violation(l, p, n, "pool memory not freed:", (UINT64)(now->balance.pools - before->balance.pools));
+		violation(l, p, n, "pool memory not freed:",
+			  (UINT64)(now->balance.pools - before->balance.pools));
 }
 
 static INT64 lost(const belongings *before, const belongings *now)
@@ -300,7 +321,8 @@ static INT64 lost(const belongings *before, const belongings *now)
 	return (INT64)(before->pages - now->pages);
 }
 
-/* trial lets call n fail until no page is lost by it, and reports how often the phase ended with an error. */
+/* trial makes call n fail until no page is lost in it, at most MAX_LOST times, and counts the
+ * phases that ended with an error. */
 static UINT64 trial(life *l, const struct phase *p, UINT32 kind, UINT64 n, int home, UINT64 *failed)
 {
 	UINT64 calls = 0;
@@ -351,7 +373,7 @@ static int among(char c, const char *s)
 	return 0;
 }
 
-/* Blocks of memory that are taken, largest first. */
+/* Blocks of memory that are allocated, the largest first. */
 #define MAX_BLOCKS 512
 static struct {
 	UINT64 memory;
@@ -359,30 +381,31 @@ static struct {
 } blocks[MAX_BLOCKS];
 static UINTN taken;
 
-static void give_memory(boot_services *boot)
+static void give_memory(EFI_BOOT_SERVICES *boot)
 {
 	while (taken > 0) {
 		taken--;
-		boot->free_pages(blocks[taken].memory, blocks[taken].pages);
+		boot->FreePages(blocks[taken].memory, blocks[taken].pages);
 	}
 }
 
-/* take_memory takes all memory but a block of that size. */
-static EFI_STATUS take_memory(boot_services *boot, UINT64 mib)
+/* take_memory allocates all memory but a block of that size. */
+static EFI_STATUS take_memory(EFI_BOOT_SERVICES *boot, UINT64 mib)
 {
-	UINTN room = mib * (1048576 / PAGE_SIZE);
+	UINTN room = mib * (1048576 / EFI_PAGE_SIZE);
 	UINT64 hole;
-	EFI_STATUS status = boot->allocate_pages(ALLOCATE_ANY, LOADER_DATA, room, &hole);
+	EFI_STATUS status = boot->AllocatePages(AllocateAnyPages, EfiLoaderData, room, &hole);
 
 	if (status != EFI_SUCCESS)
 		return status;
 	for (UINTN pages = 1 << 16; pages > 0 && taken < MAX_BLOCKS;) {
-		if (boot->allocate_pages(ALLOCATE_ANY, LOADER_DATA, pages, &blocks[taken].memory) == EFI_SUCCESS)
+		if (boot->AllocatePages(AllocateAnyPages, EfiLoaderData, pages,
+					&blocks[taken].memory) == EFI_SUCCESS)
 			blocks[taken++].pages = pages;
 		else
 			pages /= 2;
 	}
-	return boot->free_pages(hole, room);
+	return boot->FreePages(hole, room);
 }
 
 static int begins(const char *s, const char *with)
@@ -393,23 +416,23 @@ static int begins(const char *s, const char *with)
 	return 1;
 }
 
-static EFI_STATUS open(life *l, system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name,
-		       const char *options)
+static EFI_STATUS open(life *l, EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
+		       const EFI_LOADED_IMAGE_PROTOCOL *self, const char *name, const char *options)
 {
 	EFI_STATUS status;
 
-	l->boot = system->boot;
+	l->boot = system->BootServices;
 	l->parent = image;
 	l->options = options;
 	l->direct = begins(options, "usb=direct");
 	l->interfaces = count_usb(l->boot);
 	l->shared = l->direct && l->interfaces > 0;
-	status = read_file(l->boot, self->device, name, &l->source, &l->size);
+	status = read_file(l->boot, self->DeviceHandle, name, &l->source, &l->size);
 	if (status != EFI_SUCCESS)
 		say("%s: status %x\n", name, status);
 	else
 		status = hook(system);
-	/* What the firmware keeps of a first life is not the driver's. */
+	/* What the firmware keeps after the first runs is not lost by the driver. */
 	for (int k = 0; k < 3 && status == EFI_SUCCESS; k++) {
 		status = bring(l, ABSENT, CONNECTED);
 		if (status == EFI_SUCCESS)
@@ -427,16 +450,16 @@ static EFI_STATUS close(life *l)
 	EFI_STATUS status = EFI_SUCCESS;
 
 	if (l->driver != NULL)
-		status = l->boot->unload_image(l->driver);
+		status = l->boot->UnloadImage(l->driver);
 	watch(l->boot, NULL);
 	unhook();
 	if (l->source != NULL)
-		l->boot->free_pool(l->source);
+		l->boot->FreePool(l->source);
 	say("%u violations\n", l->violations);
 	return l->violations == 0 ? status : EFI_ABORTED;
 }
 
-/* rich_refusals lets each call of each wanted phase fail once. */
+/* rich_refusals makes each call of each wanted phase fail once. */
 static void rich_refusals(life *l, const char *wanted, UINT64 step, EFI_STATUS status)
 {
 	for (UINTN i = 0; i < sizeof phases / sizeof *phases && status == EFI_SUCCESS; i++) {
@@ -444,7 +467,8 @@ static void rich_refusals(life *l, const char *wanted, UINT64 step, EFI_STATUS s
 
 		if (!among(p->letter, wanted))
 			continue;
-		/* What a driver keeps of its first Start until it is unloaded is not lost. */
+		/* What the driver allocates in its first Start and frees when it is unloaded is not
+		 * lost. */
 		if (resident(l, p) && (status = bring(l, ABSENT, STARTED)) == EFI_SUCCESS)
 			status = bring(l, STARTED, LOADED);
 		sweep(l, p, REFUSE_SERVICES, 1);
@@ -458,7 +482,8 @@ static void rich_refusals(life *l, const char *wanted, UINT64 step, EFI_STATUS s
 	}
 }
 
-/* short_life is one life with little memory: it returns 0 for one that went well, 1 for one that was refused properly. */
+/* short_life loads, uses and unloads the driver with little memory. It returns 0 if the driver
+ * worked, 1 if it was refused properly. */
 static int short_life(life *l, UINT64 mib)
 {
 	static const struct phase p = {"short", 0, ABSENT, LOADED, NULL};
@@ -488,12 +513,12 @@ static int short_life(life *l, UINT64 mib)
 	return !started;
 }
 
-/* poor_once is one life with too little memory for a whole one, in which call n of a kind fails in
- * one phase. Each phase succeeds or ends with an error, and the driver goes. It returns how many
- * calls there were in the phase. */
+/* poor_once loads, uses and unloads the driver with too little memory for that, and makes call n of
+ * a kind fail in one phase. Each phase succeeds or ends with an error, and the driver can be
+ * unloaded. It returns how many calls there were in the phase. */
 static UINT64 poor_once(life *l, const struct phase *p, UINT32 kind, UINT64 n, UINT64 *failed)
 {
-	static EFI_STATUS (*const acts[])(life *l) = {start_image, start, unload};
+	static EFI_STATUS (*const acts[])(life * l) = {start_image, start, unload};
 	EFI_STATUS status = load(l);
 	UINT64 calls = 0;
 
@@ -508,7 +533,8 @@ static UINT64 poor_once(life *l, const struct phase *p, UINT32 kind, UINT64 n, U
 			*failed += status != EFI_SUCCESS;
 			if (!proper(p, status))
 				violation(l, p, n, "status", status);
-		} else if (acts[i] != start && status != EFI_SUCCESS && status != EFI_OUT_OF_RESOURCES) {
+		} else if (acts[i] != start && status != EFI_SUCCESS &&
+			   status != EFI_OUT_OF_RESOURCES) {
 			violation(l, p, n, "another phase ends with status", status);
 		}
 	}
@@ -517,7 +543,7 @@ static UINT64 poor_once(life *l, const struct phase *p, UINT32 kind, UINT64 n, U
 	return calls;
 }
 
-/* poor_sweep does what sweep does, with too little memory for a whole life. */
+/* poor_sweep is sweep with too little memory for the driver to work. */
 static void poor_sweep(life *l, const struct phase *p, UINT32 kind, UINT64 step)
 {
 	UINT64 calls, tried = 0, failed = 0;
@@ -532,11 +558,12 @@ static void poor_sweep(life *l, const struct phase *p, UINT32 kind, UINT64 step)
 			break;
 		tried++;
 	}
-	say("%s: %u calls of %s failed once with too little memory, the phase with %u of them\n", p->name,
-	    tried, kind == REFUSE_SERVICES ? "services" : "transfers and registers", failed);
+	say("%s: %u calls of %s failed once with too little memory, the phase with %u of them\n",
+	    p->name, tried, kind == REFUSE_SERVICES ? "services" : "transfers and registers",
+	    failed);
 }
 
-/* poor_refusals does what refusals does, with too little memory for a whole life. */
+/* poor_refusals is refusals with too little memory for the driver to work. */
 static void poor_refusals(life *l, const char *wanted, UINT64 step)
 {
 	belongings before = look(l), now;
@@ -544,17 +571,20 @@ static void poor_refusals(life *l, const char *wanted, UINT64 step)
 	for (UINTN i = 0; i < sizeof phases / sizeof *phases; i++) {
 		const struct phase *p = &phases[i];
 
-		if (!among(p->letter, wanted) || (p->act != start_image && p->act != start && p->act != unload))
+		if (!among(p->letter, wanted) ||
+		    (p->act != start_image && p->act != start && p->act != unload))
 			continue;
 		poor_sweep(l, p, REFUSE_SERVICES, 1);
 		poor_sweep(l, p, REFUSE_TRANSFERS, step);
 	}
 	now = look(l);
 	if (lost(&before, &now) > 1)
-		violation(l, &phases[0], 0, "pages lost in all lives together:", (UINT64)lost(&before, &now));
+		violation(l, &phases[0], 0,
+			  "pages lost in all lives together:", (UINT64)lost(&before, &now));
 }
 
-EFI_STATUS refusals(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options,
+EFI_STATUS refusals(EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
+		    const EFI_LOADED_IMAGE_PROTOCOL *self, const char *name, const char *options,
 		    const char *wanted, UINT64 step, UINT64 room)
 {
 	life l = {0};
@@ -577,11 +607,13 @@ EFI_STATUS refusals(system_table *system, EFI_HANDLE image, const loaded_image *
 	return close(&l);
 }
 
-/* The driver's test build keeps more memory with each of these commands (uefi/driver/induced.go). */
+/* The driver's fault injection build keeps 512 KiB more with each of these commands
+ * (uefi/driver/faultinjection.go). */
 #define INDUCE_GROWTH 0x7f000101
 #define MAX_GROWTH 100
 
-EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options)
+EFI_STATUS starve(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_IMAGE_PROTOCOL *self,
+		  const char *name, const char *options)
 {
 	static const struct phase p = {"starve", 0, STARTED, STARTED, NULL};
 	life l = {0};
@@ -594,7 +626,8 @@ EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *se
 	if (status == EFI_SUCCESS) {
 		deny("AllocatePages");
 		while (status == EFI_SUCCESS && grown < MAX_GROWTH) {
-			status = l.reader->control(l.reader, INDUCE_GROWTH, NULL, 0, NULL, NULL);
+			status = l.reader->SCardControl(l.reader, INDUCE_GROWTH, NULL, 0, NULL,
+							NULL);
 			grown += status == EFI_SUCCESS;
 		}
 		say("grown %u times, then status %x\n", grown, status);
@@ -603,9 +636,11 @@ EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *se
 		deny(NULL);
 		status = converse(l.reader, 1, &done);
 		if (status != EFI_SUCCESS)
-			violation(&l, &p, grown, "the card does not answer with memory again: status", status);
+			violation(&l, &p, grown,
+				  "the card does not answer with memory again: status", status);
 		do
-			status = l.reader->control(l.reader, INDUCE_GROWTH, NULL, 0, NULL, NULL);
+			status = l.reader->SCardControl(l.reader, INDUCE_GROWTH, NULL, 0, NULL,
+							NULL);
 		while (status == EFI_SUCCESS && ++grown < MAX_GROWTH);
 		say("grown %u times, then status %x\n", grown, status);
 		if (status != EFI_OUT_OF_RESOURCES)
@@ -621,20 +656,22 @@ EFI_STATUS starve(system_table *system, EFI_HANDLE image, const loaded_image *se
 	return close(&l);
 }
 
-/* short_run is one run of an application with little memory. */
+/* short_run runs an application once with little memory. */
 static EFI_STATUS short_run(life *l)
 {
 	EFI_HANDLE application;
-	EFI_STATUS status = l->boot->load_image(0, l->parent, NULL, l->source, l->size, &application);
+	EFI_STATUS status =
+		l->boot->LoadImage(0, l->parent, NULL, l->source, l->size, &application);
 
-	return status == EFI_SUCCESS ? l->boot->start_image(application, NULL, NULL) : status;
+	return status == EFI_SUCCESS ? l->boot->StartImage(application, NULL, NULL) : status;
 }
 
-EFI_STATUS short_runs(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name)
+EFI_STATUS short_runs(EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
+		      const EFI_LOADED_IMAGE_PROTOCOL *self, const char *name)
 {
-	life l = {.boot = system->boot, .parent = image};
+	life l = {.boot = system->BootServices, .parent = image};
 	UINT64 worked = 0;
-	EFI_STATUS status = read_file(l.boot, self->device, name, &l.source, &l.size);
+	EFI_STATUS status = read_file(l.boot, self->DeviceHandle, name, &l.source, &l.size);
 
 	for (UINT64 mib = MOST; mib > 0 && status == EFI_SUCCESS; mib--) {
 		status = take_memory(l.boot, mib);
@@ -648,12 +685,13 @@ EFI_STATUS short_runs(system_table *system, EFI_HANDLE image, const loaded_image
 			say("%u MiB: status %x\n", mib, status);
 	}
 	if (l.source != NULL)
-		l.boot->free_pool(l.source);
+		l.boot->FreePool(l.source);
 	say("worked %u times of %u\n", worked, (UINT64)MOST);
 	return status == EFI_SUCCESS && worked == 0 ? EFI_ABORTED : status;
 }
 
-EFI_STATUS shortage(system_table *system, EFI_HANDLE image, const loaded_image *self, const char *name, const char *options)
+EFI_STATUS shortage(EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
+		    const EFI_LOADED_IMAGE_PROTOCOL *self, const char *name, const char *options)
 {
 	static const struct phase p = {"short", 0, ABSENT, LOADED, NULL};
 	life l = {0};
