@@ -265,7 +265,7 @@ func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 		{name: "firmware's driver does not leave", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.Stays = true }},
 		{name: "another driver has it exclusively", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.Opened[0].How |= uefi.OpenExclusive }},
 		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.Class = 0 }},
-		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("induced") }},
+		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("injected") }},
 		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.Handles[f.Handle], uefi.DevicePathGUID) }},
 		{name: "there is no timer", want: uefi.OutOfResources, change: noEvents},
 	} {

@@ -148,7 +148,7 @@ func TestComplaintsAreBounded(t *testing.T) {
 	_, d := newDriver(t)
 	messages(t)
 	for h := range uefi.Handle(10 * maxComplaints) {
-		d.complain(h, errors.New("induced"))
+		d.complain(h, errors.New("injected"))
 	}
 	if n := len(d.complaints); n > maxComplaints {
 		t.Errorf("%d complaints are kept", n)

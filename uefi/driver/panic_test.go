@@ -23,8 +23,8 @@ import (
 	"tamaccid/uefi/uefitest"
 )
 
-// inducedPanic is a panic of a test's.
-type inducedPanic struct{}
+// injectedPanic is a panic of a test's.
+type injectedPanic struct{}
 
 // attempt calls a function as package gate does: a panic is EFI_DEVICE_ERROR.
 //
@@ -67,7 +67,7 @@ func TestConnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 			broken := c.broken
 			f.connect = func(ccid.Protocol, ccid.Action) (ccid.Protocol, error) {
 				if broken {
-					panic(inducedPanic{})
+					panic(injectedPanic{})
 				}
 				return ccid.T1, nil
 			}
@@ -92,7 +92,7 @@ func TestConnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 func TestDisconnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 	d, r, f := fakeReader(t)
 	r.held = smartcard.AccessCard
-	f.disconnect = func(ccid.Action) error { panic(inducedPanic{}) }
+	f.disconnect = func(ccid.Action) error { panic(injectedPanic{}) }
 	if st := attempt(d.disconnect, r.address(), uintptr(smartcard.Unpower)); st != uefi.DeviceError || r.held != 0 {
 		t.Errorf("%v, taken by %d", st, r.held)
 	}
@@ -106,7 +106,7 @@ type fuse struct {
 
 func (f *fuse) burn() {
 	if *f.left--; *f.left == 0 {
-		panic(inducedPanic{})
+		panic(injectedPanic{})
 	}
 }
 
@@ -162,7 +162,7 @@ func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
 				fw.Refuse = func(s string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
 					if s == service && guid != uefi.DevicePathGUID {
 						if left--; left == 0 {
-							panic(inducedPanic{})
+							panic(injectedPanic{})
 						}
 					}
 					return uefi.Success
@@ -188,7 +188,7 @@ func TestAPanicCostsOneReaderOfAHost(t *testing.T) {
 			fw.Refuse = func(s string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
 				if s == service && guid != uefi.DevicePathGUID {
 					if n--; n == 0 {
-						panic(inducedPanic{})
+						panic(injectedPanic{})
 					}
 				}
 				return uefi.Success
@@ -239,7 +239,7 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		works := newHostController
-		newHostController = func(*pcihost.Function, usbhost.Memory) (hostController, error) { panic(inducedPanic{}) }
+		newHostController = func(*pcihost.Function, usbhost.Memory) (hostController, error) { panic(injectedPanic{}) }
 		if st := attempt(func(a *gate.Args) uefi.Status {
 			d.mu.Lock()
 			defer d.mu.Unlock()

@@ -301,7 +301,7 @@ func TestAControllerThatDoesNotStopKeepsItsMemory(t *testing.T) {
 		pages int
 	}{
 		{name: "it stops"},
-		{name: "it does not stop", stuck: errors.New("induced"), pages: 1},
+		{name: "it does not stop", stuck: errors.New("injected"), pages: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

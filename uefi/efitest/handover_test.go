@@ -88,10 +88,10 @@ func TestNothingRunsOnAfterTheDriverHasDied(t *testing.T) {
 	s := twoControllers(t)
 	for _, death := range []string{"fatal", "stack", "wedge"} {
 		s.Run(death, time.Minute, func(t *testing.T, c *harness.Case) {
-			c.Must(loader + " " + inducedImage + " usb=direct")
+			c.Must(loader + " " + faultImage + " usb=direct")
 			hello(t, c)
 			wantBoth(t, c.Must("handover.efi look").Output, "now", running)
-			c.Must("induce.efi " + death)
+			c.Must("fault.efi " + death)
 			wantBoth(t, c.Must("handover.efi look").Output, "now", stopped)
 			must(t, c.Machine.Quit(c.Ctx)) // such a driver stays as it is
 			c.Machine.Wait(c.Ctx)

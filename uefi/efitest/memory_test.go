@@ -112,7 +112,7 @@ func TestMemoryThatIsRefusedCostsOneCall(t *testing.T) {
 	s := machine(t, "")
 	for _, options := range []string{"usb=firmware", "usb=direct"} {
 		s.Run(options, 2*time.Minute, func(t *testing.T, c *harness.Case) {
-			r := c.Command("cabi.efi starve " + inducedImage + " " + options)
+			r := c.Command("cabi.efi starve " + faultImage + " " + options)
 			t.Log(r.Output)
 			if r.Status != 0 || !strings.Contains(r.Output, "\n0 violations") {
 				t.Errorf("status %#x", r.Status)

@@ -117,8 +117,8 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 		name, load string
 		dies       int // the reader at which the driver meets its end
 	}{
-		{"through firmware's USB stack", loader + " " + inducedImage + " usb=firmware", 1},
-		{"on a controller of our own", loader + " " + inducedImage + " usb=direct", 2},
+		{"through firmware's USB stack", loader + " " + faultImage + " usb=firmware", 1},
+		{"on a controller of our own", loader + " " + faultImage + " usb=direct", 2},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
 			all := append(append([]vessel(nil), pinVessels...), pinOthers...)

@@ -27,8 +27,8 @@ var soak = flag.Bool("soak", false, "run long loops whole")
 const volume = "../../build/test/x64"
 
 const (
-	driverImage  = "SmartCardReader.efi"
-	inducedImage = "SmartCardReaderInduced.efi"
+	driverImage = "SmartCardReader.efi"
+	faultImage  = "SmartCardReaderFault.efi"
 )
 
 // insert plays the card named on each connection of QEMU's.
@@ -333,7 +333,7 @@ func TestResidentMemory(t *testing.T) {
 // TestCost reports, and asserts nothing: make bench prints it.
 func TestCost(t *testing.T) {
 	t.Parallel()
-	s := machine(t, inducedImage)
+	s := machine(t, faultImage)
 	s.Run("1,000 APDUs", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("apdus.efi 1000")
 		total, outside := number(t, r.Output, `(\d+) ns each\s`), number(t, r.Output, `(\d+) ns each outside`)
@@ -342,12 +342,12 @@ func TestCost(t *testing.T) {
 	})
 }
 
-func TestInducedFailures(t *testing.T) {
+func TestFaultInjection(t *testing.T) {
 	t.Parallel()
-	s := machine(t, inducedImage)
+	s := machine(t, faultImage)
 	s.Run("a message begins on a line of its own, and ends it", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("cabi.efi typed")
-		if !regexp.MustCompile(`(?m)^one\s*\n.*induced\s*\n.*induced\s*\ntwo\s*\n.*induced\s*\nthree\s*$`).MatchString(r.Output) {
+		if !regexp.MustCompile(`(?m)^one\s*\n.*injected\s*\n.*injected\s*\ntwo\s*\n.*injected\s*\nthree\s*$`).MatchString(r.Output) {
 			t.Errorf("%q", r.Output)
 		}
 	})
@@ -359,7 +359,7 @@ func TestInducedFailures(t *testing.T) {
 		{"wedge", false}, {"fatal", false}, {"memory", false}, {"stack", false},
 	} {
 		s.Run(f.name, 60*time.Second, func(t *testing.T, c *harness.Case) {
-			r := c.Command("induce.efi " + f.name)
+			r := c.Command("fault.efi " + f.name)
 			if r.Status != 0 {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)
 			}

@@ -76,7 +76,7 @@ func run(count int, pause time.Duration) error {
 }
 
 // usbTime is the control code of the driver's test build that tells how many
-// nanoseconds it has spent in USB transfers (package driver, InduceUSBTime).
+// nanoseconds it has spent in USB transfers (package driver, ReportUSBTime).
 const usbTime = 0x7f000100
 
 func spent(r *smartcard.Reader) (ns uint64, ok bool) {

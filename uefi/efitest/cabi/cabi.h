@@ -9,7 +9,7 @@ typedef EFI_SMART_CARD_READER_PROTOCOL reader;
 extern EFI_GUID smart_card_reader_guid;
 
 /* A control code of the driver's fault injection build (uefi/driver/faultinjection.go): a panic. */
-#define INDUCE_PANIC 0x7F000000U
+#define FAULT_PANIC 0x7F000000U
 
 /* Openings that are no plain look at a protocol: by a child, by a driver, or exclusive. */
 #define OPEN_BY_ALL                                                                                \

@@ -131,7 +131,7 @@ EFI_STATUS interrupt_line(reader *r)
 
 	for (UINTN i = 0; i < sizeof words / sizeof words[0]; i++) {
 		say(words[i]);
-		if (r->SCardControl(r, INDUCE_PANIC, NULL, 0, NULL, NULL) != EFI_DEVICE_ERROR) {
+		if (r->SCardControl(r, FAULT_PANIC, NULL, 0, NULL, NULL) != EFI_DEVICE_ERROR) {
 			say("\nno panic: this is not the driver's test build\n");
 			return EFI_ABORTED;
 		}

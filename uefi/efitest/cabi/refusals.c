@@ -609,7 +609,7 @@ EFI_STATUS refusals(EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
 
 /* The driver's fault injection build keeps 512 KiB more with each of these commands
  * (uefi/driver/faultinjection.go). */
-#define INDUCE_GROWTH 0x7f000101
+#define FAULT_GROWTH 0x7f000101
 #define MAX_GROWTH 100
 
 EFI_STATUS starve(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_IMAGE_PROTOCOL *self,
@@ -626,7 +626,7 @@ EFI_STATUS starve(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_I
 	if (status == EFI_SUCCESS) {
 		deny("AllocatePages");
 		while (status == EFI_SUCCESS && grown < MAX_GROWTH) {
-			status = l.reader->SCardControl(l.reader, INDUCE_GROWTH, NULL, 0, NULL,
+			status = l.reader->SCardControl(l.reader, FAULT_GROWTH, NULL, 0, NULL,
 							NULL);
 			grown += status == EFI_SUCCESS;
 		}
@@ -639,7 +639,7 @@ EFI_STATUS starve(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_I
 			violation(&l, &p, grown,
 				  "the card does not answer with memory again: status", status);
 		do
-			status = l.reader->SCardControl(l.reader, INDUCE_GROWTH, NULL, 0, NULL,
+			status = l.reader->SCardControl(l.reader, FAULT_GROWTH, NULL, 0, NULL,
 							NULL);
 		while (status == EFI_SUCCESS && ++grown < MAX_GROWTH);
 		say("grown %u times, then status %x\n", grown, status);

@@ -1,4 +1,4 @@
-//go:build tamago && induced
+//go:build tamago && faultinjection
 
 // pin hands secrets to a reader and tells where its own copies are, so that a search of the
 // machine's memory can look for others:
@@ -37,8 +37,8 @@ const maxAnswer = 258
 // failures are the control codes that make the driver fail when it waits for the answer to the
 // command that follows.
 var failures = map[string]uint32{
-	"panic": driver.InduceLater + driver.InducePanic,
-	"fatal": driver.InduceLater + driver.InduceFatal,
+	"panic": driver.FaultLater + driver.FaultPanic,
+	"fatal": driver.FaultLater + driver.FaultFatal,
 }
 
 func main() {
@@ -71,7 +71,7 @@ func run(args []string) error {
 		}
 		if code, ok := failures[way]; ok {
 			if _, err := r.Control(code, nil, nil); err != nil {
-				return fmt.Errorf("induce: %w", err)
+				return fmt.Errorf("fault injection: %w", err)
 			}
 		}
 		answer := make([]byte, maxAnswer)

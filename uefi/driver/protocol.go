@@ -313,12 +313,12 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 	return give(out, outLen, answer)
 }
 
-// induce makes the driver fail on purpose. Only the test build has it.
-var induce func(ctx context.Context, code uint32) (answer []byte, err error, done bool)
+// faultInjection makes the driver fail on request, in the build with the tag faultinjection.
+var faultInjection func(ctx context.Context, code uint32) (answer []byte, err error, done bool)
 
 func (r *reader) perform(ctx context.Context, code uint32, in []byte) ([]byte, error) {
-	if induce != nil {
-		if answer, err, done := induce(ctx, code); done {
+	if faultInjection != nil {
+		if answer, err, done := faultInjection(ctx, code); done {
 			return answer, err
 		}
 	}

@@ -1,8 +1,8 @@
-//go:build tamago && induced
+//go:build tamago && faultinjection
 
-// induce makes the driver's test build fail, and says what the application
-// gets to see: induce FAILURE. It ends with success when the call came back
-// with an error, and the calls behind it worked or failed at once.
+// Command fault makes the driver's fault injection build fail, and checks what an application sees
+// of it: fault FAILURE. It ends with success when the call returned the expected error, and the
+// calls after it succeeded or failed at once.
 package main
 
 import (
@@ -22,33 +22,33 @@ var failures = map[string]struct {
 	want     uefi.Status
 	survives bool // later calls work again
 }{
-	"panic":  {driver.InducePanic, uefi.DeviceError, true},
-	"nil":    {driver.InduceNil, uefi.DeviceError, true},
-	"wait":   {driver.InduceWait, uefi.Timeout, true},
-	"wedge":  {driver.InduceWedge, uefi.DeviceError, false},
-	"fatal":  {driver.InduceFatal, uefi.DeviceError, false},
-	"memory": {driver.InduceMemory, uefi.DeviceError, false},
-	"stack":  {driver.InduceStack, uefi.DeviceError, false},
-	"wild":   {driver.InduceWild, uefi.InvalidParameter, true},
-	"gp":     {driver.InduceGP, uefi.InvalidParameter, true},
-	"copy":   {driver.InduceCopy, uefi.InvalidParameter, true},
-	"nested": {driver.InduceNested, uefi.InvalidParameter, true},
+	"panic":  {driver.FaultPanic, uefi.DeviceError, true},
+	"nil":    {driver.FaultNil, uefi.DeviceError, true},
+	"wait":   {driver.FaultWait, uefi.Timeout, true},
+	"wedge":  {driver.FaultWedge, uefi.DeviceError, false},
+	"fatal":  {driver.FaultFatal, uefi.DeviceError, false},
+	"memory": {driver.FaultMemory, uefi.DeviceError, false},
+	"stack":  {driver.FaultStack, uefi.DeviceError, false},
+	"wild":   {driver.FaultWild, uefi.InvalidParameter, true},
+	"gp":     {driver.FaultGP, uefi.InvalidParameter, true},
+	"copy":   {driver.FaultCopy, uefi.InvalidParameter, true},
+	"nested": {driver.FaultNested, uefi.InvalidParameter, true},
 }
 
-// atOnce is what "at once" means here: less than the shortest wait of the driver's, which is 10 s in its test build, and enough on
-// a busy machine (policy).
+// atOnce is the time in which a call must fail: less than the shortest wait of the driver, 10 s in
+// its fault injection build, and enough on a busy machine (policy).
 const atOnce = 5 * time.Second
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Println("usage: induce panic|nil|wait|wedge|fatal|memory|stack|wild|gp|copy|nested")
+		fmt.Println("usage: fault panic|nil|wait|wedge|fatal|memory|stack|wild|gp|copy|nested")
 		os.Exit(1)
 	}
 	if err := run(os.Args[1]); err != nil {
-		fmt.Printf("induce %s: %v\n", os.Args[1], err)
+		fmt.Printf("fault %s: %v\n", os.Args[1], err)
 		os.Exit(1)
 	}
-	fmt.Printf("induce %s: as it should be\n", os.Args[1])
+	fmt.Printf("fault %s: passed\n", os.Args[1])
 }
 
 func run(name string) error {

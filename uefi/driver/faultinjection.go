@@ -1,4 +1,4 @@
-//go:build induced
+//go:build faultinjection
 
 package driver
 
@@ -15,32 +15,32 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// Control codes of the test build (tag induced): each makes the driver fail in
+// Control codes of the test build (tag faultinjection): each makes the driver fail in
 // a way of its own. They lie outside of the codes of PC/SC part 10.
 const (
-	InducePanic uint32 = 0x7f000000 + iota
-	InduceNil
-	InduceWait   // waits for ever, but minds its deadline
-	InduceWedge  // waits for ever and minds nothing
-	InduceFatal  // an error that the Go runtime cannot survive
-	InduceMemory // takes memory until there is none
-	InduceStack  // recurses without end
-	InduceWild   // reads where no memory can be
-	InduceGP     // reads at an address that is none
-	InduceCopy   // writes where no memory can be, in the runtime's assembly
-	InduceNested // does both while it panics
+	FaultPanic uint32 = 0x7f000000 + iota
+	FaultNil
+	FaultWait   // waits for ever, but minds its deadline
+	FaultWedge  // waits for ever and minds nothing
+	FaultFatal  // an error that the Go runtime cannot survive
+	FaultMemory // takes memory until there is none
+	FaultStack  // recurses without end
+	FaultWild   // reads where no memory can be
+	FaultGP     // reads at an address that is none
+	FaultCopy   // writes where no memory can be, in the runtime's assembly
+	FaultNested // does both while it panics
 )
 
-// InduceGrowth keeps 512 KiB more of memory with each call.
-const InduceGrowth uint32 = 0x7f000101
+// FaultGrowth keeps 512 KiB more of memory with each call.
+const FaultGrowth uint32 = 0x7f000101
 
-// InduceUSBTime answers how many nanoseconds USB transfers have taken, as eight
+// ReportUSBTime answers how many nanoseconds USB transfers have taken, as eight
 // bytes, the lowest first.
-const InduceUSBTime uint32 = 0x7f000100
+const ReportUSBTime uint32 = 0x7f000100
 
-// InduceLater added to one of the codes above makes the driver fail not at once but when it waits
+// FaultLater added to one of the codes above makes the driver fail not at once but when it waits
 // for the answer to the next command: the command has been sent.
-const InduceLater uint32 = 0x1000
+const FaultLater uint32 = 0x1000
 
 // Addresses in four-level paging (Intel SDM volume 1, 3.3.7.1): beyond any memory, and not
 // canonical.
@@ -50,13 +50,13 @@ const (
 )
 
 const (
-	inducedWait  = 2 * time.Second
-	inducedLimit = 10 * time.Second
+	faultWait  = 2 * time.Second
+	faultLimit = 10 * time.Second
 )
 
 func init() {
-	gate.RequestLimit = inducedLimit
-	induce = induced
+	gate.RequestLimit = faultLimit
+	faultInjection = injectFault
 	tap = func(t usb.Transport) usb.Transport { return &timed{Transport: t} }
 }
 
@@ -91,52 +91,52 @@ var atNextAnswer uint32
 func failLate(ctx context.Context) {
 	if code := atNextAnswer; code != 0 {
 		atNextAnswer = 0
-		induced(ctx, code)
+		injectFault(ctx, code)
 	}
 }
 
 var sink [][]byte
 
-func induced(ctx context.Context, code uint32) ([]byte, error, bool) {
-	if code&^InduceLater >= InducePanic && code&^InduceLater <= InduceWild && code&InduceLater != 0 {
-		atNextAnswer = code &^ InduceLater
+func injectFault(ctx context.Context, code uint32) ([]byte, error, bool) {
+	if code&^FaultLater >= FaultPanic && code&^FaultLater <= FaultWild && code&FaultLater != 0 {
+		atNextAnswer = code &^ FaultLater
 		return nil, nil, true
 	}
 	switch code {
-	case InduceUSBTime:
+	case ReportUSBTime:
 		return binary.LittleEndian.AppendUint64(nil, uint64(usbTime)), nil, true
-	case InduceGrowth:
+	case FaultGrowth:
 		sink = append(sink, make([]byte, 512<<10))
 		return nil, nil, true
-	case InducePanic:
-		panic("induced")
-	case InduceNil:
+	case FaultPanic:
+		panic("injected")
+	case FaultNil:
 		var r *reader
 		return []byte{byte(r.held)}, nil, true
-	case InduceWait:
-		ctx, cancel := context.WithTimeout(ctx, inducedWait)
+	case FaultWait:
+		ctx, cancel := context.WithTimeout(ctx, faultWait)
 		defer cancel()
 		<-ctx.Done()
 		return nil, ctx.Err(), true
-	case InduceWedge:
+	case FaultWedge:
 		for {
 			time.Sleep(time.Second)
 		}
-	case InduceFatal:
+	case FaultFatal:
 		new(sync.Mutex).Unlock()
-	case InduceMemory:
+	case FaultMemory:
 		for {
 			sink = append(sink, make([]byte, 1<<20))
 		}
-	case InduceStack:
+	case FaultStack:
 		return []byte{recurse(1)}, nil, true
-	case InduceWild:
+	case FaultWild:
 		return []byte{*uefi.At[byte](unmapped)}, nil, true
-	case InduceGP:
+	case FaultGP:
 		return []byte{*uefi.At[byte](nonCanonical)}, nil, true
-	case InduceCopy:
+	case FaultCopy:
 		copy(memory(unmapped, 4096), make([]byte, 4096))
-	case InduceNested:
+	case FaultNested:
 		defer copy(memory(unmapped, 4096), make([]byte, 4096))
 		defer func() { sink = append(sink, []byte{*uefi.At[byte](nonCanonical)}) }()
 		return []byte{*uefi.At[byte](unmapped)}, nil, true
