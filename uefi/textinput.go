@@ -95,7 +95,8 @@ func (t *TextInput) Poll() (key Key, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.key = Key{}
-	switch status := Status(abi.Call(t.table.ReadKeyStroke, t.addr, uintptr(unsafe.Pointer(&t.key)))); status {
+	switch status := Status(abi.Call(t.table.ReadKeyStroke, t.addr,
+		uintptr(unsafe.Pointer(&t.key)))); status {
 	case Success:
 		return t.key, true, nil
 	case NotReady:

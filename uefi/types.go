@@ -73,7 +73,8 @@ const (
 	AllocateAddress
 )
 
-// PageSize is the unit of AllocatePages and of the memory map, on every processor (UEFI 2.11, 7.2.1).
+// PageSize is the unit of AllocatePages and of the memory map, on every processor (UEFI 2.11,
+// 7.2.1).
 const PageSize = 4096
 
 // OpenAttributes say how an agent uses a protocol (UEFI 2.11, 7.3.9).

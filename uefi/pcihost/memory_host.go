@@ -11,7 +11,8 @@ import (
 	"tamaccid/uefi"
 )
 
-// Memory is memory that processor and controller reach. On a host, where a test plays firmware, each buffer is a chunk of its own.
+// Memory is memory that processor and controller reach. In host tests each buffer is a chunk of its
+// own.
 type Memory struct {
 	f    *Function
 	mu   sync.Mutex
@@ -20,13 +21,13 @@ type Memory struct {
 
 var _ usbhost.Memory = (*Memory)(nil)
 
-// Memory makes one.
+// Memory is new memory for the controller.
 func (f *Function) Memory() *Memory { return &Memory{f: f, held: map[*byte]dmamem.Chunk{}} }
 
-// maxAlign is the largest alignment that a common buffer has by itself, that of its pages.
+// maxAlign is the alignment of every common buffer, that of its pages.
 const maxAlign = uefi.PageSize
 
-// Alloc is usbhost.Memory's. Alignments above a page are not to be had.
+// Alloc is usbhost.Memory's. An alignment above a page is usbhost.ErrNoMemory.
 func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
 	if size <= 0 || align > maxAlign {
 		return usbhost.Buffer{}, usbhost.ErrNoMemory
@@ -56,7 +57,7 @@ func (m *Memory) Free(b usbhost.Buffer) {
 	}
 }
 
-// Close gives all back.
+// Close frees all buffers.
 func (m *Memory) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

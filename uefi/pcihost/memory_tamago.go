@@ -7,5 +7,5 @@ import "tamaccid/baremetal/usbhost/dmamem"
 // Memory is memory that processor and controller reach.
 type Memory = dmamem.Memory
 
-// Memory makes one.
+// Memory is new memory for the controller.
 func (f *Function) Memory() *Memory { return dmamem.New(f.more, f.give) }

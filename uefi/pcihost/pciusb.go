@@ -1,6 +1,6 @@
-// Package pcihost gives a USB host controller driver what it needs of a PCI function that firmware knows: its registers, memory that
-// it reaches, the right to use it. All of it goes through EFI_PCI_IO_PROTOCOL, so that firmware's IOMMU and memory encryption are
-// minded.
+// Package pcihost gives a USB host controller driver access to a PCI function of the firmware: its
+// registers, memory that it reaches, and bus mastering. All of it goes through EFI_PCI_IO_PROTOCOL,
+// so that an IOMMU and memory encryption are set up by the firmware.
 //
 // Specifications: UEFI 2.11, 14.4 ("UEFI"); PCI Local Bus Specification 3.0 ("PCI"); xHCI 1.2.
 package pcihost
@@ -32,14 +32,14 @@ const (
 	hccAC64    = 1 << 0
 )
 
-// IsXHCI says whether a PCI function is an extensible host controller. It changes nothing.
+// IsXHCI reports whether a PCI function is an extensible host controller. It only reads.
 func IsXHCI(io *uefi.PCIIO) bool {
 	v, status := io.ConfigRead32(&uefi.PCIWord{}, configClass)
 	return !status.IsError() && v>>8 == classXHCI
 }
 
-// A Function is a PCI function that is an extensible host controller, and is ours: its memory space is decoded, and it may be bus
-// master.
+// A Function is an extensible host controller that this driver uses: its memory space is decoded,
+// and it may be bus master.
 type Function struct {
 	io     *uefi.PCIIO
 	before uefi.PCIAttributes
@@ -48,7 +48,7 @@ type Function struct {
 	pages  atomic.Int64
 }
 
-// Open makes a function ours. The caller has the protocol open by driver, and closes it after Close.
+// Open enables a function. The caller has the protocol open by driver, and closes it after Close.
 func Open(io *uefi.PCIIO) (*Function, error) {
 	before, err := io.Attributes()
 	if err != nil {
@@ -73,7 +73,7 @@ func Open(io *uefi.PCIIO) (*Function, error) {
 // Registers are the controller's.
 func (f *Function) Registers() *Registers { return &f.regs }
 
-// String says where the function is, as lspci does.
+// String is the location of the function, as lspci prints it.
 func (f *Function) String() string {
 	l, err := f.io.Location()
 	if err != nil {
@@ -82,7 +82,7 @@ func (f *Function) String() string {
 	return fmt.Sprintf("PCI %04x:%02x:%02x.%x", l.Segment, l.Bus, l.Device, l.Function)
 }
 
-// more is a chunk of memory that processor and controller reach.
+// more allocates a chunk of memory that processor and controller reach.
 func (f *Function) more(size int) (dmamem.Chunk, error) {
 	pages := (uintptr(size) + uefi.PageSize - 1) / uefi.PageSize
 	cpu, err := f.io.AllocateBuffer(pages)
@@ -98,7 +98,8 @@ func (f *Function) more(size int) (dmamem.Chunk, error) {
 	return dmamem.Chunk{CPU: cpu, Bus: bus, Size: int(pages * uefi.PageSize), Handle: mapping}, nil
 }
 
-// give takes such a chunk back. Pages whose mapping does not end stay the controller's.
+// give frees such a chunk. Pages whose mapping cannot be ended are not freed: the controller may
+// still access them.
 func (f *Function) give(c dmamem.Chunk) {
 	if again(func() error { return f.io.Unmap(c.Handle) }) != nil {
 		return
@@ -109,7 +110,7 @@ func (f *Function) give(c dmamem.Chunk) {
 	}
 }
 
-// again tries what firmware refuses as often as an access to a register.
+// again repeats a call that firmware refuses, as often as an access to a register.
 func again(f func() error) (err error) {
 	for range tries {
 		if err = f(); err == nil {
@@ -119,24 +120,27 @@ func again(f func() error) (err error) {
 	return err
 }
 
-// Silence ends all that the controller does to memory, at once: halt is asked to stop it, and it ceases to be bus master. It is for the
-// end of boot services: nothing in it allocates, locks or waits for another goroutine, which halt must not do either. The
-// function is good for nothing afterwards but Close.
+// Silence ends all accesses of the controller to memory at once: it calls halt, which stops the
+// controller, and ends bus mastering. It is for the end of boot services. It does not allocate,
+// lock or wait for another goroutine, and halt must not either. Afterwards only Close may be
+// called.
 func (f *Function) Silence(halt func()) {
 	f.regs.alone = true
 	halt()
-	if v, status := f.io.ConfigRead16(&f.last, configCommand); !status.IsError() && uint32(v) != gone&0xffff {
+	if v, status := f.io.ConfigRead16(&f.last, configCommand); !status.IsError() &&
+		uint32(v) != gone&0xffff {
 		f.io.ConfigWrite16(&f.last, configCommand, v&^commandBusMaster)
 	}
 }
 
-// Quiet ends all that the controller may still do to memory, which is closed after it: one that did not stop must not write to
-// what is somebody else's.
+// Quiet ends bus mastering before the memory is freed: a controller that has not stopped must not
+// write to memory that is then used otherwise.
 func (f *Function) Quiet() error {
 	return again(func() error { return f.io.DisableAttributes(uefi.PCIBusMaster) })
 }
 
-// Close leaves the function as it was before Open. The controller has stopped, its memory is closed.
+// Close restores the attributes that the function had before Open. The controller has stopped, and
+// its memory is closed.
 func (f *Function) Close() error {
 	err := again(func() error { return f.io.SetAttributes(f.before) })
 	if n := f.pages.Load(); n != 0 {

@@ -9,11 +9,11 @@ import (
 // registerBAR is the base address register of the controller's registers (xHCI 1.2, 5.2.2: BAR 0).
 const registerBAR = 0
 
-// gone is what a read answers that no device did (PCI, 6.1).
+// gone is the value of a read that no device answers (PCI, 6.1).
 const gone = ^uint32(0)
 
-// tries is how often an access is tried that firmware refuses, and the end of what it has given
-// (policy). A controller for which a read is all ones counts as removed.
+// tries is how often an access is tried that firmware refuses, and the end of what firmware has
+// allocated (policy). A controller whose registers read as all ones counts as removed.
 const tries = 2
 
 // Registers are a controller's memory-mapped registers. An access allocates nothing.
@@ -23,12 +23,12 @@ type Registers struct {
 	mu   sync.Mutex // holds word
 	word uefi.PCIWord
 
-	// alone says that no goroutine runs any more but the one that asks: one of them may be holding mu for ever.
+	// alone is set when only the caller's goroutine still runs: another one may hold mu for ever.
 	alone bool
 	last  uefi.PCIWord
 }
 
-// Read32 reads a register; all ones where that fails.
+// Read32 reads a register. After an error the value is all ones.
 func (r *Registers) Read32(offset uint32) uint32 {
 	if r.alone {
 		return r.read(&r.last, offset)
@@ -47,7 +47,7 @@ func (r *Registers) read(w *uefi.PCIWord, offset uint32) uint32 {
 	return gone
 }
 
-// Write32 writes a register. That it failed shows in the next read.
+// Write32 writes a register. An error shows in the next read.
 func (r *Registers) Write32(offset uint32, v uint32) {
 	if r.alone {
 		r.write(&r.last, offset, v)

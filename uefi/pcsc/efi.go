@@ -1,14 +1,15 @@
 //go:build !386 && !arm
 
-// Package pcsc is sclib's way to the readers of UEFI drivers: whatever drives them, if it offers EFI_SMART_CARD_READER_PROTOCOL.
+// Package pcsc is sclib's backend for the readers of UEFI drivers: of any driver that installs
+// EFI_SMART_CARD_READER_PROTOCOL.
 //
 //	sc := readers, err := pcsc.New(pcsc.Options{})
 //	sc := sclib.New(readers)
 //
-// The protocol has one connection a reader and no owner of it, so connections of other programs show as sclib.ErrSharing. It
-// has no events: sclib looks at the readers regularly.
+// The protocol has one connection for each reader, which belongs to no program. The connection of
+// another program is sclib.ErrSharing. The protocol has no events: sclib polls the readers.
 //
-// As the calls into firmware, it is for processors with 64-bit words.
+// Like the calls into firmware, it is for processors with 64-bit words.
 //
 // Specification: UEFI 2.11, 37.6.
 package pcsc
@@ -22,11 +23,12 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// Options say how to behave among other programs.
+// Options are for use beside other programs.
 type Options struct {
-	// TakeOver ends a connection that is in the way and takes the reader. The protocol keeps a connection when the program
-	// that made it ends without giving it back, and lets anyone end it. It is right for a program that runs alone, as those
-	// started from the Shell or a boot option do, and wrong beside programs that stay in memory.
+	// TakeOver ends the connection of another program and takes the reader. The protocol keeps a
+	// connection when the program that made it ends without SCardDisconnect, and every program may
+	// end it. TakeOver is right for a program that runs alone, started from the Shell or as a boot
+	// option, and wrong beside resident programs.
 	TakeOver bool
 }
 
@@ -41,13 +43,14 @@ func New(options Options) (*Backend, error) {
 	return &Backend{options: options}, nil
 }
 
-// An instance tells one protocol instance from another: a reader that is plugged in again has another handle or interface.
+// An instance identifies a protocol instance: a reader that is plugged in again has another handle
+// or interface.
 type instance struct {
 	handle   uefi.Handle
 	protocol uintptr
 }
 
-// instances are those that firmware has (UEFI 2.11, 7.3).
+// instances are those in the handle database (UEFI 2.11, 7.3).
 func instances() (found []instance, err error) {
 	handles, err := uefi.Boot().LocateHandles(&smartcard.GUID)
 	if err != nil {
@@ -104,7 +107,7 @@ func (b *Backend) known(i instance) *reader {
 	return nil
 }
 
-// nameless is the name of a reader that does not tell its own.
+// nameless is the name of a reader without one.
 const nameless = "Smart card reader"
 
 func (b *Backend) open(i instance) (*reader, error) {
