@@ -15,31 +15,31 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// Control codes of the test build (tag faultinjection): each makes the driver fail in
-// a way of its own. They lie outside of the codes of PC/SC part 10.
+// Control codes of the fault injection build (tag faultinjection): each makes the driver fail in
+// another way. They are outside of the codes of PC/SC part 10.
 const (
 	FaultPanic uint32 = 0x7f000000 + iota
 	FaultNil
-	FaultWait   // waits for ever, but minds its deadline
-	FaultWedge  // waits for ever and minds nothing
+	FaultWait   // waits until its deadline
+	FaultWedge  // waits without end
 	FaultFatal  // an error that the Go runtime cannot survive
-	FaultMemory // takes memory until there is none
+	FaultMemory // allocates memory without end
 	FaultStack  // recurses without end
-	FaultWild   // reads where no memory can be
-	FaultGP     // reads at an address that is none
-	FaultCopy   // writes where no memory can be, in the runtime's assembly
-	FaultNested // does both while it panics
+	FaultWild   // reads at an unmapped address
+	FaultGP     // reads at a non-canonical address
+	FaultCopy   // writes to an unmapped address, in the runtime's assembly
+	FaultNested // does both during a panic
 )
 
-// FaultGrowth keeps 512 KiB more of memory with each call.
+// FaultGrowth allocates 512 KiB with each call and keeps them.
 const FaultGrowth uint32 = 0x7f000101
 
-// ReportUSBTime answers how many nanoseconds USB transfers have taken, as eight
-// bytes, the lowest first.
+// ReportUSBTime returns how many nanoseconds USB transfers have taken, as eight bytes, the least
+// significant first.
 const ReportUSBTime uint32 = 0x7f000100
 
-// FaultLater added to one of the codes above makes the driver fail not at once but when it waits
-// for the answer to the next command: the command has been sent.
+// FaultLater added to one of the codes above makes the driver fail not at once but during the next
+// command, when it waits for the answer of the reader.
 const FaultLater uint32 = 0x1000
 
 // Addresses in four-level paging (Intel SDM volume 1, 3.3.7.1): beyond any memory, and not
@@ -67,25 +67,31 @@ var usbTime time.Duration
 
 func since(start time.Time) { usbTime += time.Since(start) }
 
-func (t *timed) In(ctx context.Context, endpoint uint8, b []byte, timeout time.Duration) (int, error) {
+func (t *timed) In(
+	ctx context.Context, endpoint uint8, b []byte, timeout time.Duration,
+) (int, error) {
 	defer since(time.Now())
 	failLate(ctx)
 	return t.Transport.In(ctx, endpoint, b, timeout)
 }
 
-func (t *timed) Out(ctx context.Context, endpoint uint8, b []byte, timeout time.Duration) (int, error) {
+func (t *timed) Out(
+	ctx context.Context, endpoint uint8, b []byte, timeout time.Duration,
+) (int, error) {
 	defer since(time.Now())
 	return t.Transport.Out(ctx, endpoint, b, timeout)
 }
 
-func (t *timed) Control(ctx context.Context, setup usb.Setup, b []byte, timeout time.Duration) (int, error) {
+func (t *timed) Control(
+	ctx context.Context, setup usb.Setup, b []byte, timeout time.Duration,
+) (int, error) {
 	if setup.In() {
 		failLate(ctx)
 	}
 	return t.Transport.Control(ctx, setup, b, timeout)
 }
 
-// atNextAnswer is the failure that waits for the next answer, 0 without one.
+// atNextAnswer is the code of the failure at the next answer, 0 without one.
 var atNextAnswer uint32
 
 func failLate(ctx context.Context) {

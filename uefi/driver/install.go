@@ -13,40 +13,41 @@ import (
 	"tamaccid/uefi/usbio"
 )
 
-// A controller is what the driver manages, in the words of UEFI 2.11, 11.1: a USB interface of firmware's, or a host controller.
+// A controller is what the driver manages in the sense of UEFI 2.11, 11.1: a USB interface of
+// firmware's USB stack, or a host controller.
 type controller struct {
 	handle uefi.Handle
-	guid   *uefi.GUID // of the protocol that is open by driver
+	guid   *uefi.GUID // of the protocol that the driver has open
 	paths  []slotPath // of the slots of all its readers
-	slots  []*offered // those that have their protocol installed
+	slots  []*offered // with their protocol installed
 
 	protocol uintptr // EFI_USB_IO_PROTOCOL of a USB interface
-	unit     int     // ends the reader's name
+	unit     int     // the last part of the reader's name
 	state    readerState
-	untried  bool // timers stood still in Start
+	untried  bool // no transfer was made in Start: timers stood still
 
 	reader    *ccid.Reader     // of a USB interface, nil while it is not open
-	transport *usbio.Transport // the same; nil where the reader has another one
+	transport *usbio.Transport // of the same
 	host      *host            // of a host controller
 }
 
-// takeNotifications delivers what the interrupt endpoint of a USB interface has sent. On a host
-// controller the reader reads its endpoint itself.
+// takeNotifications delivers the messages of the interrupt endpoint of a USB interface. On a host
+// controller the reader reads the endpoint itself.
 func (c *controller) takeNotifications() {
 	if c.transport != nil && c.transport.Notifications(c.reader.Deliver) {
 		c.reader.Missed()
 	}
 }
 
-// slotPath is where the protocol of a slot belongs: on a child handle with that device path,
-// without one on the controller itself.
+// slotPath is a slot and the device path of the child handle for its protocol. Without a path the
+// protocol is installed on the controller itself.
 type slotPath struct {
 	slot *ccid.Slot
 	path uefi.DevicePath
 }
 
-// slotPaths are those of a reader's slots: the first has the path first, each other one a node
-// behind base.
+// slotPaths are the slots of a reader. The first has the path first, each other one a path with one
+// node more than base.
 func slotPaths(r *ccid.Reader, first, base uefi.DevicePath) (all []slotPath, err error) {
 	for i, s := range r.Slots() {
 		p := slotPath{s, first}
@@ -60,20 +61,21 @@ func slotPaths(r *ccid.Reader, first, base uefi.DevicePath) (all []slotPath, err
 	return all, nil
 }
 
-// missing are the slots without the protocol, after Stop for a child, that remaining names: 0 is
-// for all of them, the end of a device path for none (UEFI 2.11, 11.1.3: RemainingDevicePath).
+// missing are the slots without the protocol, after Stop for a child, that remaining selects: all
+// for 0, none for the end of a device path (UEFI 2.11, 11.1.3: RemainingDevicePath).
 func (d *Driver) missing(c *controller, remaining uintptr) (all []slotPath) {
 	parent, wanted := d.boot.DevicePathOf(c.handle), uefi.DevicePathAt(remaining)
 	for _, p := range c.paths {
 		is := func(o *offered) bool { return o.reader.slot == slot(p.slot) }
-		if !slices.ContainsFunc(c.slots, is) && (remaining == 0 || names(wanted, behind(parent, p.path))) {
+		if !slices.ContainsFunc(c.slots, is) &&
+			(remaining == 0 || names(wanted, behind(parent, p.path))) {
 			all = append(all, p)
 		}
 	}
 	return all
 }
 
-// behind is what follows the nodes of parent in a child's path, nil for a slot without a path of
+// behind is the part of a child's path after the nodes of parent, nil for a slot without a path of
 // its own.
 func behind(parent, child uefi.DevicePath) uefi.DevicePath {
 	for child.Complete() && parent.Complete() && !parent.IsEnd() {
@@ -83,9 +85,9 @@ func behind(parent, child uefi.DevicePath) uefi.DevicePath {
 	return child
 }
 
-// names reports whether a device path leads to, through or behind child. USB Class and USB WWID
-// nodes name devices by what they are (UEFI 2.11, 10.3.4.7, 10.3.4.8): any child may be one of
-// them.
+// names reports whether a device path leads to child, to something behind it or to something before
+// it. USB Class and USB WWID nodes select devices by their properties (UEFI 2.11, 10.3.4.7,
+// 10.3.4.8): any child may be such a device.
 func names(wanted, child uefi.DevicePath) bool {
 	for first := true; ; first = false {
 		w, restWanted, err := wanted.Next()
@@ -95,7 +97,8 @@ func names(wanted, child uefi.DevicePath) bool {
 			return false
 		case w.Type == uefi.EndNode || c.Type == uefi.EndNode:
 			return !first
-		case w.Type == uefi.MessagingNode && (w.SubType == usbClassNode || w.SubType == usbWWIDNode):
+		case w.Type == uefi.MessagingNode &&
+			(w.SubType == usbClassNode || w.SubType == usbWWIDNode):
 			return true
 		case w.Type != c.Type || w.SubType != c.SubType || !bytes.Equal(w.Data, c.Data):
 			return false
@@ -104,7 +107,7 @@ func names(wanted, child uefi.DevicePath) bool {
 	}
 }
 
-// restore makes the missing children of a controller that is managed already.
+// restore creates the missing children of a controller that is already managed.
 func (d *Driver) restore(c *controller, remaining uintptr) error {
 	missing := d.missing(c, remaining)
 	if len(missing) == 0 {
@@ -113,7 +116,7 @@ func (d *Driver) restore(c *controller, remaining uintptr) error {
 	for _, p := range missing {
 		if o, err := d.offer(c, p); err != nil {
 			if o != nil {
-				_ = d.withdraw(c, o) // one that stays works
+				_ = d.withdraw(c, o) // a slot that stays works
 			}
 			return &startError{err}
 		}
@@ -132,12 +135,13 @@ type offered struct {
 func (o *offered) protocols() []uefi.Protocol {
 	p := []uefi.Protocol{{GUID: &smartcard.GUID, Interface: o.reader.address()}}
 	if o.path != nil {
-		p = append(p, uefi.Protocol{GUID: &uefi.DevicePathGUID, Interface: uintptr(unsafe.Pointer(&o.path[0]))})
+		p = append(p, uefi.Protocol{GUID: &uefi.DevicePathGUID,
+			Interface: uintptr(unsafe.Pointer(&o.path[0]))})
 	}
 	return p
 }
 
-// children is how many slots are on handles of their own.
+// children is how many slots have child handles.
 func (c *controller) children() (n int) {
 	for _, o := range c.slots {
 		if o.path != nil {
@@ -147,13 +151,13 @@ func (c *controller) children() (n int) {
 	return n
 }
 
-// maxOffers bounds the slots that are offered at the same time, so that devices cannot take all
-// memory by their number (policy).
+// maxOffers bounds the number of slots whose protocol is installed at the same time, so that many
+// devices cannot exhaust memory (policy).
 const maxOffers = 256
 
 var errOffers = fmt.Errorf("more than %d slots", maxOffers)
 
-// offers is how many slots are offered.
+// offers is how many slots have their protocol installed.
 func (d *Driver) offers() (n int) {
 	for _, c := range d.bound {
 		n += len(c.slots)
@@ -161,15 +165,15 @@ func (d *Driver) offers() (n int) {
 	return n
 }
 
-// offer installs the protocol for a slot. With an error the slot that it returns is there all the
-// same.
+// offer installs the protocol for a slot. A slot beside an error is installed, too: firmware has
+// refused to remove it.
 func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
 	r := d.readers.new(p.slot.Name(), p.slot, d.members)
 	r.hear = c.takeNotifications
 	return d.install(c, p.path, r)
 }
 
-// install is offer for an interface.
+// install is offer for a protocol interface.
 func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offered, error) {
 	if d.offers() >= maxOffers {
 		d.readers.retire(r)
@@ -190,7 +194,8 @@ func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offer
 		return o, err // firmware has kept a protocol
 	}
 	if path != nil {
-		if _, err := d.boot.OpenProtocol(c.handle, c.guid, d.image, h, uefi.OpenByChildController); err != nil {
+		if _, err := d.boot.OpenProtocol(c.handle, c.guid, d.image, h,
+			uefi.OpenByChildController); err != nil {
 			return o, err
 		}
 		o.opened = true
@@ -198,15 +203,17 @@ func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offer
 	return o, nil
 }
 
-// withdraw removes a slot. After an error it is still there and works.
+// withdraw removes a slot. After an error it is still installed and works.
 func (d *Driver) withdraw(c *controller, o *offered) error {
-	// The handle goes with its last protocol, and its use of the controller could not be closed then any more (UEFI 2.11, 7.3.10).
+	// The opening for the child is closed first: it cannot be closed any more when the handle has
+	// been deleted with its last protocol (UEFI 2.11, 7.3.10).
 	if o.opened {
 		d.closeFor(c.handle, c.guid, o.handle)
 	}
 	if err := d.boot.UninstallProtocols(o.handle, o.protocols()...); err != nil {
 		if o.opened {
-			_, again := d.boot.OpenProtocol(c.handle, c.guid, d.image, o.handle, uefi.OpenByChildController)
+			_, again := d.boot.OpenProtocol(c.handle, c.guid, d.image, o.handle,
+				uefi.OpenByChildController)
 			o.opened = again == nil
 		}
 		return err
@@ -221,7 +228,7 @@ func (d *Driver) withdraw(c *controller, o *offered) error {
 	return nil
 }
 
-// withdrawAll removes what is left of c's slots, the last one first.
+// withdrawAll removes the remaining slots of c, the last one first.
 func (d *Driver) withdrawAll(c *controller) error {
 	for len(c.slots) > 0 {
 		if err := d.withdraw(c, c.slots[len(c.slots)-1]); err != nil {
@@ -239,16 +246,16 @@ func controllerNode(slot uint32) uefi.Node {
 		Data: []byte{byte(slot), byte(slot >> 8), byte(slot >> 16), byte(slot >> 24)}}
 }
 
-// shutdownLimit is how long all readers together may take to switch their cards off in one call of
+// shutdownLimit is how long all readers together may take to power their cards off in one call of
 // Stop or Unload (policy).
 const shutdownLimit = 2 * time.Second
 
-// A shutdown leaves no card powered behind: it closes readers within shutdownLimit. Each has its
-// share of the time that is left, so that one which is silent does not keep the others' cards
-// powered. Through firmware's USB stack it makes no transfer while timers stand still.
+// A shutdown powers cards off and closes readers within shutdownLimit. Each reader has an equal
+// share of the time that is left, so that a silent one does not keep the others' cards powered.
+// While timers stand still it makes no transfer through firmware's USB stack.
 type shutdown struct {
 	end     time.Time
-	readers int // that are still to be closed
+	readers int // not closed yet
 	stand   bool
 }
 
@@ -272,8 +279,8 @@ func (c *controller) readers() []*ccid.Reader {
 	return []*ccid.Reader{c.reader}
 }
 
-// close switches the cards of a controller's readers off and closes the readers. That one may have
-// gone is no concern here.
+// close powers the cards of a controller's readers off and closes the readers. Errors are ignored:
+// the reader may have been removed.
 func (s *shutdown) close(c *controller) {
 	for _, r := range c.readers() {
 		limit := time.Until(s.end) / time.Duration(max(s.readers, 1))
@@ -287,10 +294,10 @@ func (s *shutdown) close(c *controller) {
 	}
 }
 
-// declaredSlots is how many slots a reader says that it has.
+// declaredSlots is the number of slots in a reader's class descriptor.
 func declaredSlots(r *ccid.Reader) int { return int(r.Class().MaxSlotIndex) + 1 }
 
-// tellSurplus names a reader of which not all slots are used.
+// tellSurplus prints a message for a reader of which not all slots are used.
 func tellSurplus(r *ccid.Reader) {
 	if used, declared := len(r.Slots()), declaredSlots(r); used < declared {
 		say("%s: %d slots are declared, the first %d are used", r.Name(), declared, used)

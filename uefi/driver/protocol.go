@@ -13,27 +13,27 @@ import (
 
 // A connection to a reader (UEFI 2.11, 37.6.2, 37.6.3):
 //
-//	state         member                         result
+//	state         function                       result
 //	free          SCardConnect(reader)           reader
 //	free          SCardConnect(card), success    card
 //	free          SCardConnect, failure          free
-//	free          SCardDisconnect                free: EFI_SUCCESS, the card is left alone
+//	free          SCardDisconnect                free: EFI_SUCCESS, nothing is done to the card
 //	free          SCardTransmit                  EFI_NOT_READY, EFI_NO_MEDIA without a card
 //	reader, card  SCardConnect                   EFI_ACCESS_DENIED
-//	reader, card  SCardDisconnect                free, but for an ejection that the reader cannot do
-//	reader        SCardTransmit                  the same
+//	reader, card  SCardDisconnect                free, except after an ejection that fails
+//	reader        SCardTransmit                  as in state free
 //	any           SCardStatus, SCardControl,
-//	              SCardGetAttrib                 as it was
-//	any           reader unplugged               gone: EFI_DEVICE_ERROR for ever
+//	              SCardGetAttrib                 unchanged
+//	any           reader removed                 gone: EFI_DEVICE_ERROR from then on
 //
-// The first member opens a reader that Start has not opened, see postponed.go.
+// The first function that is called opens a reader that Start has not opened, see postponed.go.
 
-// How long a member may take at most (policy), or less by the load option wait: SCardTransmit has
-// what that says. The class driver's own waits end long before, these bound what a hostile reader
-// can add up.
+// How long a function may take at most (policy), or less by the load option wait, which is also the
+// limit of SCardTransmit. The class driver's own waits are much shorter; these limits bound the sum
+// of the waits that a hostile reader can cause.
 const (
 	connectLimit = 60 * time.Second
-	controlLimit = 150 * time.Second // a PIN is typed in it; other commands have what the load option says
+	controlLimit = 150 * time.Second // with PIN entry; other commands: the load option
 	statusLimit  = 10 * time.Second
 )
 
@@ -44,7 +44,7 @@ const (
 	maxATR  = 33
 )
 
-// slot is what the members need of a *ccid.Slot.
+// slot is the part of a *ccid.Slot that the functions of the protocol use.
 type slot interface {
 	Name() string
 	State(ctx context.Context) (ccid.State, error)
@@ -58,22 +58,21 @@ type slot interface {
 	Wipe()
 }
 
-// A reader is one slot as firmware sees it. table comes first: This is its
-// address.
+// A reader is one slot as a protocol interface. table comes first: its address is This.
 type reader struct {
 	table smartcard.Table
 	slot  slot
-	open  func() error // brings the reader up, nil when that is done
-	hear  func()       // takes what the reader has to tell, nil where that is done in the background
+	open  func() error // opens the reader, nil when it is open
+	hear  func()       // delivers notifications, nil where a goroutine does that
 	name  []uint16     // with its NUL
 	// former is the name before the reader was open: firmware may hold a pointer to it.
 	former []uint16
-	held   smartcard.AccessMode // by whom it is connected; 0: free
+	held   smartcard.AccessMode // how it is connected; 0: free
 	gone   bool
 }
 
-// this finds the reader that firmware means; nil for a pointer that was never
-// handed out. What the reader has to tell of its cards is known from then on.
+// this finds the reader with the interface This, and delivers its notifications first. An address
+// that is no interface is EFI_INVALID_PARAMETER.
 func (d *Driver) this(a *gate.Args) (*reader, uefi.Status) {
 	r := d.readers.at(a.At(0))
 	switch {
@@ -114,7 +113,8 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 			return uefi.InvalidParameter
 		}
 	case smartcard.AccessCard:
-		if action > smartcard.WarmReset || protocols == smartcard.Undefined || protocols&^known != 0 {
+		if action > smartcard.WarmReset || protocols == smartcard.Undefined ||
+			protocols&^known != 0 {
 			return uefi.InvalidParameter
 		}
 	default:
@@ -123,14 +123,15 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 	if r.held != 0 {
 		return uefi.AccessDenied
 	}
-	// The reader is taken when the caller has its answer: a panic before leaves it free.
+	// The reader is connected when the caller has the result: after a panic before this point it is
+	// free.
 	if mode == smartcard.AccessReader {
 		*active = smartcard.Undefined
 		r.held = mode
 		return uefi.Success
 	}
 	if protocols&(smartcard.T0|smartcard.T1) == 0 {
-		return uefi.Unsupported // raw: no slot offers it
+		return uefi.Unsupported // raw: no slot has it
 	}
 	ctx, cancel := limited(d.options.limit(connectLimit))
 	defer cancel()
@@ -205,15 +206,15 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	return st
 }
 
-// shortResponse is the longest response to a short command APDU (ISO/IEC 7816-3:2006, 12.1.3). Of
-// a longer buffer for an answer the rest is not accessed before the answer is there: a caller may
-// pass a larger length than its buffer has, which does no harm unless the answer is that long. Then
-// the fault is a panic, and costs the call.
+// shortResponse is the longest response to a short command APDU (ISO/IEC 7816-3:2006, 12.1.3). The
+// rest of a longer buffer is not accessed before there is an answer of that length: some callers
+// pass a larger length than their buffer has. If the answer is that long, the page fault is a
+// panic, which costs the call.
 const shortResponse = 258
 
-// takes reports whether a caller's buffer at p, whose length is the number at length, and that
-// number can be written. At most most bytes of it are looked at. A buffer without a length is none;
-// without a buffer the length alone is written.
+// takes reports whether a caller's buffer at p and the number at length, which is its size, can be
+// written. At most most bytes of the buffer are checked. A buffer without a length is invalid. A
+// length without a buffer is valid: only the length is written.
 func takes(p, length, most uintptr) bool {
 	if length == 0 {
 		return p == 0
@@ -224,9 +225,9 @@ func takes(p, length, most uintptr) bool {
 	return p == 0 || gate.Writable(p, min(*uefi.At[uintptr](length), most))
 }
 
-// give copies b to the caller's buffer at p and sets its length, or says how
-// much is needed. Without a length nothing is given; a length without a buffer
-// asks for the size.
+// give copies b to the caller's buffer at p and sets its length, or returns EFI_BUFFER_TOO_SMALL
+// and sets the length that is needed. Without a length nothing is written; with a length and no
+// buffer only the length is.
 func give(p uintptr, length *uintptr, b []byte) uefi.Status {
 	if length == nil {
 		return uefi.Success
@@ -242,7 +243,7 @@ func give(p uintptr, length *uintptr, b []byte) uefi.Status {
 	return uefi.Success
 }
 
-// memory is n bytes of the caller's.
+// memory is n bytes of the caller's memory.
 func memory(p, n uintptr) []byte {
 	if p == 0 || n == 0 {
 		return nil

@@ -1,7 +1,5 @@
 //go:build linux && !tamago
 
-// Package efitest tests the driver where it lives: in UEFI firmware, on a
-// machine of QEMU's. The programs beside this file run there.
 package efitest
 
 import (

@@ -3,7 +3,7 @@
 // Package pcsc is sclib's backend for the readers of UEFI drivers: of any driver that installs
 // EFI_SMART_CARD_READER_PROTOCOL.
 //
-//	sc := readers, err := pcsc.New(pcsc.Options{})
+//	readers, err := pcsc.New(pcsc.Options{})
 //	sc := sclib.New(readers)
 //
 // The protocol has one connection for each reader, which belongs to no program. The connection of
