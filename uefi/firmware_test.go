@@ -287,7 +287,7 @@ func TestListsOfFirmware(t *testing.T) {
 }
 
 func TestGetMemoryMap(t *testing.T) {
-	const stride = 48 // firmware's descriptors are longer than ours
+	const stride = 48 // firmware's descriptors are longer than those of UEFI 2.11
 	for _, c := range []struct {
 		name   string
 		grow   int // how often the map is longer than the call before reported

@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// layouts are the structures that cross into firmware, with the offset and size of each member on a 64-bit processor
-// (UEFI 2.11, 2.3.1: natural alignment, UINTN and pointers of 8 bytes). Clauses are of UEFI 2.11.
+// layouts are the structures that cross into firmware, with the offset and size of each member on a
+// 64-bit processor (UEFI 2.11, 2.3.1: natural alignment, UINTN and pointers of 8 bytes). Clauses
+// are of UEFI 2.11.
 var layouts = []struct {
 	v       any
 	size    uintptr

@@ -115,7 +115,7 @@ func (t *TextOutput) complete() error {
 	return nil
 }
 
-// Control characters that a text device knows (UEFI 2.11, 12.4.3).
+// Control characters of a text device (UEFI 2.11, 12.4.3).
 const (
 	backspace = '\b'
 	lineFeed  = '\n'

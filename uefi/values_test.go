@@ -106,7 +106,8 @@ func TestUTF16(t *testing.T) {
 	}
 }
 
-// kept holds what tests pass by address: such an object must be on the heap, where it does not move.
+// kept holds what tests pass by address: such an object must be on the heap, where it does not
+// move.
 var kept []any
 
 // address is where v is, for as long as the tests run.

@@ -131,7 +131,7 @@ func TestSupported(t *testing.T) {
 			return 0x77
 		}},
 		{name: "no handle", on: func(*firmware) uefi.Handle { return 0 }, want: uefi.Unsupported},
-		{name: "a reader that another driver manages", on: openBy(someoneElse), want: uefi.AccessDenied},
+		{name: "a reader that another driver manages", on: openBy(otherDriver), want: uefi.AccessDenied},
 		{name: "a reader that this driver manages", on: openBy(ourImage), want: uefi.AlreadyStarted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestStartTwice(t *testing.T) {
 func TestStartOfAReaderThatAnotherDriverManages(t *testing.T) {
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(1), 0)
-	fw.Opened = []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, someoneElse, u.Handle, uefi.OpenByDriver)}
+	fw.Opened = []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, otherDriver, u.Handle, uefi.OpenByDriver)}
 	if st := d.startOn(u.Handle); st != uefi.AccessDenied || len(fw.Opened) != 1 {
 		t.Errorf("%v, open: %v", st, fw.Opened)
 	}

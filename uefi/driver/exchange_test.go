@@ -122,13 +122,13 @@ func TestTransmitNeedsAConnectionToTheCard(t *testing.T) {
 		err   error
 		want  uefi.Status
 	}{
-		{name: "nobody connected, a card", state: ccid.Active, want: uefi.NotReady},
-		{name: "nobody connected, a card without power", state: ccid.Inactive, want: uefi.NotReady},
-		{name: "nobody connected, no card", state: ccid.Absent, want: uefi.NoMedia},
+		{name: "no connection, a card", state: ccid.Active, want: uefi.NotReady},
+		{name: "no connection, a card without power", state: ccid.Inactive, want: uefi.NotReady},
+		{name: "no connection, no card", state: ccid.Absent, want: uefi.NoMedia},
 		{name: "the reader connected, a card", held: smartcard.AccessReader, state: ccid.Active, want: uefi.NotReady},
 		{name: "the reader connected, no card", held: smartcard.AccessReader, state: ccid.Absent, want: uefi.NoMedia},
-		{name: "nobody connected, a reader just unplugged", err: ccid.ErrGone, want: uefi.DeviceError},
-		{name: "nobody connected, a reader that does not answer", err: ccid.ErrTimeout, want: uefi.Timeout},
+		{name: "no connection, a reader just unplugged", err: ccid.ErrGone, want: uefi.DeviceError},
+		{name: "no connection, a reader that does not answer", err: ccid.ErrTimeout, want: uefi.Timeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, r, f := fakeReader(t)
@@ -144,7 +144,8 @@ func TestTransmitNeedsAConnectionToTheCard(t *testing.T) {
 	}
 }
 
-// transferErrors are what SCardTransmit and SCardControl answer for a failure (UEFI 2.11, 37.6.5, 37.6.6).
+// transferErrors are what SCardTransmit and SCardControl answer for a failure (UEFI 2.11, 37.6.5,
+// 37.6.6).
 var transferErrors = []struct {
 	name string
 	err  error
@@ -188,7 +189,7 @@ func TestControlFailures(t *testing.T) {
 		{name: "the control code is unknown", err: ccid.ErrUnsupported, want: uefi.Unsupported},
 		{name: "the escape command is not allowed", err: ccid.ErrDenied, want: uefi.Unsupported},
 		{name: "the input is too short", err: ccid.ErrInvalid, want: uefi.InvalidParameter},
-		{name: "nobody typed a PIN", err: ccid.ErrPINTimeout, want: uefi.Timeout},
+		{name: "no PIN was typed", err: ccid.ErrPINTimeout, want: uefi.Timeout},
 		{name: "the user gave up", err: ccid.ErrPINCancelled, want: uefi.Aborted},
 	}...) {
 		t.Run(c.name, func(t *testing.T) {
@@ -231,7 +232,7 @@ func TestControlBuffers(t *testing.T) {
 		{name: "an answer that does not fit", out: out.at(), outLen: addr(length), room: need - 1, answer: features, want: uefi.BufferTooSmall, wantLen: need},
 		{name: "an answer and a buffer of no size", out: out.at(), outLen: addr(length), answer: features, want: uefi.BufferTooSmall, wantLen: need},
 		{name: "a length without buffer asks for the size", outLen: addr(length), answer: features, want: uefi.BufferTooSmall, wantLen: need},
-		{name: "an answer that nobody takes", room: keep, answer: features, want: uefi.InvalidParameter, wantLen: keep},
+		{name: "an answer without a buffer", room: keep, answer: features, want: uefi.InvalidParameter, wantLen: keep},
 		{name: "an output length of half the address space", out: out.at(), outLen: addr(length), room: half, answer: features, wantLen: need, wantOutput: true},
 		{name: "an output length of the whole address space", out: out.at(), outLen: addr(length), room: whole, answer: features, wantLen: need, wantOutput: true},
 		{name: "an output buffer without length", out: out.at(), room: keep, want: uefi.InvalidParameter, wantLen: keep, unasked: true},

@@ -15,10 +15,10 @@ import (
 	"tamaccid/uefi/uefitest"
 )
 
-// ourImage is the driver's own handle, someoneElse an agent that is not the driver.
+// ourImage is the driver's own handle, otherDriver an agent that is not the driver.
 const (
 	ourImage    = uefi.Handle(0xD0)
-	someoneElse = uefi.Handle(0xE0)
+	otherDriver = uefi.Handle(0xE0)
 )
 
 // firmware is firmware with virtual readers.

@@ -53,10 +53,10 @@ func TestSupportedHosts(t *testing.T) {
 		remaining func(t *testing.T) uintptr
 		want      uefi.Status
 	}{
-		{name: "a controller that nobody has", want: uefi.Success},
-		{name: "a controller that firmware's driver has", change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.AccessDenied},
-		{name: "the same, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.Success},
-		{name: "a controller that nobody has, but it is forbidden", usb: usbFirmware, want: uefi.Unsupported},
+		{name: "a controller without a driver", want: uefi.Success},
+		{name: "a controller that firmware's driver has", change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, otherDriver, uefi.OpenByDriver) }, want: uefi.AccessDenied},
+		{name: "the same, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, otherDriver, uefi.OpenByDriver) }, want: uefi.Success},
+		{name: "a controller without a driver, but it is forbidden", usb: usbFirmware, want: uefi.Unsupported},
 		{name: "an EHCI controller", change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 }, want: uefi.Unsupported},
 		{name: "an EHCI controller, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 }, want: uefi.Unsupported},
 		{name: "a path that ends here", remaining: usbNodeAt(0x7f, 0xff, 4, 0), want: uefi.Success},
@@ -93,7 +93,7 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
+		f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
 		hub := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4})
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
 		f.virtual.Plug(3, hub)
@@ -182,7 +182,7 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 	})
 }
 
-func TestASlotThatSomebodyHoldsOnToOutlivesItsReader(t *testing.T) {
+func TestASlotInUseStaysInstalledWithoutItsReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
@@ -273,7 +273,7 @@ func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDirect(t)
 				f := fw.plugHost()
-				f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
+				f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
 				c.change(fw, f)
 				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)

@@ -89,7 +89,7 @@ func TestControllerName(t *testing.T) {
 		{name: "a controller that the driver does not manage", controller: 0xBAD, language: english, want: uefi.Unsupported},
 		{name: "the driver itself", controller: ourImage, language: english, want: uefi.Unsupported},
 		{name: "a child as the controller", controller: child, language: english, want: uefi.Unsupported},
-		{name: "a child of somebody else", controller: u.Handle, child: 0xBAD, language: english, want: uefi.Unsupported},
+		{name: "a child of another controller", controller: u.Handle, child: 0xBAD, language: english, want: uefi.Unsupported},
 		{name: "another language", controller: u.Handle, language: text(t, "de"), want: uefi.Unsupported},
 		{name: "no controller", child: child, language: english, want: uefi.InvalidParameter},
 		{name: "no language", controller: u.Handle, want: uefi.InvalidParameter},

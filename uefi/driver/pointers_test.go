@@ -14,8 +14,8 @@ import (
 	"tamaccid/uefi/uefitest"
 )
 
-// Firmware that keeps a pointer into the image: the image stays, and everything works or can be
-// tried again.
+// Firmware keeps a pointer into the image: the image stays, and everything works or can be tried
+// again.
 
 func TestStopIsRefusedWhileFirmwarePollsTheReader(t *testing.T) {
 	for _, st := range []uefi.Status{uefi.DeviceError, uefi.InvalidParameter, uefi.OutOfResources} {
@@ -82,7 +82,7 @@ func TestAReaderThatHasGoneAndThatFirmwarePollsOnKeepsTheImage(t *testing.T) {
 		}
 	}
 	if len(d.polled) != 1 {
-		t.Error("the memory that firmware writes to is kept by nobody")
+		t.Error("the memory that firmware writes to is not referenced")
 	}
 	if after := fw.State(); after != before {
 		t.Errorf("before %s, after %s", before, after)
@@ -221,7 +221,7 @@ func TestEventsAreMadeAgainAfterAnUnloadThatWasRefused(t *testing.T) {
 			t.Fatalf("Unload: %v", st)
 		}
 		if got, want := fmt.Sprint(fw.Connected), fmt.Sprint([]uefi.Handle{f.Handle}); got != want {
-			t.Errorf("asked for drivers of %v, want %v: nobody manages the controller", got, want)
+			t.Errorf("asked for drivers of %v, want %v: no driver manages the controller", got, want)
 		}
 		fw.Refuse = nil
 		f.virtual = newVirtual()

@@ -24,7 +24,7 @@ func replace[T any](t *testing.T, variable *T, value T) {
 	t.Cleanup(func() { *variable = before })
 }
 
-// status asks for the state of the slot behind a handle.
+// statusOn is the status of SCardStatus for the slot behind a handle.
 func (d *Driver) statusOn(fw *firmware, h uefi.Handle) uefi.Status {
 	return call(d.status, fw.Handles[h][smartcard.GUID], 0, 0, 0, 0, 0, 0)
 }
@@ -383,13 +383,13 @@ func TestControllersThatCameDuringACallAreConnectedAfterIt(t *testing.T) {
 	d.ending = true
 	r.supported = []uefi.Handle{0x80}
 	if d.afterCall(); fw.Signals != 2 {
-		t.Error("an image that goes leaves an event behind")
+		t.Error("an event is left of an image that is unloaded")
 	}
 }
 
-// TestACallInProgressEndsWhenFirmwareWantsTheReaderBack has firmware call Stop during a command,
-// which is refused.
-func TestACallInProgressEndsWhenFirmwareWantsTheReaderBack(t *testing.T) {
+// TestACallInProgressEndsAfterARefusedStop makes firmware call Stop during a command, which is
+// refused.
+func TestACallInProgressEndsAfterARefusedStop(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		unplug bool

@@ -27,7 +27,7 @@ func TestSCardStatusSizes(t *testing.T) {
 		{name: "room to the byte", nameRoom: int(name), atrRoom: int(atr), nameLen: name, atrLen: atr},
 		{name: "a byte short for the name", nameRoom: int(name) - 1, atrRoom: 33, nameLen: name - 1, atrLen: 33, want: uefi.BufferTooSmall},
 		{name: "a byte short for the ATR", nameRoom: 200, atrRoom: int(atr) - 1, nameLen: 200, atrLen: atr - 1, want: uefi.BufferTooSmall},
-		{name: "both too small: both lengths are told", nameRoom: 1, atrRoom: 1, nameLen: 1, atrLen: 1, want: uefi.BufferTooSmall},
+		{name: "both too small: both lengths are returned", nameRoom: 1, atrRoom: 1, nameLen: 1, atrLen: 1, want: uefi.BufferTooSmall},
 		{name: "lengths without buffers ask for the sizes", nameRoom: none, atrRoom: none, want: uefi.BufferTooSmall},
 		{name: "buffers of no size", nameRoom: 0, atrRoom: 0, want: uefi.BufferTooSmall},
 		// CVE-2010-0407 (pcsc-lite): the caller's lengths.
@@ -137,8 +137,8 @@ func TestSCardStatusOfASlot(t *testing.T) {
 	}{
 		{name: "no card", state: ccid.Absent, wantIs: smartcard.Absent},
 		{name: "a card without power", state: ccid.Inactive, wantIs: smartcard.Inactive},
-		{name: "a card with power that nobody connected to", state: ccid.Active, atr: atrT1, wantIs: smartcard.Active},
-		{name: "a card that the reader powered by itself, whose ATR nobody has seen", state: ccid.Active, wantIs: smartcard.Active},
+		{name: "a card with power that no connection to", state: ccid.Active, atr: atrT1, wantIs: smartcard.Active},
+		{name: "a card that the reader powered by itself, whose ATR is unknown", state: ccid.Active, wantIs: smartcard.Active},
 		{name: "a card that talks T=0", state: ccid.Active, protocol: ccid.T0, atr: atrT1, wantIs: smartcard.Active, wantTalk: smartcard.T0},
 		{name: "a card that talks T=1", state: ccid.Active, protocol: ccid.T1, atr: atrT1, wantIs: smartcard.Active, wantTalk: smartcard.T1},
 		{name: "a reader that does not know", state: ccid.Unknown, wantIs: smartcard.Unknown},

@@ -141,7 +141,7 @@ func TestNumbersOfTheClassDriverAreThoseOfTheProtocol(t *testing.T) {
 		{"active", uint32(ccid.Active), uint32(smartcard.Active)},
 	} {
 		if c.ours != c.efi {
-			t.Errorf("%s: %d, the specification says %d", c.name, c.ours, c.efi)
+			t.Errorf("%s: %d, the specification has %d", c.name, c.ours, c.efi)
 		}
 	}
 }

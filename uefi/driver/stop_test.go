@@ -262,7 +262,7 @@ func TestUnload(t *testing.T) {
 	if err := d.use(t, fw, v.Handle); err != nil {
 		t.Fatal(err)
 	}
-	for _, image := range []uefi.Handle{0, someoneElse, u.Handle} {
+	for _, image := range []uefi.Handle{0, otherDriver, u.Handle} {
 		if st := call(d.unload, uintptr(image)); st != uefi.InvalidParameter {
 			t.Errorf("another image %#x: %v", image, st)
 		}

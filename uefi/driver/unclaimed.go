@@ -7,11 +7,11 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A device that is no reader has no driver on a host controller that this driver has taken. It is named once, so that nobody looks for
-// the reason why a keyboard is dead.
+// A device that is no reader has no driver on a host controller that this driver runs. A message
+// names each one once, as the reason why, for example, a keyboard does not work.
 
-// classes are names of devices by their interface class, subclass and protocol (USB-IF, defined class codes). The first that fits
-// counts.
+// classes are names of devices by their interface class, subclass and protocol (USB-IF, defined
+// class codes). The first row that matches counts.
 var classes = []struct {
 	class, subClass, protocol uint8
 	anySub, anyProtocol       bool
@@ -24,7 +24,7 @@ var classes = []struct {
 	{class: 2, anySub: true, anyProtocol: true, name: "network or serial adapter"},
 }
 
-// kind is what a device is by one of its interfaces.
+// kind is the kind of a device by one of its interfaces.
 func kind(i usb.Interface) string {
 	for _, c := range classes {
 		if c.class == i.Class && (c.anySub || c.subClass == i.SubClass) && (c.anyProtocol || c.protocol == i.Protocol) {
@@ -34,7 +34,7 @@ func kind(i usb.Interface) string {
 	return "device"
 }
 
-// warn names a device that has no reader among its interfaces, when it comes to its first interface.
+// warn prints a message for a device without a reader among its interfaces, at its first interface.
 func (h *host) warn(i *usbhost.Interface) {
 	dev := i.Device()
 	all, _ := usb.Interfaces(dev.Config) // what could be read of it
@@ -49,7 +49,7 @@ func (h *host) warn(i *usbhost.Interface) {
 // maxTitle bounds the name of a device in a message (policy).
 const maxTitle = 64
 
-// title is the name that a device gives itself.
+// title is the name of a device: its product string, its manufacturer string or its numbers.
 func title(dev *usb.Device) string {
 	for _, s := range []string{dev.Product, dev.Manufacturer} {
 		if s = usb.Text(s, maxTitle); s != "" {
@@ -60,7 +60,7 @@ func title(dev *usb.Device) string {
 	return fmt.Sprintf("%04x:%04x", vendor, product)
 }
 
-// report tells what went wrong on the bus.
+// report prints errors of the bus.
 func (h *host) report(e usbhost.Event) {
 	switch e.Kind {
 	case usbhost.Found, usbhost.Removed, usbhost.ControllerAdded:

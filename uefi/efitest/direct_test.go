@@ -12,13 +12,13 @@ import (
 	"tamaccid/board/qemu/harness"
 )
 
-// loader gives a driver load options.
+// loader is the program that gives a driver load options.
 const loader = "loaddriver.efi"
 
-// directly is the command line that loads the driver for it to take USB host controllers itself.
+// directly is the command line that loads the driver in direct mode.
 const directly = loader + " " + driverImage + " usb=direct"
 
-// Words of the driver's about devices that are no readers.
+// Parts of the driver's messages about devices that are no readers.
 const bystander = "cannot be used: its host controller is driven directly"
 
 // booting is a Suite's Boot that runs a command line.
@@ -32,20 +32,21 @@ func booting(line string) func(ctx context.Context, sh *harness.Shell) error {
 	}
 }
 
-// direct is a machine with a reader, whose driver runs the host controller itself.
+// direct is a machine with a reader, whose driver is in direct mode.
 func direct(t *testing.T, controller harness.Controller, args ...string) *harness.Suite {
 	s := harness.NewSuite(t, harness.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
 	s.Boot = booting(directly)
 	return s
 }
 
-// firmwareUSB is how many USB interfaces the firmware offers.
+// firmwareUSB is the number of handles with EFI_USB_IO_PROTOCOL.
 func firmwareUSB(t *testing.T, c *harness.Case) int {
 	t.Helper()
 	return number(t, c.Must("cabi.efi usb").Output, `(\d+) USB interfaces`)
 }
 
-// firmwareHas waits until firmware offers that many USB interfaces: it looks for devices when its timer ticks.
+// firmwareHas waits until there are that many handles with EFI_USB_IO_PROTOCOL: firmware enumerates
+// devices from a timer event.
 func firmwareHas(t *testing.T, c *harness.Case, want int) {
 	t.Helper()
 	for firmwareUSB(t, c) != want {
@@ -119,7 +120,7 @@ func TestDirectBesideAKeyboard(t *testing.T) {
 	})
 }
 
-// readers waits until there are that many readers: one that is connected is enumerated first.
+// readers waits until there are that many readers: a device is enumerated first.
 func readers(t *testing.T, c *harness.Case, want int) {
 	t.Helper()
 	for {
@@ -148,7 +149,7 @@ func TestDirectDisconnectAndConnect(t *testing.T) {
 	})
 	s.Run("a controller that is disconnected stays so until connect", 90*time.Second, func(t *testing.T, c *harness.Case) {
 		c.Must("cabi.efi disconnect controller")
-		// Firmware's driver would have the controller by then, if it were asked.
+		// By then firmware's driver would manage the controller, if it had been connected.
 		c.Must("stall 2000000")
 		readers(t, c, 0)
 		if n := firmwareUSB(t, c); n != 0 {
@@ -187,8 +188,9 @@ func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 	})
 }
 
-// reload loads the driver, exchanges with a card and unloads it, again and again, and returns how many pages went between the 10th and
-// the last round: until then firmware's own tables grow. A C program does it, since the Shell's own commands leave memory behind.
+// reload loads the driver, exchanges commands with a card and unloads it, many times, and returns
+// how many pages were lost between the 10th and the last round: before that firmware's own tables
+// grow. A program in C does it, because the Shell's own commands lose memory.
 func reload(t *testing.T, c *harness.Case, rounds int, options string) (pages int) {
 	t.Helper()
 	r := c.Command(fmt.Sprintf("cabi.efi reload %s %d %s", driverImage, rounds, options))
@@ -204,8 +206,9 @@ func lost(t *testing.T, output string, rounds int) (pages int) {
 	return number(t, output, `round 10: (\d+) pages`) - number(t, output, fmt.Sprintf(`round %d: (\d+) pages`, rounds))
 }
 
-// TestDirectLoadAndUnload looks for lost memory. Where firmware has a driver for the controller, each round stops and starts that one
-// too. edk2's loses memory whenever it finds a device, up to 256 bytes each: its own share is what a machine without our driver loses.
+// TestDirectLoadAndUnload looks for lost memory. Where firmware has a driver for the controller,
+// each round stops and starts that one too. edk2's loses up to 256 bytes for each device that it
+// enumerates: this share is measured on a machine without the driver.
 func TestDirectLoadAndUnload(t *testing.T) {
 	t.Parallel()
 	t.Run("firmware without a driver", func(t *testing.T) {

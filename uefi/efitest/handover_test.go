@@ -12,8 +12,8 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// handOver runs handover. When boot services have ended it gives the controller reasons to write: a card that is removed and inserted,
-// a reader that is unplugged. It returns what was printed.
+// handOver runs handover. After the end of boot services it gives the controller reasons to write:
+// a card that is removed and inserted, a reader that is unplugged. It returns what was printed.
 func handOver(t *testing.T, c *harness.Case, arguments string) string {
 	t.Helper()
 	command := c.Background("handover.efi" + arguments)
@@ -35,7 +35,8 @@ func handOver(t *testing.T, c *harness.Case, arguments string) string {
 	return output
 }
 
-// What handover says of a controller that is at work, and of one that neither runs nor reaches memory.
+// What handover prints for a controller that runs, and for one that neither runs nor reaches
+// memory.
 const (
 	running = "run 1 halted 0 master 1"
 	stopped = "run 0 halted 1 master 0"
@@ -46,7 +47,7 @@ func twoControllers(t *testing.T) *harness.Suite {
 	return harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", string(harness.NECXHCI)}})
 }
 
-// wantBoth looks for the state of both controllers at a moment in what handover has printed.
+// wantBoth checks the state of both controllers at a moment in what handover has printed.
 func wantBoth(t *testing.T, output, moment, state string) {
 	t.Helper()
 	states := regexp.MustCompile(`(?m)^handover: `+moment+`: .*$`).FindAllString(output, -1)
@@ -60,7 +61,7 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 	s := twoControllers(t)
 	s.Run("direct mode: controllers are halted and without access to memory, which stays as it is", time.Minute, func(t *testing.T, c *harness.Case) {
 		c.Must(directly)
-		// A device that answers nothing has the driver in the middle of a control transfer.
+		// With a device that does not answer the driver is in a control transfer.
 		mute, d := virtual(t, "3", "short", 3, "")
 		d.Inject(reader.Fault{At: reader.AtControl, Times: reader.Forever, Do: []reader.Action{reader.Block()}})
 		must(t, c.Machine.Plug(c.Ctx, mute))
@@ -81,8 +82,8 @@ func TestNothingRunsOnAfterExitBootServices(t *testing.T) {
 	})
 }
 
-// TestNothingRunsOnAfterTheDriverHasDied has the driver die in each way that ends Go for good, while boot services go on: what it gave
-// the controllers to write into is memory that nobody looks after any more.
+// TestNothingRunsOnAfterTheDriverHasDied ends the driver by each kind of fatal error while boot
+// services go on. The memory to which its controllers write is not managed after that.
 func TestNothingRunsOnAfterTheDriverHasDied(t *testing.T) {
 	t.Parallel()
 	s := twoControllers(t)

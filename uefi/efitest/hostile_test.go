@@ -18,7 +18,7 @@ func agentInFirmware(ctx context.Context, c harness.Config) (*harness.Machine, *
 	return agentBehind(ctx, c, fmt.Sprintf("%s %s usb=firmware wait=%d", loader, driverImage, waitOption))
 }
 
-// waitOption is the driver's load option wait, in seconds: no member of the protocol takes
+// waitOption is the driver's load option wait, in seconds: no function of the protocol takes
 // longer.
 const waitOption = 4
 

@@ -14,8 +14,8 @@ import (
 )
 
 // TestABadReaderIsPluggedInWhileAProgramRuns plugs readers in while a program uses another one and
-// sleeps in between. OVMF's timer interrupt runs the firmware's bus driver, and so this driver,
-// then; and timers do not run meanwhile (edk2's 8254TimerDxe up to edk2-stable202211 ends the
+// sleeps in between. OVMF's timer interrupt then runs the firmware's bus driver, and so this
+// driver, and timers do not run during it (edk2's 8254TimerDxe up to edk2-stable202211 ends the
 // interrupt last). The program goes on, and so does the machine.
 func TestABadReaderIsPluggedInWhileAProgramRuns(t *testing.T) {
 	t.Parallel()

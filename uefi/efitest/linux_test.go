@@ -18,13 +18,13 @@ import (
 	"tamaccid/ccid/sim/usbredir"
 )
 
-// kernel is where make puts a Linux kernel, and the program that looks for devices there.
+// kernel is the folder of a Linux kernel, and of the program that lists its devices.
 const (
 	kernel     = "../../build/linux"
 	kernelInit = kernel + "/init"
 )
 
-// ramDisk is its RAM disk's name.
+// ramDisk is the name of its RAM disk.
 const ramDisk = "initrd.cpio"
 
 // linuxMemory is what a Linux kernel needs, in MiB (policy).
@@ -55,11 +55,11 @@ func in(folder string, names []string) (paths []string) {
 	return paths
 }
 
-// bootLinux starts the kernel from the Shell, and returns what it says of the devices it found: once there was one for each of wanted,
-// "VENDOR:PRODUCT".
+// bootLinux starts the kernel from the Shell, and returns what it prints about the devices that it
+// found, when there is one for each of wanted, "VENDOR:PRODUCT".
 func bootLinux(t *testing.T, c *harness.Case, wanted ...string) string {
 	t.Helper()
-	// The machine is gone with this command; the case's end sees to the rest.
+	// The machine ends with this command, so the case does not wait for it.
 	command := c.Background(linux.CommandLine(ramDisk, wanted...))
 	before, end, err := command.Expect(c.Ctx, regexp.MustCompile(`(?m)^init: .*$|Kernel panic.*`))
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// TestAnEventMeddlesDuringACommand has a program's timer event connect and disconnect readers, and
-// unload the driver, while a card takes long for a command. The command ends well, and so do those
-// after it.
+// TestAnEventMeddlesDuringACommand connects and disconnects readers and unloads the driver from a
+// program's timer event, while a card takes long for a command. The command succeeds, and so do
+// those after it.
 func TestAnEventMeddlesDuringACommand(t *testing.T) {
 	t.Parallel()
 	const before, long = 5, 6 * time.Second

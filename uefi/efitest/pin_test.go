@@ -18,8 +18,8 @@ import (
 	"tamaccid/ccid/sim/vscard"
 )
 
-// pinVessels are readers that differ in the buffers that a PIN passes through.
-var pinVessels = []vessel{
+// pinReaders are readers that differ in the buffers that a PIN passes through.
+var pinReaders = []fleetReader{
 	{name: "TPDU level, T=0", kind: "tpdu", cards: []string{"t0"}},
 	{name: "TPDU level, T=1", kind: "tpdu", cards: []string{"t1"}},
 	{name: "extended APDU level, high speed", kind: "high-speed", cards: []string{"t1"}},
@@ -30,29 +30,29 @@ var pinVessels = []vessel{
 	{name: "ICCD version B", kind: "iccd-b", cards: []string{"t1"}},
 }
 
-// Readers that each have a case of their own, behind those of pinVessels.
+// Readers that each have a case of their own, plugged in after pinReaders.
 const (
 	keypadT0 = iota
 	keypadT1
 	unplugged
 )
 
-var pinOthers = []vessel{
+var pinOthers = []fleetReader{
 	keypadT0:  {kind: "pinpad", cards: []string{"t0"}},
 	keypadT1:  {kind: "pinpad", cards: []string{"t1"}},
 	unplugged: {kind: "tpdu", cards: []string{"t1"}},
 }
 
-// pinWork is how long a card thinks about a PIN: some ticks of the firmware's timer, whose
-// interrupt saves registers.
+// pinWork is how long a card takes for a PIN: some ticks of the firmware's timer, whose interrupt
+// saves registers.
 const pinWork = 100 * time.Millisecond
 
-// pinCard takes every PIN and gives it back.
+// pinCard accepts every PIN and returns it on request.
 func pinCard(atr []byte) *card.Chip {
 	return card.New(card.Options{ATR: atr, Applets: []card.Applet{&card.PIN{Always: true, Work: pinWork}}})
 }
 
-// secret is a PIN that is nowhere else.
+// secret is a random PIN.
 func secret(t *testing.T, n int) []byte {
 	t.Helper()
 	pin := make([]byte, n)
@@ -61,7 +61,7 @@ func secret(t *testing.T, n int) []byte {
 	return pin
 }
 
-// masked is a PIN as the program wants it on its command line.
+// masked is a PIN as the program expects it on its command line.
 func masked(pin []byte) string {
 	b := make([]byte, len(pin))
 	for i := range pin {
@@ -70,9 +70,9 @@ func masked(pin []byte) string {
 	return fmt.Sprintf("%x", b)
 }
 
-// searched runs the program and looks for the secrets whenever it waits: nowhere but in its buffers
-// may they be, and in the number of them that is wanted for each time. It returns what the program
-// printed.
+// searched runs the program and searches memory for the secrets whenever the program waits. They
+// may be in its buffers only, in the number that is given for each wait. It returns what the
+// program printed.
 func searched(t *testing.T, c *harness.Case, line string, held []int, secrets ...[]byte) string {
 	t.Helper()
 	command := c.Background(line)
@@ -121,7 +121,7 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 		{"on a controller of our own", loader + " " + faultImage + " usb=direct", 2},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
-			all := append(append([]vessel(nil), pinVessels...), pinOthers...)
+			all := append(append([]fleetReader(nil), pinReaders...), pinOthers...)
 			args, devices := launch(t, all)
 			for i, d := range devices {
 				for slot := range d.Reader(0).Slots() {
@@ -163,14 +163,14 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 				})
 			}
 			verify("QEMU's own reader", "QEMU")
-			for i, v := range pinVessels {
+			for i, v := range pinReaders {
 				verify(v.name, v.product(i))
 			}
-			for i, v := range pinVessels {
+			for i, v := range pinReaders {
 				fails(v.name+", a panic", v.product(i), "panic", nil)
 			}
 			at := func(other int) (product string, d *reader.Device) {
-				i := len(pinVessels) + other
+				i := len(pinReaders) + other
 				return all[i].product(i), devices[i]
 			}
 			for name, other := range map[string]int{"keypad, T=0": keypadT0, "keypad, T=1": keypadT1} {
@@ -195,7 +195,7 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 				d.Inject(reader.Fault{At: reader.AtCommand, Command: block, Do: []reader.Action{reader.Unplug()},
 					If: func(e *reader.Event) bool { return len(e.Message) > 14 && e.Message[14] == verifying }})
 			})
-			v := pinVessels[mode.dies]
+			v := pinReaders[mode.dies]
 			fails(v.name+", a fatal error", v.product(mode.dies), "fatal", nil)
 			s.Run("the machine goes on", 30*time.Second, func(t *testing.T, c *harness.Case) { c.Must("ver") })
 		})

@@ -15,7 +15,7 @@ import (
 	"tamaccid/board/qemu/harness"
 )
 
-// Debian's ovmf has a variable store with a key in db for tests, the private half of which it brings along.
+// Debian's ovmf has a variable store with a test key in db, and the private key.
 const (
 	snakeoilVars        = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
 	snakeoilKey         = "/usr/share/ovmf/PkKek-1-snakeoil.key"
@@ -26,7 +26,7 @@ const (
 // signer is a tool for Authenticode signatures.
 const signer = "osslsigncode"
 
-// secureBoot is what such firmware boots: its Shell is not signed.
+// secureBoot is the image that such firmware boots: its Shell is not signed.
 const secureBoot = "secureboot.efi"
 
 // signed copies images to a new folder, signed with that key.

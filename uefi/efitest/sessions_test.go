@@ -26,8 +26,8 @@ func TestSessions(t *testing.T) {
 	if *soak {
 		sessions = (sessionAPDUsSoak + each - 1) / each
 	}
-	// How long a removed card stays away: it is back before the last notification has come, or long
-	// after.
+	// How long a removed card stays away: it is back before the last notification has arrived, or
+	// long after.
 	away := []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 	for _, m := range []struct {
 		name       string

@@ -13,9 +13,9 @@ import (
 	"tamaccid/ccid/sim/usbredir"
 )
 
-// TestUnloadOfSilentReaders powers the cards of two readers that answer nothing from their first
-// IccPowerOff on, and unloads the driver. Before readers shared one deadline that took more than 30
-// s.
+// TestUnloadOfSilentReaders powers the cards of two readers that do not answer from their first
+// IccPowerOff on, and unloads the driver. Without a deadline that the readers share this takes more
+// than 30 s.
 func TestUnloadOfSilentReaders(t *testing.T) {
 	t.Parallel()
 	const hang = 20 * time.Second // the driver takes 2 s, on a slow machine the rest more

@@ -18,10 +18,10 @@ import (
 	"tamaccid/ccid/sim/vscard"
 )
 
-// soak makes tests with long loops run them whole: make soak.
+// soak runs long loops whole: make soak.
 var soak = flag.Bool("soak", false, "run long loops whole")
 
-// volume is where make puts the images.
+// volume is the folder of the images.
 const volume = "../../build/test/x64"
 
 const (
@@ -29,7 +29,7 @@ const (
 	faultImage  = "SmartCardReaderFault.efi"
 )
 
-// insert plays the card named on each connection of QEMU's.
+// insert answers as the card of that name on each connection of QEMU.
 func insert(name string) harness.Card {
 	return func(ctx context.Context, conn io.ReadWriteCloser) error {
 		c, err := card.Named(name)
@@ -51,13 +51,13 @@ func machine(t *testing.T, image string) *harness.Suite {
 	return s
 }
 
-// hello asks the card for its text.
+// hello reads the card's text.
 func hello(t *testing.T, c *harness.Case) {
 	t.Helper()
 	helloBy(t, c, "helloworld.efi")
 }
 
-// helloBy does so with one of the samples: what they print is the same.
+// helloBy does so with one of the samples: their output is the same.
 func helloBy(t *testing.T, c *harness.Case, program string) {
 	t.Helper()
 	r := c.Command(program)
@@ -72,7 +72,7 @@ func helloBy(t *testing.T, c *harness.Case, program string) {
 	}
 }
 
-// refuses runs helloworld where it must fail, in words.
+// refuses runs helloworld where it must fail with a message that contains words.
 func refuses(t *testing.T, c *harness.Case, words string) {
 	t.Helper()
 	r := c.Command("helloworld.efi")
@@ -102,9 +102,9 @@ func number(t *testing.T, output, pattern string) int {
 func TestTheRuntimeOnTheBoard(t *testing.T) {
 	t.Parallel()
 	s := harness.NewSuite(t, harness.Config{Volume: volume})
-	// The Shell takes a page for itself now and then: one during these runs, in ten repetitions of ten. Another one is granted, since
-	// other firmware may begin a page elsewhere. A leak of ours is a page in each run; one in every second run is too much as well,
-	// beside the Shell's one.
+	// The Shell allocates a page for itself now and then: one during these runs, in ten repetitions
+	// of ten. Another one is granted, since other firmware may begin a page elsewhere. A leak is a
+	// page in each run; one in every second run is too many as well, beside the Shell's one.
 	const runs, shells = 4, 2
 	lost := 0
 	for i := range runs {
@@ -148,7 +148,8 @@ func TestDriver(t *testing.T) {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
 		}
 	})
-	// A completion that enters the stack again (iPXE): from above TPL_CALLBACK, which is the only way there is.
+	// A call from a completion (a defect that iPXE had): from above TPL_CALLBACK, which is the only
+	// way to reach the driver during a call.
 	s.Run("a call from an event while another is in progress is refused", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		if r := c.Command("cabi.efi nested 500"); r.Status != 0 {
 			t.Errorf("status %#x\n%s", r.Status, r.Output)
@@ -203,7 +204,7 @@ func TestDriver(t *testing.T) {
 	})
 }
 
-// inEachMode runs the cases that do not depend on who drives the host controller.
+// inEachMode runs the cases that are the same for both ways to a reader.
 func inEachMode(s *harness.Suite) {
 	s.Run("an application in Go reads the card", 30*time.Second, hello)
 	s.Run("an application in C reads the card", 30*time.Second, func(t *testing.T, c *harness.Case) {
@@ -249,8 +250,8 @@ func inEachMode(s *harness.Suite) {
 	})
 }
 
-// fails sends APDUs without end, does what makes them fail in their middle,
-// and wants an error status.
+// fails sends APDUs without end, calls happens, which must make them fail, and checks for an error
+// status.
 func fails(t *testing.T, c *harness.Case, happens func() error) {
 	t.Helper()
 	command := c.Background("apdus.efi 1000000")
@@ -262,8 +263,8 @@ func fails(t *testing.T, c *harness.Case, happens func() error) {
 	}
 }
 
-// appears waits until firmware has noticed that the reader has come or gone:
-// it looks at its ports from time to time.
+// appears waits until firmware has noticed that the reader was plugged in or unplugged: it looks at
+// its ports periodically.
 func appears(t *testing.T, c *harness.Case, want bool) {
 	t.Helper()
 	for {
@@ -291,7 +292,7 @@ func TestLoadAndUnload(t *testing.T) {
 		if first.Base == second.Base {
 			t.Fatalf("both at %#x", first.Base)
 		}
-		// The second serves the reader when the first one has gone.
+		// The second driver manages the reader when the first one is unloaded.
 		for i := range 2 {
 			if i > 0 {
 				c.Must("reconnect -r")
@@ -328,7 +329,7 @@ func TestResidentMemory(t *testing.T) {
 	})
 }
 
-// TestCost reports, and asserts nothing: make bench prints it.
+// TestCost prints times and checks nothing: make bench runs it.
 func TestCost(t *testing.T) {
 	t.Parallel()
 	s := machine(t, faultImage)

@@ -12,7 +12,8 @@ import (
 	"tamaccid/ccid/sim/usbredir"
 )
 
-// TestASwapBetweenTwoCommandsIsNoticed changes the card of a reader that powers cards by itself: nothing but its notification tells.
+// TestASwapBetweenTwoCommandsIsNoticed changes the card of a reader that powers cards by itself:
+// only its notification reports the change.
 func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
 	t.Parallel()
 	const noticed = 2 * time.Second // by firmware, which polls the interrupt endpoint, and by our timer

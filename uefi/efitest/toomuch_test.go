@@ -14,8 +14,8 @@ import (
 )
 
 // TestDevicesThatAskForTooMuch plugs in a reader that declares 256 slots and messages of 4 GiB,
-// with a card in each slot, then one of names without end, and then a good one. Each is used as far
-// as it goes, and the driver lives.
+// with a card in each slot, then one with names of the greatest length, and then a good one. Each
+// is used as far as possible, and the driver goes on.
 func TestDevicesThatAskForTooMuch(t *testing.T) {
 	t.Parallel()
 	const noticed = 2 * time.Second // by firmware, which looks at its ports, and by our timer

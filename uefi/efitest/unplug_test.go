@@ -80,8 +80,8 @@ func TestUnplugDuringACommand(t *testing.T) {
 }
 
 // TestFirmwareRunsDuringACommand sends a command that a card takes long for. Events at TPL_CALLBACK
-// run meanwhile, the firmware's bus driver among them, and this driver refuses their calls. A
-// reader that comes then is used when the command has been answered.
+// run during it, the firmware's bus driver among them, and this driver refuses their calls. A
+// reader that is plugged in then is used after the command has ended.
 func TestFirmwareRunsDuringACommand(t *testing.T) {
 	t.Parallel()
 	const before, long = 5, 6 * time.Second
@@ -90,7 +90,7 @@ func TestFirmwareRunsDuringACommand(t *testing.T) {
 		_, err := sh.Load(ctx, driverImage)
 		return err
 	}
-	// slow plugs in a reader that takes long for a command after others, and returns the device.
+	// slow plugs in a reader with a slow card beside others, and returns the device.
 	slow := func(t *testing.T, k *harness.Case) (device harness.Redirected, began chan struct{}) {
 		device, d := virtual(t, "", "extended", 1, "t1")
 		began = make(chan struct{})

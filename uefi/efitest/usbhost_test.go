@@ -13,7 +13,7 @@ import (
 	"tamaccid/board/qemu/harness/usbcases"
 )
 
-// agentDirectly boots a machine whose driver runs the USB host controller itself, and starts the agent there.
+// agentDirectly boots a machine whose driver is in direct mode, and starts the agent there.
 func agentDirectly(ctx context.Context, c harness.Config) (*harness.Machine, *harness.Agent, error) {
 	return agentBehind(ctx, c, directly)
 }
@@ -21,7 +21,7 @@ func agentDirectly(ctx context.Context, c harness.Config) (*harness.Machine, *ha
 // agentBehind boots a machine, loads the driver by a command line and starts the agent.
 func agentBehind(ctx context.Context, c harness.Config, load string) (*harness.Machine, *harness.Agent, error) {
 	c.Volume = volume
-	// The machine outlives its boot, whose limit ctx is.
+	// The machine runs longer than its boot, whose limit ctx is.
 	m, err := harness.Start(context.WithoutCancel(ctx), c)
 	if err != nil {
 		return nil, nil, err
@@ -45,8 +45,8 @@ func TestUSBHost(t *testing.T) {
 	usbcases.Test(t, agentDirectly, usbcases.Models...)
 }
 
-// TestFleetDirectly has the readers of the fleet that are on xHCI controllers through the exchange test, at the lengths that matter,
-// in direct mode.
+// TestFleetDirectly runs the exchange test over the readers of the fleet that are on xHCI
+// controllers, at the most important lengths, in direct mode.
 func TestFleetDirectly(t *testing.T) {
 	t.Parallel()
 	args, _ := launch(t, fleet)

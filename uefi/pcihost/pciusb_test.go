@@ -119,7 +119,7 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 		all = append(all, b)
 	}
 	if err := fn.Close(); err == nil {
-		t.Error("Close does not tell of pages in use")
+		t.Error("Close does not report pages in use")
 	}
 	m.Free(all[1])
 	m.Free(all[1])

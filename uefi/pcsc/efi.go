@@ -79,7 +79,7 @@ func (b *Backend) Readers(ctx context.Context) ([]sclib.Reader, error) {
 		r := b.known(i)
 		if r == nil {
 			if r, err = b.open(i); err != nil {
-				continue // gone meanwhile, or no reader at all
+				continue // just removed, or no reader
 			}
 		}
 		readers = append(readers, r)

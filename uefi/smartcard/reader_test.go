@@ -67,7 +67,7 @@ func TestConnect(t *testing.T) {
 		{name: "a warning is success", mode: smartcard.AccessCard, preferred: smartcard.T1, answer: uefi.WarnStaleData, active: 2, want: smartcard.T1},
 		{name: "success without a protocol is a card without power", mode: smartcard.AccessCard, preferred: smartcard.T1, active: 0, err: uefi.NotReady, disconnect: true},
 		{name: "two protocols at once", mode: smartcard.AccessCard, preferred: smartcard.T0 | smartcard.T1, active: 3, err: smartcard.ErrProducer, disconnect: true},
-		{name: "a protocol that nobody asked for", mode: smartcard.AccessCard, preferred: smartcard.T0, active: 2, err: smartcard.ErrProducer, disconnect: true},
+		{name: "a protocol that was not asked for", mode: smartcard.AccessCard, preferred: smartcard.T0, active: 2, err: smartcard.ErrProducer, disconnect: true},
 		{name: "garbage for a protocol", mode: smartcard.AccessCard, preferred: smartcard.T0 | smartcard.T1, active: 0xffffffff, err: smartcard.ErrProducer, disconnect: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestExchange(t *testing.T) {
 			}},
 		{name: "the card has gone", room: 256, err: uefi.NoMedia,
 			answer: func(_ string, _ uint32, _, _ []byte, _ *uintptr) uefi.Status { return uefi.NoMedia }},
-		{name: "the card has gone after an answer, of which no length tells", room: 256, err: uefi.NoMedia,
+		{name: "the card has gone after an answer, without a length", room: 256, err: uefi.NoMedia,
 			answer: func(_ string, _ uint32, _, out []byte, size *uintptr) uefi.Status {
 				copy(out, "secret")
 				*size = 0
@@ -235,7 +235,7 @@ func TestExchange(t *testing.T) {
 					t.Errorf("%s: got %q", op, got[:n])
 				}
 				if r.Keeps() {
-					t.Errorf("%s leaves the answer behind", op)
+					t.Errorf("%s keeps the answer", op)
 				}
 			}
 			buf := make([]byte, c.room)

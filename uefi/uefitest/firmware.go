@@ -233,7 +233,8 @@ func (fw *Firmware) install(a []uintptr) uefi.Status {
 	return uefi.Success
 }
 
-// uninstall is UninstallProtocolInterface (UEFI 2.11, 7.3.3). A handle goes with its last interface.
+// uninstall is UninstallProtocolInterface (UEFI 2.11, 7.3.3). A handle goes with its last
+// interface.
 func (fw *Firmware) uninstall(a []uintptr) uefi.Status {
 	h, guid := uefi.Handle(a[0]), *abi.At[uefi.GUID](a[1])
 	if st := fw.refused("uninstall", h, guid); st != uefi.Success {

@@ -119,7 +119,8 @@ func newPath(fw *Firmware, nodes ...uefi.Node) uefi.DevicePath {
 	return p
 }
 
-// USBNode is a USB device path node (UEFI 2.11, 10.3.4.5): a port, counted from 0, and an interface.
+// USBNode is a USB device path node (UEFI 2.11, 10.3.4.5): a port, counted from 0, and an
+// interface.
 func USBNode(port, number byte) uefi.Node {
 	const subtype = 5
 	return uefi.Node{Type: uefi.MessagingNode, SubType: subtype, Data: []byte{port, number}}

@@ -107,7 +107,7 @@ func TestReaderInside(t *testing.T) {
 			}
 		}
 	})
-	t.Run("is silent when nobody asks", func(t *testing.T) {
+	t.Run("is silent without a command", func(t *testing.T) {
 		buf := make([]byte, 512)
 		for _, limit := range []time.Duration{20 * time.Millisecond, patience + piece + 100*time.Millisecond} {
 			began := time.Now()

@@ -13,8 +13,8 @@ type limit struct {
 	byCtx bool      // it is the context's deadline
 }
 
-// newLimit is the earlier of a timeout, if it is positive, and the context's deadline, if it has one; else fallback, if it is
-// positive.
+// newLimit is the earlier of a timeout, if it is positive, and the context's deadline, if it has
+// one; else fallback, if it is positive.
 func newLimit(ctx context.Context, timeout, fallback time.Duration) limit {
 	var l limit
 	if timeout > 0 {
@@ -40,7 +40,8 @@ func (l limit) left() time.Duration {
 	return time.Until(l.at)
 }
 
-// expired is the error of a call that reached its limit. The context's own timer may not have run yet.
+// expired is the error of a call that reached its limit. The context's own timer may not have run
+// yet.
 func (l limit) expired() error {
 	if l.byCtx {
 		return context.DeadlineExceeded

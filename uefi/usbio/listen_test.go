@@ -181,7 +181,7 @@ func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
 					return
 				}
 				if tr.listener.box != f.box() || !tr.listener.on {
-					t.Error("the memory that firmware writes to is kept by nobody")
+					t.Error("the memory that firmware writes to is not referenced")
 				}
 				f.send(0x50, 3)
 				if got := fmt.Sprintf("% x", tr.all()); got != "[50 03]" {

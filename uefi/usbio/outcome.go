@@ -8,13 +8,13 @@ import (
 	"tamaccid/uefi"
 )
 
-// classify turns firmware's two answers to a transfer into an error of package usb. late says that the transfer took as long
-// as it was allowed to.
+// classify turns firmware's two answers to a transfer into an error of package usb. late says that
+// the transfer took as long as it was allowed to.
 //
-// Host controller drivers agree about EFI_TIMEOUT, which is the end of the time given. With EFI_DEVICE_ERROR they use
-// EFI_USB_ERR_TIMEOUT for a device that does not answer on the wire at all, and the end of the time given can be meant
-// too: the clock tells. UHCI marks a queue that it stopped for any reason as stalled, so a stall counts only when it
-// stands alone.
+// Host controller drivers agree about EFI_TIMEOUT, which is the end of the time given. With
+// EFI_DEVICE_ERROR they use EFI_USB_ERR_TIMEOUT for a device that does not answer on the wire at
+// all, and the end of the time given can be meant too: the clock tells. UHCI marks a queue that it
+// stopped for any reason as stalled, so a stall counts only when it stands alone.
 func classify(status uefi.Status, result uefi.USBResult, late bool) error {
 	const wire = ^(uefi.USBStall | uefi.USBTimeout | uefi.USBNAK)
 	switch {
@@ -44,7 +44,8 @@ func (e *wireError) Error() string {
 // Unwrap is usb.ErrTransfer and the firmware's status.
 func (e *wireError) Unwrap() []error { return []error{usb.ErrTransfer, e.status} }
 
-// outcome is classify with what follows from it: the sign of life, and the question whether the device is still there.
+// outcome is classify with what follows from it: the sign of life, and the question whether the
+// device is still there.
 func (t *Transport) outcome(x *uefi.USBTransfer, status uefi.Status, result uefi.USBResult, late bool, until limit) error {
 	err := classify(status, result, late)
 	switch {

@@ -23,14 +23,17 @@ const (
 	away
 )
 
-// probeLimit is how long a device may take to answer a standard request (USB 2.0, 9.2.6.4: 500 ms to the first data packet).
+// probeLimit is how long a device may take to answer a standard request (USB 2.0, 9.2.6.4: 500 ms
+// to the first data packet).
 const probeLimit = 500 * time.Millisecond
 
-// muteLimit is how long a device may leave such requests unanswered before it counts as away (policy: a reader whose only
-// task is the card's command is silent for a part of that, and a controller may let requests to a removed device time out).
+// muteLimit is how long a device may leave such requests unanswered before it counts as away
+// (policy: a reader whose only task is the card's command is silent for a part of that, and a
+// controller may let requests to a removed device time out).
 const muteLimit = 10 * time.Second
 
-// getStatus is GET_STATUS of the device, which it answers in every state and which changes nothing (USB 2.0, 9.4.5).
+// getStatus is GET_STATUS of the device, which it answers in every state and which changes nothing
+// (USB 2.0, 9.4.5).
 var getStatus = usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice, Request: usb.RequestGetStatus, Length: 2}
 
 // now is the time since the transport was opened.

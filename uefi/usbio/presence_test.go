@@ -40,9 +40,9 @@ func TestGoneIsForEver(t *testing.T) {
 	})
 }
 
-// TestFirmwareWantsTheDriverToLeave has firmware ask for that during a wait, as it does when it
+// TestStopWasRefusedDuringAWait has firmware ask for that during a wait, as it does when it
 // finds a device removed.
-func TestFirmwareWantsTheDriverToLeave(t *testing.T) {
+func TestStopWasRefusedDuringAWait(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		control answer
@@ -50,7 +50,7 @@ func TestFirmwareWantsTheDriverToLeave(t *testing.T) {
 		err     error
 	}{
 		{name: "a device that is there goes on", control: answer{Data: []byte{0, 0}}, took: patience + piece},
-		{name: "firmware knows the device no longer", control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: patience, err: usb.ErrGone},
+		{name: "firmware does not know the device any more", control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: patience, err: usb.ErrGone},
 		// QEMU's xHCI and EHCI controllers.
 		{name: "transfers to a removed device time out", control: uefitest.Silent, took: patience + probeLimit, err: usb.ErrGone},
 	} {
@@ -229,7 +229,7 @@ func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
 		reads  int  // of the whole
 		last   byte // of the configuration
 	}{
-		{name: "it ends with an endpoint of ours", change: func(f *script) { f.Endpoints[2][6] = 9; f.configs[0][92] = 9 }, last: 9},
+		{name: "it ends with an endpoint of the interface", change: func(f *script) { f.Endpoints[2][6] = 9; f.configs[0][92] = 9 }, last: 9},
 		{name: "it ends with an endpoint of another interface", change: func(f *script) { f.configs[0][88] = 0x07; f.configs[0][92] = 9 }},
 		{name: "it ends with a class descriptor", change: func(f *script) { f.configs[0][87] = 0x21; f.configs[0][92] = 9 }, reads: 1, last: 9},
 		{name: "its descriptors do not add up", change: func(f *script) { f.configs[0][86] = 0; f.configs[0][92] = 9 }, reads: 1, last: 9},

@@ -1,8 +1,7 @@
 //go:build tamago
 
-// apdus sends many short APDUs through the first reader and checks every
-// answer: apdus COUNT [PAUSE], with a pause in milliseconds after each. It
-// prints the time that one takes.
+// Command apdus sends many short APDUs through the first reader and checks every response: apdus
+// COUNT [PAUSE], with a pause in milliseconds after each. It prints the time of one APDU.
 package main
 
 import (
@@ -75,7 +74,7 @@ func run(count int, pause time.Duration) error {
 	return nil
 }
 
-// usbTime is the control code of the driver's test build that tells how many
+// usbTime is the control code of the driver's fault injection build that returns how many
 // nanoseconds it has spent in USB transfers (package driver, ReportUSBTime).
 const usbTime = 0x7f000100
 

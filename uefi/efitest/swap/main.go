@@ -1,7 +1,8 @@
 //go:build tamago
 
-// swap sends a command to the card in the first reader, waits for a key while somebody changes the card, and sends another one. It
-// prints what the driver answers to that: it must not go to a card that nobody has connected to.
+// Command swap sends a command to the card in the first reader, waits for a key while the card is
+// changed, and sends another one. It prints the driver's status for that: the command must not
+// reach a card without a connection.
 package main
 
 import (
