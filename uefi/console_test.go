@@ -48,7 +48,8 @@ func TestTextOutput(t *testing.T) {
 		{"a tab on a tab stop", []string{"12345678\tx"}, "12345678        x"},
 		{"backspace", []string{"ab\b\tc"}, "ab\b       c"},
 		{"nothing", []string{""}, ""},
-		{"a long text", []string{strings.Repeat("0123456789\n", 50)}, strings.Repeat("0123456789\r\n", 50)},
+		{"a long text", []string{strings.Repeat("0123456789\n", 50)},
+			strings.Repeat("0123456789\r\n", 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, chunks := screen(t)

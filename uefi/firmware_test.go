@@ -70,7 +70,8 @@ func TestWithoutFirmwareEverythingIsUnsupported(t *testing.T) {
 	_, _, key := uefi.ConIn().Poll()
 	_, event := b.CheckEvent(1)
 	for i, err := range []error{
-		pages, handles, memory, now, write, key, event, b.Stall(time.Second), b.FreePages(0x1000, 1),
+		pages, handles, memory, now, write, key, event, b.Stall(time.Second), b.FreePages(0x1000,
+			1),
 	} {
 		if !errors.Is(err, uefi.Unsupported) {
 			t.Errorf("call %d: %v", i, err)
@@ -96,7 +97,8 @@ func TestLocateHandles(t *testing.T) {
 		{name: "two handles", handles: 2},
 		{name: "none"},
 		{name: "none, and success", handles: 1, wrong: true},
-		{name: "a count that cannot be", handles: 1, wrong: true, count: 1 << 40, err: uefi.BadBufferSize},
+		{name: "a count that cannot be", handles: 1, wrong: true, count: 1 << 40,
+			err: uefi.BadBufferSize},
 		{name: "no memory", status: uefi.OutOfResources, err: uefi.OutOfResources},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -151,7 +153,8 @@ func TestInstallProtocolsAllOrNone(t *testing.T) {
 			if c.exists {
 				want = h
 			}
-			if log := strings.ReplaceAll(fmt.Sprint(*calls), fmt.Sprint("@", want), "@H"); log != c.history {
+			if log := strings.ReplaceAll(fmt.Sprint(*calls), fmt.Sprint("@", want),
+				"@H"); log != c.history {
 				t.Errorf("calls %s, want %s", log, c.history)
 			}
 			if c.err != nil {
@@ -207,14 +210,17 @@ func TestProtocolsThatCannotBeRemovedAgainAreNotForgotten(t *testing.T) {
 		return st
 	}
 	h, err := uefi.Boot().InstallProtocols(0, interfaces()...)
-	if h == 0 || !errors.Is(err, uefi.OutOfResources) || len(fw.Handles[h]) != 1 || fw.Handles[h][guids[0]] == 0 {
+	if h == 0 || !errors.Is(err, uefi.OutOfResources) || len(fw.Handles[h]) != 1 ||
+		fw.Handles[h][guids[0]] == 0 {
 		t.Fatalf("handle %#x, %v, installed: %v", h, err, fw.Handles[h])
 	}
-	if err := uefi.Boot().UninstallProtocols(h, interfaces()...); !errors.Is(err, uefi.AccessDenied) {
+	if err := uefi.Boot().UninstallProtocols(h, interfaces()...); !errors.Is(err,
+		uefi.AccessDenied) {
 		t.Error(err)
 	}
 	clear(refuse)
-	if err := uefi.Boot().UninstallProtocols(h, interfaces()...); err != nil || len(fw.Handles) != 0 {
+	if err := uefi.Boot().UninstallProtocols(h, interfaces()...); err != nil ||
+		len(fw.Handles) != 0 {
 		t.Errorf("%v, installed: %v", err, fw.Handles)
 	}
 }
@@ -236,7 +242,8 @@ func TestOpenProtocol(t *testing.T) {
 		if c.status != uefi.Unsupported {
 			fw.Handles[h][uefi.USBIOGUID] = 0x1234
 		}
-		opening := uefitest.Opening{On: h, GUID: uefi.USBIOGUID, Agent: agent, Controller: h, How: uefi.OpenByDriver}
+		opening := uefitest.Opening{On: h, GUID: uefi.USBIOGUID, Agent: agent, Controller: h,
+			How: uefi.OpenByDriver}
 		want := []uefitest.Opening{opening}
 		switch c.other {
 		case "the same agent":
@@ -253,7 +260,8 @@ func TestOpenProtocol(t *testing.T) {
 			t.Errorf("%v: open %v, want %v", c.status, fw.Opened, want)
 		}
 		if c.status == uefi.Success {
-			if err := uefi.Boot().CloseProtocol(h, &uefi.USBIOGUID, agent, h); err != nil || len(fw.Opened) != 0 {
+			if err := uefi.Boot().CloseProtocol(h, &uefi.USBIOGUID, agent, h); err != nil ||
+				len(fw.Opened) != 0 {
 				t.Errorf("%v, open %v", err, fw.Opened)
 			}
 		}
@@ -268,17 +276,22 @@ func TestListsOfFirmware(t *testing.T) {
 		{On: h, GUID: uefi.DevicePathGUID, Agent: 9},
 	}
 	info, err := b.OpenProtocolInformation(h, &uefi.USBIOGUID)
-	want := uefi.OpenProtocolInformationEntry{Agent: 7, Controller: 8, Attributes: uefi.OpenByDriver, OpenCount: 1}
+	want := uefi.OpenProtocolInformationEntry{Agent: 7, Controller: 8,
+		Attributes: uefi.OpenByDriver, OpenCount: 1}
 	if err != nil || len(info) != 1 || info[0] != want {
 		t.Errorf("%+v, %v", info, err)
 	}
-	if guids, err := b.ProtocolsPerHandle(h); err != nil || !slices.Equal(guids, []uefi.GUID{uefi.DevicePathGUID, uefi.USBIOGUID}) {
+	if guids, err := b.ProtocolsPerHandle(h); err != nil ||
+		!slices.Equal(guids, []uefi.GUID{uefi.DevicePathGUID, uefi.USBIOGUID}) {
 		t.Errorf("%v, %v", guids, err)
 	}
 	var list []uefi.Handle
 	all := false
-	fw.Connect = func(_ uefi.Handle, drivers []uefi.Handle, recursive bool) { list, all = drivers, recursive }
-	if err := b.ConnectController(h, []uefi.Handle{5, 6}, true); err != nil || !slices.Equal(list, []uefi.Handle{5, 6}) || !all {
+	fw.Connect = func(_ uefi.Handle, drivers []uefi.Handle, recursive bool) {
+		list, all = drivers, recursive
+	}
+	if err := b.ConnectController(h, []uefi.Handle{5, 6}, true); err != nil ||
+		!slices.Equal(list, []uefi.Handle{5, 6}) || !all {
 		t.Errorf("%v, drivers %v, recursive %v", err, list, all)
 	}
 	if err := b.ConnectController(h, nil, false); err != nil || list != nil || all {
@@ -298,14 +311,18 @@ func TestGetMemoryMap(t *testing.T) {
 	}{
 		{name: "a map", stride: stride},
 		{name: "a map that grows between two calls", stride: stride, grow: 3},
-		{name: "a map that never stops growing", stride: stride, grow: 1000, err: uefi.BufferTooSmall},
+		{name: "a map that never stops growing", stride: stride, grow: 1000,
+			err: uefi.BufferTooSmall},
 		{name: "descriptors shorter than the specification's", stride: 24, err: uefi.BadBufferSize},
 		{name: "descriptors of no size", stride: 0, err: uefi.BufferTooSmall},
-		{name: "more written than there was room", stride: stride, claim: 1 << 30, err: uefi.BadBufferSize},
+		{name: "more written than there was room", stride: stride, claim: 1 << 30,
+			err: uefi.BadBufferSize},
 		{name: "an absurd need", stride: stride, need: 1 << 50, err: uefi.BadBufferSize},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			entries := []uefi.MemoryDescriptor{{Type: uefi.ConventionalMemory, PhysicalStart: 0x1000, Pages: 10}, {Type: uefi.LoaderData, Pages: 3}, {Type: uefi.ConventionalMemory, Pages: 5}}
+			entries := []uefi.MemoryDescriptor{{Type: uefi.ConventionalMemory,
+				PhysicalStart: 0x1000, Pages: 10}, {Type: uefi.LoaderData, Pages: 3},
+				{Type: uefi.ConventionalMemory, Pages: 5}}
 			grow := c.grow
 			uefitest.New(t).Table.GetMemoryMap = abi.Fake(func(a []uintptr) uintptr {
 				size := uefi.At[uintptr](a[0])
@@ -337,7 +354,8 @@ func TestGetMemoryMap(t *testing.T) {
 			if !errors.Is(err, c.err) {
 				t.Fatalf("error %v, want %v", err, c.err)
 			}
-			if err == nil && (!slices.Equal(m.Descriptors, entries) || m.Key != 0x77 || m.Pages(uefi.ConventionalMemory) != 15) {
+			if err == nil && (!slices.Equal(m.Descriptors, entries) || m.Key != 0x77 ||
+				m.Pages(uefi.ConventionalMemory) != 15) {
 				t.Errorf("%+v", m)
 			}
 		})
@@ -351,10 +369,12 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := *fw.Events[notified], (uefitest.Event{Type: kind, Level: uefi.TPLCallback, Notify: 0x10, Context: 0x20}); got != want {
+	if got, want := *fw.Events[notified], (uefitest.Event{Type: kind, Level: uefi.TPLCallback,
+		Notify: 0x10, Context: 0x20}); got != want {
 		t.Errorf("event %+v, want %+v", got, want)
 	}
-	grouped, err := b.CreateEventEx(uefi.EventNotifySignal, uefi.TPLNotify, 0x30, 0, &uefi.GroupIdleLoop)
+	grouped, err := b.CreateEventEx(uefi.EventNotifySignal, uefi.TPLNotify, 0x30, 0,
+		&uefi.GroupIdleLoop)
 	if err != nil || fw.Events[grouped].Group != uefi.GroupIdleLoop {
 		t.Errorf("%v, event %+v", err, fw.Events[grouped])
 	}
@@ -415,7 +435,8 @@ func TestImages(t *testing.T) {
 	if !errors.Is(err, uefi.SecurityViolation) || fw.Images[h] == nil {
 		t.Fatal(h, err)
 	}
-	if image := fw.Images[h]; !bytes.Equal(image.Path, file) || string(image.Source) != "MZ" || image.ParentHandle != parent {
+	if image := fw.Images[h]; !bytes.Equal(image.Path, file) || string(image.Source) != "MZ" ||
+		image.ParentHandle != parent {
 		t.Errorf("image %+v", image)
 	}
 	if _, err := b.LoadImage(false, parent, file[:6], nil); !errors.Is(err, uefi.InvalidParameter) {
@@ -500,7 +521,8 @@ func TestVariables(t *testing.T) {
 	claim := uintptr(0)
 	fw, r := uefitest.New(t), uefi.Runtime()
 	fw.Runtime.GetVariable = abi.Fake(func(a []uintptr) uintptr {
-		if uefi.StringAt(a[0], 100) != "Boot0001" || *uefi.At[uefi.GUID](a[1]) != uefi.GlobalVariable {
+		if uefi.StringAt(a[0], 100) != "Boot0001" ||
+			*uefi.At[uefi.GUID](a[1]) != uefi.GlobalVariable {
 			return uintptr(uefi.NotFound)
 		}
 		size := uefi.At[uintptr](a[3])
@@ -525,18 +547,23 @@ func TestVariables(t *testing.T) {
 		*uefi.At[uefi.GUID](a[2]) = uefi.USBIOGUID
 		return 0
 	})
-	if data, attributes, err := r.GetVariable("Boot0001", &uefi.GlobalVariable); string(data) != "some value" || attributes != uefi.VariableNonVolatile || err != nil {
+	if data, attributes, err := r.GetVariable("Boot0001",
+		&uefi.GlobalVariable); string(data) != "some value" ||
+		attributes != uefi.VariableNonVolatile || err != nil {
 		t.Errorf("%q, %v, %v", data, attributes, err)
 	}
-	if _, _, err := r.GetVariable("Boot0002", &uefi.GlobalVariable); !errors.Is(err, uefi.NotFound) {
+	if _, _, err := r.GetVariable("Boot0002", &uefi.GlobalVariable); !errors.Is(err,
+		uefi.NotFound) {
 		t.Error(err)
 	}
 	claim = 1 << 40
-	if _, _, err := r.GetVariable("Boot0001", &uefi.GlobalVariable); !errors.Is(err, uefi.BadBufferSize) {
+	if _, _, err := r.GetVariable("Boot0001", &uefi.GlobalVariable); !errors.Is(err,
+		uefi.BadBufferSize) {
 		t.Errorf("a variable of an absurd size: %v", err)
 	}
 	claim = 1
-	if _, _, err := r.GetVariable("Boot0001", &uefi.GlobalVariable); !errors.Is(err, uefi.BufferTooSmall) {
+	if _, _, err := r.GetVariable("Boot0001", &uefi.GlobalVariable); !errors.Is(err,
+		uefi.BufferTooSmall) {
 		t.Errorf("a variable that never fits: %v", err)
 	}
 	first, err := r.GetNextVariableName(uefi.VariableName{})

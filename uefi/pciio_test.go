@@ -57,7 +57,8 @@ func TestPCIMemory(t *testing.T) {
 	f.Short = true
 	if device, mapping, err = p.MapCommonBuffer(addr, size); !errors.Is(err, uefi.OutOfResources) ||
 		device != 0 || mapping != 0 || len(f.Mapped) != 0 {
-		t.Errorf("a mapping that is too short: %#x, %#x, %v, %d are left", device, mapping, err, len(f.Mapped))
+		t.Errorf("a mapping that is too short: %#x, %#x, %v, %d are left", device, mapping, err,
+			len(f.Mapped))
 	}
 	if err := p.FreeBuffer(addr, pages); err != nil {
 		t.Error(err)
@@ -82,7 +83,8 @@ func TestPCIAttributes(t *testing.T) {
 		want uefi.PCIAttributes
 	}{
 		{"attributes are replaced", p.SetAttributes, 0x200, 0x200},
-		{"attributes are added", p.EnableAttributes, uefi.PCIBusMaster | uefi.PCIDualAddressCycle, 0x8600},
+		{"attributes are added", p.EnableAttributes, uefi.PCIBusMaster | uefi.PCIDualAddressCycle,
+			0x8600},
 		{"attributes are removed", p.DisableAttributes, uefi.PCIBusMaster, 0x8200},
 	} {
 		if err := c.do(c.with); err != nil || f.Has != c.want {
@@ -94,14 +96,16 @@ func TestPCIAttributes(t *testing.T) {
 func TestPCIFunctionsKeepFirmwaresStatus(t *testing.T) {
 	f := uefitest.New(t).PlugPCI()
 	p, w := f.IO(), &uefi.PCIWord{}
-	for _, name := range []string{"read", "write", "config", "allocate", "map", "location", "unmap", "free", "attributes"} {
+	for _, name := range []string{"read", "write", "config", "allocate", "map", "location", "unmap",
+		"free", "attributes"} {
 		f.Refuse[name] = uefi.OutOfResources
 	}
 	_, read := p.MemRead32(w, 0, 0)
 	_, allocated := p.AllocateBuffer(1)
 	_, _, mapped := p.MapCommonBuffer(0x1000, 0x1000)
 	_, location := p.Location()
-	for i, err := range []error{read, p.MemWrite32(w, 0, 0, 0), p.ConfigWrite16(w, 4, 0), allocated, mapped,
+	for i, err := range []error{read, p.MemWrite32(w, 0, 0, 0), p.ConfigWrite16(w, 4, 0), allocated,
+		mapped,
 		location, p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(uefi.PCIMemory)} {
 		if !errors.Is(err, uefi.OutOfResources) {
 			t.Errorf("call %d: %v", i, err)

@@ -20,7 +20,8 @@ import (
 func newDriver(t *testing.T) (*firmware, *Driver) {
 	fw := newFirmware(t)
 	d := &Driver{boot: uefi.Boot(), image: ourImage, bound: map[uefi.Handle]*controller{}}
-	d.members = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5, GetAttrib: 6}
+	d.members = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5,
+		GetAttrib: 6}
 	d.name = d.newNames()
 	fw.Handles[ourImage] = map[uefi.GUID]uintptr{}
 	if err := d.atExit(); err != nil {
@@ -50,7 +51,8 @@ func (d *Driver) stopOn(h uefi.Handle, children ...uefi.Handle) uefi.Status {
 	if len(children) == 0 {
 		return call(d.stop, 0, uintptr(h), 0, 0)
 	}
-	return call(d.stop, 0, uintptr(h), uintptr(len(children)), uintptr(unsafe.Pointer(&children[0])))
+	return call(d.stop, 0, uintptr(h), uintptr(len(children)),
+		uintptr(unsafe.Pointer(&children[0])))
 }
 
 // started is a driver that manages a reader with n slots.
@@ -81,12 +83,15 @@ func (d *Driver) use(t *testing.T, fw *firmware, h uefi.Handle) error {
 		return errors.New("no protocol")
 	}
 	active := place(t, smartcard.Protocol(0))
-	if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.ColdReset), uintptr(smartcard.T0|smartcard.T1), addr(active)); st != uefi.Success || *active != smartcard.T1 {
+	if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.ColdReset),
+		uintptr(smartcard.T0|smartcard.T1), addr(active)); st != uefi.Success ||
+		*active != smartcard.T1 {
 		return fmt.Errorf("connect: %w, %v", st, *active)
 	}
 	in, out, length := newBuffer(t, 5+len(card.HelloAID)), newBuffer(t, 258), place(t, uintptr(258))
 	copy(in.bytes(), append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...))
-	if st := call(d.transmit, this, in.at(), uintptr(in.n), out.at(), addr(length)); st != uefi.Success {
+	if st := call(d.transmit, this, in.at(), uintptr(in.n), out.at(),
+		addr(length)); st != uefi.Success {
 		return fmt.Errorf("transmit: %w", st)
 	}
 	if got := out.bytes()[:*length]; !bytes.HasSuffix(got, []byte{0x90, 0}) {
@@ -117,22 +122,30 @@ func TestSupported(t *testing.T) {
 		want uefi.Status
 	}{
 		{name: "a smart card reader", on: model(func(*sim.Function) {}), want: uefi.Success},
-		{name: "a reader of the vendor's own class", on: model(func(f *sim.Function) { f.Class = sim.ClassVendor }), want: uefi.Success},
-		{name: "a device of the vendor's own class that is no reader", on: model(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil }), want: uefi.Unsupported},
-		{name: "a keyboard", on: model(func(f *sim.Function) { f.Class, f.CCID = 3, nil }), want: uefi.Unsupported},
-		{name: "a keyboard with a reader's descriptor", on: model(func(f *sim.Function) { f.Class = 3 }), want: uefi.Unsupported},
-		{name: "a reader that is just unplugged", want: uefi.Unsupported, on: func(fw *firmware) uefi.Handle {
-			u := fw.plug(withSlots(1), 0)
-			u.device.Unplug()
-			return u.Handle
-		}},
+		{name: "a reader of the vendor's own class",
+			on: model(func(f *sim.Function) { f.Class = sim.ClassVendor }), want: uefi.Success},
+		{name: "a device of the vendor's own class that is no reader",
+			on:   model(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil }),
+			want: uefi.Unsupported},
+		{name: "a keyboard", on: model(func(f *sim.Function) { f.Class, f.CCID = 3, nil }),
+			want: uefi.Unsupported},
+		{name: "a keyboard with a reader's descriptor",
+			on: model(func(f *sim.Function) { f.Class = 3 }), want: uefi.Unsupported},
+		{name: "a reader that is just unplugged", want: uefi.Unsupported,
+			on: func(fw *firmware) uefi.Handle {
+				u := fw.plug(withSlots(1), 0)
+				u.device.Unplug()
+				return u.Handle
+			}},
 		{name: "a handle without USB", want: uefi.Unsupported, on: func(fw *firmware) uefi.Handle {
 			fw.Handles[0x77] = map[uefi.GUID]uintptr{uefi.DevicePathGUID: 1}
 			return 0x77
 		}},
 		{name: "no handle", on: func(*firmware) uefi.Handle { return 0 }, want: uefi.Unsupported},
-		{name: "a reader that another driver manages", on: openBy(otherDriver), want: uefi.AccessDenied},
-		{name: "a reader that this driver manages", on: openBy(ourImage), want: uefi.AlreadyStarted},
+		{name: "a reader that another driver manages", on: openBy(otherDriver),
+			want: uefi.AccessDenied},
+		{name: "a reader that this driver manages", on: openBy(ourImage),
+			want: uefi.AlreadyStarted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fw, d := newDriver(t)
@@ -169,7 +182,8 @@ func TestStartOffersEachSlot(t *testing.T) {
 			if len(handles) != n || handles[0] != u.Handle || fw.Count(smartcard.GUID) != n {
 				t.Fatalf("handles %v, %d with the protocol", handles, fw.Count(smartcard.GUID))
 			}
-			want := []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, ourImage, u.Handle, uefi.OpenByDriver)}
+			want := []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, ourImage, u.Handle,
+				uefi.OpenByDriver)}
 			for i, h := range handles {
 				if *uefi.At[smartcard.Table](fw.Handles[h][smartcard.GUID]) != d.members {
 					t.Errorf("slot %d has other functions", i)
@@ -177,9 +191,11 @@ func TestStartOffersEachSlot(t *testing.T) {
 				name := "tamaccid Virtual Reader 0"
 				if i > 0 {
 					name += fmt.Sprintf(", %d", i)
-					want = append(want, opened(u.Handle, uefi.USBIOGUID, ourImage, h, uefi.OpenByChildController))
+					want = append(want, opened(u.Handle, uefi.USBIOGUID, ourImage, h,
+						uefi.OpenByChildController))
 					// UEFI 2.11, 10.3.2.5: hardware node, subtype 5, controller number
-					path := append(append([]byte(nil), u.Path[:len(u.Path)-4]...), 1, 5, 8, 0, byte(i), 0, 0, 0, 0x7f, 0xff, 4, 0)
+					path := append(append([]byte(nil), u.Path[:len(u.Path)-4]...), 1, 5, 8, 0,
+						byte(i), 0, 0, 0, 0x7f, 0xff, 4, 0)
 					if got := d.boot.DevicePathOf(h); !bytes.Equal(got, path) {
 						t.Errorf("slot %d has device path % x, want % x", i, got, path)
 					}
@@ -231,7 +247,8 @@ func TestStartTwice(t *testing.T) {
 func TestStartOfAReaderThatAnotherDriverManages(t *testing.T) {
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(1), 0)
-	fw.Opened = []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, otherDriver, u.Handle, uefi.OpenByDriver)}
+	fw.Opened = []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, otherDriver, u.Handle,
+		uefi.OpenByDriver)}
 	if st := d.startOn(u.Handle); st != uefi.AccessDenied || len(fw.Opened) != 1 {
 		t.Errorf("%v, open: %v", st, fw.Opened)
 	}
@@ -252,20 +269,32 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 		name string
 		do   func(fw *firmware, u *usbInterface)
 	}{
-		{name: "the reader was unplugged", do: func(_ *firmware, u *usbInterface) { u.device.Unplug() }},
-		{name: "the first slot's protocol is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 0) }},
-		{name: "the second slot's protocol is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 1) }},
-		{name: "the last slot's protocol is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 2) }},
-		{name: "the last slot's device path is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", uefi.DevicePathGUID, 1) }},
-		{name: "opening for the first child is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 1) }},
-		{name: "opening for the last child is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 2) }},
-		{name: "the controller has no device path", do: func(fw *firmware, u *usbInterface) { delete(fw.Handles[u.Handle], uefi.DevicePathGUID) }},
+		{name: "the reader was unplugged",
+			do: func(_ *firmware, u *usbInterface) { u.device.Unplug() }},
+		{name: "the first slot's protocol is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 0) }},
+		{name: "the second slot's protocol is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 1) }},
+		{name: "the last slot's protocol is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 2) }},
+		{name: "the last slot's device path is refused",
+			do: func(fw *firmware, _ *usbInterface) {
+				refuse(fw, "install", uefi.DevicePathGUID, 1)
+			}},
+		{name: "opening for the first child is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 1) }},
+		{name: "opening for the last child is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 2) }},
+		{name: "the controller has no device path",
+			do: func(fw *firmware, u *usbInterface) {
+				delete(fw.Handles[u.Handle], uefi.DevicePathGUID)
+			}},
 		{name: "the child's device path exists already", do: func(fw *firmware, u *usbInterface) {
 			path, err := u.Path.Append(controllerNode(2))
 			if err != nil {
 				fw.t.Fatal(err)
 			}
-			fw.Handles[0x77] = map[uefi.GUID]uintptr{uefi.DevicePathGUID: uintptr(unsafe.Pointer(&place(fw.t, [64]byte(append(path, make([]byte, 64)...)))[0]))}
+			fw.SetPath(fw.NewHandle(map[uefi.GUID]uintptr{}), *place(fw.t, path))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -284,7 +313,8 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 				t.Errorf("before %s, after %s", before, after)
 			}
 			if len(d.bound) != 0 || len(d.readers.all) != len(d.readers.dead) {
-				t.Errorf("%d controllers are managed; %d interfaces, %d of them dead", len(d.bound), len(d.readers.all), len(d.readers.dead))
+				t.Errorf("%d controllers are managed; %d interfaces, %d of them dead", len(d.bound),
+					len(d.readers.all), len(d.readers.dead))
 			}
 			if st := d.stopOn(u.Handle); st != uefi.DeviceError {
 				t.Errorf("Stop: %v", st)

@@ -55,7 +55,8 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 					f := fw.plugHost()
 					for i, device := range devices {
 						if i%10 == 0 {
-							hubs = append(hubs, usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 10}))
+							hubs = append(hubs,
+								usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 10}))
 							f.virtual.Plug(len(hubs), hubs[i/10])
 						}
 						hubs[i/10].Plug(i%10+1, usbtest.Reader(device))
@@ -117,15 +118,20 @@ func TestTimeExtensionsEndWithTheLoadOption(t *testing.T) {
 				if err := d.use(t, fw, u.Handle); err != nil {
 					t.Fatal(err)
 				}
-				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t, smartcard.Protocol(0))
-				if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.NoReset), uintptr(smartcard.T1), addr(active)); st != uefi.Success {
+				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t,
+					smartcard.Protocol(0))
+				if st := call(d.connect, this, uintptr(smartcard.AccessCard),
+					uintptr(smartcard.NoReset), uintptr(smartcard.T1),
+					addr(active)); st != uefi.Success {
 					t.Fatal(st)
 				}
-				device.Inject(sim.Fault{At: sim.AtAnswer, Command: sim.XfrBlock, Do: []sim.Action{sim.Extend(sim.Endless, 1, time.Second)}})
+				device.Inject(sim.Fault{At: sim.AtAnswer, Command: sim.XfrBlock,
+					Do: []sim.Action{sim.Extend(sim.Endless, 1, time.Second)}})
 				in, out, length := newBuffer(t, 4), newBuffer(t, 258), place(t, uintptr(258))
 				clear(in.bytes())
 				began := time.Now()
-				if st := call(d.transmit, this, in.at(), 4, out.at(), addr(length)); st != uefi.Timeout {
+				if st := call(d.transmit, this, in.at(), 4, out.at(),
+					addr(length)); st != uefi.Timeout {
 					t.Error(st)
 				}
 				if took := time.Since(began); took > c.bound+late || took < c.bound-late {
@@ -148,9 +154,12 @@ func TestWaitOption(t *testing.T) {
 		want  time.Duration
 		valid bool
 	}{
-		{"", defaultWait, true}, {"wait=1", time.Second, true}, {"WAIT=90 usb=direct", 90 * time.Second, true}, {"wait=240", maxWait, true},
-		{"wait=5 wait=7", 7 * time.Second, true}, {"wait=0", defaultWait, false}, {"wait=241", defaultWait, false}, {"wait=-1", defaultWait, false},
-		{"wait=", defaultWait, false}, {"wait=1.5", defaultWait, false}, {"wait=1e2", defaultWait, false}, {"wait=99999999999999999999", defaultWait, false},
+		{"", defaultWait, true}, {"wait=1", time.Second, true}, {"WAIT=90 usb=direct",
+			90 * time.Second, true}, {"wait=240", maxWait, true},
+		{"wait=5 wait=7", 7 * time.Second, true}, {"wait=0", defaultWait, false}, {"wait=241",
+			defaultWait, false}, {"wait=-1", defaultWait, false},
+		{"wait=", defaultWait, false}, {"wait=1.5", defaultWait, false}, {"wait=1e2", defaultWait,
+			false}, {"wait=99999999999999999999", defaultWait, false},
 		{"wait=65537", defaultWait, false}, {"wait", defaultWait, false},
 	} {
 		o, unknown := parseOptions(c.text)
@@ -192,7 +201,8 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 						for _, h := range d.slots(u.Handle) {
 							_ = d.use(t, fw, h)
 							limited("use", connectLimit+defaultWait+late)
-							_ = call(d.disconnect, fw.Handles[h][smartcard.GUID], uintptr(smartcard.NoReset))
+							_ = call(d.disconnect, fw.Handles[h][smartcard.GUID],
+								uintptr(smartcard.NoReset))
 						}
 						if n := len(d.slots(u.Handle)); n > 16 {
 							t.Errorf("%d slots", n)

@@ -123,7 +123,9 @@ func (f *fakeSlot) State(ctx context.Context) (ccid.State, error) {
 	return f.state, f.stateErr
 }
 
-func (f *fakeSlot) Connect(ctx context.Context, accept ccid.Protocol, a ccid.Action) (ccid.Protocol, error) {
+func (f *fakeSlot) Connect(
+	ctx context.Context, accept ccid.Protocol, a ccid.Action,
+) (ccid.Protocol, error) {
 	f.enter(ctx, "connect", f.connect != nil)
 	if f.connect == nil {
 		return 0, ccid.ErrHardware
@@ -190,7 +192,8 @@ func members(t *testing.T, d *Driver) map[string]func(this uintptr) uefi.Status 
 			return call(d.transmit, this, in.at(), 8, out.at(), addr(size))
 		},
 		"SCardControl": func(this uintptr) uefi.Status {
-			return call(d.control, this, uintptr(smartcard.GetFeatureRequest), 0, 0, out.at(), addr(size))
+			return call(d.control, this, uintptr(smartcard.GetFeatureRequest), 0, 0, out.at(),
+				addr(size))
 		},
 		"SCardGetAttrib": func(this uintptr) uefi.Status {
 			return call(d.getAttrib, this, uintptr(ccid.AttrATRString), out.at(), addr(size))

@@ -55,7 +55,9 @@ func (fw *firmware) hold(h uefi.Handle) {
 }
 
 // opened is how an agent has a protocol open.
-func opened(on uefi.Handle, guid uefi.GUID, agent, controller uefi.Handle, how uefi.OpenAttributes) uefitest.Opening {
+func opened(
+	on uefi.Handle, guid uefi.GUID, agent, controller uefi.Handle, how uefi.OpenAttributes,
+) uefitest.Opening {
 	return uefitest.Opening{On: on, GUID: guid, Agent: agent, Controller: controller, How: how}
 }
 
@@ -105,7 +107,8 @@ func newVirtual() *usbtest.Controller {
 // plugHost makes the handle of a host controller with four ports, USB 2 and 3.
 func (fw *firmware) plugHost() *pciFunction {
 	f := &pciFunction{PCI: fw.PlugPCI(), virtual: newVirtual()}
-	replace(fw.t, &newHostController, func(_ *pcihost.Function, m usbhost.Memory) (hostController, error) {
+	replace(fw.t, &newHostController, func(_ *pcihost.Function, m usbhost.Memory) (hostController,
+		error) {
 		if f.broken != nil {
 			return nil, f.broken
 		}

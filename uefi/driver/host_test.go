@@ -54,15 +54,29 @@ func TestSupportedHosts(t *testing.T) {
 		want      uefi.Status
 	}{
 		{name: "a controller without a driver", want: uefi.Success},
-		{name: "a controller that firmware's driver has", change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, otherDriver, uefi.OpenByDriver) }, want: uefi.AccessDenied},
-		{name: "the same, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, otherDriver, uefi.OpenByDriver) }, want: uefi.Success},
-		{name: "a controller without a driver, but it is forbidden", usb: usbFirmware, want: uefi.Unsupported},
-		{name: "an EHCI controller", change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 }, want: uefi.Unsupported},
-		{name: "an EHCI controller, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 }, want: uefi.Unsupported},
+		{name: "a controller that firmware's driver has",
+			change: func(fw *firmware, f *pciFunction) {
+				f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
+			}, want: uefi.AccessDenied},
+		{name: "the same, on request", usb: usbDirect,
+			change: func(fw *firmware, f *pciFunction) {
+				f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
+			}, want: uefi.Success},
+		{name: "a controller without a driver, but it is forbidden", usb: usbFirmware,
+			want: uefi.Unsupported},
+		{name: "an EHCI controller",
+			change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 },
+			want:   uefi.Unsupported},
+		{name: "an EHCI controller, on request", usb: usbDirect,
+			change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 },
+			want:   uefi.Unsupported},
 		{name: "a path that ends here", remaining: usbNodeAt(0x7f, 0xff, 4, 0), want: uefi.Success},
-		{name: "a USB device", remaining: usbNodeAt(3, 5, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
-		{name: "any USB keyboard", remaining: usbNodeAt(3, 15, 4, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
-		{name: "something else on it", remaining: usbNodeAt(1, 1, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Unsupported},
+		{name: "a USB device", remaining: usbNodeAt(3, 5, 6, 0, 1, 0, 0x7f, 0xff, 4, 0),
+			want: uefi.Success},
+		{name: "any USB keyboard", remaining: usbNodeAt(3, 15, 4, 0, 0x7f, 0xff, 4, 0),
+			want: uefi.Success},
+		{name: "something else on it", remaining: usbNodeAt(1, 1, 6, 0, 1, 0, 0x7f, 0xff, 4, 0),
+			want: uefi.Unsupported},
 		{name: "a path without an end", remaining: usbNodeAt(3, 5, 1, 0), want: uefi.Unsupported},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -118,7 +132,9 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 		}
 		slices.Sort(paths)
 		root := d.boot.DevicePathOf(f.Handle).String()
-		if got, want := fmt.Sprint(paths), fmt.Sprint([]string{root + "/USB(0x0,0x0)", root + "/USB(0x0,0x0)/Path(1,5,01000000)", root + "/USB(0x2,0x0)/USB(0x1,0x0)"}); got != want {
+		if got, want := fmt.Sprint(paths), fmt.Sprint([]string{root + "/USB(0x0,0x0)",
+			root + "/USB(0x0,0x0)/Path(1,5,01000000)",
+			root + "/USB(0x2,0x0)/USB(0x1,0x0)"}); got != want {
 			t.Errorf("device paths %s, want %s", got, want)
 		}
 		if f.Has != 0x8700 || len(fw.Events) != 2 {
@@ -126,14 +142,16 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 		}
 		english := text(t, "en")
 		out := place(t, uintptr(0))
-		if st := call(d.controllerName, 0, uintptr(f.Handle), 0, english, addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
+		if st := call(d.controllerName, 0, uintptr(f.Handle), 0, english,
+			addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
 			t.Errorf("name %q, %v", uefi.StringAt(*out, maxText), st)
 		}
 		if st := d.stopHost(f); st != uefi.Success {
 			t.Fatal(st)
 		}
 		later()
-		if len(fw.readerHandles()) != 0 || len(fw.Opened) != 0 || len(d.bound) != 0 || f.Has != 0x100 || fw.Armed() != 0 {
+		if len(fw.readerHandles()) != 0 || len(fw.Opened) != 0 || len(d.bound) != 0 ||
+			f.Has != 0x100 || fw.Armed() != 0 {
 			t.Errorf("left: %s, attributes %#x, %d timers", fw.State(), f.Has, fw.Armed())
 		}
 		if len(fw.Connected) != 0 {
@@ -238,7 +256,8 @@ func TestStopOfAHostsChildren(t *testing.T) {
 		}
 		synctest.Wait()
 		handles := fw.readerHandles()
-		if st := d.locked(d.stop, 0, uintptr(f.Handle), 2, uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
+		if st := d.locked(d.stop, 0, uintptr(f.Handle), 2,
+			uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
 			t.Fatal(st)
 		}
 		if left := fw.readerHandles(); len(left) != 1 || left[0] != handles[0] {
@@ -262,11 +281,18 @@ func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 		change func(fw *firmware, f *pciFunction)
 		want   uefi.Status
 	}{
-		{name: "firmware's driver does not leave", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.Stays = true }},
-		{name: "another driver has it exclusively", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.Opened[0].How |= uefi.OpenExclusive }},
-		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.Class = 0 }},
-		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("injected") }},
-		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.Handles[f.Handle], uefi.DevicePathGUID) }},
+		{name: "firmware's driver does not leave", want: uefi.AccessDenied,
+			change: func(fw *firmware, f *pciFunction) { fw.Stays = true }},
+		{name: "another driver has it exclusively", want: uefi.AccessDenied,
+			change: func(fw *firmware, f *pciFunction) { fw.Opened[0].How |= uefi.OpenExclusive }},
+		{name: "it is no controller of a known kind", want: uefi.Unsupported,
+			change: func(fw *firmware, f *pciFunction) { f.Class = 0 }},
+		{name: "it does not start", want: uefi.DeviceError,
+			change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("injected") }},
+		{name: "it has no device path", want: uefi.DeviceError,
+			change: func(fw *firmware, f *pciFunction) {
+				delete(fw.Handles[f.Handle], uefi.DevicePathGUID)
+			}},
 		{name: "there is no timer", want: uefi.OutOfResources, change: noEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -278,7 +304,8 @@ func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}
-				ours := slices.ContainsFunc(fw.Opened, func(o uefitest.Opening) bool { return o.Agent == ourImage })
+				ours := slices.ContainsFunc(fw.Opened,
+					func(o uefitest.Opening) bool { return o.Agent == ourImage })
 				if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || f.Has != 0x100 {
 					t.Errorf("left: %s, attributes %#x", fw.State(), f.Has)
 				}
@@ -292,7 +319,8 @@ func TestReadersOfFirmwaresStackLeaveBeforeTheirHostIsTaken(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		on, off := fw.plug(withSlots(2), 0), fw.plug(withSlots(1), 0)
-		path, err := f.Path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{0, 0}})
+		path, err := f.Path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode,
+			Data: []byte{0, 0}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -359,14 +387,16 @@ func TestUnloadGivesHostsBackAtOnce(t *testing.T) {
 		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
 			t.Fatal(st)
 		}
-		if len(fw.Events) != 0 || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 || fmt.Sprint(fw.Connected) != fmt.Sprint([]uefi.Handle{f.Handle}) {
+		if len(fw.Events) != 0 || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 ||
+			fmt.Sprint(fw.Connected) != fmt.Sprint([]uefi.Handle{f.Handle}) {
 			t.Errorf("left: %s; asked for drivers of %v", fw.State(), fw.Connected)
 		}
 	})
 }
 
 func TestInterfacePath(t *testing.T) {
-	root, err := uefi.NewDevicePath(uefi.Node{Type: uefi.HardwareNode, SubType: 1, Data: []byte{0, 4}})
+	root, err := uefi.NewDevicePath(uefi.Node{Type: uefi.HardwareNode, SubType: 1,
+		Data: []byte{0, 4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +408,8 @@ func TestInterfacePath(t *testing.T) {
 		{usbhost.Location{RootPort: 1}, 0, "USB(0x0,0x0)"},
 		{usbhost.Location{RootPort: 8}, 2, "USB(0x7,0x2)"},
 		{usbhost.Location{RootPort: 2, Route: 3, Tier: 1}, 1, "USB(0x1,0x0)/USB(0x2,0x1)"},
-		{usbhost.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0, "USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
+		{usbhost.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0,
+			"USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
 	} {
 		p, err := interfacePath(root, c.at, c.number)
 		if want := "Pci(0x4,0x0)/" + c.want; err != nil || p.String() != want {
@@ -415,12 +446,17 @@ func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
 		device func() *sim.Device
 		want   int // slots
 	}{
-		{"a reader of the vendor's own class", func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = sim.ClassVendor }) }, 1},
+		{"a reader of the vendor's own class",
+			func() *sim.Device {
+				return vendor(func(f *sim.Function) { f.Class = sim.ClassVendor })
+			}, 1},
 		{"a device of the vendor's own class", func() *sim.Device {
 			return vendor(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil })
 		}, 0},
-		{"a keyboard with a reader's descriptor", func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = 3 }) }, 0},
-		{"a reader without a reader's descriptor", func() *sim.Device { return vendor(func(f *sim.Function) { f.CCID = nil }) }, 0},
+		{"a keyboard with a reader's descriptor",
+			func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = 3 }) }, 0},
+		{"a reader without a reader's descriptor",
+			func() *sim.Device { return vendor(func(f *sim.Function) { f.CCID = nil }) }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -34,7 +34,10 @@ func TestACallIsRefusedWithoutMemory(t *testing.T) {
 			left.Store(c.left)
 			short(t, c.full, &left)
 			began := false
-			st := withMemory(func(*gate.Args) uefi.Status { began = true; return uefi.Success })(gate.NewArgs())
+			st := withMemory(func(*gate.Args) uefi.Status {
+				began = true
+				return uefi.Success
+			})(gate.NewArgs())
 			if st != c.want || began != (c.want == uefi.Success) {
 				t.Errorf("status %v, want %v; begun: %v", st, c.want, began)
 			}

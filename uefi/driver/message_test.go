@@ -28,7 +28,8 @@ func messages(t *testing.T) *[]string {
 func shown(t *testing.T, line string) {
 	t.Helper()
 	text, ended := strings.CutSuffix(line, "\n")
-	if !ended || !strings.HasPrefix(line, "smart card reader: ") || len(line) > maxMessage+len("smart card reader: \n") || !utf8.ValidString(line) {
+	if !ended || !strings.HasPrefix(line, "smart card reader: ") ||
+		len(line) > maxMessage+len("smart card reader: \n") || !utf8.ValidString(line) {
 		t.Errorf("%d bytes: %q", len(line), line)
 	}
 	for _, r := range text {
@@ -55,10 +56,14 @@ func TestUnknownLoadOptionsAreNamedInOneBoundedLine(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"one", "usb=direct speed=high", `"speed=high"`},
 		{"several", "a b", `"a b"`},
-		{"as long as is shown", strings.Repeat("x", maxQuoted), `"` + strings.Repeat("x", maxQuoted) + `"`},
-		{"one longer", strings.Repeat("x", maxQuoted+1), `"` + strings.Repeat("x", maxQuoted) + `"...`},
-		{"60 KB in one word", strings.Repeat("x", 60<<10), `"` + strings.Repeat("x", maxQuoted) + `"...`},
-		{"60 KB in many words", strings.Repeat("x ", 30<<10), `"` + strings.TrimSpace(strings.Repeat("x ", maxQuoted/2)) + `"...`},
+		{"as long as is shown", strings.Repeat("x", maxQuoted),
+			`"` + strings.Repeat("x", maxQuoted) + `"`},
+		{"one longer", strings.Repeat("x", maxQuoted+1),
+			`"` + strings.Repeat("x", maxQuoted) + `"...`},
+		{"60 KB in one word", strings.Repeat("x", 60<<10),
+			`"` + strings.Repeat("x", maxQuoted) + `"...`},
+		{"60 KB in many words", strings.Repeat("x ", 30<<10),
+			`"` + strings.TrimSpace(strings.Repeat("x ", maxQuoted/2)) + `"...`},
 		{"characters that steer a terminal", `"` + hostile + `"`, `"a 2Jb c d e [31mf"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,7 +87,8 @@ func TestTheNameOfADeviceThatIsNoReader(t *testing.T) {
 		{"nothing but such characters", "Maker", "\u202e\u009b", "Maker"},
 		{"a long one", "", strings.Repeat("x", 126), strings.Repeat("x", maxTitle)},
 	} {
-		if got := title(&usb.Device{Descriptor: descriptor, Manufacturer: c.maker, Product: c.product}); got != c.want {
+		if got := title(&usb.Device{Descriptor: descriptor, Manufacturer: c.maker,
+			Product: c.product}); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

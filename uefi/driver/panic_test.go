@@ -41,7 +41,8 @@ func attempt(f func(*gate.Args) uefi.Status, args ...uintptr) (st uefi.Status) {
 
 // readOnly is a page that can be read, and not written.
 func readOnly(t *testing.T) uintptr {
-	b, err := syscall.Mmap(-1, 0, uefi.PageSize, syscall.PROT_READ, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	b, err := syscall.Mmap(-1, 0, uefi.PageSize, syscall.PROT_READ,
+		syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,8 @@ func readOnly(t *testing.T) uintptr {
 
 func TestConnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 	reader := [3]uintptr{uintptr(smartcard.AccessReader)}
-	card := [3]uintptr{uintptr(smartcard.AccessCard), uintptr(smartcard.ColdReset), uintptr(smartcard.T1)}
+	card := [3]uintptr{uintptr(smartcard.AccessCard), uintptr(smartcard.ColdReset),
+		uintptr(smartcard.T1)}
 	for _, c := range []struct {
 		name   string
 		args   [3]uintptr
@@ -75,14 +77,16 @@ func TestConnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 			if c.active {
 				at = addr(good)
 			}
-			if st := attempt(d.connect, r.address(), c.args[0], c.args[1], c.args[2], at); st == uefi.Success {
+			if st := attempt(d.connect, r.address(), c.args[0], c.args[1], c.args[2],
+				at); st == uefi.Success {
 				t.Fatal("no failure")
 			}
 			if r.held != 0 || *good != 77 {
 				t.Errorf("taken by %d, active protocol %v", r.held, *good)
 			}
 			broken = false
-			if st := attempt(d.connect, r.address(), c.args[0], c.args[1], c.args[2], addr(good)); st != uefi.Success {
+			if st := attempt(d.connect, r.address(), c.args[0], c.args[1], c.args[2],
+				addr(good)); st != uefi.Success {
 				t.Errorf("the next one: %v", st)
 			}
 		})
@@ -93,7 +97,8 @@ func TestDisconnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 	d, r, f := fakeReader(t)
 	r.held = smartcard.AccessCard
 	f.disconnect = func(ccid.Action) error { panic(injectedPanic{}) }
-	if st := attempt(d.disconnect, r.address(), uintptr(smartcard.Unpower)); st != uefi.DeviceError || r.held != 0 {
+	if st := attempt(d.disconnect, r.address(),
+		uintptr(smartcard.Unpower)); st != uefi.DeviceError || r.held != 0 {
 		t.Errorf("%v, taken by %d", st, r.held)
 	}
 }
@@ -110,12 +115,16 @@ func (f *fuse) burn() {
 	}
 }
 
-func (f *fuse) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (int, error) {
+func (f *fuse) Control(
+	ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+) (int, error) {
 	f.burn()
 	return f.Transport.Control(ctx, setup, data, timeout)
 }
 
-func (f *fuse) Out(ctx context.Context, endpoint uint8, b []byte, timeout time.Duration) (int, error) {
+func (f *fuse) Out(
+	ctx context.Context, endpoint uint8, b []byte, timeout time.Duration,
+) (int, error) {
 	f.burn()
 	return f.Transport.Out(ctx, endpoint, b, timeout)
 }
@@ -167,7 +176,8 @@ func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
 					}
 					return uefi.Success
 				}
-				if st := attempt(d.start, 0, uintptr(u.Handle), 0); st != uefi.DeviceError && left <= 0 {
+				if st := attempt(d.start, 0, uintptr(u.Handle), 0); st != uefi.DeviceError &&
+					left <= 0 {
 					t.Errorf("status %v", st)
 				}
 				if left > 0 {
@@ -239,7 +249,9 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		works := newHostController
-		newHostController = func(*pcihost.Function, usbhost.Memory) (hostController, error) { panic(injectedPanic{}) }
+		newHostController = func(*pcihost.Function, usbhost.Memory) (hostController, error) {
+			panic(injectedPanic{})
+		}
 		if st := attempt(func(a *gate.Args) uefi.Status {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -247,8 +259,10 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 		}, 0, uintptr(f.Handle), 0); st != uefi.DeviceError {
 			t.Fatal(st)
 		}
-		ours := slices.ContainsFunc(fw.Opened, func(o uefitest.Opening) bool { return o.Agent == ourImage })
-		if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || fw.Armed() != 0 || f.Has != 0x100 {
+		ours := slices.ContainsFunc(fw.Opened,
+			func(o uefitest.Opening) bool { return o.Agent == ourImage })
+		if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || fw.Armed() != 0 ||
+			f.Has != 0x100 {
 			t.Errorf("left: %s, attributes %#x", fw.State(), f.Has)
 		}
 		newHostController = works

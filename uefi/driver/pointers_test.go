@@ -45,7 +45,8 @@ func TestStopIsRefusedWhileFirmwarePollsTheReader(t *testing.T) {
 				}
 			}
 			u.PollStatus = uefi.Success
-			if st := d.stopOn(u.Handle); st != uefi.Success || u.Polled != 0 || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 {
+			if st := d.stopOn(u.Handle); st != uefi.Success || u.Polled != 0 ||
+				len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 {
 				t.Errorf("Stop, another time: %v, left: %s", st, fw.State())
 			}
 			if st := call(d.unload, uintptr(ourImage)); st != uefi.Success {
@@ -72,7 +73,8 @@ func TestAReaderThatHasGoneAndThatFirmwarePollsOnKeepsTheImage(t *testing.T) {
 	fw, d, u := started(t, 1)
 	u.PollStatus = uefi.DeviceError
 	u.device.Unplug()
-	if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 {
+	if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 ||
+		fw.Count(smartcard.GUID) != 0 {
 		t.Errorf("Stop: %v, left: %s", st, fw.State())
 	}
 	before := fw.State()
@@ -160,7 +162,9 @@ func TestAnImageWhoseProtocolsFirmwareKeepsStays(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			fw := newFirmware(t)
 			loaded := place(t, uefi.LoadedImage{})
-			fw.Handles[uefi.ImageHandle()] = map[uefi.GUID]uintptr{uefi.LoadedImageGUID: addr(loaded)}
+			fw.Handles[uefi.ImageHandle()] = map[uefi.GUID]uintptr{
+				uefi.LoadedImageGUID: addr(loaded),
+			}
 			fw.Refuse = func(service string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
 				switch {
 				case service == "install" && guid == uefi.ComponentName2GUID:
@@ -221,7 +225,8 @@ func TestEventsAreMadeAgainAfterAnUnloadThatWasRefused(t *testing.T) {
 			t.Fatalf("Unload: %v", st)
 		}
 		if got, want := fmt.Sprint(fw.Connected), fmt.Sprint([]uefi.Handle{f.Handle}); got != want {
-			t.Errorf("asked for drivers of %v, want %v: no driver manages the controller", got, want)
+			t.Errorf("asked for drivers of %v, want %v: no driver manages the controller", got,
+				want)
 		}
 		fw.Refuse = nil
 		f.virtual = newVirtual()
@@ -251,15 +256,20 @@ func TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain(t *testing.T) {
 		fw.Refuse = uefitest.Only("uninstall", uefi.AccessDenied, ourImage)
 		r := refusals{supported: []uefi.Handle{came}}
 		r.install(t, d)
-		fw.Connect = func(h uefi.Handle, _ []uefi.Handle, _ bool) { r.supported = append(r.supported, h) }
+		fw.Connect = func(h uefi.Handle, _ []uefi.Handle, _ bool) {
+			r.supported = append(r.supported, h)
+		}
 		var connected []uefi.Handle
-		replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return true })
+		replace(t, &connectDrivers,
+			func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return true })
 		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 			t.Fatalf("Unload: %v", st)
 		}
 		d.afterCall()
-		if got, want := fmt.Sprint(fw.Connected, connected), fmt.Sprint([]uefi.Handle{f.Handle}, []uefi.Handle{came}); got != want {
-			t.Errorf("drivers are looked for in the call, and connected after it: %v, want %v", got, want)
+		if got, want := fmt.Sprint(fw.Connected, connected), fmt.Sprint([]uefi.Handle{f.Handle},
+			[]uefi.Handle{came}); got != want {
+			t.Errorf("drivers are looked for in the call, and connected after it: %v, want %v", got,
+				want)
 		}
 	})
 }

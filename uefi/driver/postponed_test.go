@@ -32,7 +32,8 @@ func (d *Driver) statusOn(fw *firmware, h uefi.Handle) uefi.Status {
 // controllerNameOn is GetControllerName of slot 0.
 func (d *Driver) controllerNameOn(t *testing.T, h uefi.Handle) string {
 	out := place(t, uintptr(0))
-	if st := call(d.controllerName, 0, uintptr(h), 0, text(t, "en"), addr(out)); st != uefi.Success {
+	if st := call(d.controllerName, 0, uintptr(h), 0, text(t, "en"),
+		addr(out)); st != uefi.Success {
 		t.Errorf("GetControllerName: %v", st)
 		return ""
 	}
@@ -58,10 +59,12 @@ func TestStartWhileTimersStandStill(t *testing.T) {
 			t.Errorf("SCardStatus: %v", st)
 		}
 		if u.Requests != 0 || u.Streams != 0 {
-			t.Errorf("%d control transfers and %d others while they could not end", u.Requests, u.Streams)
+			t.Errorf("%d control transfers and %d others while they could not end", u.Requests,
+				u.Streams)
 		}
 		provisional := d.controllerNameOn(t, u.Handle)
-		if fw.Count(smartcard.GUID) != 1 || strings.Contains(provisional, "Virtual") || !strings.HasSuffix(provisional, " 0") {
+		if fw.Count(smartcard.GUID) != 1 || strings.Contains(provisional, "Virtual") ||
+			!strings.HasSuffix(provisional, " 0") {
 			t.Errorf("%d slots, the first one %q", fw.Count(smartcard.GUID), provisional)
 		}
 
@@ -75,7 +78,8 @@ func TestStartWhileTimersStandStill(t *testing.T) {
 				t.Errorf("slot %d: %v", i, err)
 			}
 		}
-		if name := d.controllerNameOn(t, u.Handle); name == provisional || !strings.HasSuffix(name, " 0") {
+		if name := d.controllerNameOn(t, u.Handle); name == provisional ||
+			!strings.HasSuffix(name, " 0") {
 			t.Errorf("name %q", name)
 		}
 		children := d.slots(u.Handle)[1:]
@@ -143,7 +147,8 @@ func TestFirmwareThatIdlesOpensReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)
 		good, bad := fw.plug(withSlots(3), 0), fw.plug(withSlots(1), 0)
-		bad.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Lose()}})
+		bad.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever,
+			Do: []sim.Action{sim.Lose()}})
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
 		fw.Frozen = true
 		for _, u := range []*usbInterface{good, bad} {
@@ -199,7 +204,8 @@ func TestASlowReaderHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)
 		u := fw.plug(withSlots(1), 0)
-		u.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Delay(2 * time.Second)}})
+		u.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever,
+			Do: []sim.Action{sim.Delay(2 * time.Second)}})
 		tpl := uefi.TPLCallback
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
 		fw.Frozen = true
@@ -222,14 +228,17 @@ func TestASlowReaderHasItsTime(t *testing.T) {
 // when the fault is gone, the reader works.
 func TestStartIsBounded(t *testing.T) {
 	const startLimit, openLimit = time.Second, 10 * time.Second // as documented
-	always := func(at sim.Moment, do ...sim.Action) sim.Fault { return sim.Fault{At: at, Times: sim.Forever, Do: do} }
+	always := func(at sim.Moment, do ...sim.Action) sim.Fault {
+		return sim.Fault{At: at, Times: sim.Forever, Do: do}
+	}
 	for _, c := range []struct {
 		name  string
 		fault sim.Fault
 	}{
 		{"it is silent", always(sim.AtAnswer, sim.Lose())},
 		{"it takes no command", always(sim.AtOut, sim.Block())},
-		{"it asks for time without end", always(sim.AtAnswer, sim.Extend(sim.Endless, 1, 100*time.Millisecond))},
+		{"it asks for time without end", always(sim.AtAnswer,
+			sim.Extend(sim.Endless, 1, 100*time.Millisecond))},
 		{"its answers have another sequence number", always(sim.AtAnswer, sim.WrongSeq(1))},
 		{"its answers are another slot's", always(sim.AtAnswer, sim.WrongSlot(1))},
 		{"its answers come late", always(sim.AtAnswer, sim.Delay(20*time.Second))},
@@ -241,7 +250,8 @@ func TestStartIsBounded(t *testing.T) {
 				u := fw.plug(withSlots(2), 0)
 				before := fw.State()
 				u.device.Inject(c.fault, always(sim.AtAnswer, sim.Lose()))
-				timed := func(what string, limit time.Duration, want uefi.Status, f func() uefi.Status) {
+				timed := func(what string, limit time.Duration, want uefi.Status,
+					f func() uefi.Status) {
 					t.Helper()
 					began := time.Now()
 					if st := f(); st != want {
@@ -251,9 +261,12 @@ func TestStartIsBounded(t *testing.T) {
 						t.Errorf("%s took %v, %v at most", what, took, limit)
 					}
 				}
-				timed("Start", startLimit, uefi.Success, func() uefi.Status { return d.startOn(u.Handle) })
-				timed("the first member", openLimit, uefi.DeviceError, func() uefi.Status { return d.statusOn(fw, u.Handle) })
-				timed("the second member", startLimit, uefi.DeviceError, func() uefi.Status { return d.statusOn(fw, u.Handle) })
+				timed("Start", startLimit, uefi.Success,
+					func() uefi.Status { return d.startOn(u.Handle) })
+				timed("the first member", openLimit, uefi.DeviceError,
+					func() uefi.Status { return d.statusOn(fw, u.Handle) })
+				timed("the second member", startLimit, uefi.DeviceError,
+					func() uefi.Status { return d.statusOn(fw, u.Handle) })
 				u.device.Heal()
 				time.Sleep(30 * time.Second)
 				if st := d.statusOn(fw, u.Handle); st != uefi.Success {
@@ -267,7 +280,8 @@ func TestStartIsBounded(t *testing.T) {
 				if st := d.stopOn(u.Handle, d.slots(u.Handle)[1:]...); st != uefi.Success {
 					t.Error(st)
 				}
-				timed("Stop", shutdownLimit, uefi.Success, func() uefi.Status { return d.stopOn(u.Handle) })
+				timed("Stop", shutdownLimit, uefi.Success,
+					func() uefi.Status { return d.stopOn(u.Handle) })
 				if d.afterCall(); fw.State() != before {
 					t.Errorf("before %s, after %s", before, fw.State())
 				}
@@ -328,21 +342,31 @@ func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
 		// until has drivers connected.
 		until func(d *Driver, fw *firmware, tpl *uefi.TPL)
 	}{
-		{"firmware idles", func(d *Driver, fw *firmware, tpl *uefi.TPL) { fw.Frozen = false; d.idle() }},
-		{"a program calls", func(d *Driver, fw *firmware, tpl *uefi.TPL) { *tpl = uefi.TPLApplication; d.afterCall() }},
+		{"firmware idles",
+			func(d *Driver, fw *firmware, tpl *uefi.TPL) { fw.Frozen = false; d.idle() }},
+		{"a program calls",
+			func(d *Driver, fw *firmware, tpl *uefi.TPL) {
+				*tpl = uefi.TPLApplication
+				d.afterCall()
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDriver(t)
 				u := fw.plug(hostileReader(t, "vendor-class"), 0)
 				var connected []uefi.Handle
-				replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return true })
+				replace(t, &connectDrivers,
+					func(h uintptr) bool {
+						connected = append(connected, uefi.Handle(h))
+						return true
+					})
 				new(refusals).install(t, d)
 				tpl := uefi.TPLCallback
 				replace(t, &callerTPL, func() uefi.TPL { return tpl })
 				fw.Frozen = true
 				for range 2 {
-					if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Unsupported || u.Requests != 0 {
+					if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Unsupported ||
+						u.Requests != 0 {
 						t.Fatalf("%v after %d transfers", st, u.Requests)
 					}
 					d.afterCall()
@@ -369,7 +393,11 @@ func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
 func TestControllersThatCameDuringACallAreConnectedAfterIt(t *testing.T) {
 	fw, d, u := started(t, 1)
 	var connected []uefi.Handle
-	replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return len(connected) < 3 })
+	replace(t, &connectDrivers,
+		func(h uintptr) bool {
+			connected = append(connected, uefi.Handle(h))
+			return len(connected) < 3
+		})
 	r := refusals{supported: []uefi.Handle{0x77, u.Handle, 0x77, 0x78, 0x79}}
 	r.install(t, d)
 	d.afterCall()
@@ -405,11 +433,15 @@ func TestACallInProgressEndsAfterARefusedStop(t *testing.T) {
 				if err := d.use(t, fw, u.Handle); err != nil {
 					t.Fatal(err)
 				}
-				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t, smartcard.Protocol(0))
-				if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.NoReset), uintptr(smartcard.T1), addr(active)); st != uefi.Success {
+				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t,
+					smartcard.Protocol(0))
+				if st := call(d.connect, this, uintptr(smartcard.AccessCard),
+					uintptr(smartcard.NoReset), uintptr(smartcard.T1),
+					addr(active)); st != uefi.Success {
 					t.Fatal(st)
 				}
-				u.device.Inject(sim.Fault{At: sim.AtAnswer, Command: xfrBlock, Do: []sim.Action{sim.Extend(10, 1, 500*time.Millisecond)}})
+				u.device.Inject(sim.Fault{At: sim.AtAnswer, Command: xfrBlock,
+					Do: []sim.Action{sim.Extend(10, 1, 500*time.Millisecond)}})
 				var r refusals
 				r.install(t, d)
 				gone := time.Time{}

@@ -12,7 +12,8 @@ import (
 )
 
 func newFake(t *testing.T, rs *readers, n int) *reader {
-	return rs.new(fmt.Sprintf("Fake %d", n), &fakeSlot{t: t}, smartcard.Table{Connect: uintptr(n + 1)})
+	return rs.new(fmt.Sprintf("Fake %d", n), &fakeSlot{t: t},
+		smartcard.Table{Connect: uintptr(n + 1)})
 }
 
 func TestEveryReaderHasAnAddressOfItsOwn(t *testing.T) {
@@ -27,7 +28,8 @@ func TestEveryReaderHasAnAddressOfItsOwn(t *testing.T) {
 	}
 	for addr, n := range at {
 		r := rs.at(addr)
-		if r == nil || uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", n) || uefi.At[smartcard.Table](addr).Connect != uintptr(n+1) {
+		if r == nil || uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", n) ||
+			uefi.At[smartcard.Table](addr).Connect != uintptr(n+1) {
 			t.Errorf("at %#x is not reader %d", addr, n)
 		}
 	}
@@ -60,7 +62,8 @@ func TestMemoryOfUnpluggedReadersIsUsedAgainOnlyAfterManyOthers(t *testing.T) {
 	if r.address() != at {
 		t.Errorf("the oldest tombstone was not used after %d others", tombs)
 	}
-	if r.gone || r.held != 0 || r.slot == nil || uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", tombs+1) || rs.at(at) != r {
+	if r.gone || r.held != 0 || r.slot == nil ||
+		uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", tombs+1) || rs.at(at) != r {
 		t.Errorf("something of the former reader is left: %+v", r)
 	}
 }
@@ -76,7 +79,8 @@ func TestPluggingInAndOutForEverTakesNoMoreMemory(t *testing.T) {
 		}
 	}
 	if len(rs.all) > tombs+1 || len(rs.dead) != len(rs.all) || cap(rs.dead) > 8*tombs {
-		t.Errorf("%d interfaces, %d tombstones in a list of %d", len(rs.all), len(rs.dead), cap(rs.dead))
+		t.Errorf("%d interfaces, %d tombstones in a list of %d", len(rs.all), len(rs.dead),
+			cap(rs.dead))
 	}
 }
 

@@ -40,7 +40,12 @@ func (d *Driver) byPath(fw *firmware, path string) uefi.Handle {
 // A host controller with three readers: at root port 1, behind a hub at port 3, and one with two
 // slots at port 4.
 func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
-	const first, behindHub, slot0, slot1 = "USB(0x0,0x0)", "USB(0x2,0x0)/USB(0x1,0x0)", "USB(0x3,0x0)", "USB(0x3,0x0)/Path(1,5,01000000)"
+	const (
+		first     = "USB(0x0,0x0)"
+		behindHub = "USB(0x2,0x0)/USB(0x1,0x0)"
+		slot0     = "USB(0x3,0x0)"
+		slot1     = "USB(0x3,0x0)/Path(1,5,01000000)"
+	)
 	class := uefi.Node{Type: uefi.MessagingNode, SubType: usbClassNode, Data: make([]byte, 7)}
 	for _, c := range []struct {
 		name      string
@@ -52,15 +57,23 @@ func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 	}{
 		{name: "one child", stopped: []string{first}, all: true, back: []string{first}},
 		{name: "a slot of a reader", stopped: []string{slot1}, all: true, back: []string{slot1}},
-		{name: "several", stopped: []string{behindHub, slot0, first}, all: true, back: []string{behindHub, slot0, first}},
+		{name: "several", stopped: []string{behindHub, slot0, first}, all: true,
+			back: []string{behindHub, slot0, first}},
 		{name: "none is missing", all: true, want: uefi.AlreadyStarted},
-		{name: "the one that is named", stopped: []string{first, behindHub}, remaining: []uefi.Node{usbAt(2, 0), usbAt(1, 0)}, back: []string{behindHub}},
-		{name: "those on a hub", stopped: []string{first, behindHub}, remaining: []uefi.Node{usbAt(2, 0)}, back: []string{behindHub}},
-		{name: "the one on the way to what is named", stopped: []string{first, slot1}, remaining: []uefi.Node{usbAt(0, 0), usbAt(5, 0)}, back: []string{first}},
-		{name: "any of a class", stopped: []string{first, behindHub}, remaining: []uefi.Node{class}, back: []string{first, behindHub}},
-		{name: "another port is named", stopped: []string{first}, remaining: []uefi.Node{usbAt(1, 0)}, want: uefi.AlreadyStarted},
-		{name: "another interface is named", stopped: []string{first}, remaining: []uefi.Node{usbAt(0, 1)}, want: uefi.AlreadyStarted},
-		{name: "no child at all", stopped: []string{first}, remaining: []uefi.Node{}, want: uefi.AlreadyStarted},
+		{name: "the one that is named", stopped: []string{first, behindHub},
+			remaining: []uefi.Node{usbAt(2, 0), usbAt(1, 0)}, back: []string{behindHub}},
+		{name: "those on a hub", stopped: []string{first, behindHub},
+			remaining: []uefi.Node{usbAt(2, 0)}, back: []string{behindHub}},
+		{name: "the one on the way to what is named", stopped: []string{first, slot1},
+			remaining: []uefi.Node{usbAt(0, 0), usbAt(5, 0)}, back: []string{first}},
+		{name: "any of a class", stopped: []string{first, behindHub}, remaining: []uefi.Node{class},
+			back: []string{first, behindHub}},
+		{name: "another port is named", stopped: []string{first},
+			remaining: []uefi.Node{usbAt(1, 0)}, want: uefi.AlreadyStarted},
+		{name: "another interface is named", stopped: []string{first},
+			remaining: []uefi.Node{usbAt(0, 1)}, want: uefi.AlreadyStarted},
+		{name: "no child at all", stopped: []string{first}, remaining: []uefi.Node{},
+			want: uefi.AlreadyStarted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +93,8 @@ func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 				for _, p := range c.stopped {
 					h := place(t, d.byPath(fw, root+p))
 					old[p] = fw.Handles[*h][smartcard.GUID]
-					if st := d.locked(d.stop, 0, uintptr(f.Handle), 1, addr(h)); st != uefi.Success {
+					if st := d.locked(d.stop, 0, uintptr(f.Handle), 1,
+						addr(h)); st != uefi.Success {
 						t.Fatalf("Stop of %s: %v", p, st)
 					}
 				}
@@ -111,14 +125,16 @@ func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 					}
 				}
 				if len(c.back) == len(c.stopped) {
-					if st := d.locked(d.supported, 0, uintptr(f.Handle), 0); st != uefi.AlreadyStarted {
+					if st := d.locked(d.supported, 0, uintptr(f.Handle),
+						0); st != uefi.AlreadyStarted {
 						t.Errorf("Supported of what is complete: %v", st)
 					}
 				}
 				// A reader that has gone has no children to make.
 				f.virtual.Unplug(1)
 				later()
-				if st := d.locked(d.start, 0, uintptr(f.Handle), remaining(t, usbAt(0, 0))); st != uefi.AlreadyStarted {
+				if st := d.locked(d.start, 0, uintptr(f.Handle),
+					remaining(t, usbAt(0, 0))); st != uefi.AlreadyStarted {
 					t.Errorf("Start for a reader that has gone: %v", st)
 				}
 				if st := d.stopHost(f); st != uefi.Success {
@@ -159,7 +175,8 @@ func TestStartMakesTheMissingChildrenOfAnInterfaceAgain(t *testing.T) {
 		}
 	}
 	const name = "tamaccid Virtual Reader 0"
-	if got, want := fmt.Sprintf("%q", names), fmt.Sprintf("%q", []string{name, name + ", 2", name + ", 1"}); got != want {
+	if got, want := fmt.Sprintf("%q", names), fmt.Sprintf("%q",
+		[]string{name, name + ", 2", name + ", 1"}); got != want {
 		t.Errorf("slots %s, want %s", got, want)
 	}
 	if len(fw.Handles) != 4 || len(fw.Opened) != 3 {

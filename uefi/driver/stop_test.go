@@ -21,17 +21,27 @@ func TestStop(t *testing.T) {
 		want uefi.Status
 		left []int // slots that are left
 	}{
-		{name: "the only slot", slots: 1, stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0]) }},
-		{name: "all children", slots: 3, left: []int{0}, stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[1], h[2]) }},
-		{name: "all children, the last first", slots: 3, left: []int{0}, stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[2], h[1]) }},
-		{name: "one child", slots: 3, left: []int{0, 2}, stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[1]) }},
-		{name: "children, then the controller", slots: 3, stop: func(d *Driver, h []uefi.Handle) uefi.Status {
-			if st := d.stopOn(h[0], h[1], h[2]); st != uefi.Success {
-				return st
-			}
-			return d.stopOn(h[0])
-		}},
-		{name: "the controller before its children", slots: 3, want: uefi.DeviceError, left: []int{0, 1, 2},
+		{name: "the only slot", slots: 1,
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0]) }},
+		{name: "all children", slots: 3, left: []int{0},
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
+				return d.stopOn(h[0], h[1], h[2])
+			}},
+		{name: "all children, the last first", slots: 3, left: []int{0},
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
+				return d.stopOn(h[0], h[2], h[1])
+			}},
+		{name: "one child", slots: 3, left: []int{0, 2},
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[1]) }},
+		{name: "children, then the controller", slots: 3,
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
+				if st := d.stopOn(h[0], h[1], h[2]); st != uefi.Success {
+					return st
+				}
+				return d.stopOn(h[0])
+			}},
+		{name: "the controller before its children", slots: 3, want: uefi.DeviceError,
+			left: []int{0, 1, 2},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0]) }},
 		{name: "another controller", slots: 1, want: uefi.DeviceError, left: []int{0},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(never) }},
@@ -41,19 +51,29 @@ func TestStop(t *testing.T) {
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[1]) }},
 		{name: "a child that is none", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], never) }},
-		{name: "the controller as its own child", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
+		{name: "the controller as its own child", slots: 2, want: uefi.DeviceError,
+			left: []int{0, 1},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[0]) }},
 		{name: "one child twice", slots: 3, want: uefi.DeviceError, left: []int{0, 2},
-			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[1], h[1]) }},
-		{name: "more children than there are slots", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
-			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], h[1], h[1], h[1]) }},
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
+				return d.stopOn(h[0], h[1], h[1])
+			}},
+		{name: "more children than there are slots", slots: 2, want: uefi.DeviceError,
+			left: []int{0, 1},
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
+				return d.stopOn(h[0], h[1], h[1], h[1])
+			}},
 		{name: "children without a list", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
-			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return call(d.stop, 0, uintptr(h[0]), 1, 0) }},
-		{name: "half the address space of children", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
+			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
+				return call(d.stop, 0, uintptr(h[0]), 1, 0)
+			}},
+		{name: "half the address space of children", slots: 2, want: uefi.DeviceError,
+			left: []int{0, 1},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
 				return call(d.stop, 0, uintptr(h[0]), half, addr(&h[1]))
 			}},
-		{name: "the whole address space of children", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
+		{name: "the whole address space of children", slots: 2, want: uefi.DeviceError,
+			left: []int{0, 1},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status {
 				return call(d.stop, 0, uintptr(h[0]), whole, addr(&h[1]))
 			}},
@@ -190,7 +210,8 @@ func TestSlotInUseGoesOnWorkingWhenStopFails(t *testing.T) {
 					t.Error(st)
 				}
 			}
-			if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 {
+			if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 ||
+				fw.Count(smartcard.GUID) != 0 {
 				t.Errorf("after it was released: %v, open: %v", st, fw.Opened)
 			}
 		})
@@ -219,7 +240,8 @@ func TestSlotInUseGoesOnWorkingWhenStartFails(t *testing.T) {
 		t.Errorf("Unload while it is in use: %v", st)
 	}
 	fw.Refuse = nil
-	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 ||
+		len(fw.Opened) != 0 {
 		t.Errorf("after it was released: %v, open: %v", st, fw.Opened)
 	}
 }
@@ -243,7 +265,8 @@ func TestStopOfAnUnpluggedReader(t *testing.T) {
 	if st := d.stopOn(u.Handle, handles[1]); st != uefi.Success {
 		t.Error(st)
 	}
-	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 ||
+		len(fw.Opened) != 0 {
 		t.Errorf("%v, open: %v", st, fw.Opened)
 	}
 	for _, this := range interfaces {
@@ -280,7 +303,8 @@ func TestUnload(t *testing.T) {
 			t.Errorf("the reader in use: %v", err)
 		}
 	}
-	if fw.Handles[ourImage][uefi.DriverBindingGUID] == 0 || fw.Handles[ourImage][uefi.ComponentName2GUID] == 0 {
+	if fw.Handles[ourImage][uefi.DriverBindingGUID] == 0 ||
+		fw.Handles[ourImage][uefi.ComponentName2GUID] == 0 {
 		t.Error("the driver that stays has lost its own protocols")
 	}
 
@@ -288,7 +312,8 @@ func TestUnload(t *testing.T) {
 	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success {
 		t.Error(st)
 	}
-	if fw.Count(smartcard.GUID) != 0 || fw.Handles[ourImage] != nil || len(fw.Opened) != 0 || v.device.Reader(0).Powered(0) {
+	if fw.Count(smartcard.GUID) != 0 || fw.Handles[ourImage] != nil || len(fw.Opened) != 0 ||
+		v.device.Reader(0).Powered(0) {
 		t.Errorf("left behind: %s", fw.State())
 	}
 }

@@ -27,7 +27,8 @@ var classes = []struct {
 // kind is the kind of a device by one of its interfaces.
 func kind(i usb.Interface) string {
 	for _, c := range classes {
-		if c.class == i.Class && (c.anySub || c.subClass == i.SubClass) && (c.anyProtocol || c.protocol == i.Protocol) {
+		if c.class == i.Class && (c.anySub || c.subClass == i.SubClass) &&
+			(c.anyProtocol || c.protocol == i.Protocol) {
 			return c.name
 		}
 	}
@@ -43,7 +44,8 @@ func (h *host) warn(i *usbhost.Interface) {
 			return
 		}
 	}
-	say("the %s %q (%s) cannot be used: its host controller is driven directly", kind(i.Descriptor()), title(dev), dev.Path)
+	say("the %s %q (%s) cannot be used: its host controller is driven directly",
+		kind(i.Descriptor()), title(dev), dev.Path)
 }
 
 // maxTitle bounds the name of a device in a message (policy).

@@ -19,7 +19,8 @@ func TestDriverVariable(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	m, err := harness.Start(ctx, harness.Config{
-		Volume: volume, Reader: true, Card: insert("t0"), Limit: limit, Args: []string{"-action", "reboot=reset"},
+		Volume: volume, Reader: true, Card: insert("t0"), Limit: limit, Args: []string{"-action",
+			"reboot=reset"},
 	})
 	must(t, err)
 	defer m.Close()

@@ -34,7 +34,8 @@ func booting(line string) func(ctx context.Context, sh *harness.Shell) error {
 
 // direct is a machine with a reader, whose driver is in direct mode.
 func direct(t *testing.T, controller harness.Controller, args ...string) *harness.Suite {
-	s := harness.NewSuite(t, harness.Config{Volume: volume, Controller: controller, Reader: true, Card: insert("t0"), Args: args})
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Controller: controller, Reader: true,
+		Card: insert("t0"), Args: args})
 	s.Boot = booting(directly)
 	return s
 }
@@ -63,22 +64,25 @@ func TestDirect(t *testing.T) {
 	for _, controller := range []harness.Controller{harness.XHCI, harness.NECXHCI} {
 		t.Run(string(controller), func(t *testing.T) {
 			s := direct(t, controller)
-			s.Run("firmware's USB stack has left the controller", 30*time.Second, func(t *testing.T, c *harness.Case) {
-				if n := firmwareUSB(t, c); n != 0 {
-					t.Errorf("firmware offers %d USB interfaces", n)
-				}
-			})
+			s.Run("firmware's USB stack has left the controller", 30*time.Second,
+				func(t *testing.T, c *harness.Case) {
+					if n := firmwareUSB(t, c); n != 0 {
+						t.Errorf("firmware offers %d USB interfaces", n)
+					}
+				})
 			s.Run("each APDU case", 2*time.Minute, func(t *testing.T, c *harness.Case) {
 				if r := c.Command("exchange.efi -quick"); r.Status != 0 {
 					t.Errorf("status %#x\n%s", r.Status, r.Output)
 				}
 			})
-			s.Run("controller and reader have names", 30*time.Second, func(t *testing.T, c *harness.Case) {
-				out := c.Must("devtree").Output
-				if at := strings.Index(out, "xHCI 1."); at < 0 || !strings.Contains(out[at:], "QEMU QEMU USB CCID 0") {
-					t.Errorf("no reader below a controller in\n%s", out)
-				}
-			})
+			s.Run("controller and reader have names", 30*time.Second,
+				func(t *testing.T, c *harness.Case) {
+					out := c.Must("devtree").Output
+					if at := strings.Index(out, "xHCI 1."); at < 0 ||
+						!strings.Contains(out[at:], "QEMU QEMU USB CCID 0") {
+						t.Errorf("no reader below a controller in\n%s", out)
+					}
+				})
 			inEachMode(s)
 		})
 	}
@@ -86,31 +90,36 @@ func TestDirect(t *testing.T) {
 
 func TestDirectBesideAKeyboard(t *testing.T) {
 	t.Parallel()
-	s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Args: []string{"-device", "usb-kbd,bus=" + harness.USBBus}})
-	s.Run("the keyboard is named once, and firmware has it again after Unload", 90*time.Second, func(t *testing.T, c *harness.Case) {
-		firmwareHas(t, c, 2)
-		r := c.Must(directly)
-		if n := strings.Count(r.Output, bystander); n != 1 || !strings.Contains(r.Output, `the keyboard "QEMU USB Keyboard"`) {
-			t.Errorf("%d warnings\n%s", n, r.Output)
-		}
-		firmwareHas(t, c, 0)
-		hello(t, c)
-		_, err := c.Shell.Unload(c.Ctx, driverImage)
-		must(t, err)
-		refuses(t, c, "No smart card reader")
-		firmwareHas(t, c, 2)
-	})
-	s.Run("firmware's stack serves the reader afterwards", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		_, err := c.Shell.Load(c.Ctx, driverImage)
-		must(t, err)
-		hello(t, c)
-		firmwareHas(t, c, 2)
-	})
-	s.Run("a second driver takes the controller from the first, with its reader", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		c.Must(directly)
-		firmwareHas(t, c, 0)
-		hello(t, c)
-	})
+	s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"),
+		Args: []string{"-device", "usb-kbd,bus=" + harness.USBBus}})
+	s.Run("the keyboard is named once, and firmware has it again after Unload", 90*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			firmwareHas(t, c, 2)
+			r := c.Must(directly)
+			if n := strings.Count(r.Output, bystander); n != 1 ||
+				!strings.Contains(r.Output, `the keyboard "QEMU USB Keyboard"`) {
+				t.Errorf("%d warnings\n%s", n, r.Output)
+			}
+			firmwareHas(t, c, 0)
+			hello(t, c)
+			_, err := c.Shell.Unload(c.Ctx, driverImage)
+			must(t, err)
+			refuses(t, c, "No smart card reader")
+			firmwareHas(t, c, 2)
+		})
+	s.Run("firmware's stack serves the reader afterwards", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			_, err := c.Shell.Load(c.Ctx, driverImage)
+			must(t, err)
+			hello(t, c)
+			firmwareHas(t, c, 2)
+		})
+	s.Run("a second driver takes the controller from the first, with its reader", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			c.Must(directly)
+			firmwareHas(t, c, 0)
+			hello(t, c)
+		})
 	s.Run("unknown options are named", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must(loader + " " + driverImage + " usb=firmware speed=high")
 		if !strings.Contains(r.Output, `unknown load options: "speed=high"`) {
@@ -139,53 +148,58 @@ func readers(t *testing.T, c *harness.Case, want int) {
 func TestDirectDisconnectAndConnect(t *testing.T) {
 	t.Parallel()
 	s := direct(t, harness.XHCI, "-device", "usb-ccid,bus="+harness.USBBus)
-	s.Run("a child that is disconnected is made again by connect", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		readers(t, c, 2)
-		c.Must("cabi.efi disconnect child")
-		readers(t, c, 1)
-		c.Must("connect -r")
-		readers(t, c, 2)
-		hello(t, c)
-	})
-	s.Run("a controller that is disconnected stays so until connect", 90*time.Second, func(t *testing.T, c *harness.Case) {
-		c.Must("cabi.efi disconnect controller")
-		// By then firmware's driver would manage the controller, if it had been connected.
-		c.Must("stall 2000000")
-		readers(t, c, 0)
-		if n := firmwareUSB(t, c); n != 0 {
-			t.Errorf("firmware offers %d USB interfaces", n)
-		}
-		c.Must("connect -r")
-		readers(t, c, 2)
-		hello(t, c)
-	})
-	s.Run("Unload gives the controller to firmware", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		r, err := c.Shell.Unload(c.Ctx, driverImage)
-		must(t, err)
-		must(t, r.Err())
-		firmwareHas(t, c, 2)
-	})
+	s.Run("a child that is disconnected is made again by connect", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			readers(t, c, 2)
+			c.Must("cabi.efi disconnect child")
+			readers(t, c, 1)
+			c.Must("connect -r")
+			readers(t, c, 2)
+			hello(t, c)
+		})
+	s.Run("a controller that is disconnected stays so until connect", 90*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			c.Must("cabi.efi disconnect controller")
+			// By then firmware's driver would manage the controller, if it had been connected.
+			c.Must("stall 2000000")
+			readers(t, c, 0)
+			if n := firmwareUSB(t, c); n != 0 {
+				t.Errorf("firmware offers %d USB interfaces", n)
+			}
+			c.Must("connect -r")
+			readers(t, c, 2)
+			hello(t, c)
+		})
+	s.Run("Unload gives the controller to firmware", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			r, err := c.Shell.Unload(c.Ctx, driverImage)
+			must(t, err)
+			must(t, r.Err())
+			firmwareHas(t, c, 2)
+		})
 }
 
 func TestDirectWhereFirmwareHasNoDriver(t *testing.T) {
 	t.Parallel()
 	s := machine(t, "")
-	s.Run("a controller without a driver is taken unasked", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		c.Must("orphan.efi")
-		_, err := c.Shell.Load(c.Ctx, driverImage)
-		must(t, err)
-		hello(t, c)
-		if n := firmwareUSB(t, c); n != 0 {
-			t.Errorf("firmware offers %d USB interfaces", n)
-		}
-		r, err := c.Shell.Unload(c.Ctx, driverImage)
-		must(t, err)
-		must(t, r.Err())
-	})
-	s.Run("but not when the load options forbid it", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		c.Must(loader + " " + driverImage + " usb=firmware")
-		refuses(t, c, "No smart card reader")
-	})
+	s.Run("a controller without a driver is taken unasked", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			c.Must("orphan.efi")
+			_, err := c.Shell.Load(c.Ctx, driverImage)
+			must(t, err)
+			hello(t, c)
+			if n := firmwareUSB(t, c); n != 0 {
+				t.Errorf("firmware offers %d USB interfaces", n)
+			}
+			r, err := c.Shell.Unload(c.Ctx, driverImage)
+			must(t, err)
+			must(t, r.Err())
+		})
+	s.Run("but not when the load options forbid it", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			c.Must(loader + " " + driverImage + " usb=firmware")
+			refuses(t, c, "No smart card reader")
+		})
 }
 
 // reload loads the driver, exchanges commands with a card and unloads it, many times, and returns
@@ -203,7 +217,8 @@ func reload(t *testing.T, c *harness.Case, rounds int, options string) (pages in
 
 func lost(t *testing.T, output string, rounds int) (pages int) {
 	t.Helper()
-	return number(t, output, `round 10: (\d+) pages`) - number(t, output, fmt.Sprintf(`round %d: (\d+) pages`, rounds))
+	return number(t, output, `round 10: (\d+) pages`) - number(t, output,
+		fmt.Sprintf(`round %d: (\d+) pages`, rounds))
 }
 
 // TestDirectLoadAndUnload looks for lost memory. Where firmware has a driver for the controller,
@@ -223,11 +238,14 @@ func TestDirectLoadAndUnload(t *testing.T) {
 	t.Run("firmware with a driver", func(t *testing.T) {
 		const rounds = 30
 		s := machine(t, "")
-		s.Run("no more growth than firmware's own", 5*time.Minute, func(t *testing.T, c *harness.Case) {
-			firmwares := lost(t, c.Must(fmt.Sprintf("cabi.efi restart %d", rounds)).Output, rounds)
-			if with := reload(t, c, rounds, "usb=direct"); with > firmwares+1 { // of a page that was begun already
-				t.Errorf("%d pages lost, %d without the driver", with, firmwares)
-			}
-		})
+		s.Run("no more growth than firmware's own", 5*time.Minute,
+			func(t *testing.T, c *harness.Case) {
+				firmwares := lost(t, c.Must(fmt.Sprintf("cabi.efi restart %d", rounds)).Output,
+					rounds)
+				// One page more may be one that was begun before.
+				if with := reload(t, c, rounds, "usb=direct"); with > firmwares+1 {
+					t.Errorf("%d pages lost, %d without the driver", with, firmwares)
+				}
+			})
 	})
 }

@@ -36,19 +36,23 @@ var fleet = []fleetReader{
 	{name: "TPDU level, T=0", kind: "tpdu", cards: []string{"t0"}},
 	{name: "TPDU level, T=1", kind: "tpdu", cards: []string{"t1"}},
 	{name: "TPDU level, T=1 with CRC", kind: "tpdu", cards: []string{"t1-crc"}},
-	{name: "TPDU level, a card that asks for time and small blocks", kind: "tpdu", cards: []string{"t1-wtx"}},
+	{name: "TPDU level, a card that asks for time and small blocks", kind: "tpdu",
+		cards: []string{"t1-wtx"}},
 	{name: "short APDU level, T=0", kind: "short", cards: []string{"t0"}},
 	{name: "short APDU level, T=1", kind: "short", cards: []string{"t1"}},
 	{name: "extended APDU level, T=0", kind: "extended", cards: []string{"t0"}},
 	{name: "extended APDU level, T=1", kind: "extended", cards: []string{"t1"}},
-	{name: "extended APDU level, chaining in messages of 64 bytes", kind: "tiny-messages", cards: []string{"t1"}},
-	{name: "extended APDU level, high speed, messages of 64 KB", kind: "high-speed", cards: []string{"t1"}},
+	{name: "extended APDU level, chaining in messages of 64 bytes", kind: "tiny-messages",
+		cards: []string{"t1"}},
+	{name: "extended APDU level, high speed, messages of 64 KB", kind: "high-speed",
+		cards: []string{"t1"}},
 	{name: "extended APDU level, SuperSpeed", kind: "super-speed", cards: []string{"t1"}},
 	{name: "ICCD version A", kind: "iccd-a", cards: []string{"t0"}},
 	{name: "ICCD version B, short APDU level", kind: "iccd-b", cards: []string{"t1"}},
 	{name: "ICCD version B, extended APDU level", kind: "iccd-b-extended", cards: []string{"t1"}},
 	{name: "four slots", kind: "slots", cards: []string{"t0", "t1", "t0t1", "t1-specific"}},
-	{name: "composite, two readers beside another interface", kind: "composite", cards: []string{"t1", "t0"}},
+	{name: "composite, two readers beside another interface", kind: "composite",
+		cards: []string{"t1", "t0"}},
 	{name: "PIN pad", kind: "pinpad", cards: []string{"t0"}},
 	{name: "two endpoints", kind: "two-endpoints", cards: []string{"t1"}},
 	{name: "class FF", kind: "vendor-class", cards: []string{"t0"}},
@@ -92,7 +96,8 @@ func (v *fleetReader) build(t *testing.T, i int) *reader.Device {
 // launch serves the devices of readers and returns them, with QEMU's options for them.
 func launch(t *testing.T, readers []fleetReader) (args []string, devices []*reader.Device) {
 	t.Helper()
-	args = []string{"-device", string(harness.UHCI) + ",id=uhci", "-device", string(harness.EHCI) + ",id=ehci"}
+	args = []string{"-device", string(harness.UHCI) + ",id=uhci", "-device",
+		string(harness.EHCI) + ",id=ehci"}
 	dir, controllers, taken := t.TempDir(), 0, rings
 	for i, v := range readers {
 		d := v.build(t, i)
@@ -107,7 +112,8 @@ func launch(t *testing.T, readers []fleetReader) (args []string, devices []*read
 			if taken += needs; taken > rings {
 				taken = needs
 				controllers++
-				args = append(args, "-device", fmt.Sprintf("%s,id=xhci%d", harness.XHCI, controllers))
+				args = append(args, "-device",
+					fmt.Sprintf("%s,id=xhci%d", harness.XHCI, controllers))
 			}
 			bus = fmt.Sprintf("xhci%d.0", controllers)
 		}
@@ -153,10 +159,13 @@ func report(level reader.Level, protocol string) []string {
 	const short = "left out: the reader takes short APDUs only"
 	switch {
 	case level == reader.ShortAPDU:
-		return []string{"Passed: 771 exchanges", "extended case 2, up to 65535                   " + short,
-			"extended case 3, up to 65535                   " + short, "extended case 4, up to 65535 there and back    " + short, "3 steps left out"}
+		return []string{"Passed: 771 exchanges",
+			"extended case 2, up to 65535                   " + short,
+			"extended case 3, up to 65535                   " + short,
+			"extended case 4, up to 65535 there and back    " + short, "3 steps left out"}
 	case protocol == "T=0":
-		return []string{"Passed: 787 exchanges", "the rest left out: T=0 tells a card of 256 bytes at most", "1 step left out",
+		return []string{"Passed: 787 exchanges",
+			"the rest left out: T=0 tells a card of 256 bytes at most", "1 step left out",
 			"extended case 4, up to 65535 there and back    ok, 7 exchanges"}
 	}
 	return []string{"Passed: 790 exchanges, 210356 bytes to the card, 207928 back\n"}
@@ -175,7 +184,8 @@ func TestFleet(t *testing.T) {
 	}
 	for i, v := range fleet {
 		if v.bus == onEHCI {
-			s.Run(v.name, 5*time.Minute, func(t *testing.T, c *harness.Case) { tryQuickly(t, c, v.product(i)) })
+			s.Run(v.name, 5*time.Minute,
+				func(t *testing.T, c *harness.Case) { tryQuickly(t, c, v.product(i)) })
 			continue
 		}
 		s.Run(v.name, 2*time.Minute, func(t *testing.T, c *harness.Case) {
@@ -200,7 +210,8 @@ func TestFleet(t *testing.T) {
 						t.Errorf("slot %d, %s: no %q in\n%s", slot, protocol, want, section)
 					}
 				}
-				if card := v.cards[slot]; n == 1 && card != "t0t1" && !strings.HasPrefix(protocol, "T="+card[1:2]) {
+				if card := v.cards[slot]; n == 1 && card != "t0t1" &&
+					!strings.HasPrefix(protocol, "T="+card[1:2]) {
 					t.Errorf("card %s speaks %q", card, protocol)
 				}
 			}
@@ -216,7 +227,8 @@ func tryQuickly(t *testing.T, c *harness.Case, product string) {
 	const tries = 3
 	for range tries {
 		r := c.Command("exchange.efi -quick " + product)
-		if r.Status == 0 && strings.Contains(r.Output, "1 reader: 1 passed, 0 failed, 0 without a card") {
+		if r.Status == 0 && strings.Contains(r.Output,
+			"1 reader: 1 passed, 0 failed, 0 without a card") {
 			return
 		}
 		t.Logf("status %#x\n%s", r.Status, r.Output)

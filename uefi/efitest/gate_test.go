@@ -54,7 +54,8 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 				s.Run(where, time.Minute, func(t *testing.T, c *harness.Case) {
 					output := ends(t, c, where)
 					if usage == "usb=direct" && where != "notify" {
-						state := map[string]string{"before": running, "after": stopped, "later": stopped}
+						state := map[string]string{"before": running, "after": stopped,
+							"later": stopped}
 						if where == "inside" {
 							state["inside"] = stopped
 						}
@@ -68,7 +69,8 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 					if where == "inside" {
 						want++
 					}
-					if n := strings.Count(output, ": device error"); n != want || strings.Contains(output, "another status") {
+					if n := strings.Count(output, ": device error"); n != want ||
+						strings.Contains(output, "another status") {
 						t.Errorf("%d calls of %d are refused", n, want)
 					}
 					t.Log(output)

@@ -27,7 +27,8 @@ func TestAnEventMeddlesDuringACommand(t *testing.T) {
 				device, d := virtual(t, "", "extended", 1, "t1")
 				must(t, k.Machine.Plug(k.Ctx, device))
 				appears(t, k, true)
-				d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before, Do: []reader.Action{reader.Delay(long)}})
+				d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before,
+					Do: []reader.Action{reader.Delay(long)}})
 				if r := k.Command("cabi.efi meddle 10 " + what); r.Status != 0 {
 					t.Errorf("status %#x\n%s", r.Status, r.Output)
 				} else {

@@ -23,9 +23,11 @@ const (
 // 1/step of the number of the last.
 func refuse(t *testing.T, c *harness.Case, options, phases string, step, room int) {
 	t.Helper()
-	r := c.Command(fmt.Sprintf("cabi.efi refuse %s %s %s %d %d", driverImage, options, phases, step, room))
+	r := c.Command(fmt.Sprintf("cabi.efi refuse %s %s %s %d %d", driverImage, options, phases, step,
+		room))
 	t.Log(r.Output)
-	if r.Status != 0 || !strings.Contains(r.Output, "unload: ") || !strings.Contains(r.Output, "\n0 violations") {
+	if r.Status != 0 || !strings.Contains(r.Output, "unload: ") ||
+		!strings.Contains(r.Output, "\n0 violations") {
 		t.Errorf("status %#x", r.Status)
 	}
 }
@@ -43,16 +45,19 @@ func TestEachFirmwareCallFails(t *testing.T) {
 		step    int
 	}{
 		{name: "firmware's USB stack", options: "usb=firmware", phases: "lsctdpu", step: 2},
-		{name: "a controller that firmware has no driver for", orphan: true, options: "usb=direct", phases: "lsctdpu", step: 1},
+		{name: "a controller that firmware has no driver for", orphan: true, options: "usb=direct",
+			phases: "lsctdpu", step: 1},
 		// Each time firmware enumerates its devices again, which takes seconds.
-		{name: "a controller that firmware's driver leaves", options: "usb=direct", phases: "lspu", step: 1},
+		{name: "a controller that firmware's driver leaves", options: "usb=direct", phases: "lspu",
+			step: 1},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			limit := 10 * time.Minute
 			if *soak {
 				limit = time.Hour
 			}
-			s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true, Card: insert("t0"), Limit: 26 * limit})
+			s := harness.NewSuite(t, harness.Config{Volume: volume, Reader: true,
+				Card: insert("t0"), Limit: 26 * limit})
 			rooms := []int{0, littleMemory}
 			if *soak {
 				for room := 1; room <= mostRoom; room++ {
@@ -67,13 +72,14 @@ func TestEachFirmwareCallFails(t *testing.T) {
 				if *soak && n < 2 {
 					step = 1 << 30
 				}
-				s.Run(fmt.Sprintf("memory left: %d MiB", room), limit, func(t *testing.T, c *harness.Case) {
-					if m.orphan && room == 0 {
-						c.Must("orphan.efi")
-					}
-					refuse(t, c, m.options, phases, step, room)
-					c.Must("ver")
-				})
+				s.Run(fmt.Sprintf("memory left: %d MiB", room), limit,
+					func(t *testing.T, c *harness.Case) {
+						if m.orphan && room == 0 {
+							c.Must("orphan.efi")
+						}
+						refuse(t, c, m.options, phases, step, room)
+						c.Must("ver")
+					})
 			}
 		})
 	}
@@ -125,11 +131,13 @@ func TestMemoryThatIsRefusedCostsOneCall(t *testing.T) {
 func TestSmallMachine(t *testing.T) {
 	t.Parallel()
 	for _, mib := range []int{64, 72, 80} {
-		s := harness.NewSuite(t, harness.Config{Volume: volume, Memory: mib, Reader: true, Card: insert("t0")})
+		s := harness.NewSuite(t, harness.Config{Volume: volume, Memory: mib, Reader: true,
+			Card: insert("t0")})
 		s.Run(fmt.Sprintf("%d MiB", mib), 90*time.Second, func(t *testing.T, c *harness.Case) {
 			if r := c.Command("load " + driverImage); strings.Contains(r.Output, "Success") {
 				// The application needs as much again.
-				if r := c.Command("helloworld.efi"); r.Status != 0 && !strings.Contains(r.Output, "out of memory") {
+				if r := c.Command("helloworld.efi"); r.Status != 0 &&
+					!strings.Contains(r.Output, "out of memory") {
 					t.Errorf("status %#x\n%s", r.Status, r.Output)
 				}
 			} else if !strings.Contains(r.Output, "Out of Resources") {

@@ -30,12 +30,14 @@ func TestUnloadOfSilentReaders(t *testing.T) {
 				must(t, err)
 				d := reader.NewDevice(m)
 				d.Reader(0).Insert(0, card.T1())
-				redirected = append(redirected, harness.Redirected{ID: id, Serve: (&usbredir.Server{Device: d}).Serve})
+				redirected = append(redirected,
+					harness.Redirected{ID: id, Serve: (&usbredir.Server{Device: d}).Serve})
 			}
 			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: redirected})
 			s.Boot = booting(loader + " " + driverImage + mode.options)
 			s.Run("unload", 2*time.Minute, func(t *testing.T, c *harness.Case) {
-				if r := c.Command("exchange.efi -quick"); !strings.Contains(r.Output, "2 readers: 2 passed") {
+				if r := c.Command("exchange.efi -quick"); !strings.Contains(r.Output,
+					"2 readers: 2 passed") {
 					t.Fatalf("status %#x\n%s", r.Status, r.Output)
 				}
 				began := time.Now()

@@ -108,28 +108,32 @@ func TestTheRuntimeOnTheBoard(t *testing.T) {
 	const runs, shells = 4, 2
 	lost := 0
 	for i := range runs {
-		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second, func(t *testing.T, c *harness.Case) {
-			before := c.FreePages()
-			r := c.Command("machine.efi")
-			if r.Status != 0 {
-				t.Errorf("status %#x\n%s", r.Status, r.Output)
-			}
-			lost += before - c.FreePages()
-		})
+		s.Run(fmt.Sprintf("machine checks itself, run %d", i+1), 60*time.Second,
+			func(t *testing.T, c *harness.Case) {
+				before := c.FreePages()
+				r := c.Command("machine.efi")
+				if r.Status != 0 {
+					t.Errorf("status %#x\n%s", r.Status, r.Output)
+				}
+				lost += before - c.FreePages()
+			})
 	}
 	if lost > shells {
 		t.Errorf("%d pages lost in %d runs, of which %d may be the Shell's", lost, runs, shells)
 	}
-	s.Run("an unknown command line ends with an error", 30*time.Second, func(t *testing.T, c *harness.Case) {
-		if r := c.Command("apdus.efi many"); r.Status == 0 || !strings.Contains(r.Output, "usage:") {
-			t.Errorf("status %#x\n%s", r.Status, r.Output)
-		}
-	})
+	s.Run("an unknown command line ends with an error", 30*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			if r := c.Command("apdus.efi many"); r.Status == 0 ||
+				!strings.Contains(r.Output, "usage:") {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+		})
 }
 
 func TestWithoutEntropyNothingIsMadeUp(t *testing.T) {
 	t.Parallel()
-	s := harness.NewSuite(t, harness.Config{Volume: volume, Args: []string{"-cpu", "max,-rdrand,-rdseed"}})
+	s := harness.NewSuite(t, harness.Config{Volume: volume,
+		Args: []string{"-cpu", "max,-rdrand,-rdseed"}})
 	s.Run("crypto/rand ends the program", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Command("machine.efi")
 		if r.Status == 0 || !strings.Contains(r.Output, "failed to read random data") {
@@ -143,42 +147,47 @@ func TestDriver(t *testing.T) {
 	t.Parallel()
 	s := machine(t, driverImage)
 	inEachMode(s)
-	s.Run("a call keeps the registers that are the caller's", 30*time.Second, func(t *testing.T, c *harness.Case) {
-		if r := c.Command("cabi.efi registers"); r.Status != 0 {
-			t.Errorf("status %#x\n%s", r.Status, r.Output)
-		}
-	})
+	s.Run("a call keeps the registers that are the caller's", 30*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			if r := c.Command("cabi.efi registers"); r.Status != 0 {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+		})
 	// A call from a completion (a defect that iPXE had): from above TPL_CALLBACK, which is the only
 	// way to reach the driver during a call.
-	s.Run("a call from an event while another is in progress is refused", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		if r := c.Command("cabi.efi nested 500"); r.Status != 0 {
-			t.Errorf("status %#x\n%s", r.Status, r.Output)
-		}
-		hello(t, c)
-	})
-	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute, func(t *testing.T, c *harness.Case) {
-		_, err := c.Shell.Load(c.Ctx, "goticker.efi")
-		must(t, err)
-		c.Must("apdus.efi 10000")
-		r, err := c.Shell.Unload(c.Ctx, "goticker.efi")
-		must(t, err)
-		if n := number(t, r.Output, `goticker: (\d+) ticks`); n < 100 { // OVMF's own timer has 10 ms
-			t.Errorf("the timer ticked %d times only", n)
-		}
-		if n := number(t, r.Output, `(\d+) hooks`); n < 100 {
-			t.Errorf("the exit hook ran %d times only", n)
-		}
-	})
-	s.Run("10,000 APDUs of a C program beside a timer event of a C driver", 3*time.Minute, func(t *testing.T, c *harness.Case) {
-		_, err := c.Shell.Load(c.Ctx, "ticker.efi")
-		must(t, err)
-		c.Must("cabi.efi apdus 10000")
-		if r := c.Must("cabi.efi ticks"); number(t, r.Output, `(\d+)`) == 0 {
-			t.Errorf("the timer has not ticked\n%s", r.Output)
-		}
-		_, err = c.Shell.Unload(c.Ctx, "ticker.efi")
-		must(t, err)
-	})
+	s.Run("a call from an event while another is in progress is refused", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			if r := c.Command("cabi.efi nested 500"); r.Status != 0 {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+			hello(t, c)
+		})
+	s.Run("10,000 APDUs beside a timer event of 1 ms in another Go image", 3*time.Minute,
+		func(t *testing.T, c *harness.Case) {
+			_, err := c.Shell.Load(c.Ctx, "goticker.efi")
+			must(t, err)
+			c.Must("apdus.efi 10000")
+			r, err := c.Shell.Unload(c.Ctx, "goticker.efi")
+			must(t, err)
+			// OVMF's own timer has 10 ms.
+			if n := number(t, r.Output, `goticker: (\d+) ticks`); n < 100 {
+				t.Errorf("the timer ticked %d times only", n)
+			}
+			if n := number(t, r.Output, `(\d+) hooks`); n < 100 {
+				t.Errorf("the exit hook ran %d times only", n)
+			}
+		})
+	s.Run("10,000 APDUs of a C program beside a timer event of a C driver", 3*time.Minute,
+		func(t *testing.T, c *harness.Case) {
+			_, err := c.Shell.Load(c.Ctx, "ticker.efi")
+			must(t, err)
+			c.Must("cabi.efi apdus 10000")
+			if r := c.Must("cabi.efi ticks"); number(t, r.Output, `(\d+)`) == 0 {
+				t.Errorf("the timer has not ticked\n%s", r.Output)
+			}
+			_, err = c.Shell.Unload(c.Ctx, "ticker.efi")
+			must(t, err)
+		})
 	s.Run("a C program sees the empty reader", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		must(t, c.Machine.RemoveCard(c.Ctx))
 		if r := c.Command("cabi.efi nocard"); r.Status != 0 {
@@ -191,11 +200,12 @@ func TestDriver(t *testing.T) {
 		must(t, c.Machine.InsertCard(c.Ctx))
 		hello(t, c)
 	})
-	s.Run("a card is removed in the middle of APDUs", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		fails(t, c, func() error { return c.Machine.RemoveCard(c.Ctx) })
-		must(t, c.Machine.InsertCard(c.Ctx))
-		hello(t, c)
-	})
+	s.Run("a card is removed in the middle of APDUs", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			fails(t, c, func() error { return c.Machine.RemoveCard(c.Ctx) })
+			must(t, c.Machine.InsertCard(c.Ctx))
+			hello(t, c)
+		})
 	s.Run("the driver has names", 30*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("drivers")
 		if !strings.Contains(r.Output, "tamaccid Smart Card Reader Driver") {
@@ -207,15 +217,17 @@ func TestDriver(t *testing.T) {
 // inEachMode runs the cases that are the same for both ways to a reader.
 func inEachMode(s *harness.Suite) {
 	s.Run("an application in Go reads the card", 30*time.Second, hello)
-	s.Run("an application in C reads the card", 30*time.Second, func(t *testing.T, c *harness.Case) {
-		helloBy(t, c, "hello-c.efi")
-	})
-	s.Run("an application in C calls all six members", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		if r := c.Command("cabi.efi"); r.Status != 0 {
-			t.Errorf("status %#x\n%s", r.Status, r.Output)
-		}
-		hello(t, c)
-	})
+	s.Run("an application in C reads the card", 30*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			helloBy(t, c, "hello-c.efi")
+		})
+	s.Run("an application in C calls all six members", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			if r := c.Command("cabi.efi"); r.Status != 0 {
+				t.Errorf("status %#x\n%s", r.Status, r.Output)
+			}
+			hello(t, c)
+		})
 	s.Run("a card is removed and inserted", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		for range 3 {
 			must(t, c.Machine.RemoveCard(c.Ctx))
@@ -224,30 +236,33 @@ func inEachMode(s *harness.Suite) {
 			hello(t, c)
 		}
 	})
-	s.Run("all drivers leave their devices and come back", 90*time.Second, func(t *testing.T, c *harness.Case) {
-		for range 4 {
-			c.Must("reconnect -r")
-			hello(t, c)
-		}
-	})
-	s.Run("a reader is unplugged and plugged in", 90*time.Second, func(t *testing.T, c *harness.Case) {
-		for range 3 {
-			must(t, c.Machine.UnplugReader(c.Ctx))
-			appears(t, c, false)
-			must(t, c.Machine.PlugReader(c.Ctx))
-			appears(t, c, true)
-			hello(t, c)
-		}
-	})
-	s.Run("a reader is unplugged in the middle of APDUs", 2*time.Minute, func(t *testing.T, c *harness.Case) {
-		for range 3 {
-			fails(t, c, func() error { return c.Machine.UnplugReader(c.Ctx) })
-			appears(t, c, false)
-			must(t, c.Machine.PlugReader(c.Ctx))
-			appears(t, c, true)
-			hello(t, c)
-		}
-	})
+	s.Run("all drivers leave their devices and come back", 90*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			for range 4 {
+				c.Must("reconnect -r")
+				hello(t, c)
+			}
+		})
+	s.Run("a reader is unplugged and plugged in", 90*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			for range 3 {
+				must(t, c.Machine.UnplugReader(c.Ctx))
+				appears(t, c, false)
+				must(t, c.Machine.PlugReader(c.Ctx))
+				appears(t, c, true)
+				hello(t, c)
+			}
+		})
+	s.Run("a reader is unplugged in the middle of APDUs", 2*time.Minute,
+		func(t *testing.T, c *harness.Case) {
+			for range 3 {
+				fails(t, c, func() error { return c.Machine.UnplugReader(c.Ctx) })
+				appears(t, c, false)
+				must(t, c.Machine.PlugReader(c.Ctx))
+				appears(t, c, true)
+				hello(t, c)
+			}
+		})
 }
 
 // fails sends APDUs without end, calls happens, which must make them fail, and checks for an error
@@ -322,7 +337,8 @@ func TestResidentMemory(t *testing.T) {
 		must(t, err)
 		hello(t, c)
 		taken := (before - c.FreePages()) * 4096
-		fmt.Printf("resident memory of the driver after HelloWorld, its image included: %d bytes\n", taken)
+		fmt.Printf("resident memory of the driver after HelloWorld, its image included: %d bytes\n",
+			taken)
 		if taken > limit {
 			t.Errorf("more than %d bytes", limit)
 		}
@@ -335,7 +351,8 @@ func TestCost(t *testing.T) {
 	s := machine(t, faultImage)
 	s.Run("1,000 APDUs", 60*time.Second, func(t *testing.T, c *harness.Case) {
 		r := c.Must("apdus.efi 1000")
-		total, outside := number(t, r.Output, `(\d+) ns each\s`), number(t, r.Output, `(\d+) ns each outside`)
+		total, outside := number(t, r.Output, `(\d+) ns each\s`), number(t, r.Output,
+			`(\d+) ns each outside`)
 		fmt.Printf("SCardTransmit: %d us each, %d us of it (%.0f %%) outside of USB transfers\n",
 			total/1000, outside/1000, 100*float64(outside)/float64(total))
 	})
@@ -344,17 +361,20 @@ func TestCost(t *testing.T) {
 func TestFaultInjection(t *testing.T) {
 	t.Parallel()
 	s := machine(t, faultImage)
-	s.Run("a message begins on a line of its own, and ends it", 60*time.Second, func(t *testing.T, c *harness.Case) {
-		r := c.Must("cabi.efi typed")
-		if !regexp.MustCompile(`(?m)^one\s*\n.*injected\s*\n.*injected\s*\ntwo\s*\n.*injected\s*\nthree\s*$`).MatchString(r.Output) {
-			t.Errorf("%q", r.Output)
-		}
-	})
+	s.Run("a message begins on a line of its own, and ends it", 60*time.Second,
+		func(t *testing.T, c *harness.Case) {
+			r := c.Must("cabi.efi typed")
+			lines := `(?m)^one\s*\n.*injected\s*\n.*injected\s*\ntwo\s*\n.*injected\s*\nthree\s*$`
+			if !regexp.MustCompile(lines).MatchString(r.Output) {
+				t.Errorf("%q", r.Output)
+			}
+		})
 	for _, f := range []struct {
 		name     string
 		survives bool
 	}{
-		{"panic", true}, {"nil", true}, {"wait", true}, {"wild", true}, {"gp", true}, {"copy", true}, {"nested", true},
+		{"panic", true}, {"nil", true}, {"wait", true}, {"wild", true}, {"gp", true}, {"copy",
+			true}, {"nested", true},
 		{"wedge", false}, {"fatal", false}, {"memory", false}, {"stack", false},
 	} {
 		s.Run(f.name, 60*time.Second, func(t *testing.T, c *harness.Case) {
@@ -363,7 +383,8 @@ func TestFaultInjection(t *testing.T) {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)
 			}
 			deaths := strings.Count(r.Output, "the driver is out of use until the next boot")
-			if want := map[bool]int{false: 1}[f.survives]; deaths != want || strings.Count(r.Output, "\n") > 3 {
+			if want := map[bool]int{false: 1}[f.survives]; deaths != want ||
+				strings.Count(r.Output, "\n") > 3 {
 				t.Errorf("%d fatal errors are reported, want %d\n%s", deaths, want, r.Output)
 			}
 			if f.survives {

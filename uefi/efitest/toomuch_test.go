@@ -38,7 +38,7 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				m, err := reader.Named(k.name)
 				must(t, err)
 				if i < len(kinds)-1 {
-					m.Functions[0].Class = reader.ClassVendor // whether it is a reader's is asked for each time
+					m.Functions[0].Class = reader.ClassVendor // Supported reads the descriptors each time
 				}
 				d := reader.NewDevice(m)
 				for slot := range d.Reader(0).Slots() {
@@ -46,7 +46,8 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				}
 				d.Unplug()
 				devices = append(devices, d)
-				redirected = append(redirected, harness.Redirected{ID: k.name, Serve: (&usbredir.Server{Device: d}).Serve})
+				redirected = append(redirected,
+					harness.Redirected{ID: k.name, Serve: (&usbredir.Server{Device: d}).Serve})
 			}
 			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: redirected})
 			s.Boot = booting(loader + " " + driverImage + mode.options)

@@ -95,7 +95,7 @@ func TestRegisters(t *testing.T) {
 		t.Errorf("%#x", v)
 	}
 	if n := testing.AllocsPerRun(100, func() { r.Write32(0x24, r.Read32(0x24)+1) }); n > 4 {
-		t.Errorf("%v allocations", n) // each call of the fake copies its arguments, and reports them
+		t.Errorf("%v allocations", n) // the test's firmware copies arguments
 	}
 	f.Refuse["read"] = uefi.DeviceError
 	if v := r.Read32(0x20); v != gone {
@@ -113,7 +113,9 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Bytes) != size || b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+uefitest.BusDistance || b.Bytes[size-1] != 0 {
+		if len(b.Bytes) != size ||
+			b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+uefitest.BusDistance ||
+			b.Bytes[size-1] != 0 {
 			t.Errorf("%d bytes at %p, bus address %#x", len(b.Bytes), b.Bytes, b.Bus)
 		}
 		all = append(all, b)
@@ -135,7 +137,8 @@ func TestMemoryThatFirmwareRefuses(t *testing.T) {
 		name   string
 		change func(f *uefitest.PCI)
 	}{
-		{"there are no pages", func(f *uefitest.PCI) { f.Refuse["allocate"] = uefi.OutOfResources }},
+		{"there are no pages",
+			func(f *uefitest.PCI) { f.Refuse["allocate"] = uefi.OutOfResources }},
 		{"pages cannot be mapped", func(f *uefitest.PCI) { f.Refuse["map"] = uefi.OutOfResources }},
 		{"only a part of them is mapped", func(f *uefitest.PCI) { f.Short = true }},
 	} {

@@ -88,7 +88,8 @@ func TestReaders(t *testing.T) {
 	expect("readers without a name", odd, "Smart card reader", "Smart card reader")
 
 	fw.Refuse = uefitest.Only("locate handles", uefi.OutOfResources)
-	if _, err := backend.Readers(t.Context()); !errors.Is(err, sclib.ErrNoService) || !errors.Is(err, uefi.OutOfResources) {
+	if _, err := backend.Readers(t.Context()); !errors.Is(err, sclib.ErrNoService) ||
+		!errors.Is(err, uefi.OutOfResources) {
 		t.Error(err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -115,7 +116,8 @@ func TestWithSclib(t *testing.T) {
 		t.Errorf("after removal: %v", err)
 	}
 	p.State = smartcard.Inactive
-	if err := card.Reconnect(ctx, sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+	if err := card.Reconnect(ctx, sclib.ShareShared, sclib.ProtocolAny,
+		sclib.LeaveCard); err != nil {
 		t.Errorf("after reinsertion: %v", err)
 	}
 	if _, err := card.Transmit(ctx, []byte{0, 0, 0, 0}); err != nil {
@@ -127,7 +129,8 @@ func TestWithSclib(t *testing.T) {
 	if err := sc.Release(); err != nil {
 		t.Error(err)
 	}
-	want := []string{"connect 2 1 3", "transmit", "transmit", "disconnect 0", "connect 2 1 3", "transmit", "disconnect 3"}
+	want := []string{"connect 2 1 3", "transmit", "transmit", "disconnect 0", "connect 2 1 3",
+		"transmit", "disconnect 3"}
 	if !slices.Equal(p.Log, want) {
 		t.Errorf("the driver saw %q", p.Log)
 	}

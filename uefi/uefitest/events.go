@@ -22,32 +22,42 @@ type Event struct {
 }
 
 func (fw *Firmware) publishEvents() {
-	fw.Table.CreateEvent = function(func(a []uintptr) uefi.Status { return fw.createEvent(a, 0, a[4]) })
-	fw.Table.CreateEventEx = function(func(a []uintptr) uefi.Status { return fw.createEvent(a, a[4], a[5]) })
-	fw.Table.CloseEvent = fw.onEvent("close event", func(ev uefi.Event, _ *Event, _ []uintptr) uefi.Status {
-		delete(fw.Events, ev)
-		return uefi.Success
+	fw.Table.CreateEvent = function(func(a []uintptr) uefi.Status {
+		return fw.createEvent(a, 0, a[4])
 	})
-	fw.Table.SignalEvent = fw.onEvent("signal event", func(_ uefi.Event, e *Event, _ []uintptr) uefi.Status {
-		fw.Signals++
-		e.signaled = true
-		return uefi.Success
+	fw.Table.CreateEventEx = function(func(a []uintptr) uefi.Status {
+		return fw.createEvent(a, a[4], a[5])
 	})
-	fw.Table.CheckEvent = fw.onEvent("check event", func(_ uefi.Event, e *Event, _ []uintptr) uefi.Status {
-		if e.Type&uefi.EventNotifySignal != 0 { // UEFI 2.11, 7.1.6
-			return fw.violation(uefi.InvalidParameter, "CheckEvent of an event of type %#x", e.Type)
-		}
-		if fw.takeSignal(e) {
+	fw.Table.CloseEvent = fw.onEvent("close event",
+		func(ev uefi.Event, _ *Event, _ []uintptr) uefi.Status {
+			delete(fw.Events, ev)
 			return uefi.Success
-		}
-		return uefi.NotReady
-	})
+		})
+	fw.Table.SignalEvent = fw.onEvent("signal event",
+		func(_ uefi.Event, e *Event, _ []uintptr) uefi.Status {
+			fw.Signals++
+			e.signaled = true
+			return uefi.Success
+		})
+	fw.Table.CheckEvent = fw.onEvent("check event",
+		func(_ uefi.Event, e *Event, _ []uintptr) uefi.Status {
+			if e.Type&uefi.EventNotifySignal != 0 { // UEFI 2.11, 7.1.6
+				return fw.violation(uefi.InvalidParameter, "CheckEvent of an event of type %#x",
+					e.Type)
+			}
+			if fw.takeSignal(e) {
+				return uefi.Success
+			}
+			return uefi.NotReady
+		})
 	fw.Table.SetTimer = fw.onEvent("timer", fw.setTimer)
 	fw.Table.WaitForEvent = function(fw.waitForEvent)
 }
 
 // onEvent is a service for an event, which is its first argument.
-func (fw *Firmware) onEvent(service string, f func(ev uefi.Event, e *Event, a []uintptr) uefi.Status) uintptr {
+func (fw *Firmware) onEvent(
+	service string, f func(ev uefi.Event, e *Event, a []uintptr) uefi.Status,
+) uintptr {
 	return function(func(a []uintptr) uefi.Status {
 		if st := fw.refused(service, 0, uefi.GUID{}); st != uefi.Success {
 			return st
@@ -67,7 +77,8 @@ func (fw *Firmware) createEvent(a []uintptr, group, out uintptr) uefi.Status {
 	}
 	e := &Event{Type: uefi.EventType(a[0]), Level: uefi.TPL(a[1]), Notify: a[2], Context: a[3]}
 	const notifies = uefi.EventNotifyWait | uefi.EventNotifySignal
-	if e.Type&notifies == notifies || e.Type&notifies != 0 && (e.Level <= uefi.TPLApplication || e.Level > uefi.TPLHighLevel) ||
+	if e.Type&notifies == notifies || e.Type&notifies != 0 &&
+		(e.Level <= uefi.TPLApplication || e.Level > uefi.TPLHighLevel) ||
 		e.Type == uefi.EventExitBootServices && group != 0 {
 		return fw.violation(uefi.InvalidParameter, "event of type %#x at TPL %d", e.Type, e.Level)
 	}
@@ -85,7 +96,8 @@ func (fw *Firmware) createEvent(a []uintptr, group, out uintptr) uefi.Status {
 func (fw *Firmware) setTimer(_ uefi.Event, e *Event, a []uintptr) uefi.Status {
 	const unit = 100 * time.Nanosecond
 	if e.Type&uefi.EventTimer == 0 || uefi.TimerDelay(a[1]) > uefi.TimerRelative {
-		return fw.violation(uefi.InvalidParameter, "SetTimer(%d) for an event of type %#x", a[1], e.Type)
+		return fw.violation(uefi.InvalidParameter, "SetTimer(%d) for an event of type %#x", a[1],
+			e.Type)
 	}
 	e.Timer, e.Period = uefi.TimerDelay(a[1]), time.Duration(a[2])*unit
 	e.due, e.signaled = time.Now().Add(e.Period), false

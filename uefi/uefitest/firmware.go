@@ -135,7 +135,9 @@ func (fw *Firmware) refused(service string, h uefi.Handle, guid uefi.GUID) uefi.
 
 // Only is a value for Refuse: one service fails with one status, on a handle or for a GUID if such
 // are given.
-func Only(service string, st uefi.Status, on ...any) func(string, uefi.Handle, uefi.GUID) uefi.Status {
+func Only(
+	service string, st uefi.Status, on ...any,
+) func(string, uefi.Handle, uefi.GUID) uefi.Status {
 	return func(s string, h uefi.Handle, guid uefi.GUID) uefi.Status {
 		for _, v := range on {
 			if v != any(h) && v != any(guid) {
@@ -299,7 +301,8 @@ func (fw *Firmware) open(a []uintptr) uefi.Status {
 	if o.How&uses != 0 && fw.Handles[o.Agent] == nil ||
 		o.How&(uses&^uefi.OpenExclusive) != 0 && fw.Handles[o.Controller] == nil ||
 		o.How == uefi.OpenByChildController && o.Controller == o.On {
-		return fw.violation(uefi.InvalidParameter, "OpenProtocol: %+v names no agent or controller", o)
+		return fw.violation(uefi.InvalidParameter, "OpenProtocol: %+v names no agent or controller",
+			o)
 	}
 	if o.How&(uefi.OpenByDriver|uefi.OpenExclusive) != 0 {
 		for _, other := range slices.Clone(fw.Opened) {
@@ -307,7 +310,8 @@ func (fw *Firmware) open(a []uintptr) uefi.Status {
 			case other.On != o.On || other.GUID != o.GUID || other.How&uefi.OpenByDriver == 0:
 			case other.Agent == o.Agent:
 				return uefi.AlreadyStarted
-			case o.How&uefi.OpenExclusive == 0 || other.How&uefi.OpenExclusive != 0 || !fw.stop(other):
+			case o.How&uefi.OpenExclusive == 0 || other.How&uefi.OpenExclusive != 0 ||
+				!fw.stop(other):
 				return uefi.AccessDenied
 			}
 		}
@@ -324,7 +328,8 @@ func (fw *Firmware) close(a []uintptr) uefi.Status {
 		return st
 	}
 	if fw.Handles[on] == nil || fw.Handles[controller] == nil {
-		return fw.violation(uefi.InvalidParameter, "CloseProtocol: no handle %#x or %#x", on, controller)
+		return fw.violation(uefi.InvalidParameter, "CloseProtocol: no handle %#x or %#x", on,
+			controller)
 	}
 	i := slices.IndexFunc(fw.Opened, func(o Opening) bool {
 		return o.On == on && o.GUID == guid && o.Agent == agent && o.Controller == controller

@@ -66,8 +66,10 @@ func (fw *Firmware) PlugPCI() *PCI {
 	}
 	f.Table = &uefi.PCIIOTable{
 		Mem: uefi.PCIIOAccess{
-			Read:  f.function("read", func(a []uintptr) { store(a[5], f.Registers[f.register(a)]) }),
-			Write: f.function("write", func(a []uintptr) { f.Registers[f.register(a)] = *abi.At[uint32](a[5]) }),
+			Read: f.function("read",
+				func(a []uintptr) { store(a[5], f.Registers[f.register(a)]) }),
+			Write: f.function("write",
+				func(a []uintptr) { f.Registers[f.register(a)] = *abi.At[uint32](a[5]) }),
 		},
 		Config: uefi.PCIIOAccess{
 			Read: f.function("config", func(a []uintptr) {
@@ -161,14 +163,16 @@ func (f *PCI) config(a []uintptr) uintptr {
 	const width16, width32 = 1, 2
 	width := map[uintptr]uintptr{configClass: width32, configCommand: width16}[a[2]]
 	if width == 0 || a[1] != width || a[3] != 1 {
-		f.fw.t.Errorf("access of width %d to configuration space, offset %#x, count %d", a[1], a[2], a[3])
+		f.fw.t.Errorf("access of width %d to configuration space, offset %#x, count %d", a[1], a[2],
+			a[3])
 	}
 	return a[2]
 }
 
 // allocate is AllocateBuffer. The memory is not zeroed.
 func (f *PCI) allocate(a []uintptr) {
-	if uefi.AllocateType(a[1]) != uefi.AllocateAnyPages || uefi.MemoryType(a[2]) != uefi.BootServicesData || a[5] != 0 {
+	if uefi.AllocateType(a[1]) != uefi.AllocateAnyPages ||
+		uefi.MemoryType(a[2]) != uefi.BootServicesData || a[5] != 0 {
 		f.fw.t.Errorf("AllocateBuffer(%x)", a[1:])
 	}
 	b := make([]byte, (a[3]+1)*uefi.PageSize)

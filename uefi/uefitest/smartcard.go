@@ -114,7 +114,9 @@ func output(at, length uintptr, b []byte) uefi.Status {
 	return uefi.Success
 }
 
-func (p *SmartCard) look(name string, in map[uint32][]byte, key uint32, at, length uintptr) uefi.Status {
+func (p *SmartCard) look(
+	name string, in map[uint32][]byte, key uint32, at, length uintptr,
+) uefi.Status {
 	if st := p.call(name, name); st != uefi.Success {
 		return st
 	}
@@ -129,13 +131,15 @@ func (p *SmartCard) look(name string, in map[uint32][]byte, key uint32, at, leng
 func (p *SmartCard) connect(a []uintptr) uefi.Status {
 	mode, action := smartcard.AccessMode(a[1]), smartcard.Action(a[2])
 	preferred := smartcard.Protocol(a[3])
-	if st := p.call(fmt.Sprintf("connect %d %d %d", mode, action, preferred), "connect"); st != uefi.Success {
+	if st := p.call(fmt.Sprintf("connect %d %d %d", mode, action, preferred),
+		"connect"); st != uefi.Success {
 		return st
 	}
 	switch {
 	case p.Connected:
 		return uefi.AccessDenied
-	case mode == smartcard.AccessReader && (action != smartcard.NoReset || preferred != smartcard.Undefined):
+	case mode == smartcard.AccessReader && (action != smartcard.NoReset ||
+		preferred != smartcard.Undefined):
 		return uefi.InvalidParameter
 	case mode == smartcard.AccessReader:
 		p.Connected = true

@@ -53,7 +53,8 @@ func TestCallsThatUEFIForbidsFailTheTest(t *testing.T) {
 		{"an interface that is not installed is removed", func(fw *Firmware) {
 			b.UninstallProtocol(handle(fw), &uefi.PCIIOGUID, 0x100)
 		}},
-		{"another interface is removed", func(fw *Firmware) { b.UninstallProtocol(handle(fw), &uefi.USBIOGUID, 1) }},
+		{"another interface is removed",
+			func(fw *Firmware) { b.UninstallProtocol(handle(fw), &uefi.USBIOGUID, 1) }},
 		{"a protocol is opened by an agent that is no handle", func(fw *Firmware) {
 			h := handle(fw)
 			b.OpenProtocol(h, &uefi.USBIOGUID, 1, h, uefi.OpenByDriver)
@@ -70,7 +71,8 @@ func TestCallsThatUEFIForbidsFailTheTest(t *testing.T) {
 			h := handle(fw)
 			b.CloseProtocol(h, &uefi.USBIOGUID, h, 1)
 		}},
-		{"drivers are connected to what is no handle", func(*Firmware) { b.ConnectController(1, nil, true) }},
+		{"drivers are connected to what is no handle",
+			func(*Firmware) { b.ConnectController(1, nil, true) }},
 		{"an event notifies at TPL_APPLICATION", func(*Firmware) {
 			b.CreateEvent(uefi.EventNotifySignal, uefi.TPLApplication, 1, 0)
 		}},
@@ -87,7 +89,8 @@ func TestCallsThatUEFIForbidsFailTheTest(t *testing.T) {
 			ev, _ := b.CreateEvent(uefi.EventNotifySignal, uefi.TPLCallback, 1, 0)
 			b.CheckEvent(ev)
 		}},
-		{"an image is loaded for what is no image", func(fw *Firmware) { b.LoadImage(false, handle(fw), nil, []byte("MZ")) }},
+		{"an image is loaded for what is no image",
+			func(fw *Firmware) { b.LoadImage(false, handle(fw), nil, []byte("MZ")) }},
 		{"an image is neither started nor unloaded", func(fw *Firmware) {
 			h, _ := fw.NewImage(0)
 			b.LoadImage(false, h, nil, []byte("MZ"))

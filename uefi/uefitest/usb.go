@@ -54,7 +54,7 @@ type USB struct {
 	Languages                 []uint16
 
 	Requests, Streams int         // transfers: control, others
-	Polled            uintptr     // context of the interrupt transfer that firmware repeats, 0 without
+	Polled            uintptr     // context of the repeated interrupt transfer, 0 without
 	Polls             int         // how often such a transfer was begun
 	PollStatus        uefi.Status // of the begin and the end of one, if not Success
 	Log               []string    // transfers
@@ -78,7 +78,8 @@ func (fw *Firmware) PlugUSB(device USBDevice) *USB {
 			if a[1] >= uintptr(len(u.Endpoints)) {
 				return uefi.NotFound
 			}
-			copy(unsafe.Slice(abi.At[byte](a[2]), uefi.USBEndpointDescriptorSize), u.Endpoints[a[1]])
+			copy(unsafe.Slice(abi.At[byte](a[2]), uefi.USBEndpointDescriptorSize),
+				u.Endpoints[a[1]])
 			return uefi.Success
 		}),
 		GetStringDescriptor: u.function(func(a []uintptr) uefi.Status {
@@ -166,10 +167,14 @@ func (u *USB) descriptor(d *[]byte) uintptr {
 	})
 }
 
-func (u *USB) log(format string, args ...any) { u.Log = append(u.Log, fmt.Sprintf(format, args...)) }
+func (u *USB) log(format string, args ...any) {
+	u.Log = append(u.Log, fmt.Sprintf(format, args...))
+}
 
 // finish lets the time of a transfer pass and stores its results.
-func (u *USB) finish(answer Answer, limit time.Duration, data []byte, length *uintptr, result uintptr) uefi.Status {
+func (u *USB) finish(
+	answer Answer, limit time.Duration, data []byte, length *uintptr, result uintptr,
+) uefi.Status {
 	if answer.Took == UntilLimit {
 		answer.Took = limit
 	}
@@ -240,7 +245,8 @@ func (u *USB) poll(a []uintptr) uefi.Status {
 	if u.PollStatus != uefi.Success {
 		return u.PollStatus
 	}
-	if on == (u.Polled != 0) || endpoint&usb.DirIn == 0 || !u.has(endpoint, usb.InterruptTransfer) ||
+	if on == (u.Polled != 0) || endpoint&usb.DirIn == 0 ||
+		!u.has(endpoint, usb.InterruptTransfer) ||
 		on && (interval < 1 || interval > 255) {
 		return u.fw.violation(uefi.InvalidParameter, "polling of endpoint %#02x each %d ms: %v",
 			endpoint, interval, on)
@@ -286,7 +292,8 @@ func (d *transportDevice) end(data []byte, err error, limit time.Duration) Answe
 
 // Control reports a short data stage as an error of the device, as edk2 does (edk2-stable202605).
 func (d *transportDevice) Control(r uefi.USBRequest, data []byte, limit time.Duration) Answer {
-	setup := usb.Setup{RequestType: r.RequestType, Request: r.Request, Value: r.Value, Index: r.Index, Length: r.Length}
+	setup := usb.Setup{RequestType: r.RequestType, Request: r.Request, Value: r.Value,
+		Index: r.Index, Length: r.Length}
 	n, err := d.transport.Control(context.Background(), setup, data, limit)
 	answer := d.end(data[:n], err, limit)
 	if err == nil && setup.In() && n < len(data) {

@@ -31,24 +31,33 @@ func TestEnumerationOfASlowDeviceIsBounded(t *testing.T) {
 		want   error
 		named  bool
 	}{
-		{name: "each string takes 20 ms", change: func(f *script) { f.stringTime = 20 * time.Millisecond }, bound: 80 * time.Millisecond, named: true},
-		{name: "each string takes 90 ms, and is there in none of four languages", change: func(f *script) {
-			f.Languages, f.strings, f.stringTime = []uint16{1, 2, 3, 4}, nil, 90*time.Millisecond
-		}, bound: stringsLimit + 90*time.Millisecond},
+		{name: "each string takes 20 ms",
+			change: func(f *script) { f.stringTime = 20 * time.Millisecond },
+			bound:  80 * time.Millisecond, named: true},
+		{name: "each string takes 90 ms, and is there in none of four languages",
+			change: func(f *script) {
+				f.Languages, f.strings, f.stringTime = []uint16{1, 2, 3,
+					4}, nil, 90*time.Millisecond
+			}, bound: stringsLimit + 90*time.Millisecond},
 		{name: "no string comes", change: func(f *script) {
 			f.Languages, f.strings, f.stringTime = []uint16{1, 2, 3, 4}, nil, 500*time.Millisecond
 		}, bound: 500 * time.Millisecond},
-		{name: "eight configurations, 400 ms each", change: func(f *script) { others(f, 7); f.configTime = 400 * time.Millisecond },
+		{name: "eight configurations, 400 ms each",
+			change: func(f *script) { others(f, 7); f.configTime = 400 * time.Millisecond },
+			bound:  descriptorLimit, want: usb.ErrTimeout},
+		{name: "two configurations, 400 ms each",
+			change: func(f *script) { others(f, 1); f.configTime = 400 * time.Millisecond },
+			bound:  descriptorLimit, named: true},
+		{name: "no configuration comes", change: func(f *script) { f.configTime = time.Hour },
 			bound: descriptorLimit, want: usb.ErrTimeout},
-		{name: "two configurations, 400 ms each", change: func(f *script) { others(f, 1); f.configTime = 400 * time.Millisecond },
-			bound: descriptorLimit, named: true},
-		{name: "no configuration comes", change: func(f *script) { f.configTime = time.Hour }, bound: descriptorLimit, want: usb.ErrTimeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				c.change(f)
-				f.control = func(uefi.USBRequest, []byte) answer { return answer{Data: []byte{0, 0}} }
+				f.control = func(uefi.USBRequest, []byte) answer {
+					return answer{Data: []byte{0, 0}}
+				}
 				began := time.Now()
 				tr, err := f.try(bg)
 				if took := time.Since(began); took > c.bound {
@@ -83,7 +92,8 @@ func TestTheQuestionWhetherADeviceIsThereEndsWithTheCall(t *testing.T) {
 		ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
 		defer cancel()
 		began := time.Now()
-		if _, err := tr.Out(ctx, 0x03, []byte{1}, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := tr.Out(ctx, 0x03, []byte{1}, time.Minute); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		if took := time.Since(began); took > 100*time.Millisecond {

@@ -41,7 +41,8 @@ func reader(t *testing.T) *script {
 	s.Device = []byte{18, 1, 0x10, 0x01, 0, 0, 0, 64, 0x27, 0x06, 0x01, 0x40, 0, 1, 1, 2, 3, 1}
 	s.Config = []byte{9, 2, 93, 0, 1, 1, 0, 0x80, 50}
 	s.Interface = []byte{9, 4, 0, 0, 3, 0x0b, 0, 0, 4}
-	s.Endpoints = [][]byte{{7, 5, 0x81, 3, 16, 0, 255}, {7, 5, 0x82, 2, 64, 0, 0}, {7, 5, 0x03, 2, 64, 0, 0}}
+	s.Endpoints = [][]byte{{7, 5, 0x81, 3, 16, 0, 255}, {7, 5, 0x82, 2, 64, 0, 0},
+		{7, 5, 0x03, 2, 64, 0, 0}}
 	config := append(append([]byte(nil), s.Config...), s.Interface...)
 	config = append(config, make([]byte, 54)...)
 	config[18], config[19] = 54, 0x21

@@ -107,7 +107,8 @@ func TestAnInterruptEndpointThatFirmwarePollsIsNotReadBeside(t *testing.T) {
 	if err := tr.Listen(2); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := tr.In(t.Context(), 0x81, make([]byte, 16), time.Second); n != 0 || !errors.Is(err, usb.ErrTimeout) {
+	if n, err := tr.In(t.Context(), 0x81, make([]byte, 16), time.Second); n != 0 ||
+		!errors.Is(err, usb.ErrTimeout) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
@@ -124,7 +125,9 @@ func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
 			f.box().failed = uint32(uefi.USBStall)
 			f.Log = nil
 			tr.all()
-			if got := fmt.Sprint(f.Log); got != "[poll 81 false, 0 bytes each 0 ms control 02 01 0000 0081 0 in 500 ms poll 81 true, 16 bytes each 255 ms]" {
+			want := []string{"poll 81 false, 0 bytes each 0 ms",
+				"control 02 01 0000 0081 0 in 500 ms", "poll 81 true, 16 bytes each 255 ms"}
+			if got := f.Log; !slices.Equal(got, want) {
 				t.Fatalf("failure %d: %s", i+1, got)
 			}
 		}
@@ -157,9 +160,12 @@ func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
 		want   error  // nil: the polling has ended
 	}{
 		{name: "no transfer is registered", status: uefi.NotFound},
-		{name: "firmware refuses", status: uefi.DeviceError, device: answer{Data: []byte{0, 0}}, want: uefi.DeviceError},
-		{name: "firmware does not know the device's address", status: uefi.InvalidParameter, device: answer{Data: []byte{0, 0}}, want: uefi.InvalidParameter},
-		{name: "firmware refuses, the device does not answer yet", status: uefi.DeviceError, device: uefitest.Silent, want: uefi.DeviceError},
+		{name: "firmware refuses", status: uefi.DeviceError, device: answer{Data: []byte{0, 0}},
+			want: uefi.DeviceError},
+		{name: "firmware does not know the device's address", status: uefi.InvalidParameter,
+			device: answer{Data: []byte{0, 0}}, want: uefi.InvalidParameter},
+		{name: "firmware refuses, the device does not answer yet", status: uefi.DeviceError,
+			device: uefitest.Silent, want: uefi.DeviceError},
 		{name: "firmware refuses, the device has gone", status: uefi.DeviceError,
 			device: answer{Status: uefi.DeviceError, Result: uefi.USBTimeout}, want: usb.ErrGone},
 	} {
@@ -261,8 +267,10 @@ func TestPollInterval(t *testing.T) {
 		interval uint8
 		want     uint32
 	}{
-		{usb.SpeedFull, 0, 1}, {usb.SpeedFull, 1, 1}, {usb.SpeedFull, 255, 255}, {usb.SpeedLow, 10, 10}, {usb.SpeedUnknown, 24, 24},
-		{usb.SpeedHigh, 0, 1}, {usb.SpeedHigh, 4, 1}, {usb.SpeedHigh, 8, 16}, {usb.SpeedSuper, 11, 128}, {usb.SpeedHigh, 16, 255}, {usb.SpeedHigh, 255, 255},
+		{usb.SpeedFull, 0, 1}, {usb.SpeedFull, 1, 1}, {usb.SpeedFull, 255, 255}, {usb.SpeedLow, 10,
+			10}, {usb.SpeedUnknown, 24, 24},
+		{usb.SpeedHigh, 0, 1}, {usb.SpeedHigh, 4, 1}, {usb.SpeedHigh, 8, 16}, {usb.SpeedSuper, 11,
+			128}, {usb.SpeedHigh, 16, 255}, {usb.SpeedHigh, 255, 255},
 	} {
 		if got := pollInterval(c.speed, c.interval); got != c.want {
 			t.Errorf("%v, bInterval %d: %d ms, want %d", c.speed, c.interval, got, c.want)

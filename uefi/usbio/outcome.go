@@ -46,7 +46,9 @@ func (e *wireError) Unwrap() []error { return []error{usb.ErrTransfer, e.status}
 
 // outcome is classify with what follows from it: the sign of life, and the question whether the
 // device is still there.
-func (t *Transport) outcome(x *uefi.USBTransfer, status uefi.Status, result uefi.USBResult, late bool, until limit) error {
+func (t *Transport) outcome(
+	x *uefi.USBTransfer, status uefi.Status, result uefi.USBResult, late bool, until limit,
+) error {
 	err := classify(status, result, late)
 	switch {
 	case err == nil, errors.Is(err, usb.ErrStall), errors.Is(err, usb.ErrBabble):

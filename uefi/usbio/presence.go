@@ -34,7 +34,8 @@ const muteLimit = 10 * time.Second
 
 // getStatus is GET_STATUS of the device, which it answers in every state and which changes nothing
 // (USB 2.0, 9.4.5).
-var getStatus = usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice, Request: usb.RequestGetStatus, Length: 2}
+var getStatus = usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice,
+	Request: usb.RequestGetStatus, Length: 2}
 
 // now is the time since the transport was opened.
 func (t *Transport) now() time.Duration { return time.Since(t.start) }

@@ -21,7 +21,9 @@ func TestGoneIsForEver(t *testing.T) {
 		f := reader(t)
 		tr := f.open()
 		time.Sleep(2 * silence)
-		f.control = func(uefi.USBRequest, []byte) answer { return answer{Status: uefi.DeviceError, Result: uefi.USBSystem} }
+		f.control = func(uefi.USBRequest, []byte) answer {
+			return answer{Status: uefi.DeviceError, Result: uefi.USBSystem}
+		}
 		f.Log = nil
 		// A message to a device that has been quiet is not sent before the device has been asked.
 		if _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); err != usb.ErrGone {
@@ -49,10 +51,14 @@ func TestStopWasRefusedDuringAWait(t *testing.T) {
 		took    time.Duration
 		err     error
 	}{
-		{name: "a device that is there goes on", control: answer{Data: []byte{0, 0}}, took: patience + piece},
-		{name: "firmware does not know the device any more", control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: patience, err: usb.ErrGone},
+		{name: "a device that is there goes on", control: answer{Data: []byte{0, 0}},
+			took: patience + piece},
+		{name: "firmware does not know the device any more",
+			control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: patience,
+			err: usb.ErrGone},
 		// QEMU's xHCI and EHCI controllers.
-		{name: "transfers to a removed device time out", control: uefitest.Silent, took: patience + probeLimit, err: usb.ErrGone},
+		{name: "transfers to a removed device time out", control: uefitest.Silent,
+			took: patience + probeLimit, err: usb.ErrGone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -95,9 +101,18 @@ func TestFirmwareRunsBetweenTransfers(t *testing.T) {
 			do   func() error
 			want int // pauses at least
 		}{
-			{"Out", func() error { _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); return err }, 1},
-			{"In, three waits", func() error { _, err := tr.In(bg, 0x82, make([]byte, 64), time.Minute); return err }, 3},
-			{"Control", func() error { _, err := tr.Control(bg, getStatus, make([]byte, 2), time.Second); return err }, 1},
+			{"Out", func() error { _, err := tr.Out(bg, 0x03, []byte{1}, time.Second); return err },
+				1},
+			{"In, three waits",
+				func() error {
+					_, err := tr.In(bg, 0x82, make([]byte, 64), time.Minute)
+					return err
+				}, 3},
+			{"Control",
+				func() error {
+					_, err := tr.Control(bg, getStatus, make([]byte, 2), time.Second)
+					return err
+				}, 1},
 		} {
 			pauses = 0
 			if err := c.do(); err != nil || pauses < c.want {
@@ -140,7 +155,8 @@ func TestOpeningHasAnEnd(t *testing.T) {
 	}{
 		{name: "it answers no request", change: mute, err: context.DeadlineExceeded},
 		{name: "it answers no request for strings", change: speechless, asked: 1},
-		{name: "its descriptors leave no time for strings", change: slow, err: context.DeadlineExceeded},
+		{name: "its descriptors leave no time for strings", change: slow,
+			err: context.DeadlineExceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -169,36 +185,50 @@ func TestEnumerate(t *testing.T) {
 		err    error
 	}{
 		{name: "a reader", change: func(f *script) {}, check: func(d *usb.Device) bool {
-			return d.Manufacturer == "QEMU" && d.Product == "Reader" && d.Serial == "1" && d.InterfaceName == "CCID" &&
-				d.Speed == usb.SpeedFull && len(d.Config) == 93 && d.Path == "Acpi(0x00000000,0x0)/Pci(0x4,0x0)/USB(0x1,0x0)"
+			return d.Manufacturer == "QEMU" && d.Product == "Reader" && d.Serial == "1" &&
+				d.InterfaceName == "CCID" &&
+				d.Speed == usb.SpeedFull && len(d.Config) == 93 &&
+				d.Path == "Acpi(0x00000000,0x0)/Pci(0x4,0x0)/USB(0x1,0x0)"
 		}},
-		{name: "strings in the second language only", change: func(f *script) { f.Languages = []uint16{0x0407, 0x0409} },
-			check: func(d *usb.Device) bool { return d.Product == "Reader" }},
-		{name: "no languages", change: func(f *script) { f.Languages = nil }, check: func(d *usb.Device) bool { return d.Product == "" }},
-		{name: "no device path", change: func(f *script) { f.SetPath() }, check: func(d *usb.Device) bool { return d.Path == "" && d.Product == "Reader" }},
+		{name: "strings in the second language only",
+			change: func(f *script) { f.Languages = []uint16{0x0407, 0x0409} },
+			check:  func(d *usb.Device) bool { return d.Product == "Reader" }},
+		{name: "no languages", change: func(f *script) { f.Languages = nil },
+			check: func(d *usb.Device) bool { return d.Product == "" }},
+		{name: "no device path", change: func(f *script) { f.SetPath() },
+			check: func(d *usb.Device) bool { return d.Path == "" && d.Product == "Reader" }},
 		{name: "the second configuration is active", change: func(f *script) {
 			other := bytes.Clone(f.configs[0])
 			other[5] = 7
 			f.configs = [][]byte{other, f.configs[0]}
 			f.Device[17] = 2
 		}, check: func(d *usb.Device) bool { return d.Config[5] == 1 }},
-		{name: "an alternate setting of another interface", change: func(f *script) { f.Interface[2], f.Interface[3] = 3, 2 },
-			check: func(d *usb.Device) bool { return d.Interface == 3 && d.AltSetting == 2 }},
+		{name: "an alternate setting of another interface",
+			change: func(f *script) { f.Interface[2], f.Interface[3] = 3, 2 },
+			check:  func(d *usb.Device) bool { return d.Interface == 3 && d.AltSetting == 2 }},
 		// edk2 pull request 12982: wTotalLength and what comes differ.
-		{name: "a configuration that is shorter than it claims", change: func(f *script) { f.configs[0][2] = 200 },
-			check: func(d *usb.Device) bool { return len(d.Config) == 93 }},
-		{name: "a configuration that claims 64 KiB", change: func(f *script) { f.configs[0][2], f.configs[0][3] = 0xff, 0xff },
-			check: func(d *usb.Device) bool { return len(d.Config) == 93 }},
-		{name: "a configuration that claims to be shorter than its head", change: func(f *script) { f.configs[0][2] = 8 }, err: usb.ErrDescriptor},
-		{name: "no configuration has the active value", change: func(f *script) { f.configs[0][5] = 7 }, err: usb.ErrDescriptor},
-		{name: "255 configurations", change: func(f *script) { f.Device[17] = 255; f.configs[0][5] = 7 }, err: usb.ErrStall},
-		{name: "a configuration of two bytes", change: func(f *script) { f.configs[0] = f.configs[0][:2] }, err: usb.ErrDescriptor},
+		{name: "a configuration that is shorter than it claims",
+			change: func(f *script) { f.configs[0][2] = 200 },
+			check:  func(d *usb.Device) bool { return len(d.Config) == 93 }},
+		{name: "a configuration that claims 64 KiB",
+			change: func(f *script) { f.configs[0][2], f.configs[0][3] = 0xff, 0xff },
+			check:  func(d *usb.Device) bool { return len(d.Config) == 93 }},
+		{name: "a configuration that claims to be shorter than its head",
+			change: func(f *script) { f.configs[0][2] = 8 }, err: usb.ErrDescriptor},
+		{name: "no configuration has the active value",
+			change: func(f *script) { f.configs[0][5] = 7 }, err: usb.ErrDescriptor},
+		{name: "255 configurations",
+			change: func(f *script) { f.Device[17] = 255; f.configs[0][5] = 7 }, err: usb.ErrStall},
+		{name: "a configuration of two bytes",
+			change: func(f *script) { f.configs[0] = f.configs[0][:2] }, err: usb.ErrDescriptor},
 		{name: "more endpoints than there can be", change: func(f *script) {
 			for range 300 {
 				f.Endpoints = append(f.Endpoints, f.Endpoints[0])
 			}
 		}, check: func(d *usb.Device) bool { return true }},
-		{name: "an endpoint with packets of no bytes", change: func(f *script) { f.Endpoints[1][4] = 0 }, check: func(d *usb.Device) bool { return true }},
+		{name: "an endpoint with packets of no bytes",
+			change: func(f *script) { f.Endpoints[1][4] = 0 },
+			check:  func(d *usb.Device) bool { return true }},
 		{name: "high speed, by its packets", change: func(f *script) {
 			f.Endpoints[1][4], f.Endpoints[1][5], f.Endpoints[2][4], f.Endpoints[2][5] = 0, 2, 0, 2
 		},
@@ -229,10 +259,16 @@ func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
 		reads  int  // of the whole
 		last   byte // of the configuration
 	}{
-		{name: "it ends with an endpoint of the interface", change: func(f *script) { f.Endpoints[2][6] = 9; f.configs[0][92] = 9 }, last: 9},
-		{name: "it ends with an endpoint of another interface", change: func(f *script) { f.configs[0][88] = 0x07; f.configs[0][92] = 9 }},
-		{name: "it ends with a class descriptor", change: func(f *script) { f.configs[0][87] = 0x21; f.configs[0][92] = 9 }, reads: 1, last: 9},
-		{name: "its descriptors do not add up", change: func(f *script) { f.configs[0][86] = 0; f.configs[0][92] = 9 }, reads: 1, last: 9},
+		{name: "it ends with an endpoint of the interface",
+			change: func(f *script) { f.Endpoints[2][6] = 9; f.configs[0][92] = 9 }, last: 9},
+		{name: "it ends with an endpoint of another interface",
+			change: func(f *script) { f.configs[0][88] = 0x07; f.configs[0][92] = 9 }},
+		{name: "it ends with a class descriptor",
+			change: func(f *script) { f.configs[0][87] = 0x21; f.configs[0][92] = 9 }, reads: 1,
+			last: 9},
+		{name: "its descriptors do not add up",
+			change: func(f *script) { f.configs[0][86] = 0; f.configs[0][92] = 9 }, reads: 1,
+			last: 9},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -248,8 +284,10 @@ func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
 						reads++
 					}
 				}
-				if got := tr.Device().Config; reads != c.reads || len(got) != 93 || got[92] != c.last {
-					t.Errorf("%d reads of the whole, want %d; %d bytes, the last %d, want %d; reads of %d bytes", reads, c.reads, len(got), got[92], c.last, f.reads)
+				if got := tr.Device().Config; reads != c.reads || len(got) != 93 ||
+					got[92] != c.last {
+					t.Errorf("%d reads of the whole, want %d; %d bytes, the last %d, want %d; reads %d",
+						reads, c.reads, len(got), got[92], c.last, f.reads)
 				}
 			})
 		})

@@ -12,7 +12,7 @@
 //	handover: before: ...     each controller, while boot services are there
 //	handover: after: ...      each controller when they have ended
 //	handover: waiting         until a character comes: time for a card to be removed
-//	handover: later: ...      each controller again, and whether the memory that it knows has changed
+//	handover: later: ...      each controller again, and whether its memory has changed
 //	handover: end             and the machine switches itself off
 //
 // With "restart" it starts the controllers again after the end of boot services, as if the driver
@@ -87,7 +87,8 @@ func prepare() error {
 	if len(readers) == 0 {
 		return fmt.Errorf("no reader")
 	}
-	_, err = readers[0].Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1)
+	_, err = readers[0].Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1)
 	return err
 }
 
@@ -123,12 +124,14 @@ func exitBootServices() (status uintptr) {
 	table := uefi.Boot().Table()
 	for range tries {
 		mapOut.size = unsafe.Sizeof(memoryMap)
-		mapArgs = [5]uintptr{address(&mapOut.size), address(&memoryMap), address(&mapOut.key), address(&mapOut.descriptorSize), address(&mapOut.version)}
+		mapArgs = [5]uintptr{address(&mapOut.size), address(&memoryMap), address(&mapOut.key),
+			address(&mapOut.descriptorSize), address(&mapOut.version)}
 		if status = gate.Raw(table.GetMemoryMap, mapArgs[:]); status != uintptr(uefi.Success) {
 			return status
 		}
 		exitArgs = [2]uintptr{uintptr(uefi.ImageHandle()), mapOut.key}
-		if status = gate.Raw(table.ExitBootServices, exitArgs[:]); status != uintptr(uefi.InvalidParameter) {
+		if status = gate.Raw(table.ExitBootServices,
+			exitArgs[:]); status != uintptr(uefi.InvalidParameter) {
 			return status
 		}
 	}

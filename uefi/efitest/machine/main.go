@@ -65,7 +65,8 @@ func wallClock() error {
 	if err != nil {
 		return err
 	}
-	const apart = time.Minute // policy: less than any mistake about zones or calendars, more than a busy machine stands still
+	// Less than any error of time zone or calendar, more than a busy machine stops for (policy).
+	const apart = time.Minute
 	if d := time.Since(now).Abs(); d > apart {
 		return fmt.Errorf("off by %v", d)
 	}

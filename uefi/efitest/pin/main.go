@@ -4,9 +4,9 @@
 // the machine's memory can look for others:
 //
 //	pin READER verify MASKED...    VERIFY with each PIN, then reads each back from the card
-//	pin READER FAILURE MASKED      VERIFY, in the middle of which the driver fails: panic or fatal; or unplug, which
-//	                               the caller does
-//	pin READER secure              a PIN entry at the reader's keypad, whose answer the caller makes a secret
+//	pin READER FAILURE MASKED      VERIFY, during which the driver fails: panic or fatal; or unplug,
+//	                               which the caller does
+//	pin READER secure              PIN entry at the keypad, to which the answer is a secret
 //
 // READER is a part of the reader's name. A PIN is in hexadecimal digits, each byte XORed with A5,
 // since firmware keeps command lines.
@@ -56,7 +56,8 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1); err != nil {
 		return err
 	}
 	defer r.Disconnect(smartcard.NoReset)

@@ -31,12 +31,14 @@ func run() error {
 		return fmt.Errorf("no reader")
 	}
 	r := readers[0]
-	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1); err != nil {
 		return err
 	}
 	defer r.Disconnect(smartcard.NoReset)
 	answer := make([]byte, 258)
-	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01,
+		0x0C, 0x06, 0x01}
 	n, err := r.Transmit(selectHello, answer)
 	if err != nil {
 		return err
