@@ -312,9 +312,9 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 			if after := fw.State(); after != before {
 				t.Errorf("before %s, after %s", before, after)
 			}
-			if len(d.bound) != 0 || len(d.readers.all) != len(d.readers.dead) {
+			if len(d.bound) != 0 || len(d.readers.all) != len(d.readers.retired) {
 				t.Errorf("%d controllers are managed; %d interfaces, %d of them dead", len(d.bound),
-					len(d.readers.all), len(d.readers.dead))
+					len(d.readers.all), len(d.readers.retired))
 			}
 			if st := d.stopOn(u.Handle); st != uefi.DeviceError {
 				t.Errorf("Stop: %v", st)

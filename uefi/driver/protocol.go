@@ -181,7 +181,7 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	wide := unsafe.Slice((*byte)(unsafe.Pointer(&r.name[0])), 2*len(r.name))
 	name, nameLen := a.At(1), a.At(2)
 	atr, atrLen := a.At(5), a.At(6)
-	if !takes(name, nameLen, uintptr(len(wide))) || !takes(atr, atrLen, maxATR) ||
+	if !validOutput(name, nameLen, uintptr(len(wide))) || !validOutput(atr, atrLen, maxATR) ||
 		a.At(3) != 0 && !gate.Writable(a.At(3), unsafe.Sizeof(smartcard.State(0))) ||
 		a.At(4) != 0 && !gate.Writable(a.At(4), unsafe.Sizeof(smartcard.Protocol(0))) {
 		return uefi.InvalidParameter
@@ -199,8 +199,8 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 	if protocol != nil {
 		*protocol = smartcard.Protocol(r.slot.Protocol())
 	}
-	st = give(name, uefi.At[uintptr](nameLen), wide)
-	if s := give(atr, uefi.At[uintptr](atrLen), r.slot.ATR()); s != uefi.Success {
+	st = writeOutput(name, uefi.At[uintptr](nameLen), wide)
+	if s := writeOutput(atr, uefi.At[uintptr](atrLen), r.slot.ATR()); s != uefi.Success {
 		st = s
 	}
 	return st
@@ -212,10 +212,10 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 // panic, which costs the call.
 const shortResponse = 258
 
-// takes reports whether a caller's buffer at p and the number at length, which is its size, can be
-// written. At most most bytes of the buffer are checked. A buffer without a length is invalid. A
-// length without a buffer is valid: only the length is written.
-func takes(p, length, most uintptr) bool {
+// validOutput reports whether a caller's buffer at p and the number at length, which is its size,
+// can be written. At most most bytes of the buffer are checked. A buffer without a length is
+// invalid. A length without a buffer is valid: only the length is written.
+func validOutput(p, length, most uintptr) bool {
 	if length == 0 {
 		return p == 0
 	}
@@ -225,10 +225,10 @@ func takes(p, length, most uintptr) bool {
 	return p == 0 || gate.Writable(p, min(*uefi.At[uintptr](length), most))
 }
 
-// give copies b to the caller's buffer at p and sets its length, or returns EFI_BUFFER_TOO_SMALL
-// and sets the length that is needed. Without a length nothing is written; with a length and no
-// buffer only the length is.
-func give(p uintptr, length *uintptr, b []byte) uefi.Status {
+// writeOutput copies b to the caller's buffer at p and sets its length, or returns
+// EFI_BUFFER_TOO_SMALL and sets the length that is needed. Without a length nothing is written;
+// with a length and no buffer only the length is.
+func writeOutput(p uintptr, length *uintptr, b []byte) uefi.Status {
 	if length == nil {
 		return uefi.Success
 	}
@@ -260,7 +260,7 @@ func (d *Driver) transmit(a *gate.Args) uefi.Status {
 	capdu, capduLen := a.At(1), a.At(2)
 	rapdu := a.At(3)
 	if capduLen == 0 || capduLen > maxAPDU || !gate.Readable(capdu, capduLen) ||
-		rapdu == 0 || !takes(rapdu, a.At(4), shortResponse) {
+		rapdu == 0 || !validOutput(rapdu, a.At(4), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	rapduLen := uefi.At[uintptr](a.At(4))
@@ -294,7 +294,7 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 	}
 	code, in, inLen := uint32(a.At(1)), a.At(2), a.At(3)
 	out := a.At(4)
-	if inLen > maxAPDU || !gate.Readable(in, inLen) || !takes(out, a.At(5), shortResponse) {
+	if inLen > maxAPDU || !gate.Readable(in, inLen) || !validOutput(out, a.At(5), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	outLen := uefi.At[uintptr](a.At(5))
@@ -311,7 +311,7 @@ func (d *Driver) control(a *gate.Args) uefi.Status {
 	if outLen == nil && len(answer) > 0 {
 		return uefi.InvalidParameter
 	}
-	return give(out, outLen, answer)
+	return writeOutput(out, outLen, answer)
 }
 
 // faultInjection makes the driver fail on request, in the build with the tag faultinjection.
@@ -333,7 +333,7 @@ func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
 		return st
 	}
 	tag, out := uint32(a.At(1)), a.At(2)
-	if out == 0 || !takes(out, a.At(3), shortResponse) {
+	if out == 0 || !validOutput(out, a.At(3), shortResponse) {
 		return uefi.InvalidParameter
 	}
 	outLen := uefi.At[uintptr](a.At(3))
@@ -346,5 +346,5 @@ func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
 	if err != nil {
 		return status(err)
 	}
-	return give(out, outLen, value)
+	return writeOutput(out, outLen, value)
 }

@@ -7,23 +7,23 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// tombs is how many interfaces of removed readers stay as they are (policy). A program that still
-// holds a pointer to one calls functions that return EFI_DEVICE_ERROR. The memory is used for a new
-// reader only after that many other readers have been removed.
-const tombs = 64
+// maxRetired is how many interfaces of removed readers stay as they are (policy). A program that
+// still holds a pointer to one calls functions that return EFI_DEVICE_ERROR. The memory is used for
+// a new reader only after that many other readers have been removed.
+const maxRetired = 64
 
 // readers are all interfaces that were ever installed. They do not move and are never freed while
 // the driver is loaded.
 type readers struct {
-	all  []*reader
-	dead []*reader // oldest first
+	all     []*reader
+	retired []*reader // the oldest first
 }
 
 // new creates the interface of a slot. s is nil for a slot that is not open yet.
 func (rs *readers) new(name string, s slot, members smartcard.Table) *reader {
 	var r *reader
-	if len(rs.dead) > tombs {
-		r, rs.dead = rs.dead[0], rs.dead[1:]
+	if len(rs.retired) > maxRetired {
+		r, rs.retired = rs.retired[0], rs.retired[1:]
 	} else {
 		r = new(reader)
 		rs.all = append(rs.all, r)
@@ -45,7 +45,7 @@ func (rs *readers) wipe() {
 // retire marks a reader whose interface is not installed any more as removed.
 func (rs *readers) retire(r *reader) {
 	r.leave()
-	rs.dead = append(rs.dead, r)
+	rs.retired = append(rs.retired, r)
 }
 
 // leave marks a reader as removed. Its interface may still be installed.
