@@ -385,9 +385,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	signal := func() {
-		if err := b.SignalEvent(plain[1]); err != nil {
-			t.Error(err)
-		}
+		uefitest.Check(t, b.SignalEvent(plain[1]))
 	}
 	signal()
 	if i, err := b.WaitForEvent(plain[:]...); i != 1 || err != nil {
@@ -417,9 +415,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	for _, ev := range []uefi.Event{notified, grouped, plain[0], plain[1]} {
-		if err := b.CloseEvent(ev); err != nil {
-			t.Error(err)
-		}
+		uefitest.Check(t, b.CloseEvent(ev))
 	}
 	if len(fw.Events) != 0 {
 		t.Errorf("%d events are left", len(fw.Events))
@@ -459,9 +455,7 @@ func TestLoadOptionsThatAreSetAreReadBack(t *testing.T) {
 	uefitest.New(t)
 	for _, text := range []string{"usb=direct", "", "zwei Wörter"} {
 		var l uefi.LoadedImage
-		if err := uefi.Boot().SetOptionText(&l, text); err != nil {
-			t.Fatal(err)
-		}
+		uefitest.Must(t, uefi.Boot().SetOptionText(&l, text))
 		if got := l.OptionText(); got != text || l.LoadOptionsSize%2 != 0 || l.LoadOptionsSize < 2 {
 			t.Errorf("%q in %d bytes", got, l.LoadOptionsSize)
 		}

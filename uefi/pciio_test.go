@@ -51,18 +51,14 @@ func TestPCIMemory(t *testing.T) {
 	if err != nil || device != uint64(addr)+uefitest.BusDistance || f.Mapped[mapping] != addr {
 		t.Errorf("at %#x for the device, mapping %#x, %v", device, mapping, err)
 	}
-	if err := p.Unmap(mapping); err != nil {
-		t.Error(err)
-	}
+	uefitest.Check(t, p.Unmap(mapping))
 	f.Short = true
 	if device, mapping, err = p.MapCommonBuffer(addr, size); !errors.Is(err, uefi.OutOfResources) ||
 		device != 0 || mapping != 0 || len(f.Mapped) != 0 {
 		t.Errorf("a mapping that is too short: %#x, %#x, %v, %d are left", device, mapping, err,
 			len(f.Mapped))
 	}
-	if err := p.FreeBuffer(addr, pages); err != nil {
-		t.Error(err)
-	}
+	uefitest.Check(t, p.FreeBuffer(addr, pages))
 	f.NothingLeft()
 }
 

@@ -24,9 +24,7 @@ func newDriver(t *testing.T) (*firmware, *Driver) {
 		GetAttrib: 6}
 	d.name = d.newNames()
 	fw.Handles[ourImage] = map[uefi.GUID]uintptr{}
-	if err := d.atExit(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.atExit())
 	if _, err := d.boot.InstallProtocols(ourImage, d.protocols()...); err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +58,7 @@ func started(t *testing.T, n int) (*firmware, *Driver, *usbInterface) {
 	t.Helper()
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(n), 0)
-	if st := d.startOn(u.Handle); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.startOn(u.Handle))
 	return fw, d, u
 }
 
@@ -239,9 +235,7 @@ func TestStartTwice(t *testing.T) {
 	if st := d.startOn(u.Handle); st != uefi.AlreadyStarted || len(fw.Opened) != 0 {
 		t.Errorf("without firmware's help: %v, open: %v", st, fw.Opened)
 	}
-	if err := d.use(t, fw, u.Handle); err != nil {
-		t.Error(err)
-	}
+	check(t, d.use(t, fw, u.Handle))
 }
 
 func TestStartOfAReaderThatAnotherDriverManages(t *testing.T) {
@@ -331,12 +325,8 @@ func TestStartWorksAfterOneThatFailed(t *testing.T) {
 		t.Fatal(st)
 	}
 	fw.Refuse = nil
-	if st := d.startOn(u.Handle); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.startOn(u.Handle))
 	for _, h := range d.slots(u.Handle) {
-		if err := d.use(t, fw, h); err != nil {
-			t.Error(err)
-		}
+		check(t, d.use(t, fw, h))
 	}
 }

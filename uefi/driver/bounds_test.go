@@ -61,29 +61,21 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 						}
 						hubs[i/10].Plug(i%10+1, usbtest.Reader(device))
 					}
-					if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-						t.Fatal(st)
-					}
+					must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 					later()
 				} else {
 					for _, device := range devices {
-						if st := d.startOn(fw.plug(device, 0).Handle); st != uefi.Success {
-							t.Fatal(st)
-						}
+						must(t, d.startOn(fw.plug(device, 0).Handle))
 					}
 				}
 				if n := len(fw.readerHandles()); n != silent+4 {
 					t.Fatalf("%d slots", n)
 				}
 				for _, h := range fw.readerHandles() {
-					if err := d.use(t, fw, h); err != nil {
-						t.Fatal(err)
-					}
+					must(t, d.use(t, fw, h))
 				}
 				began := time.Now()
-				if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.locked(d.unload, uintptr(ourImage)))
 				if took := time.Since(began); took > shutdownLimit+late {
 					t.Errorf("Unload took %v", took)
 				}
@@ -112,19 +104,13 @@ func TestTimeExtensionsEndWithTheLoadOption(t *testing.T) {
 				d.options, _ = parseOptions(c.options)
 				device := withSlots(1)
 				u := fw.plug(device, 0)
-				if st := d.startOn(u.Handle); st != uefi.Success {
-					t.Fatal(st)
-				}
-				if err := d.use(t, fw, u.Handle); err != nil {
-					t.Fatal(err)
-				}
+				must(t, d.startOn(u.Handle))
+				must(t, d.use(t, fw, u.Handle))
 				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t,
 					smartcard.Protocol(0))
-				if st := call(d.connect, this, uintptr(smartcard.AccessCard),
+				must(t, call(d.connect, this, uintptr(smartcard.AccessCard),
 					uintptr(smartcard.NoReset), uintptr(smartcard.T1),
-					addr(active)); st != uefi.Success {
-					t.Fatal(st)
-				}
+					addr(active)))
 				device.Inject(sim.Fault{At: sim.AtAnswer, Command: sim.XfrBlock,
 					Do: []sim.Action{sim.Extend(sim.Endless, 1, time.Second)}})
 				in, out, length := newBuffer(t, 4), newBuffer(t, 258), place(t, uintptr(258))
@@ -137,12 +123,8 @@ func TestTimeExtensionsEndWithTheLoadOption(t *testing.T) {
 				if took := time.Since(began); took > c.bound+late || took < c.bound-late {
 					t.Errorf("took %v", took)
 				}
-				if st := call(d.disconnect, this, uintptr(smartcard.NoReset)); st != uefi.Success {
-					t.Error(st)
-				}
-				if err := d.use(t, fw, u.Handle); err != nil {
-					t.Errorf("afterwards: %v", err)
-				}
+				check(t, call(d.disconnect, this, uintptr(smartcard.NoReset)))
+				check(t, d.use(t, fw, u.Handle))
 			})
 		})
 	}
@@ -191,9 +173,7 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 						}
 						began = time.Now()
 					}
-					if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Success {
-						t.Fatal(st)
-					}
+					must(t, call(d.supported, 0, uintptr(u.Handle), 0))
 					limited("Supported", 2*time.Second)
 					st := d.startOn(u.Handle)
 					limited("Start", bound)
@@ -209,13 +189,9 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 						}
 						began = time.Now()
 						if handles := d.slots(u.Handle); len(handles) > 1 {
-							if st := d.stopOn(u.Handle, handles[1:]...); st != uefi.Success {
-								t.Error(st)
-							}
+							check(t, d.stopOn(u.Handle, handles[1:]...))
 						}
-						if st := d.stopOn(u.Handle); st != uefi.Success {
-							t.Error(st)
-						}
+						check(t, d.stopOn(u.Handle))
 						limited("Stop", shutdownLimit+late)
 					}
 					if after := fw.State(); after != before {
@@ -223,12 +199,8 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 					}
 				}
 				good := fw.plug(withSlots(1), 0)
-				if st := d.startOn(good.Handle); st != uefi.Success {
-					t.Fatal(st)
-				}
-				if err := d.use(t, fw, good.Handle); err != nil {
-					t.Error(err)
-				}
+				must(t, d.startOn(good.Handle))
+				check(t, d.use(t, fw, good.Handle))
 			})
 		})
 	}
@@ -251,17 +223,9 @@ func TestSlotsOfAllReadersAreBounded(t *testing.T) {
 		t.Fatalf("%d slots of %d readers", n, len(plugged))
 	}
 	handles := d.slots(plugged[0].Handle)
-	if st := d.stopOn(plugged[0].Handle, handles[1:]...); st != uefi.Success {
-		t.Error(st)
-	}
-	if st := d.stopOn(plugged[0].Handle); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, d.stopOn(plugged[0].Handle, handles[1:]...))
+	check(t, d.stopOn(plugged[0].Handle))
 	good := fw.plug(withSlots(1), 0)
-	if st := d.startOn(good.Handle); st != uefi.Success {
-		t.Fatal(st)
-	}
-	if err := d.use(t, fw, good.Handle); err != nil {
-		t.Error(err)
-	}
+	must(t, d.startOn(good.Handle))
+	check(t, d.use(t, fw, good.Handle))
 }

@@ -124,10 +124,8 @@ func TestConnectReadsOnly32BitsOfItsArguments(t *testing.T) {
 	}
 	f.disconnect = func(a ccid.Action) error { return nil }
 	active := place(t, smartcard.Protocol(0))
-	if st := call(d.connect, r.address(), dirt|2, dirt|1, dirt|2,
-		addr(active)); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, call(d.connect, r.address(), dirt|2, dirt|1, dirt|2,
+		addr(active)))
 	if st := call(d.disconnect, r.address(), dirt|3); st != uefi.Success || r.held != 0 {
 		t.Error(st)
 	}
@@ -167,20 +165,14 @@ func TestLock(t *testing.T) {
 						return call(d.connect, r.address(), uintptr(mode), 0, uintptr(protocols),
 							addr(active))
 					}
-					if st := connect(first); st != uefi.Success {
-						t.Fatal(st)
-					}
+					must(t, connect(first))
 					*active, f.log = 77, nil
 					if st := connect(second); st != uefi.AccessDenied || *active != 77 ||
 						f.log != nil {
 						t.Errorf("%v, protocol %v, the slot was asked %q", st, *active, f.calls())
 					}
-					if st := call(d.disconnect, r.address(), 0); st != uefi.Success {
-						t.Error(st)
-					}
-					if st := connect(second); st != uefi.Success {
-						t.Errorf("after the disconnection: %v", st)
-					}
+					check(t, call(d.disconnect, r.address(), 0))
+					check(t, connect(second))
 				})
 		}
 	}
@@ -191,10 +183,8 @@ func TestLockOfOneReaderIsNotThatOfAnother(t *testing.T) {
 	b := d.readers.new("", &fakeSlot{t: t}, smartcard.Table{})
 	active := place(t, smartcard.Protocol(0))
 	for _, r := range []*reader{a, b} {
-		if st := call(d.connect, r.address(), uintptr(smartcard.AccessReader), 0, 0,
-			addr(active)); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, call(d.connect, r.address(), uintptr(smartcard.AccessReader), 0, 0,
+			addr(active)))
 	}
 }
 
@@ -275,8 +265,6 @@ func TestDisconnectTwice(t *testing.T) {
 		return nil
 	}
 	for range 2 {
-		if st := call(d.disconnect, r.address(), uintptr(smartcard.Unpower)); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, call(d.disconnect, r.address(), uintptr(smartcard.Unpower)))
 	}
 }

@@ -21,6 +21,9 @@ const (
 	otherDriver = uefi.Handle(0xE0)
 )
 
+// must ends a test, and check fails one, unless the error or status is success.
+var must, check = uefitest.Must, uefitest.Check
+
 // firmware is firmware with virtual readers.
 type firmware struct {
 	*uefitest.Firmware

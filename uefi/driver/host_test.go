@@ -112,18 +112,14 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
 		f.virtual.Plug(3, hub)
 		hub.Plug(2, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		synctest.Wait()
 		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.AlreadyStarted {
 			t.Errorf("a second Start: %v", st)
 		}
 		var paths []string
 		for _, h := range fw.readerHandles() {
-			if err := d.use(t, fw, h); err != nil {
-				t.Error(err)
-			}
+			check(t, d.use(t, fw, h))
 			paths = append(paths, d.boot.DevicePathOf(h).String())
 			want := opened(f.Handle, uefi.PCIIOGUID, ourImage, h, uefi.OpenByChildController)
 			if !slices.Contains(fw.Opened, want) {
@@ -146,9 +142,7 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 			addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
 			t.Errorf("name %q, %v", uefi.StringAt(*out, maxText), st)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.stopHost(f))
 		later()
 		if len(fw.readerHandles()) != 0 || len(fw.Opened) != 0 || len(d.bound) != 0 ||
 			f.Has != 0x100 || fw.Armed() != 0 {
@@ -170,9 +164,7 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		before := fw.State()
 		for range 3 {
 			f.virtual.Plug(2, usbtest.Reader(withSlots(3)))
@@ -182,9 +174,7 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 				t.Fatalf("%d slots", len(handles))
 			}
 			this := fw.Handles[handles[1]][smartcard.GUID]
-			if err := d.use(t, fw, handles[1]); err != nil {
-				t.Error(err)
-			}
+			check(t, d.use(t, fw, handles[1]))
 			f.virtual.Unplug(2)
 			later()
 			if after := fw.State(); after != before {
@@ -194,9 +184,7 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 				t.Errorf("a slot of a reader that has gone: %v", st)
 			}
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -205,9 +193,7 @@ func TestASlotInUseStaysInstalledWithoutItsReader(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		synctest.Wait()
 		held := fw.readerHandles()[0]
 		this := fw.Handles[held][smartcard.GUID]
@@ -237,12 +223,8 @@ func TestASlotInUseStaysInstalledWithoutItsReader(t *testing.T) {
 		if got := fw.readerHandles(); len(got) != 1 || got[0] == held {
 			t.Fatalf("handles %v", got)
 		}
-		if err := d.use(t, fw, fw.readerHandles()[0]); err != nil {
-			t.Error(err)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Errorf("Stop: %v", st)
-		}
+		check(t, d.use(t, fw, fw.readerHandles()[0]))
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -251,24 +233,16 @@ func TestStopOfAHostsChildren(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(3)))
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		synctest.Wait()
 		handles := fw.readerHandles()
-		if st := d.locked(d.stop, 0, uintptr(f.Handle), 2,
-			uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.stop, 0, uintptr(f.Handle), 2,
+			uintptr(unsafe.Pointer(&handles[1]))))
 		if left := fw.readerHandles(); len(left) != 1 || left[0] != handles[0] {
 			t.Errorf("left: %v of %v", left, handles)
 		}
-		if err := d.use(t, fw, handles[0]); err != nil {
-			t.Error(err)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.use(t, fw, handles[0]))
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -327,22 +301,14 @@ func TestReadersOfFirmwaresStackLeaveBeforeTheirHostIsTaken(t *testing.T) {
 		on.Path = path
 		fw.Handles[on.Handle][uefi.DevicePathGUID] = uintptr(unsafe.Pointer(&on.Path[0]))
 		for _, u := range []*usbInterface{on, off} {
-			if st := d.locked(d.start, 0, uintptr(u.Handle), 0); st != uefi.Success {
-				t.Fatal(st)
-			}
+			must(t, d.locked(d.start, 0, uintptr(u.Handle), 0))
 		}
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		if d.bound[on.Handle] != nil || d.bound[off.Handle] == nil {
 			t.Error("the wrong readers have left")
 		}
-		if err := d.use(t, fw, off.Handle); err != nil {
-			t.Error(err)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.use(t, fw, off.Handle))
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -351,9 +317,7 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		fw, d := newDirect(t)
 		d.silence() // without a host
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		in := &fakeSlot{t: t, name: "with a command in progress"}
 		d.readers.new(in.name, in, d.members)
 		d.readers.retire(d.readers.new("gone", &fakeSlot{t: t}, d.members))
@@ -366,9 +330,7 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		if f.halted != 1 || f.Command != 0x0402 {
 			t.Errorf("halted %d times, command %#x", f.halted, f.Command)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopHost(f))
 		d.silence()
 		if f.halted != 1 {
 			t.Error("a controller that was given back is stopped")
@@ -381,12 +343,8 @@ func TestUnloadGivesHostsBackAtOnce(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
-		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
+		must(t, d.locked(d.unload, uintptr(ourImage)))
 		if len(fw.Events) != 0 || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 ||
 			fmt.Sprint(fw.Connected) != fmt.Sprint([]uefi.Handle{f.Handle}) {
 			t.Errorf("left: %s; asked for drivers of %v", fw.State(), fw.Connected)
@@ -464,16 +422,12 @@ func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
 				f := fw.plugHost()
 				f.virtual.Plug(1, usbtest.Reader(c.device()))
 				f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
-				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-					t.Fatal(st)
-				}
+				must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 				synctest.Wait()
 				if n := len(fw.readerHandles()); n != c.want+1 {
 					t.Errorf("%d slots are offered", n)
 				}
-				if st := d.stopHost(f); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopHost(f))
 			})
 		})
 	}

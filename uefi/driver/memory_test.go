@@ -52,9 +52,7 @@ func TestAReaderWaitsForMemory(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		later()
 		if n := len(fw.readerHandles()); n != 0 {
 			t.Errorf("%d readers without memory", n)
@@ -64,9 +62,7 @@ func TestAReaderWaitsForMemory(t *testing.T) {
 		if n := len(fw.readerHandles()); n != 1 {
 			t.Errorf("%d readers with memory", n)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Errorf("Stop: %v", st)
-		}
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -77,9 +73,7 @@ func TestAReaderThatWaitsForMemoryGoes(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		later()
 		f.virtual.Unplug(1)
 		later()
@@ -88,9 +82,7 @@ func TestAReaderThatWaitsForMemoryGoes(t *testing.T) {
 		if n := len(fw.readerHandles()); n != 0 {
 			t.Errorf("%d readers, the only one has gone", n)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Errorf("Stop: %v", st)
-		}
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -118,12 +110,8 @@ func TestFirmwareIsAskedAgainToCloseAProtocol(t *testing.T) {
 		}
 		return uefi.Success
 	}
-	if st := d.stopOn(u.Handle, d.slots(u.Handle)[1]); st != uefi.Success {
-		t.Fatal(st)
-	}
-	if st := d.stopOn(u.Handle); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.stopOn(u.Handle, d.slots(u.Handle)[1]))
+	must(t, d.stopOn(u.Handle))
 	if len(fw.Opened) != 0 || refused != 2 {
 		t.Errorf("open: %v; refused: %d", fw.Opened, refused)
 	}

@@ -118,9 +118,7 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 	start(uefi.DeviceError, 2) // another reason
 	fw.Refuse = nil
 	start(uefi.Success, 2)
-	if st := d.stopOn(u.Handle, d.slots(u.Handle)[1]); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.stopOn(u.Handle, d.slots(u.Handle)[1]))
 	for round := range 2 {
 		u.PollStatus = uefi.DeviceError
 		for range 3 {
@@ -132,17 +130,11 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 			t.Errorf("round %d: %d messages: %q", round, len(*lines), *lines)
 		}
 		u.PollStatus = uefi.Success
-		if st := d.stopOn(u.Handle); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle))
 		start(uefi.Success, 3+round)
-		if st := d.stopOn(u.Handle, d.slots(u.Handle)[1]); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle, d.slots(u.Handle)[1]))
 	}
-	if st := d.stopOn(u.Handle); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, d.stopOn(u.Handle))
 	u.device.Unplug()
 	start(uefi.DeviceError, 5)
 	for _, line := range *lines {

@@ -124,9 +124,7 @@ func TestControllerName(t *testing.T) {
 		if h != 0 {
 			children = []uefi.Handle{h}
 		}
-		if st := d.stopOn(u.Handle, children...); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.stopOn(u.Handle, children...))
 		out := place(t, uintptr(0))
 		if st := call(d.controllerName, 0, uintptr(u.Handle), uintptr(h), english,
 			addr(out)); st != uefi.Unsupported || *out != 0 {

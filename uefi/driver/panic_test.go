@@ -85,10 +85,8 @@ func TestConnectThatPanicsLeavesTheReaderFree(t *testing.T) {
 				t.Errorf("taken by %d, active protocol %v", r.held, *good)
 			}
 			broken = false
-			if st := attempt(d.connect, r.address(), c.args[0], c.args[1], c.args[2],
-				addr(good)); st != uefi.Success {
-				t.Errorf("the next one: %v", st)
-			}
+			check(t, attempt(d.connect, r.address(), c.args[0], c.args[1], c.args[2],
+				addr(good)))
 		})
 	}
 }
@@ -218,9 +216,7 @@ func TestAPanicCostsOneReaderOfAHost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDirect(t)
 				f := fw.plugHost()
-				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-					t.Fatal(st)
-				}
+				must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 				before := fw.State()
 				c.panic(t, fw)
 				f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
@@ -236,9 +232,7 @@ func TestAPanicCostsOneReaderOfAHost(t *testing.T) {
 				} else if err := d.use(t, fw, handles[1]); err != nil {
 					t.Error(err)
 				}
-				if st := d.stopHost(f); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopHost(f))
 			})
 		})
 	}
@@ -266,11 +260,7 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 			t.Errorf("left: %s, attributes %#x", fw.State(), f.Has)
 		}
 		newHostController = works
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Errorf("the next Start: %v", st)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
+		check(t, d.stopHost(f))
 	})
 }

@@ -25,9 +25,7 @@ func TestStopIsRefusedWhileFirmwarePollsTheReader(t *testing.T) {
 				t.Fatal("the interrupt endpoint is not polled")
 			}
 			child := d.slots(u.Handle)[1]
-			if st := d.stopOn(u.Handle, child); st != uefi.Success {
-				t.Fatal(st)
-			}
+			must(t, d.stopOn(u.Handle, child))
 			u.PollStatus = st
 			before := fw.State()
 			for range 2 {
@@ -40,18 +38,14 @@ func TestStopIsRefusedWhileFirmwarePollsTheReader(t *testing.T) {
 				if after := fw.State(); after != before || u.Polled == 0 {
 					t.Errorf("before %s, after %s", before, after)
 				}
-				if err := d.use(t, fw, u.Handle); err != nil {
-					t.Error(err)
-				}
+				check(t, d.use(t, fw, u.Handle))
 			}
 			u.PollStatus = uefi.Success
 			if st := d.stopOn(u.Handle); st != uefi.Success || u.Polled != 0 ||
 				len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 {
 				t.Errorf("Stop, another time: %v, left: %s", st, fw.State())
 			}
-			if st := call(d.unload, uintptr(ourImage)); st != uefi.Success {
-				t.Errorf("Unload, another time: %v", st)
-			}
+			check(t, call(d.unload, uintptr(ourImage)))
 		})
 	}
 }
@@ -62,9 +56,7 @@ func TestStopOfAReaderThatFirmwarePollsNoLonger(t *testing.T) {
 	if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 {
 		t.Errorf("Stop: %v, left: %s", st, fw.State())
 	}
-	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success {
-		t.Errorf("Unload: %v", st)
-	}
+	check(t, call(d.unload, uintptr(ourImage)))
 }
 
 // Stop of a reader that has gone must not fail for ever: edk2's UsbBusDxe keeps the record of a
@@ -91,12 +83,8 @@ func TestAReaderThatHasGoneAndThatFirmwarePollsOnKeepsTheImage(t *testing.T) {
 	}
 	// The driver goes on.
 	v := fw.plug(withSlots(1), 0)
-	if st := d.startOn(v.Handle); st != uefi.Success {
-		t.Fatal(st)
-	}
-	if err := d.use(t, fw, v.Handle); err != nil {
-		t.Error(err)
-	}
+	must(t, d.startOn(v.Handle))
+	check(t, d.use(t, fw, v.Handle))
 }
 
 func TestAReaderIsPolledOnWhenStopFails(t *testing.T) {
@@ -137,14 +125,10 @@ func TestAChildWhoseInterfacesFirmwareKeepsIsStoppedLater(t *testing.T) {
 	fw.Refuse = nil
 	for _, h := range d.slots(u.Handle) {
 		if h != u.Handle {
-			if st := d.stopOn(u.Handle, h); st != uefi.Success {
-				t.Errorf("Stop of the child: %v", st)
-			}
+			check(t, d.stopOn(u.Handle, h))
 		}
 	}
-	if st := d.stopOn(u.Handle); st != uefi.Success {
-		t.Errorf("Stop: %v", st)
-	}
+	check(t, d.stopOn(u.Handle))
 	if after := fw.State(); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
@@ -185,9 +169,7 @@ func TestUnloadIsRefusedWhileAnEventCannotBeClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		fw.Refuse = uefitest.Only("close event", uefi.InvalidParameter)
 		for range 2 {
 			if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
@@ -198,13 +180,9 @@ func TestUnloadIsRefusedWhileAnEventCannotBeClosed(t *testing.T) {
 			}
 			f.virtual = newVirtual()
 			f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-			if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-				t.Fatalf("Start: %v", st)
-			}
+			must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 			synctest.Wait()
-			if err := d.use(t, fw, fw.readerHandles()[0]); err != nil {
-				t.Error(err)
-			}
+			check(t, d.use(t, fw, fw.readerHandles()[0]))
 		}
 		fw.Refuse = nil
 		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success || len(fw.Events) != 0 {
@@ -217,9 +195,7 @@ func TestEventsAreMadeAgainAfterAnUnloadThatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		fw.Refuse = uefitest.Only("uninstall", uefi.AccessDenied, ourImage)
 		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 			t.Fatalf("Unload: %v", st)
@@ -250,9 +226,7 @@ func TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain(t *testing.T) {
 		const came = uefi.Handle(0x77) // during the call, before
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		fw.Refuse = uefitest.Only("uninstall", uefi.AccessDenied, ourImage)
 		r := refusals{supported: []uefi.Handle{came}}
 		r.install(t, d)
@@ -276,9 +250,7 @@ func TestAHostThatARefusedUnloadGaveBackIsNotTakenAgain(t *testing.T) {
 
 func TestTheEndOfBootServicesIsWatchedAfterARefusedUnload(t *testing.T) {
 	fw, d := newDriver(t)
-	if err := d.atExit(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.atExit())
 	r := refusals{supported: []uefi.Handle{0x77}}
 	r.install(t, d)
 	replace(t, &connectDrivers, func(uintptr) bool { return true })
@@ -319,15 +291,11 @@ func TestAControllerThatDoesNotStopKeepsItsMemory(t *testing.T) {
 				f := fw.plugHost()
 				f.Has |= uefi.PCIBusMaster // as firmware's driver left it
 				f.stuck = c.stuck
-				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-					t.Fatal(st)
-				}
+				must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 				if len(f.Pages) != 1 {
 					t.Fatalf("%d buffers", len(f.Pages))
 				}
-				if st := d.stopHost(f); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopHost(f))
 				if len(f.Pages) != c.pages {
 					t.Errorf("%d buffers are left, want %d", len(f.Pages), c.pages)
 				}

@@ -49,9 +49,7 @@ func TestStartWhileTimersStandStill(t *testing.T) {
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
 		fw.Frozen = true
 		began := time.Now()
-		if st := d.startOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		if took := time.Since(began); took > startLimit {
 			t.Errorf("Start took %v", took)
 		}
@@ -83,12 +81,8 @@ func TestStartWhileTimersStandStill(t *testing.T) {
 			t.Errorf("name %q", name)
 		}
 		children := d.slots(u.Handle)[1:]
-		if st := d.stopOn(u.Handle, children...); st != uefi.Success {
-			t.Error(st)
-		}
-		if st := d.stopOn(u.Handle); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle, children...))
+		check(t, d.stopOn(u.Handle))
 		if d.afterCall(); fw.State() != before {
 			t.Errorf("before %s, after %s", before, fw.State())
 		}
@@ -103,13 +97,9 @@ func TestAPostponedReaderIsStoppedBeforeItIsOpen(t *testing.T) {
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
 		fw.Frozen = true
 		for range 3 {
-			if st := d.startOn(u.Handle); st != uefi.Success {
-				t.Fatal(st)
-			}
+			must(t, d.startOn(u.Handle))
 			this := fw.Handles[u.Handle][smartcard.GUID]
-			if st := d.stopOn(u.Handle); st != uefi.Success {
-				t.Error(st)
-			}
+			check(t, d.stopOn(u.Handle))
 			if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
 				t.Errorf("SCardStatus after Stop: %v", st)
 			}
@@ -125,15 +115,11 @@ func TestAPostponedReaderIsStoppedBeforeItIsOpen(t *testing.T) {
 func TestStopWhileTimersStandStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d, u := started(t, 1)
-		if err := d.use(t, fw, u.Handle); err != nil {
-			t.Fatal(err)
-		}
+		must(t, d.use(t, fw, u.Handle))
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
 		fw.Frozen = true
 		before := u.Requests + u.Streams
-		if st := d.stopOn(u.Handle); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle))
 		if n := u.Requests + u.Streams - before; n != 0 {
 			t.Errorf("%d transfers while they could not end", n)
 		}
@@ -152,9 +138,7 @@ func TestFirmwareThatIdlesOpensReaders(t *testing.T) {
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
 		fw.Frozen = true
 		for _, u := range []*usbInterface{good, bad} {
-			if st := d.startOn(u.Handle); st != uefi.Success {
-				t.Fatal(st)
-			}
+			must(t, d.startOn(u.Handle))
 		}
 		d.idle()
 		if good.Requests != 0 {
@@ -174,9 +158,7 @@ func TestFirmwareThatIdlesOpensReaders(t *testing.T) {
 		if d.deferred.idle != 0 {
 			t.Error("the idle event is left")
 		}
-		if err := d.use(t, fw, good.Handle); err != nil {
-			t.Error(err)
-		}
+		check(t, d.use(t, fw, good.Handle))
 	})
 }
 
@@ -186,9 +168,7 @@ func TestFirmwareThatIdlesWithTimersThatNeverRun(t *testing.T) {
 		u := fw.plug(withSlots(1), 0)
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
 		fw.Frozen = true
-		if st := d.startOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		for range 2 * idleLooks {
 			d.idle()
 		}
@@ -209,18 +189,14 @@ func TestASlowReaderHasItsTime(t *testing.T) {
 		tpl := uefi.TPLCallback
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
 		fw.Frozen = true
-		if st := d.startOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		for range 2 { // a program's timer event
 			if st := d.statusOn(fw, u.Handle); st != uefi.DeviceError {
 				t.Errorf("SCardStatus while timers stand still: %v", st)
 			}
 		}
 		tpl = uefi.TPLApplication
-		if st := d.statusOn(fw, u.Handle); st != uefi.Success {
-			t.Errorf("SCardStatus: %v", st)
-		}
+		check(t, d.statusOn(fw, u.Handle))
 	})
 }
 
@@ -269,17 +245,11 @@ func TestStartIsBounded(t *testing.T) {
 					func() uefi.Status { return d.statusOn(fw, u.Handle) })
 				u.device.Heal()
 				time.Sleep(30 * time.Second)
-				if st := d.statusOn(fw, u.Handle); st != uefi.Success {
-					t.Errorf("a member when the fault is gone: %v", st)
-				}
+				check(t, d.statusOn(fw, u.Handle))
 				for _, h := range d.slots(u.Handle) {
-					if err := d.use(t, fw, h); err != nil {
-						t.Error(err)
-					}
+					check(t, d.use(t, fw, h))
 				}
-				if st := d.stopOn(u.Handle, d.slots(u.Handle)[1:]...); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopOn(u.Handle, d.slots(u.Handle)[1:]...))
 				timed("Stop", shutdownLimit, uefi.Success,
 					func() uefi.Status { return d.stopOn(u.Handle) })
 				if d.afterCall(); fw.State() != before {
@@ -297,9 +267,7 @@ func TestAPostponedReaderThatIsNoneIsNotAskedAgain(t *testing.T) {
 		tpl := uefi.TPLCallback
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
 		fw.Frozen = true
-		if st := d.startOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		tpl = uefi.TPLApplication
 		u.device.Unplug()
 		for range 3 {
@@ -310,9 +278,7 @@ func TestAPostponedReaderThatIsNoneIsNotAskedAgain(t *testing.T) {
 		if u.Requests > 1 {
 			t.Errorf("it was asked %d times", u.Requests)
 		}
-		if st := d.stopOn(u.Handle); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle))
 	})
 }
 
@@ -379,9 +345,7 @@ func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
 					t.Errorf("drivers are connected to %v, %d signals", connected, fw.Signals)
 				}
 				tpl = uefi.TPLApplication
-				if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, call(d.supported, 0, uintptr(u.Handle), 0))
 				if err := d.closeEvents(); err != nil || len(fw.Events) != 0 {
 					t.Errorf("%v, %d events", err, len(fw.Events))
 				}
@@ -430,16 +394,12 @@ func TestACallInProgressEndsAfterARefusedStop(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d, u := started(t, 1)
 				fw.Lingers = true
-				if err := d.use(t, fw, u.Handle); err != nil {
-					t.Fatal(err)
-				}
+				must(t, d.use(t, fw, u.Handle))
 				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t,
 					smartcard.Protocol(0))
-				if st := call(d.connect, this, uintptr(smartcard.AccessCard),
+				must(t, call(d.connect, this, uintptr(smartcard.AccessCard),
 					uintptr(smartcard.NoReset), uintptr(smartcard.T1),
-					addr(active)); st != uefi.Success {
-					t.Fatal(st)
-				}
+					addr(active)))
 				u.device.Inject(sim.Fault{At: sim.AtAnswer, Command: xfrBlock,
 					Do: []sim.Action{sim.Extend(10, 1, 500*time.Millisecond)}})
 				var r refusals
@@ -482,9 +442,7 @@ func TestAHostStartsWithinItsTime(t *testing.T) {
 		f.virtual.Plug(1, usbtest.Reader(silent))
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
 		began := time.Now()
-		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		if took := time.Since(began); took > startLimit+late {
 			t.Errorf("Start took %v", took)
 		}
@@ -496,9 +454,7 @@ func TestAHostStartsWithinItsTime(t *testing.T) {
 		if n := len(fw.readerHandles()); n != 2 {
 			t.Errorf("%d readers in the end", n)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopHost(f))
 		later()
 	})
 }

@@ -84,9 +84,7 @@ func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 				f.virtual.Plug(3, hub)
 				hub.Plug(2, usbtest.Reader(withSlots(1)))
 				f.virtual.Plug(4, usbtest.Reader(withSlots(2)))
-				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
-					t.Fatal(st)
-				}
+				must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 				synctest.Wait()
 				root := d.boot.DevicePathOf(f.Handle).String() + "/"
 				old := map[string]uintptr{}
@@ -137,9 +135,7 @@ func TestStartMakesTheMissingChildrenOfAHostAgain(t *testing.T) {
 					remaining(t, usbAt(0, 0))); st != uefi.AlreadyStarted {
 					t.Errorf("Start for a reader that has gone: %v", st)
 				}
-				if st := d.stopHost(f); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopHost(f))
 			})
 		})
 	}
@@ -152,17 +148,11 @@ func TestStartMakesTheMissingChildrenOfAnInterfaceAgain(t *testing.T) {
 	if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.AlreadyStarted {
 		t.Errorf("Supported: %v", st)
 	}
-	if st := d.stopOn(u.Handle, handles[1], handles[2]); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.stopOn(u.Handle, handles[1], handles[2]))
 	second := remaining(t, controllerNode(2))
 	for _, at := range []uintptr{second, 0} {
-		if st := call(d.supported, 0, uintptr(u.Handle), at); st != uefi.Success {
-			t.Errorf("Supported: %v", st)
-		}
-		if st := call(d.start, 0, uintptr(u.Handle), at); st != uefi.Success {
-			t.Fatal(st)
-		}
+		check(t, call(d.supported, 0, uintptr(u.Handle), at))
+		must(t, call(d.start, 0, uintptr(u.Handle), at))
 		if st := call(d.start, 0, uintptr(u.Handle), at); st != uefi.AlreadyStarted {
 			t.Errorf("a second Start: %v", st)
 		}
@@ -170,9 +160,7 @@ func TestStartMakesTheMissingChildrenOfAnInterfaceAgain(t *testing.T) {
 	var names []string
 	for _, h := range d.slots(u.Handle) {
 		names = append(names, d.readerName(t, fw.Handles[h][smartcard.GUID]))
-		if err := d.use(t, fw, h); err != nil {
-			t.Error(err)
-		}
+		check(t, d.use(t, fw, h))
 	}
 	const name = "tamaccid Virtual Reader 0"
 	if got, want := fmt.Sprintf("%q", names), fmt.Sprintf("%q",
@@ -182,20 +170,14 @@ func TestStartMakesTheMissingChildrenOfAnInterfaceAgain(t *testing.T) {
 	if len(fw.Handles) != 4 || len(fw.Opened) != 3 {
 		t.Errorf("before %s, after %s", before, fw.State())
 	}
-	if st := d.stopOn(u.Handle, d.slots(u.Handle)[1:]...); st != uefi.Success {
-		t.Error(st)
-	}
-	if st := d.stopOn(u.Handle); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, d.stopOn(u.Handle, d.slots(u.Handle)[1:]...))
+	check(t, d.stopOn(u.Handle))
 }
 
 func TestAChildThatCannotBeMadeAgainIsMissingStill(t *testing.T) {
 	fw, d, u := started(t, 2)
 	child := d.slots(u.Handle)[1]
-	if st := d.stopOn(u.Handle, child); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.stopOn(u.Handle, child))
 	before := fw.State()
 	for _, service := range []string{"install", "open"} {
 		fw.Refuse = uefitest.Only(service, uefi.OutOfResources)

@@ -114,24 +114,16 @@ func TestStopLeavesNothingBehind(t *testing.T) {
 	u := fw.plug(withSlots(2), 0)
 	before := fw.State()
 	for i := range 3 {
-		if st := d.startOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		handles := d.slots(u.Handle)
 		for _, h := range handles {
-			if err := d.use(t, fw, h); err != nil {
-				t.Fatal(err)
-			}
+			must(t, d.use(t, fw, h))
 		}
 		if !u.device.Reader(0).Powered(0) || !u.device.Reader(0).Powered(1) {
 			t.Fatal("the cards are not powered")
 		}
-		if st := d.stopOn(u.Handle, handles[1:]...); st != uefi.Success {
-			t.Fatal(st)
-		}
-		if st := d.stopOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.stopOn(u.Handle, handles[1:]...))
+		must(t, d.stopOn(u.Handle))
 		if after := fw.State(); after != before {
 			t.Fatalf("round %d: before %s, after %s", i, before, after)
 		}
@@ -150,18 +142,14 @@ func TestNewReaderNeverHasTheNameOrInterfaceOfAnOldOne(t *testing.T) {
 	seen := map[string]bool{}
 	at := map[uintptr]bool{}
 	for range 5 {
-		if st := d.startOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		this := fw.Handles[u.Handle][smartcard.GUID]
 		name := d.readerName(t, this)
 		if seen[name] || at[this] {
 			t.Errorf("%q at %#x was there before", name, this)
 		}
 		seen[name], at[this] = true, true
-		if st := d.stopOn(u.Handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.stopOn(u.Handle))
 	}
 }
 
@@ -197,18 +185,14 @@ func TestSlotInUseGoesOnWorkingWhenStopFails(t *testing.T) {
 				if fw.Handles[handles[c.held]][smartcard.GUID] != this {
 					t.Fatal("the interface in use has changed")
 				}
-				if err := d.use(t, fw, handles[c.held]); err != nil {
-					t.Errorf("the slot in use: %v", err)
-				}
+				check(t, d.use(t, fw, handles[c.held]))
 			}
 			if c.held > 0 && d.boot.DevicePathOf(handles[c.held]) == nil {
 				t.Error("the slot in use has lost its device path")
 			}
 			fw.Refuse = nil
 			if children := d.slots(u.Handle)[1:]; len(children) > 0 {
-				if st := d.stopOn(u.Handle, children...); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopOn(u.Handle, children...))
 			}
 			if st := d.stopOn(u.Handle); st != uefi.Success || len(fw.Opened) != 0 ||
 				fw.Count(smartcard.GUID) != 0 {
@@ -233,9 +217,7 @@ func TestSlotInUseGoesOnWorkingWhenStartFails(t *testing.T) {
 	if st := d.startOn(u.Handle); st != uefi.OutOfResources {
 		t.Fatal(st)
 	}
-	if err := d.use(t, fw, u.Handle); err != nil {
-		t.Errorf("the slot in use: %v", err)
-	}
+	check(t, d.use(t, fw, u.Handle))
 	if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 		t.Errorf("Unload while it is in use: %v", st)
 	}
@@ -252,9 +234,7 @@ func TestStopOfAnUnpluggedReader(t *testing.T) {
 	var interfaces []uintptr
 	for _, h := range handles {
 		interfaces = append(interfaces, fw.Handles[h][smartcard.GUID])
-		if err := d.use(t, fw, h); err != nil {
-			t.Fatal(err)
-		}
+		must(t, d.use(t, fw, h))
 	}
 	u.device.Unplug()
 	for _, this := range interfaces {
@@ -262,9 +242,7 @@ func TestStopOfAnUnpluggedReader(t *testing.T) {
 			t.Errorf("SCardStatus: %v", st)
 		}
 	}
-	if st := d.stopOn(u.Handle, handles[1]); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, d.stopOn(u.Handle, handles[1]))
 	if st := d.stopOn(u.Handle); st != uefi.Success || fw.Count(smartcard.GUID) != 0 ||
 		len(fw.Opened) != 0 {
 		t.Errorf("%v, open: %v", st, fw.Opened)
@@ -279,12 +257,8 @@ func TestStopOfAnUnpluggedReader(t *testing.T) {
 func TestUnload(t *testing.T) {
 	fw, d, u := started(t, 2)
 	v := fw.plug(withSlots(1), 0)
-	if st := d.startOn(v.Handle); st != uefi.Success {
-		t.Fatal(st)
-	}
-	if err := d.use(t, fw, v.Handle); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.startOn(v.Handle))
+	must(t, d.use(t, fw, v.Handle))
 	for _, image := range []uefi.Handle{0, otherDriver, u.Handle} {
 		if st := call(d.unload, uintptr(image)); st != uefi.InvalidParameter {
 			t.Errorf("another image %#x: %v", image, st)
@@ -299,9 +273,7 @@ func TestUnload(t *testing.T) {
 		if st := call(d.unload, uintptr(ourImage)); st != uefi.AccessDenied {
 			t.Errorf("with a reader in use: %v", st)
 		}
-		if err := d.use(t, fw, v.Handle); err != nil {
-			t.Errorf("the reader in use: %v", err)
-		}
+		check(t, d.use(t, fw, v.Handle))
 	}
 	if fw.Handles[ourImage][uefi.DriverBindingGUID] == 0 ||
 		fw.Handles[ourImage][uefi.ComponentName2GUID] == 0 {
@@ -309,9 +281,7 @@ func TestUnload(t *testing.T) {
 	}
 
 	fw.Refuse = nil
-	if st := call(d.unload, uintptr(ourImage)); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, call(d.unload, uintptr(ourImage)))
 	if fw.Count(smartcard.GUID) != 0 || fw.Handles[ourImage] != nil || len(fw.Opened) != 0 ||
 		v.device.Reader(0).Powered(0) {
 		t.Errorf("left behind: %s", fw.State())

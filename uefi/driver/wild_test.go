@@ -160,9 +160,7 @@ func TestALengthThatIsTooLargeDoesNoHarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Munmap(b)
-	if err := syscall.Mprotect(b[readable*4096:], syscall.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Mprotect(b[readable*4096:], syscall.PROT_NONE))
 	buffer := b[readable*4096-shortResponse : readable*4096]
 	d, r, f := fakeReader(t)
 	r.held = smartcard.AccessCard

@@ -127,9 +127,7 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 	m.Free(all[1])
 	m.Close()
 	f.NothingLeft()
-	if err := fn.Close(); err != nil {
-		t.Error(err)
-	}
+	uefitest.Check(t, fn.Close())
 }
 
 func TestMemoryThatFirmwareRefuses(t *testing.T) {

@@ -123,12 +123,8 @@ func TestWithSclib(t *testing.T) {
 	if _, err := card.Transmit(ctx, []byte{0, 0, 0, 0}); err != nil {
 		t.Error(err)
 	}
-	if err := card.Disconnect(sclib.UnpowerCard); err != nil {
-		t.Error(err)
-	}
-	if err := sc.Release(); err != nil {
-		t.Error(err)
-	}
+	uefitest.Check(t, card.Disconnect(sclib.UnpowerCard))
+	uefitest.Check(t, sc.Release())
 	want := []string{"connect 2 1 3", "transmit", "transmit", "disconnect 0", "connect 2 1 3",
 		"transmit", "disconnect 3"}
 	if !slices.Equal(p.Log, want) {

@@ -5,6 +5,7 @@ package uefitest
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -427,4 +428,20 @@ func (fw *Firmware) connect(a []uintptr) uefi.Status {
 		fw.Connect(h, drivers, recursive)
 	}
 	return fw.refused("connect", h, uefi.GUID{})
+}
+
+// Must ends the test unless err is nil or uefi.Success.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, uefi.Success) {
+		t.Fatal(err)
+	}
+}
+
+// Check fails the test unless err is nil or uefi.Success.
+func Check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, uefi.Success) {
+		t.Error(err)
+	}
 }

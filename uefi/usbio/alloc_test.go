@@ -5,6 +5,8 @@ package usbio
 import (
 	"testing"
 	"time"
+
+	"tamaccid/uefi/uefitest"
 )
 
 func TestTransferAllocatesNothing(t *testing.T) {
@@ -32,9 +34,7 @@ func TestTransferAllocatesNothing(t *testing.T) {
 func TestANotificationCostsNoMemory(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	seen := 0
 	take := func(b []byte) { seen += len(b) }
 	if n := testing.AllocsPerRun(100, func() {

@@ -23,9 +23,7 @@ func (t *Transport) all() (got [][]byte) {
 func TestNotificationsAreHandedOutInTheirOrderAndOnce(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	if got := fmt.Sprint(f.Log); got != "[poll 81 true, 16 bytes each 255 ms]" {
 		t.Error(got)
 	}
@@ -51,9 +49,7 @@ func TestNotificationsAreHandedOutInTheirOrderAndOnce(t *testing.T) {
 func TestTheNewestNotificationIsKeptWhenThereAreTooMany(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	for i := range byte(3 * boxSlots) {
 		f.send(0x50, i)
 	}
@@ -67,9 +63,7 @@ func TestTheNewestNotificationIsKeptWhenThereAreTooMany(t *testing.T) {
 func TestNoNotificationIsMissedWhileThereIsRoom(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	for range 3 {
 		for i := range byte(boxSlots - 1) {
 			f.send(0x50, i)
@@ -85,17 +79,11 @@ func TestNotificationsFromBeforeTheEndOfPollingAreHandedOutWhenItBeginsAnew(t *t
 	f := reader(t)
 	tr := f.open()
 	for range 2 {
-		if err := tr.Listen(2); err != nil {
-			t.Fatal(err)
-		}
+		uefitest.Must(t, tr.Listen(2))
 		f.send(0x50, 2)
-		if err := tr.Unlisten(); err != nil {
-			t.Fatal(err)
-		}
+		uefitest.Must(t, tr.Unlisten())
 	}
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	if got := fmt.Sprintf("% x", tr.all()); got != "[50 02 50 02]" {
 		t.Error(got)
 	}
@@ -104,9 +92,7 @@ func TestNotificationsFromBeforeTheEndOfPollingAreHandedOutWhenItBeginsAnew(t *t
 func TestAnInterruptEndpointThatFirmwarePollsIsNotReadBeside(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	if n, err := tr.In(t.Context(), 0x81, make([]byte, 16), time.Second); n != 0 ||
 		!errors.Is(err, usb.ErrTimeout) {
 		t.Errorf("%d, %v", n, err)
@@ -118,9 +104,7 @@ func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
 		f := reader(t)
 		tr := f.open()
 		f.control = func(uefi.USBRequest, []byte) answer { return answer{} }
-		if err := tr.Listen(2); err != nil {
-			t.Fatal(err)
-		}
+		uefitest.Must(t, tr.Listen(2))
 		for i := range maxFailures {
 			f.box().failed = uint32(uefi.USBStall)
 			f.Log = nil
@@ -174,9 +158,7 @@ func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
 				f := reader(t)
 				f.control = func(uefi.USBRequest, []byte) answer { return c.device }
 				tr := f.open()
-				if err := tr.Listen(2); err != nil {
-					t.Fatal(err)
-				}
+				uefitest.Must(t, tr.Listen(2))
 				f.PollStatus = c.status
 				for range 2 {
 					if err := tr.Unlisten(); !errors.Is(err, c.want) {
@@ -206,9 +188,7 @@ func TestPollingThatFirmwareDoesNotEndIsNotBegunTwice(t *testing.T) {
 	f := reader(t)
 	f.control = func(uefi.USBRequest, []byte) answer { return answer{Data: []byte{0, 0}} }
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	f.PollStatus = uefi.DeviceError
 	for range 2 * maxFailures {
 		f.box().failed = uint32(uefi.USBSystem)

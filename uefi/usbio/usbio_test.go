@@ -414,9 +414,7 @@ func TestControlAndClearHaltHaveLimits(t *testing.T) {
 		tr := f.open()
 		f.control = func(uefi.USBRequest, []byte) answer { return answer{} }
 		tr.Control(bg, usb.Setup{RequestType: 0x21, Request: 1}, nil, 0)
-		if err := tr.ClearHalt(bg, 0x82); err != nil {
-			t.Error(err)
-		}
+		uefitest.Check(t, tr.ClearHalt(bg, 0x82))
 		want := []string{"control 21 01 0000 0000 0 in 5000 ms",
 			"control 02 01 0000 0082 0 in 500 ms"}
 		if !slices.Equal(f.Log, want) {
