@@ -11,10 +11,10 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// TestAnAbortThatSomebodyElseBeganIsFinished opens a reader that has had the control request of an
-// abort sequence and not its message (CCID 1.1, 5.3.1), as it is left by a driver that gave up on
-// it: it answers every command with CMD_ABORTED until then.
-func TestAnAbortThatSomebodyElseBeganIsFinished(t *testing.T) {
+// TestAnAbortOfAnotherDriverIsFinished opens a reader that has had the control request of an abort
+// sequence and not its message (CCID 1.1, 5.3.1), as a driver leaves it that has abandoned the
+// sequence: it answers every command with CMD_ABORTED until the message.
+func TestAnAbortOfAnotherDriverIsFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := reader.New(reader.ExtendedAPDU)
 		m.Functions[0].CCID.MaxSlotIndex = 1
@@ -26,7 +26,8 @@ func TestAnAbortThatSomebodyElseBeganIsFinished(t *testing.T) {
 		for slot := range d.Reader(0).Slots() {
 			d.Reader(0).Insert(slot, card.T1())
 			const abort, sequence = 1, 77
-			setup := usb.Setup{RequestType: usb.DirOut | usb.TypeClass | usb.ToInterface, Request: abort, Value: sequence<<8 | uint16(slot)}
+			setup := usb.Setup{RequestType: usb.DirOut | usb.TypeClass | usb.ToInterface,
+				Request: abort, Value: sequence<<8 | uint16(slot)}
 			if _, err := tr.Control(t.Context(), setup, nil, time.Second); err != nil {
 				t.Fatal(err)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/sim/card"
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/usb"
@@ -30,19 +31,36 @@ var ways = []struct {
 	bulk   bool // only with bulk endpoints
 	faults []reader.Fault
 }{
-	{name: "no answer", faults: []reader.Fault{{At: reader.AtCommand, Do: []reader.Action{reader.Lose()}}}},
+	{name: "no answer",
+		faults: []reader.Fault{{At: reader.AtCommand, Do: []reader.Action{reader.Lose()}}}},
 	{name: "no answer, and none to class requests", faults: []reader.Fault{
-		{At: reader.AtCommand, Do: []reader.Action{reader.Lose()}}, {At: reader.AtControl, If: ofClass, Do: []reader.Action{reader.Block()}}}},
-	{name: "no answer to class requests", faults: []reader.Fault{{At: reader.AtControl, If: ofClass, Do: []reader.Action{reader.Block()}}}},
-	{name: "no command is taken", bulk: true, faults: []reader.Fault{{At: reader.AtOut, Do: []reader.Action{reader.Block()}}}},
-	{name: "every answer has the wrong type", bulk: true, faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.WrongType(0xEE)}}}},
-	{name: "every answer has the wrong sequence number", bulk: true, faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.WrongSeq(1)}}}},
-	{name: "every answer claims 4 GiB", bulk: true, faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.WrongLength(0xFFFFFFF0)}}}},
-	{name: "every answer is a stall", faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.Stall()}}}},
-	{name: "nothing but empty packets", bulk: true, faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.ZLPFirst(500)}}}},
-	{name: "time extensions for a second", faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.Extend(100, 1, 10*time.Millisecond)}}}},
-	{name: "always busy", faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.WrongStatus(0x40, 0xE0)}}}},
-	{name: "answers after 10 s", faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.Delay(10 * time.Second)}}}},
+		{At: reader.AtCommand, Do: []reader.Action{reader.Lose()}},
+		{At: reader.AtControl, If: ofClass, Do: []reader.Action{reader.Block()}}}},
+	{name: "no answer to class requests",
+		faults: []reader.Fault{{At: reader.AtControl, If: ofClass,
+			Do: []reader.Action{reader.Block()}}}},
+	{name: "no command is taken", bulk: true,
+		faults: []reader.Fault{{At: reader.AtOut, Do: []reader.Action{reader.Block()}}}},
+	{name: "every answer has the wrong type", bulk: true,
+		faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.WrongType(0xEE)}}}},
+	{name: "every answer has the wrong sequence number", bulk: true,
+		faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.WrongSeq(1)}}}},
+	{name: "every answer claims 4 GiB", bulk: true,
+		faults: []reader.Fault{{At: reader.AtAnswer,
+			Do: []reader.Action{reader.WrongLength(0xFFFFFFF0)}}}},
+	{name: "every answer is a stall",
+		faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.Stall()}}}},
+	{name: "nothing but empty packets", bulk: true,
+		faults: []reader.Fault{{At: reader.AtAnswer, Do: []reader.Action{reader.ZLPFirst(500)}}}},
+	{name: "time extensions for a second",
+		faults: []reader.Fault{{At: reader.AtAnswer,
+			Do: []reader.Action{reader.Extend(100, 1, 10*time.Millisecond)}}}},
+	{name: "always busy",
+		faults: []reader.Fault{{At: reader.AtAnswer,
+			Do: []reader.Action{reader.WrongStatus(0x40, 0xE0)}}}},
+	{name: "answers after 10 s",
+		faults: []reader.Fault{{At: reader.AtAnswer,
+			Do: []reader.Action{reader.Delay(10 * time.Second)}}}},
 }
 
 // calls are those that make traffic.
@@ -55,14 +73,19 @@ var calls = []struct {
 		_, err := s.Connect(ctx, ccid.T0|ccid.T1, ccid.ColdReset)
 		return err
 	}},
-	{"WarmReset", func(ctx context.Context, s *ccid.Slot) error { _, err := s.WarmReset(ctx); return err }},
+	{"WarmReset", func(ctx context.Context, s *ccid.Slot) error {
+		_,
+			err := s.WarmReset(ctx)
+		return err
+	}},
 	{"Transmit", func(ctx context.Context, s *ccid.Slot) error {
 		_, err := s.Transmit(ctx, []byte{0x80, 0x30, 0, 0}, make([]byte, 258))
 		return err
 	}},
-	{"Disconnect", func(ctx context.Context, s *ccid.Slot) error { return s.Disconnect(ctx, ccid.Unpower) }},
+	{"Disconnect",
+		func(ctx context.Context, s *ccid.Slot) error { return s.Disconnect(ctx, ccid.Unpower) }},
 	{"GetAttrib", func(ctx context.Context, s *ccid.Slot) error {
-		_, err := s.GetAttrib(ctx, ccid.AttrICCPresence)
+		_, err := s.GetAttrib(ctx, scard.AttrICCPresence)
 		return err
 	}},
 }
@@ -91,7 +114,8 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 						t.Fatalf("%s: %v", name, err)
 					}
 					s := r.Slots()[0]
-					if _, err := s.Connect(t.Context(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+					if _, err := s.Connect(t.Context(), ccid.T0|ccid.T1,
+						ccid.ColdReset); err != nil {
 						t.Fatalf("%s: %v", name, err)
 					}
 					for _, f := range w.faults {
@@ -103,7 +127,10 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 							name string
 							ctx  func() (context.Context, context.CancelFunc)
 						}{
-							{"deadline", func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), limit) }},
+							{"deadline", func() (context.Context,
+								context.CancelFunc) {
+								return context.WithTimeout(t.Context(), limit)
+							}},
 							{"cancelled", func() (context.Context, context.CancelFunc) {
 								ctx, cancel := context.WithCancel(t.Context())
 								time.AfterFunc(limit, cancel)
@@ -120,7 +147,8 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 							started = time.Now()
 							_ = c.do(ctx, s)
 							if took := time.Since(started); took > 0 {
-								t.Errorf("%s, %s%s: a call with a context that has ended takes %v", name, end.name, round, took)
+								t.Errorf("%s, %s%s: a call with a context that has ended takes %v",
+									name, end.name, round, took)
 							}
 						}
 					}
@@ -137,7 +165,8 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 }
 
 // openable are the hostile readers that answer well enough to be opened.
-var openable = []string{"busy", "endless-extensions", "hostile-strings", "hostile-strings-vendor", "many-functions", "many-rates", "many-slots",
+var openable = []string{"busy", "endless-extensions", "hostile-strings", "hostile-strings-vendor",
+	"many-functions", "many-rates", "many-slots",
 	"silent-at-power-off", "silent-strings", "silent-tables", "huge-answers"}
 
 // TestOpenEndsWithItsContext opens each hostile reader within a second, and without a limit of the
@@ -168,10 +197,12 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 				if took := time.Since(started); took > bound {
 					t.Errorf("%s within %v: %v after %v", name, limit, err, took)
 				}
-				if limit == 0 && err == nil != (slices.Contains(openable, name) || slices.Contains(reader.Names(), name)) {
+				if limit == 0 && err == nil != (slices.Contains(openable, name) ||
+					slices.Contains(reader.Names(), name)) {
 					t.Errorf("%s: %v", name, err)
 				}
-				if limit == 0 && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ccid.ErrTimeout) {
+				if limit == 0 && errors.Is(err, context.DeadlineExceeded) &&
+					!errors.Is(err, ccid.ErrTimeout) {
 					t.Errorf("%s: a deadline that is not the caller's: %v", name, err)
 				}
 				if err != nil {
@@ -219,7 +250,8 @@ func TestShutdownAsksASilentReaderOnce(t *testing.T) {
 				}
 			}
 			asked := 0
-			d.Inject(reader.Fault{At: reader.AtCommand, Times: reader.Forever, Do: []reader.Action{func(*reader.Event) { asked++ }}})
+			d.Inject(reader.Fault{At: reader.AtCommand, Times: reader.Forever,
+				Do: []reader.Action{func(*reader.Event) { asked++ }}})
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			started := time.Now()
@@ -227,7 +259,8 @@ func TestShutdownAsksASilentReaderOnce(t *testing.T) {
 				t.Error(err)
 			}
 			switch took := time.Since(started); {
-			case name == "slots" && (asked != 4 || d.Reader(0).Powered(0) || d.Reader(0).Powered(3) || took > 0):
+			case name == "slots" && (asked != 4 || d.Reader(0).Powered(0) ||
+				d.Reader(0).Powered(3) || took > 0):
 				t.Errorf("%s: %d commands in %v", name, asked, took)
 			case name != "slots" && (asked != 1 || took > 500*time.Millisecond):
 				t.Errorf("%s: %d commands in %v", name, asked, took)
@@ -255,8 +288,12 @@ func TestWhatAReaderTakesOfMemoryIsBounded(t *testing.T) {
 		command []byte
 	}{
 		{"many-slots", func(*reader.Class) {}, []byte{0x80, 0x30, 0, 0}},
-		{"many-slots", func(c *reader.Class) { c.Features = reader.New(reader.ExtendedAPDU).Functions[0].CCID.Features }, append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...)},
-		{"huge-answers", func(c *reader.Class) { c.MaxSlotIndex, c.MaxBusySlots = 255, 255 }, []byte{0x80, 0x30, 0, 0}},
+		{"many-slots",
+			func(c *reader.Class) {
+				c.Features = reader.New(reader.ExtendedAPDU).Functions[0].CCID.Features
+			}, append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...)},
+		{"huge-answers", func(c *reader.Class) { c.MaxSlotIndex, c.MaxBusySlots = 255, 255 },
+			[]byte{0x80, 0x30, 0, 0}},
 	} {
 		m, err := reader.Named(c.name)
 		if err != nil {
@@ -302,7 +339,8 @@ func TestLongAnswersOfSlotsThatWorkAtOnce(t *testing.T) {
 			c.MaxSlotIndex, c.MaxBusySlots, c.MaxMessageLength = 1, 2, message
 			d := reader.NewDevice(m)
 			d.Reader(0).Insert(1, card.T1())
-			d.Inject(reader.Fault{At: reader.AtAnswer, Times: reader.Forever, Do: []reader.Action{reader.Delay(time.Millisecond)}})
+			d.Inject(reader.Fault{At: reader.AtAnswer, Times: reader.Forever,
+				Do: []reader.Action{reader.Delay(time.Millisecond)}})
 			r, err := openSim(t, d, 0, card.T1(), ccid.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -316,15 +354,18 @@ func TestLongAnswersOfSlotsThatWorkAtOnce(t *testing.T) {
 						return
 					}
 					answers[i] = make([]byte, 65538)
-					n, err := s.Transmit(t.Context(), []byte{0x80, 0, 4, 0x42, 0, 0xFF, 0xFF}, answers[i])
+					n, err := s.Transmit(t.Context(), []byte{0x80, 0, 4, 0x42, 0, 0xFF, 0xFF},
+						answers[i])
 					if err != nil || n != 65537 {
 						t.Errorf("slot %d, messages of %d: %d bytes, %v", i, message, n, err)
 					}
 				})
 			}
 			work.Wait()
-			if !bytes.Equal(answers[0], answers[1]) || answers[0][65535] != 0x90 || bytes.Equal(answers[0][:65535], make([]byte, 65535)) {
-				t.Errorf("messages of %d: the answers differ, or end with % X", message, answers[0][65535:])
+			if !bytes.Equal(answers[0], answers[1]) || answers[0][65535] != 0x90 ||
+				bytes.Equal(answers[0][:65535], make([]byte, 65535)) {
+				t.Errorf("messages of %d: the answers differ, or end with % X", message,
+					answers[0][65535:])
 			}
 		})
 	}

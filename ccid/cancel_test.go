@@ -13,8 +13,8 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// TestCancelledAtEveryKind gives up a command on which the card works for a while, and goes on with the same connection. The call ends
-// at once, and the next exchange is answered by its own answer.
+// TestCancelledAtEveryKind cancels a command that takes the card a while, and continues with the
+// same connection. The call ends at once, and the next exchange is answered by its own answer.
 func TestCancelledAtEveryKind(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
@@ -24,7 +24,9 @@ func TestCancelledAtEveryKind(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r, err := openSim(t, d, 0, c, ccid.Options{Timing: &ccid.Timing{Abort: 100 * time.Millisecond, PollICCD: time.Millisecond}})
+				r, err := openSim(t, d, 0, c,
+					ccid.Options{Timing: &ccid.Timing{Abort: 100 * time.Millisecond,
+						PollICCD: time.Millisecond}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -34,19 +36,22 @@ func TestCancelledAtEveryKind(t *testing.T) {
 					t.Fatal(err)
 				}
 				out := make([]byte, 258)
-				if _, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.SlowAID))}, card.SlowAID...), out); err != nil {
+				if _, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.SlowAID))},
+					card.SlowAID...), out); err != nil {
 					t.Fatal(err)
 				}
 				brief, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 				defer cancel()
 				started := time.Now()
-				if _, err := s.Transmit(brief, []byte{0x80, 0xA0, 0x01, 0x2C}, out); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := s.Transmit(brief, []byte{0x80, 0xA0, 0x01, 0x2C}, out); !errors.Is(err,
+					context.DeadlineExceeded) {
 					t.Fatalf("cancelled: %v", err)
 				}
 				if d := time.Since(started); d > 2*time.Second {
 					t.Errorf("ended after %v", d)
 				}
-				n, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...), out)
+				n, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))},
+					card.HelloAID...), out)
 				if err != nil {
 					t.Fatalf("the next exchange: %v", err)
 				}

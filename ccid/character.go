@@ -6,30 +6,32 @@ import (
 	"math"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
 
-// At character level the host sees every character (CCID 1.1, 3.2): wLevelParameter is how many are expected.
+// At character level the host receives every character (CCID 1.1, 3.2): wLevelParameter is how many
+// are expected.
 //
 // T=0, after the header of five characters (ISO/IEC 7816-3:2006, 10.3.3):
 //
 //	procedure byte      data to the card          data from the card
 //	60 (NULL)           read the next one; at most maxNulls, at most Limit
-//	INS                 send all that is left     read all that is left, and the next procedure byte
-//	INS xor FF          send one                  read one, and the next procedure byte
+//	INS                 send all that is left     read all that is left, and a procedure byte
+//	INS xor FF          send one                  read one, and a procedure byte
 //	6X, 9X              SW1: read SW2, end
-//	other               ErrProtocol; more data asked for than P3 says: ErrProtocol
+//	other               ErrProtocol, as when more data is asked for than P3 has
 const (
 	procedureNull = 0x60
 	maxNulls      = 4096 // policy; Limit bounds their time
 )
 
-// characterT0 runs one command TPDU.
-func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
-	if s.r.iface.Kind == KindICCDA {
-		return s.iccdT0(ctx, tpdu, buf)
+// characterT0 runs one command TPDU. The answer is a view of s.assembled.
+func (s *Slot) characterT0(ctx context.Context, tpdu []byte) ([]byte, error) {
+	c := characterCommand{
+		s: s, ins: tpdu[1], data: tpdu[t0Header:], buf: s.assembled[:t0.MaxResponse],
 	}
-	c := characterCommand{s: s, ins: tpdu[1], data: tpdu[t0Header:], buf: buf}
 	if len(c.data) == 0 {
 		if c.incoming = int(tpdu[4]); c.incoming == 0 {
 			c.incoming = t0MaxData
@@ -37,22 +39,22 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 	}
 	started := time.Now()
 	if err := c.ask(ctx, tpdu[:t0Header], 1); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for nulls := 0; ; {
 		p, err := c.next(ctx)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		switch {
 		case p == procedureNull:
 			if nulls++; nulls > maxNulls || time.Since(started) > s.r.timing.Limit {
-				return 0, fmt.Errorf("%w: card asks for time without end", ErrTimeout)
+				return nil, fmt.Errorf("%w: card asks for time without end", ErrTimeout)
 			}
 		case p&0xF0 == 0x60 || p&0xF0 == 0x90:
 			return c.status(ctx, p)
 		case p != c.ins && p != c.ins^0xFF:
-			return 0, fmt.Errorf("%w: procedure byte %02X", ErrProtocol, p)
+			return nil, fmt.Errorf("%w: procedure byte %02X", ErrProtocol, p)
 		case len(c.data) > 0:
 			err = c.send(ctx, p == c.ins)
 		case c.got < c.incoming:
@@ -61,15 +63,18 @@ func (s *Slot) characterT0(ctx context.Context, tpdu, buf []byte) (int, error) {
 			err = fmt.Errorf("%w: procedure byte asks for more than P3", ErrProtocol)
 		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 }
 
-// t0Header is CLA INS P1 P2 P3.
-const t0Header = 5
+// Sizes of a T=0 command: CLA INS P1 P2 P3, and data (ISO/IEC 7816-3:2006, 10.3.2).
+const (
+	t0Header  = 5
+	t0MaxData = 256
+)
 
-// characterCommand is a T=0 command on its way.
+// characterCommand is a T=0 command in progress.
 type characterCommand struct {
 	s        *Slot
 	ins      byte
@@ -77,16 +82,16 @@ type characterCommand struct {
 	incoming int    // P3, when data comes from the card
 	buf      []byte // data from the card, got of it so far
 	got      int
-	pending  []byte // characters that came with others and are still to be looked at
+	pending  []byte // characters that were received and not used yet
 }
 
-// ask sends some characters and expects some.
+// ask sends characters, and reads those that are expected.
 func (c *characterCommand) ask(ctx context.Context, send []byte, expect int) (err error) {
 	c.pending, err = c.s.characters(ctx, send, expect)
 	return err
 }
 
-// next returns the next character. A reader may answer once with none.
+// next returns the next character. One answer without characters is accepted.
 func (c *characterCommand) next(ctx context.Context) (byte, error) {
 	if len(c.pending) == 0 {
 		if err := c.ask(ctx, nil, 1); err != nil {
@@ -102,19 +107,20 @@ func (c *characterCommand) next(ctx context.Context) (byte, error) {
 }
 
 // status ends the command with SW1 and the next character.
-func (c *characterCommand) status(ctx context.Context, sw1 byte) (int, error) {
+func (c *characterCommand) status(ctx context.Context, sw1 byte) ([]byte, error) {
 	sw2, err := c.next(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if len(c.pending) > 0 || c.got+statusSize > len(c.buf) {
-		return 0, fmt.Errorf("%w: characters after the status", ErrProtocol)
+		return nil, fmt.Errorf("%w: characters after the status", ErrProtocol)
 	}
 	c.buf[c.got], c.buf[c.got+1] = sw1, sw2
-	return c.got + statusSize, nil
+	return c.buf[:c.got+statusSize], nil
 }
 
-// send gives the card all data, or one byte, in parts where the reader's messages are short; the card answers the last.
+// send sends the card all data that is left, or one byte, in parts where the reader's messages are
+// short. The card answers the last part.
 func (c *characterCommand) send(ctx context.Context, all bool) error {
 	if len(c.pending) > 0 {
 		return fmt.Errorf("%w: card talks while it takes data", ErrProtocol)
@@ -136,7 +142,8 @@ func (c *characterCommand) send(ctx context.Context, all bool) error {
 	return nil
 }
 
-// receive takes all data that is left, or one byte, and asks for the procedure byte behind it in the same message.
+// receive reads all data that is left, or one byte, and the procedure byte behind it in the same
+// message.
 func (c *characterCommand) receive(ctx context.Context, all bool) error {
 	n := 1
 	if all {
@@ -157,49 +164,57 @@ func (c *characterCommand) receive(ctx context.Context, all bool) error {
 	return nil
 }
 
-// characters sends some characters and returns those that were expected, or fewer: a view into the in buffer.
+// characters sends characters and returns those that were expected, or fewer: a view of the slot's
+// buffer.
 func (s *Slot) characters(ctx context.Context, send []byte, expect int) ([]byte, error) {
-	n := s.load(send)
+	n := s.pipe.Load(send)
 	expect = s.expectable(expect)
-	a, err := s.xfr(ctx, n, 0, uint16(expect), expect, s.tpduWait(n+expect))
+	a, err := s.xfr(ctx, pipe.Command{
+		P: xfrParameters(0, uint16(expect)), N: n, Want: expect, Wait: s.tpduWait(n + expect),
+	})
 	if err != nil {
 		return nil, err
 	}
-	if len(a.data) > expect {
-		return nil, fmt.Errorf("%w: %d characters for %d", ErrProtocol, len(a.data), expect)
+	if len(a.Data) > expect {
+		return nil, fmt.Errorf("%w: %d characters for %d", ErrProtocol, len(a.Data), expect)
 	}
-	return a.data, nil
+	return a.Data, nil
 }
 
-// packetEnd is where an answer ends that fills its last packet, at full speed (USB 2.0, 5.8.3).
+// packetEnd is the length of a packet at full speed (USB 2.0, 5.8.3).
 const packetEnd = 64
 
-// expectable is how many of n characters can be asked for at once.
+// expectable is how many of n characters can be read at once.
 func (s *Slot) expectable(n int) int {
 	n = min(n, s.r.maxPayload)
 	if s.r.iface.Kind != KindBulk {
 		n = min(n, math.MaxUint8) // half of wValue (ICCD 1.0, 7.2)
 	}
-	if s.r.quirk.SplitReads && (n+headerSize)%packetEnd == 0 {
+	if s.r.quirk.SplitReads && (n+pipe.HeaderSize)%packetEnd == 0 {
 		n--
 	}
 	return n
 }
 
-// characterT1 sends the block of n bytes that is in the out buffer, and reads one: prologue first, then what LEN says.
-func (s *Slot) characterT1(ctx context.Context, n int, buf []byte, extension uint8) (int, error) {
-	const prologue = 3
+// characterT1 sends the block of n bytes that is in the slot's buffer, and reads one into
+// s.assembled: prologue first, then as much as LEN declares.
+func (s *Slot) characterT1(ctx context.Context, n int, extension uint8) ([]byte, error) {
+	const prologue = 3 // NAD, PCB, LEN (ISO/IEC 7816-3:2006, 11.3.1)
+	buf := s.assembled
 	need, got := prologue, 0
 	for got < need {
 		expect := s.expectable(need - got)
-		a, err := s.xfr(ctx, n, extension, uint16(expect), expect, s.blockWait(extension))
+		a, err := s.xfr(ctx, pipe.Command{
+			P: xfrParameters(extension, uint16(expect)), N: n, Want: expect,
+			Wait: s.blockWait(extension),
+		})
 		if err != nil {
-			return 0, unreadable(err)
+			return nil, unreadable(err)
 		}
-		if len(a.data) == 0 || len(a.data) > len(buf)-got {
-			return 0, fmt.Errorf("%w: %d characters for %d", t1.ErrNoBlock, len(a.data), expect)
+		if len(a.Data) == 0 || len(a.Data) > len(buf)-got {
+			return nil, fmt.Errorf("%w: %d characters for %d", t1.ErrNoBlock, len(a.Data), expect)
 		}
-		got += copy(buf[got:], a.data)
+		got += copy(buf[got:], a.Data)
 		n = 0
 		if got >= prologue && need == prologue {
 			need = prologue + int(buf[2]) + 1
@@ -207,9 +222,9 @@ func (s *Slot) characterT1(ctx context.Context, n int, buf []byte, extension uin
 				need++
 			}
 			if need > len(buf) {
-				return 0, fmt.Errorf("%w: length %d", t1.ErrNoBlock, buf[2])
+				return nil, fmt.Errorf("%w: length %d", t1.ErrNoBlock, buf[2])
 			}
 		}
 	}
-	return got, nil
+	return buf[:got], nil
 }

@@ -14,7 +14,7 @@ type ClassDescriptor struct {
 	DefaultClock      uint32 // kHz
 	MaximumClock      uint32 // kHz
 	ClocksSupported   uint8
-	DataRate          uint32 // bits a second
+	DataRate          uint32 // bit/s
 	MaxDataRate       uint32
 	DataRates         uint8
 	MaxIFSD           uint32
@@ -34,20 +34,23 @@ type ClassDescriptor struct {
 // classDescriptorSize is bLength (CCID 1.1, table 5.1-1).
 const classDescriptorSize = 0x36
 
-// Descriptor types that the class descriptor is found under: the one the standard gives (CCID 1.1, 5.1), and 0xFF, which
-// readers of class 0xFF use.
+// Types of the class descriptor: the one of CCID 1.1, 5.1, and 0xFF, which readers of class 0xFF
+// use.
 const (
 	typeFunctional = 0x21
 	typeVendor     = 0xFF
 )
 
-// ParseClassDescriptor reads a class descriptor. Bytes after the first 54 are ignored, a type other than 0x21 or 0xFF is not.
+// ParseClassDescriptor reads a class descriptor. Bytes after the first 54 are ignored.
+// ErrDescriptor is the error for fewer, and for a type other than 0x21 or 0xFF.
 func ParseClassDescriptor(b []byte) (ClassDescriptor, error) {
 	if len(b) < classDescriptorSize || int(b[0]) < classDescriptorSize {
-		return ClassDescriptor{}, fmt.Errorf("%w: class descriptor of %d bytes", ErrDescriptor, len(b))
+		return ClassDescriptor{}, fmt.Errorf("%w: class descriptor of %d bytes", ErrDescriptor,
+			len(b))
 	}
 	if b[1] != typeFunctional && b[1] != typeVendor {
-		return ClassDescriptor{}, fmt.Errorf("%w: class descriptor of type %#02x", ErrDescriptor, b[1])
+		return ClassDescriptor{}, fmt.Errorf("%w: class descriptor of type %#02x", ErrDescriptor,
+			b[1])
 	}
 	le := binary.LittleEndian
 	return ClassDescriptor{
@@ -87,17 +90,18 @@ const (
 	FeatureAutoClock      Features = 0x00000010
 	FeatureAutoBaud       Features = 0x00000020
 	FeatureAutoParameters Features = 0x00000040 // negotiation made by the reader
-	FeatureAutoPPS        Features = 0x00000080 // PPS made by the reader according to the parameters
-	FeatureClockStop      Features = 0x00000100
-	FeatureNAD            Features = 0x00000200
-	FeatureAutoIFSD       Features = 0x00000400
-	FeatureTPDU           Features = 0x00010000
-	FeatureShortAPDU      Features = 0x00020000
-	FeatureExtendedAPDU   Features = 0x00040000
-	FeatureWakeUp         Features = 0x00100000
+	// PPS made by the reader according to the parameters
+	FeatureAutoPPS      Features = 0x00000080
+	FeatureClockStop    Features = 0x00000100
+	FeatureNAD          Features = 0x00000200
+	FeatureAutoIFSD     Features = 0x00000400
+	FeatureTPDU         Features = 0x00010000
+	FeatureShortAPDU    Features = 0x00020000
+	FeatureExtendedAPDU Features = 0x00040000
+	FeatureWakeUp       Features = 0x00100000
 )
 
-// Has says whether all bits of f are set.
+// Has reports whether all bits of f are set.
 func (f Features) Has(bits Features) bool { return f&bits == bits }
 
 // Level is the exchange level: how much of the card's protocol is left to the host (CCID 1.1, 3.2).
@@ -111,6 +115,7 @@ const (
 	LevelExtendedAPDU
 )
 
+// String is the name of the level.
 func (l Level) String() string {
 	switch l {
 	case LevelCharacter:
@@ -123,7 +128,8 @@ func (l Level) String() string {
 	return "short and extended APDU"
 }
 
-// Level is the exchange level that f declares. Exactly one bit should be set: with several the highest level counts.
+// Level is the exchange level that f declares. Exactly one bit should be set: with several the
+// highest level counts.
 func (f Features) Level() Level {
 	switch {
 	case f.Has(FeatureExtendedAPDU):
@@ -151,8 +157,6 @@ const (
 
 // Bits of dwMechanical (CCID 1.1, table 5.1-1).
 const (
-	mechanicalAccept  = 1
 	mechanicalEject   = 2
 	mechanicalCapture = 4
-	mechanicalLock    = 8
 )

@@ -4,24 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
-// Action is what happens to a card at Connect and Disconnect. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11,
-// 37.6.2).
-type Action uint32
-
-// The actions.
-const (
-	Leave     Action = 0
-	ColdReset Action = 1
-	WarmReset Action = 2
-	Unpower   Action = 3
-	Eject     Action = 4
-)
-
-// Connect makes the card ready for Transmit: powered, with one of the protocols in accept agreed on. Action is Leave, ColdReset
-// or WarmReset. Leave resets only a card that is not powered yet, and asks nothing of one that is agreed with already; it
-// fails with ErrNoProtocol when that agreement is not in accept.
+// Connect makes the card ready for Transmit: powered, and with one of the protocols in accept
+// agreed on, which it returns. The action is Leave, ColdReset or WarmReset. Leave resets a card
+// only if it is not powered, and sends nothing to one with a protocol; it fails with ErrNoProtocol
+// if that protocol is not in accept. Other errors: ErrNoCard, ErrMute, ErrBadATR, ErrNoProtocol,
+// ErrInvalid for the arguments.
 func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol, error) {
 	if a > WarmReset || accept&(T0|T1) == 0 {
 		return Undefined, fmt.Errorf("%w: action %d, %v", ErrInvalid, a, accept)
@@ -37,15 +28,12 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 			}
 			return Undefined, err
 		}
-		s.mu.Lock()
-		powered, protocol := s.powered, s.protocol
-		s.mu.Unlock()
-		switch {
-		case powered && protocol&accept != 0:
-			return protocol, nil
-		case powered && protocol != Undefined:
-			return Undefined, fmt.Errorf("%w: the card talks %v", ErrNoProtocol, protocol)
-		case powered:
+		switch c := s.known(); {
+		case c.session == sessionReady && c.protocol&accept != 0:
+			return c.protocol, nil
+		case c.session == sessionReady:
+			return Undefined, fmt.Errorf("%w: the card uses %v", ErrNoProtocol, c.protocol)
+		case c.session == sessionPowered:
 			return s.negotiate(ctx, accept)
 		}
 		a = ColdReset
@@ -56,17 +44,18 @@ func (s *Slot) Connect(ctx context.Context, accept Protocol, a Action) (Protocol
 	return s.negotiate(ctx, accept)
 }
 
-// noCard prefers the plain truth over the reader's reason when the slot is empty.
+// noCard makes err ErrNoCard too if it is a failure of the reader that shows an empty slot.
 func (s *Slot) noCard(err error) error {
-	var e *SlotError
-	if errors.As(err, &e) && e.Status&iccStatusMask == iccAbsent && !errors.Is(err, ErrNoCard) {
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent &&
+		!errors.Is(err, ErrNoCard) {
 		return fmt.Errorf("%w: %w", ErrNoCard, err)
 	}
 	return err
 }
 
-// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without protocol, Unpower switches
-// it off, Eject throws it out where the reader can. A card that has gone is no error.
+// Disconnect ends the use of a card: Leave does nothing, the resets leave it powered and without a
+// protocol, Unpower switches it off, Eject ejects it, or fails with ErrUnsupported where the reader
+// has no mechanism. A card that has gone is no error.
 func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 	if a > Eject {
 		return fmt.Errorf("%w: action %d", ErrInvalid, a)
@@ -89,7 +78,7 @@ func (s *Slot) Disconnect(ctx context.Context, a Action) error {
 		err = s.deactivate(ctx)
 	case Eject:
 		if err = s.deactivate(ctx); err == nil {
-			err = s.mechanical(ctx, MechanismEject)
+			err = s.eject(ctx)
 		}
 	}
 	if errors.Is(s.noCard(err), ErrNoCard) {

@@ -4,63 +4,39 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
+
+	"tamaccid/ccid/scard"
 )
 
-// Control codes (PC/SC part 10, 2.2; UEFI 2.11, 37.6.6). Control takes them in both byte orders: the codes that programs read out
-// of the feature list come in either, and the two sets do not meet.
+// Control codes (PC/SC part 10, 2.2; UEFI 2.11, 37.6.6). Control takes them in both byte orders.
 const (
-	// ControlEscape passes a vendor command to the reader's firmware, as far as Options.Escape lets it.
+	// ControlEscape sends a vendor command to the reader's firmware, as far as Options.Escape
+	// allows it.
 	ControlEscape = 0x42000001
-	// ControlGetFeatures is CM_IOCTL_GET_FEATURE_REQUEST.
-	ControlGetFeatures = 0x42000D48
-	// controlGetFeaturesWindows is the same request as Windows numbers it.
-	controlGetFeaturesWindows = 0x00313520
-	// ControlPath asks where the reader is: a text, in the backend's words.
+	// ControlPath returns where the reader is: Path of the transport's usb.Device.
 	ControlPath = 0x42000E11
-	// controlFeature is what the tag of a feature is added to.
+	// controlFeature plus the tag of a feature is its control code (policy: the numbers of
+	// libccid).
 	controlFeature = 0x42330000
+
+	ControlVerifyPIN        = controlFeature + uint32(scard.FeatureVerifyPINDirect)
+	ControlModifyPIN        = controlFeature + uint32(scard.FeatureModifyPINDirect)
+	ControlMCTReaderDirect  = controlFeature + uint32(scard.FeatureMCTReaderDirect)
+	ControlPINProperties    = controlFeature + uint32(scard.FeatureIFDPINProperties)
+	ControlGetTLVProperties = controlFeature + uint32(scard.FeatureTLVProperties)
+	controlEscapeFeature    = controlFeature + uint32(scard.FeatureCCIDEscape)
 )
 
-// Features (PC/SC part 10, 2.3).
-const (
-	FeatureVerifyPINDirect          = 0x06
-	FeatureModifyPINDirect          = 0x07
-	FeatureMCTReaderDirect          = 0x08
-	FeatureIFDPINProperties         = 0x0A
-	FeatureGetTLVProperties         = 0x12
-	FeatureCCIDEscapeCommand        = 0x13
-	ControlVerifyPIN                = controlFeature + FeatureVerifyPINDirect
-	ControlModifyPIN                = controlFeature + FeatureModifyPINDirect
-	ControlMCTReaderDirect          = controlFeature + FeatureMCTReaderDirect
-	ControlPINProperties            = controlFeature + FeatureIFDPINProperties
-	ControlGetTLVProperties         = controlFeature + FeatureGetTLVProperties
-	featureRecord                   = 4 // length of each record's value
-	codePrefix                      = 0x42
-	codePrefixMask           uint32 = 0xFF000000
-)
-
-// hostOrder brings a control code into this machine's order: all of them but one start with 42.
-func hostOrder(code uint32) uint32 {
-	if code&codePrefixMask>>24 == codePrefix || code == controlGetFeaturesWindows {
-		return code
-	}
-	if turned := bits.ReverseBytes32(code); turned&codePrefixMask>>24 == codePrefix || turned == controlGetFeaturesWindows {
-		return turned
-	}
-	return code
-}
-
-// Control carries out a control code with the input that belongs to it. Codes that are not known, and features that the reader
-// does not have, fail with ErrUnsupported. PIN entry needs a connected card, the others need none. A PIN never passes through
-// here: it stays in the reader.
+// Control carries out a control code with its input, and returns the output. Codes that are not
+// implemented, and features that the reader does not have, fail with ErrUnsupported. PIN entry
+// needs a connected card, other codes need none. A PIN that the user enters stays in the reader.
 func (s *Slot) Control(ctx context.Context, code uint32, in []byte) ([]byte, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	switch code = hostOrder(code); code {
-	case ControlGetFeatures, controlGetFeaturesWindows:
+	switch code = scard.HostOrder(code); code {
+	case scard.GetFeatureRequest, scard.GetFeatureRequestWindows:
 		return s.features(ctx), nil
 	case ControlPath:
 		return []byte(s.r.dev.Path), nil
@@ -79,10 +55,10 @@ func (s *Slot) Control(ctx context.Context, code uint32, in []byte) ([]byte, err
 			return s.modifyPIN(ctx, in)
 		}
 	case ControlMCTReaderDirect:
-		if s.r.quirk.mct {
+		if s.r.quirk.MCT {
 			return s.secoder(ctx, in)
 		}
-	case ControlEscape, controlFeature + FeatureCCIDEscapeCommand:
+	case ControlEscape, controlEscapeFeature:
 		if len(in) == 0 {
 			return nil, fmt.Errorf("%w: empty escape command", ErrInvalid)
 		}
@@ -102,11 +78,12 @@ func (s *Slot) escapeCopy(ctx context.Context, in []byte) ([]byte, error) {
 	return append(make([]byte, 0, len(b)), b...), nil
 }
 
-// features is the answer to CM_IOCTL_GET_FEATURE_REQUEST: tag, length, control code of each (PC/SC part 10, 2.2).
+// features is the answer to CM_IOCTL_GET_FEATURE_REQUEST: tag, length, control code of each (PC/SC
+// part 10, 2.2).
 func (s *Slot) features(context.Context) []byte {
 	var list []byte
-	add := func(tag byte, code uint32) {
-		list = append(list, tag, featureRecord)
+	add := func(tag scard.Feature, code uint32) {
+		list = append(list, byte(tag), scard.FeatureRecord)
 		if s.r.o.FeatureOrder == BigEndian {
 			list = binary.BigEndian.AppendUint32(list, code)
 		} else {
@@ -114,25 +91,25 @@ func (s *Slot) features(context.Context) []byte {
 		}
 	}
 	if s.r.class.PINSupport&pinVerify != 0 {
-		add(FeatureVerifyPINDirect, ControlVerifyPIN)
+		add(scard.FeatureVerifyPINDirect, ControlVerifyPIN)
 	}
 	if s.r.class.PINSupport&pinModify != 0 {
-		add(FeatureModifyPINDirect, ControlModifyPIN)
+		add(scard.FeatureModifyPINDirect, ControlModifyPIN)
 	}
 	if s.r.class.PINSupport != 0 {
-		add(FeatureIFDPINProperties, ControlPINProperties)
+		add(scard.FeatureIFDPINProperties, ControlPINProperties)
 	}
-	if s.r.quirk.mct {
-		add(FeatureMCTReaderDirect, ControlMCTReaderDirect)
+	if s.r.quirk.MCT {
+		add(scard.FeatureMCTReaderDirect, ControlMCTReaderDirect)
 	}
-	add(FeatureGetTLVProperties, ControlGetTLVProperties)
+	add(scard.FeatureTLVProperties, ControlGetTLVProperties)
 	if s.r.o.Escape == EscapeAlways {
-		add(FeatureCCIDEscapeCommand, ControlEscape)
+		add(scard.FeatureCCIDEscape, ControlEscape)
 	}
 	return list
 }
 
-// secoder passes a Secoder command (20 70 to 20 75) to the readers that take them as escape commands.
+// secoder sends a Secoder command (20 70 to 20 75) to a reader that takes them as escape commands.
 func (s *Slot) secoder(ctx context.Context, in []byte) ([]byte, error) {
 	const cla, first, last = 0x20, 0x70, 0x75
 	if len(in) < 4 || in[0] != cla || in[1] < first || in[1] > last {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
 
@@ -21,7 +23,7 @@ func TestFeatureList(t *testing.T) {
 			s := open(t, f, Options{FeatureOrder: order, Escape: EscapeAlways})
 			ctx := context.Background()
 			from := len(f.sent)
-			list, err := s.Control(ctx, ControlGetFeatures, nil)
+			list, err := s.Control(ctx, scard.GetFeatureRequest, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,7 +37,8 @@ func TestFeatureList(t *testing.T) {
 					tags[b[0]] = binary.BigEndian.Uint32(b[2:])
 				}
 			}
-			want := map[byte]uint32{0x06: 0x42330006, 0x0A: 0x4233000A, 0x12: 0x42330012, 0x13: 0x42000001}
+			want := map[byte]uint32{0x06: 0x42330006, 0x0A: 0x4233000A, 0x12: 0x42330012,
+				0x13: 0x42000001}
 			if len(tags) != len(want) || len(list) != 6*len(want) {
 				t.Fatalf("% X", list)
 			}
@@ -44,8 +47,10 @@ func TestFeatureList(t *testing.T) {
 					t.Errorf("feature %02X has code %08X", tag, tags[tag])
 				}
 			}
-			for _, code := range []uint32{bits.ReverseBytes32(ControlGetFeatures), 0x00313520, bits.ReverseBytes32(0x00313520)} {
-				if again, err := s.Control(ctx, code, nil); err != nil || !bytes.Equal(again, list) {
+			for _, code := range []uint32{bits.ReverseBytes32(scard.GetFeatureRequest), 0x00313520,
+				bits.ReverseBytes32(0x00313520)} {
+				if again, err := s.Control(ctx, code, nil); err != nil || !bytes.Equal(again,
+					list) {
 					t.Errorf("code %08X: % X, %v", code, again, err)
 				}
 			}
@@ -56,9 +61,12 @@ func TestFeatureList(t *testing.T) {
 
 func TestControlCodesThatDoNotExist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)), Options{})
-		for _, code := range []uint32{0, 0xFFFFFFFF, 0x42000002, ControlVerifyPIN, ControlModifyPIN, ControlPINProperties, ControlMCTReaderDirect} {
-			if _, err := s.Control(context.Background(), code, []byte{1}); !errors.Is(err, ErrUnsupported) {
+		s := open(t, newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)),
+			Options{})
+		for _, code := range []uint32{0, 0xFFFFFFFF, 0x42000002, ControlVerifyPIN, ControlModifyPIN,
+			ControlPINProperties, ControlMCTReaderDirect} {
+			if _, err := s.Control(context.Background(), code, []byte{1}); !errors.Is(err,
+				ErrUnsupported) {
 				t.Errorf("%08X: %v", code, err)
 			}
 		}
@@ -78,22 +86,27 @@ func TestEscapePolicy(t *testing.T) {
 			{"never", EscapeNever, 0x076B, 0x5427, []byte{1}, ErrDenied},
 			{"always", EscapeAlways, 0x1234, 1, []byte{1}, nil},
 			{"a reader that may", EscapeListed, 0x076B, 0x5427, []byte{1}, nil},
-			{"a command that may", EscapeListed, 0x08E6, 0x5503, []byte{0x52, 0xF8, 0x04, 0x01, 0x00, 0x02}, nil},
-			{"the firmware version of any Gemalto", EscapeListed, 0x08E6, 0x1111, []byte{0x02}, nil},
-			{"another command of that reader", EscapeListed, 0x08E6, 0x5503, []byte{0x52, 0xF8, 0x04, 0x02}, ErrDenied},
+			{"a command that may", EscapeListed, 0x08E6, 0x5503,
+				[]byte{0x52, 0xF8, 0x04, 0x01, 0x00, 0x02}, nil},
+			{"the firmware version of any Gemalto", EscapeListed, 0x08E6, 0x1111, []byte{0x02},
+				nil},
+			{"another command of that reader", EscapeListed, 0x08E6, 0x5503,
+				[]byte{0x52, 0xF8, 0x04, 0x02}, ErrDenied},
 			{"an empty command", EscapeAlways, 0x1234, 1, nil, ErrInvalid},
 		} {
 			healthy := ordinary(atrT0, nil)
-			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-				if messageType(m[0]) == msgEscape {
-					return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, 0xAB)}
-				}
-				return healthy(f, m)
-			})
+			f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+				func(f *fake, m []byte) [][]byte {
+					if pipe.MessageType(m[0]) == pipe.Escape {
+						return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, 0xAB)}
+					}
+					return healthy(f, m)
+				})
 			f.dev.Descriptor = deviceBytes(c.vendor, c.product, 0x0100)
 			s := open(t, f, Options{Escape: c.policy})
 			out, err := s.Control(context.Background(), ControlEscape, c.in)
-			if !errors.Is(err, c.err) || c.err == nil && (err != nil || !bytes.Equal(out, []byte{0xAB})) {
+			if !errors.Is(err, c.err) || c.err == nil &&
+				(err != nil || !bytes.Equal(out, []byte{0xAB})) {
 				t.Errorf("%s: % X, %v", c.name, out, err)
 			}
 		}
@@ -109,12 +122,12 @@ func TestProperties(t *testing.T) {
 		healthy := ordinary(atrT0, nil)
 		asked := 0
 		f := newFake(c, func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgEscape && m[headerSize] == 0x6A {
+			if pipe.MessageType(m[0]) == pipe.Escape && m[pipe.HeaderSize] == 0x6A {
 				asked++
-				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, block...)}
+				return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, block...)}
 			}
-			if messageType(m[0]) == msgEscape && m[headerSize] == 0x02 {
-				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, []byte("V1")...)}
+			if pipe.MessageType(m[0]) == pipe.Escape && m[pipe.HeaderSize] == 0x02 {
+				return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, []byte("V1")...)}
 			}
 			return healthy(f, m)
 		})
@@ -122,7 +135,9 @@ func TestProperties(t *testing.T) {
 		s := open(t, f, Options{})
 		ctx := context.Background()
 		got, err := s.Control(ctx, ControlGetTLVProperties, nil)
-		want := unhex(t, "01 02 1002 02 01 03 03 01 00 04 02 1000 05 02 0200 06 01 04 07 01 0C 08 02 5631 09 01 02 0A 04 00000100 0B 02 E608 0C 02 C034")
+		want := unhex(t,
+			"01 02 1002 02 01 03 03 01 00 04 02 1000 05 02 0200 06 01 04 07 01 0C 08 02 5631 09 "+
+				"01 02 0A 04 00000100 0B 02 E608 0C 02 C034")
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("% X, %v\nwant % X", got, err, want)
 		}
@@ -146,21 +161,33 @@ func TestAttributes(t *testing.T) {
 		ctx := context.Background()
 		d := func(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
 		for _, c := range []struct {
-			tag  uint32
+			tag  scard.Attrib
 			want []byte
 		}{
-			{AttrVendorName, []byte("Maker")}, {AttrVendorIFDType, []byte("Reader")}, {AttrVendorIFDSerial, []byte("0001")},
-			{AttrVendorIFDVersion, d(0x01000000)}, {AttrChannelID, d(0x00200307)}, {AttrAsyncProtocolTypes, d(3)},
-			{AttrDefaultClock, d(4000)}, {AttrMaxClock, d(4000)}, {AttrDefaultDataRate, d(10752)}, {AttrMaxDataRate, d(344086)},
-			{AttrMaxIFSD, d(254)}, {AttrSyncProtocolTypes, d(0)}, {AttrPowerMgmtSupport, d(0)}, {AttrCharacteristics, d(2)},
-			{AttrMaxInput, d(261)}, {AttrDeviceUnit, d(4)}, {AttrDeviceFriendlyName, []byte("Maker Reader 4\x00")},
-			{AttrDeviceSystemName, []byte("Maker Reader 4\x00")},
-			{AttrDeviceFriendlyNameW, []byte("M\x00a\x00k\x00e\x00r\x00 \x00R\x00e\x00a\x00d\x00e\x00r\x00 \x004\x00\x00\x00")},
-			{AttrICCPresence, []byte{2}}, {AttrICCInterfaceStatus, []byte{1}}, {AttrATRString, atrBoth}, {0x0303, atrBoth},
-			{AttrICCTypePerATR, []byte{1}}, {AttrCurrentProtocolType, d(2)}, {AttrCurrentClock, d(4000)}, {AttrCurrentF, d(512)},
-			{AttrCurrentD, d(32)}, {AttrCurrentN, d(0)}, {AttrCurrentIFSC, d(254)}, {AttrCurrentIFSD, d(254)}, {AttrCurrentBWT, d(4)},
-			{AttrCurrentCWT, d(5)}, {AttrCurrentEBCEncoding, d(0)},
-			{AttrCurrentW, nil}, {0, nil}, {0xFFFFFFFF, nil}, {0x0FAE, nil}, {0x0008020C, nil},
+			{scard.AttrVendorName, []byte("Maker")}, {scard.AttrVendorIFDType, []byte("Reader")},
+			{scard.AttrVendorIFDSerial, []byte("0001")},
+			{scard.AttrVendorIFDVersion, d(0x01000000)}, {scard.AttrChannelID, d(0x00200307)},
+			{scard.AttrAsyncProtocolTypes, d(3)},
+			{scard.AttrDefaultClock, d(4000)}, {scard.AttrMaxClock, d(4000)},
+			{scard.AttrDefaultDataRate, d(10752)}, {scard.AttrMaxDataRate, d(344086)},
+			{scard.AttrMaxIFSD, d(254)}, {scard.AttrSyncProtocolTypes, d(0)},
+			{scard.AttrPowerManagement, d(0)}, {scard.AttrCharacteristics, d(2)},
+			{scard.AttrMaxInput, d(261)}, {scard.AttrDeviceUnit, d(4)},
+			{scard.AttrFriendlyName, []byte("Maker Reader 4\x00")},
+			{scard.AttrSystemName, []byte("Maker Reader 4\x00")},
+			{scard.AttrFriendlyNameW,
+				[]byte("M\x00a\x00k\x00e\x00r\x00 \x00R\x00e\x00a\x00d\x00e\x00r\x00 " +
+					"\x004\x00\x00\x00")},
+			{scard.AttrICCPresence, []byte{2}}, {scard.AttrICCInterfaceStatus, []byte{1}},
+			{scard.AttrATRString, atrBoth}, {0x0303, atrBoth},
+			{scard.AttrICCTypePerATR, []byte{1}}, {scard.AttrCurrentProtocol, d(2)},
+			{scard.AttrCurrentClock, d(4000)}, {scard.AttrCurrentF, d(512)},
+			{scard.AttrCurrentD, d(32)}, {scard.AttrCurrentN, d(0)},
+			{scard.AttrCurrentIFSC, d(254)}, {scard.AttrCurrentIFSD, d(254)},
+			{scard.AttrCurrentBWT, d(4)},
+			{scard.AttrCurrentCWT, d(5)}, {scard.AttrCurrentEBCEncoding, d(0)},
+			{scard.AttrCurrentW, nil}, {0, nil}, {0xFFFFFFFF, nil}, {0x0FAE, nil},
+			{0x0008020C, nil},
 		} {
 			got, err := s.GetAttrib(ctx, c.tag)
 			if c.want == nil {
@@ -176,7 +203,8 @@ func TestAttributes(t *testing.T) {
 		if err := s.Disconnect(ctx, Unpower); err != nil {
 			t.Fatal(err)
 		}
-		for _, tag := range []uint32{AttrATRString, AttrICCTypePerATR, AttrCurrentProtocolType} {
+		for _, tag := range []scard.Attrib{scard.AttrATRString, scard.AttrICCTypePerATR,
+			scard.AttrCurrentProtocol} {
 			if _, err := s.GetAttrib(ctx, tag); !errors.Is(err, ErrNotPowered) {
 				t.Errorf("%08X without power: %v", tag, err)
 			}
@@ -191,18 +219,32 @@ func TestQuirks(t *testing.T) {
 			vendor, product, version uint16
 			check                    func(r *Reader) bool
 		}{
-			{"nothing for a reader that needs nothing", 0x1234, 1, 0x100, func(r *Reader) bool { return r.Quirk().Note == "" }},
-			{"any product of a vendor", 0x08E6, 0x9999, 0, func(r *Reader) bool { return r.quirk.gemalto && r.Quirk().Note == "Gemalto" }},
-			{"the product's name counts before the vendor's", 0x08E6, 0x4433, 0, func(r *Reader) bool { return r.quirk.ISOMode && r.Quirk().Note == "Gemalto GemPC433" }},
-			{"a version below the range", 0x0529, 0x0620, 0x0011, func(r *Reader) bool { return !r.quirk.NoIFSD }},
-			{"a version in the range", 0x0529, 0x0620, 0x0013, func(r *Reader) bool { return r.quirk.NoIFSD }},
-			{"a version above the range", 0x0529, 0x0620, 0x0014, func(r *Reader) bool { return !r.quirk.NoIFSD }},
-			{"a level is corrected", 0x2F7C, 0x6007, 0x100, func(r *Reader) bool { return r.level == LevelExtendedAPDU }},
-			{"a level is corrected downwards", 0x0D46, 0x3010, 0x100, func(r *Reader) bool { return r.level == LevelShortAPDU && r.quirk.mct }},
-			{"PIN pad off", 0x0783, 0x0006, 0x100, func(r *Reader) bool { return r.class.PINSupport == 0 }},
-			{"rates limited", 0x058F, 0x9540, 0x100, func(r *Reader) bool { return r.class.MaxDataRate == 200000 }},
-			{"waits", 0x04E6, 0x5790, 0x100, func(r *Reader) bool { return r.timing.Answer >= 12e9 }},
-			{"the declared message length of 263", 0x1234, 2, 0x100, func(r *Reader) bool { return r.maxPayload == 261 }},
+			{"nothing for a reader that needs nothing", 0x1234, 1, 0x100,
+				func(r *Reader) bool { return r.Quirk().Note == "" }},
+			{"any product of a vendor", 0x08E6, 0x9999, 0,
+				func(r *Reader) bool { return r.quirk.Gemalto && r.Quirk().Note == "Gemalto" }},
+			{"the product's name counts before the vendor's", 0x08E6, 0x4433, 0,
+				func(r *Reader) bool {
+					return r.quirk.ISOMode && r.Quirk().Note == "Gemalto GemPC433"
+				}},
+			{"a version below the range", 0x0529, 0x0620, 0x0011,
+				func(r *Reader) bool { return !r.quirk.NoIFSD }},
+			{"a version in the range", 0x0529, 0x0620, 0x0013,
+				func(r *Reader) bool { return r.quirk.NoIFSD }},
+			{"a version above the range", 0x0529, 0x0620, 0x0014,
+				func(r *Reader) bool { return !r.quirk.NoIFSD }},
+			{"a level is corrected", 0x2F7C, 0x6007, 0x100,
+				func(r *Reader) bool { return r.level == LevelExtendedAPDU }},
+			{"a level is corrected downwards", 0x0D46, 0x3010, 0x100,
+				func(r *Reader) bool { return r.level == LevelShortAPDU && r.quirk.MCT }},
+			{"PIN pad off", 0x0783, 0x0006, 0x100,
+				func(r *Reader) bool { return r.class.PINSupport == 0 }},
+			{"rates limited", 0x058F, 0x9540, 0x100,
+				func(r *Reader) bool { return r.class.MaxDataRate == 200000 }},
+			{"waits", 0x04E6, 0x5790, 0x100,
+				func(r *Reader) bool { return r.timing.Answer >= 12e9 }},
+			{"the declared message length of 263", 0x1234, 2, 0x100,
+				func(r *Reader) bool { return r.maxPayload == 261 }},
 		} {
 			d := class(FeatureTPDU)
 			d.PINSupport = 3
@@ -221,32 +263,22 @@ func TestQuirks(t *testing.T) {
 
 func TestOldFirmwareIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, o := range oldFirmware {
-			open := func(version uint16, allow bool) error {
-				f := newFake(class(FeatureTPDU), ordinary(atrT0, nil))
-				f.dev.Descriptor = deviceBytes(o.vendor, o.product, version)
-				_, err := Open(context.Background(), f, Options{AllowOldFirmware: allow, Timing: quick})
-				return err
-			}
-			if err := open(o.below-1, false); !errors.Is(err, ErrFirmware) {
-				t.Errorf("%s below %04X: %v", o.name, o.below, err)
-			}
-			if err := open(o.below, false); err != nil {
-				t.Errorf("%s at %04X: %v", o.name, o.below, err)
-			}
-			if err := open(o.below-1, true); err != nil {
-				t.Errorf("%s, allowed: %v", o.name, err)
-			}
+		open := func(version uint16, allow bool) error {
+			f := newFake(class(FeatureTPDU), ordinary(atrT0, nil))
+			f.dev.Descriptor = deviceBytes(0x058F, 0x9520, version) // Alcor Micro AU9520
+			_, err := Open(context.Background(), f, Options{AllowOldFirmware: allow, Timing: quick})
+			return err
+		}
+		if err := open(0x0101, false); !errors.Is(err, ErrFirmware) {
+			t.Errorf("below 1.02: %v", err)
+		}
+		if err := open(0x0102, false); err != nil {
+			t.Errorf("1.02: %v", err)
+		}
+		if err := open(0x0101, true); err != nil {
+			t.Errorf("below 1.02, allowed: %v", err)
 		}
 	})
-}
-
-func TestQuirkTableRowsAreWhole(t *testing.T) {
-	for _, r := range quirkTable {
-		if r.name == "" || r.effect == "" || r.source == "" || r.set == nil || r.to < r.from || r.vendor == 0 || r.any != (r.product == 0) {
-			t.Errorf("%04X:%04X: %+v", r.vendor, r.product, r.name)
-		}
-	}
 }
 
 func TestTables(t *testing.T) {
@@ -270,7 +302,10 @@ func TestTables(t *testing.T) {
 			d := class(FeatureTPDU)
 			d.ClocksSupported = 2
 			f := newFake(d, ordinary(atrT0, nil))
-			f.control = func(_ *fake, s usb.Setup, data []byte) (int, error) { return copy(data, c.answer), c.err }
+			f.control = func(_ *fake, s usb.Setup, data []byte) (int,
+				error) {
+				return copy(data, c.answer), c.err
+			}
 			r, err := Open(context.Background(), f, Options{Timing: quick})
 			if (err == nil) != c.allOpen || err == nil && len(r.Clocks()) != c.clocks {
 				t.Errorf("%s: %v", c.name, err)
@@ -281,10 +316,12 @@ func TestTables(t *testing.T) {
 
 func TestIDTokenPseudoAPDUs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x6D, 0} }))
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x6D, 0} }))
 		f.dev.Descriptor = deviceBytes(0x0D46, 0x301D, 0x0203)
 		s := connected(t, f, Options{})
-		for number, want := range map[byte]string{1: "Maker\x90\x00", 3: "Reader\x90\x00", 6: "2.03\x90\x00", 7: "tamaccid\x90\x00", 9: "\x6D\x00"} {
+		for number, want := range map[byte]string{1: "Maker\x90\x00", 3: "Reader\x90\x00",
+			6: "2.03\x90\x00", 7: "tamaccid\x90\x00", 9: "\x6D\x00"} {
 			var r [64]byte
 			n, err := s.Transmit(context.Background(), []byte{0xFF, 0x9A, 0x01, number, 0}, r[:])
 			if err != nil || string(r[:n]) != want {

@@ -4,6 +4,7 @@ package ccid_test
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // dumpFolder is where printed descriptors of real readers are looked for without -readers.
 const dumpFolder = "../../shared/data/readers"
+
+// update writes the table of real readers.
+var update = flag.Bool("update", false, "write the table of real readers")
 
 // dump is a file of printed descriptors.
 type dump struct {
@@ -51,7 +55,8 @@ func dumps(t *testing.T) []dump {
 	if folder == "" {
 		folder = dumpFolder
 		if _, err := os.Stat(folder); err != nil {
-			t.Skip("no printed descriptors of real readers beside the repository: name a folder by -readers")
+			t.Skip("no printed descriptors of real readers beside the repository: name a folder " +
+				"by -readers")
 		}
 	}
 	list := readDumps(t, folder)
@@ -75,7 +80,7 @@ func TestTableIsGenerated(t *testing.T) {
 		}
 	}
 	want := reader.AppendTable(nil, models)
-	if *ccid.Update && !t.Failed() {
+	if *update && !t.Failed() {
 		if err := os.WriteFile(realReaders, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +121,8 @@ func TestDescriptorsOfRealReaders(t *testing.T) {
 			Mechanical: c.Mechanical, Features: ccid.Features(c.Features),
 			MaxMessageLength: c.MaxMessageLength, ClassGetResponse: c.ClassGetResponse,
 			ClassEnvelope: c.ClassEnvelope, LcdLines: uint8(c.LCDLayout >> 8),
-			LcdCharacters: uint8(c.LCDLayout), PINSupport: c.PINSupport, MaxBusySlots: c.MaxBusySlots,
+			LcdCharacters: uint8(c.LCDLayout), PINSupport: c.PINSupport,
+			MaxBusySlots:      c.MaxBusySlots,
 			DescriptorTypeRaw: f.DescriptorType,
 		}
 		if i.Class != want {

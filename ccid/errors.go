@@ -3,128 +3,118 @@ package ccid
 import (
 	"errors"
 	"fmt"
+
+	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/quirk"
 )
 
-// What a caller decides on. Test with errors.Is: what is returned wraps them.
+// Errors that a caller decides on. Returned errors wrap them: test with errors.Is.
 var (
 	// ErrNoCard: there is no card in the slot.
 	ErrNoCard = errors.New("ccid: no card")
-	// ErrNotPowered: a card is there, but it is not powered, or no protocol was agreed on with it: Connect first.
+	// ErrNotPowered: a card is present, but not powered, or no protocol was agreed on with it:
+	// Connect first.
 	ErrNotPowered = errors.New("ccid: card not powered")
-	// ErrCardChanged: the card was removed, swapped or reset by someone else since Connect. It is ErrNotPowered too.
+	// ErrCardChanged: the card was removed, replaced or reset since Connect, not by this Slot. It
+	// is ErrNotPowered too.
 	ErrCardChanged = fmt.Errorf("ccid: card was changed: %w", ErrNotPowered)
 	// ErrMute: the card does not answer.
 	ErrMute = errors.New("ccid: card is mute")
 	// ErrTimeout: the reader does not answer within its time.
-	ErrTimeout = errors.New("ccid: reader timed out")
-	// ErrProtocol: the reader or the card broke its protocol.
-	ErrProtocol = errors.New("ccid: protocol error")
+	ErrTimeout = pipe.ErrTimeout
+	// ErrProtocol: the reader or the card violates its protocol.
+	ErrProtocol = pipe.ErrProtocol
 	// ErrParity: characters between reader and card are damaged.
 	ErrParity = errors.New("ccid: parity error on the card line")
-	// ErrBadATR: the answer to reset makes no sense.
+	// ErrBadATR: the answer to reset is malformed.
 	ErrBadATR = errors.New("ccid: bad answer to reset")
-	// ErrUnsupported: the reader, or this driver, cannot do it.
+	// ErrUnsupported: the reader, or this driver, does not have the function.
 	ErrUnsupported = errors.New("ccid: not supported")
 	// ErrNoProtocol: the card and the reader share none of the protocols asked for.
 	ErrNoProtocol = errors.New("ccid: no acceptable protocol")
-	// ErrGone: the reader was unplugged. It never comes back: open it anew.
+	// ErrGone: the reader was unplugged. A reader that is plugged in again is another Reader.
 	ErrGone = errors.New("ccid: reader gone")
 	// ErrClosed: the Reader was closed. It is ErrGone too.
 	ErrClosed = fmt.Errorf("ccid: reader closed: %w", ErrGone)
 	// ErrTransport: the USB transfer failed.
 	ErrTransport = errors.New("ccid: USB transfer failed")
-	// ErrHardware: the reader reports a fault of its own, such as too much current drawn by the card.
+	// ErrHardware: the reader reports a fault of its own, such as too much current drawn by the
+	// card.
 	ErrHardware = errors.New("ccid: reader hardware error")
 	// ErrBusy: the reader is busy with this slot and stays so.
-	ErrBusy = errors.New("ccid: slot busy")
-	// ErrAborted: the reader or the card gave the command up.
+	ErrBusy = pipe.ErrBusy
+	// ErrAborted: the reader or the card has aborted the command.
 	ErrAborted = errors.New("ccid: command aborted")
 	// ErrTooLong: the command is longer than this reader takes.
 	ErrTooLong = errors.New("ccid: command too long for the reader")
 	// ErrInvalid: the caller's argument is wrong.
 	ErrInvalid = errors.New("ccid: invalid argument")
 	// ErrShortBuffer: the response does not fit; see ShortBufferError.
-	ErrShortBuffer = errors.New("ccid: buffer too small")
-	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it all the same.
-	ErrFirmware = errors.New("ccid: firmware too old")
-	// ErrDescriptor: the device's descriptors are no reader's.
+	ErrShortBuffer = apdu.ErrShortBuffer
+	// ErrFirmware: the reader's firmware is known to be broken; Options.AllowOldFirmware opens it
+	// nevertheless.
+	ErrFirmware = quirk.ErrFirmware
+	// ErrDescriptor: the device's descriptors are not those of a reader, or malformed.
 	ErrDescriptor = errors.New("ccid: malformed descriptor")
 	// ErrDenied: the escape policy does not allow this command on this reader.
 	ErrDenied = errors.New("ccid: escape command not allowed")
-	// ErrPINCancelled and ErrPINTimeout: the user, or the clock, ended the entry of a PIN.
+	// ErrPINCancelled and ErrPINTimeout: the user has cancelled the entry of a PIN, or not made it
+	// in time.
 	ErrPINCancelled = errors.New("ccid: PIN entry cancelled")
 	ErrPINTimeout   = errors.New("ccid: PIN entry timed out")
 )
 
-// ShortBufferError says how long the response was. The command has been executed.
-type ShortBufferError struct{ Need int }
+// ShortBufferError reports that a response does not fit into the caller's buffer, and the length
+// that was needed. The command has been executed. It is ErrShortBuffer.
+type ShortBufferError = apdu.ShortBufferError
 
-func (e *ShortBufferError) Error() string {
-	return fmt.Sprintf("ccid: buffer too small: %d bytes needed", e.Need)
-}
-
-// Is makes the error ErrShortBuffer.
-func (e *ShortBufferError) Is(target error) bool { return target == ErrShortBuffer }
-
-// Values of bError when the command failed (CCID 1.1, table 6.2-2). 1 to 127 is the offset of a bad byte in the command.
-const (
-	errAborted              = 0xFF
-	errMute                 = 0xFE
-	errParity               = 0xFD
-	errOverrun              = 0xFC
-	errHardware             = 0xFB
-	errBadTS                = 0xF8
-	errBadTCK               = 0xF7
-	errProtocolNotSupported = 0xF6
-	errClassNotSupported    = 0xF5
-	errProcedureByte        = 0xF4
-	errDeactivated          = 0xF3
-	errBusyAuto             = 0xF2
-	errPINTimeout           = 0xF0
-	errPINCancelled         = 0xEF
-	errSlotBusy             = 0xE0
-	errCommandNotSupported  = 0x00
-	errOffsetFirst          = 0x01
-	errOffsetLast           = 0x7F
-	errOffsetLength         = 1 // dwLength
-	errOffsetSlot           = 5 // bSlot: no such slot
-	errOffsetPower          = 7 // bPowerSelect, bProtocolNum
-)
-
-// SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID 1.1, 6.2.6).
+// SlotError is a failure that the reader reports itself: bStatus and bError of its answer (CCID
+// 1.1, 6.2.6).
 type SlotError struct{ Status, Code byte }
 
+// Error has the reader's codes and the sentinel for them.
 func (e *SlotError) Error() string {
-	return fmt.Sprintf("ccid: reader reports status %02X error %02X (%v)", e.Status, e.Code, e.Unwrap())
+	return fmt.Sprintf("ccid: reader reports status %02X error %02X (%v)", e.Status, e.Code,
+		e.Unwrap())
 }
 
-// Unwrap gives the sentinel that fits. Where the card has gone, that comes before the reader's reason.
+// slotError returns the reader's own failure that err wraps, nil where the reader reported none.
+func slotError(err error) *SlotError {
+	var e *SlotError
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+// Unwrap returns the sentinel for the code. That the card has gone precedes the reader's code.
 func (e *SlotError) Unwrap() error {
-	if e.Status&iccStatusMask == iccAbsent && e.Code != errCommandNotSupported {
+	if e.Status&pipe.ICCMask == pipe.ICCAbsent && e.Code != pipe.CodeCommandNotSupported {
 		return ErrNoCard
 	}
 	switch e.Code {
-	case errMute:
+	case pipe.CodeMute:
 		return ErrMute
-	case errParity:
+	case pipe.CodeParity:
 		return ErrParity
-	case errHardware:
+	case pipe.CodeHardware:
 		return ErrHardware
-	case errBadTS, errBadTCK:
+	case pipe.CodeBadTS, pipe.CodeBadTCK:
 		return ErrBadATR
-	case errProtocolNotSupported, errClassNotSupported:
+	case pipe.CodeProtocolNotSupported, pipe.CodeClassNotSupported:
 		return ErrNoProtocol
-	case errDeactivated:
+	case pipe.CodeDeactivated:
 		return ErrNotPowered
-	case errSlotBusy, errBusyAuto:
+	case pipe.CodeSlotBusy, pipe.CodeBusyAuto:
 		return ErrBusy
-	case errPINTimeout:
+	case pipe.CodePINTimeout:
 		return ErrPINTimeout
-	case errPINCancelled:
+	case pipe.CodePINCancelled:
 		return ErrPINCancelled
-	case errAborted:
+	case pipe.CodeAborted:
 		return ErrAborted
-	case errCommandNotSupported:
+	case pipe.CodeCommandNotSupported:
 		return ErrUnsupported
 	}
 	return ErrProtocol

@@ -4,28 +4,33 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
-// errWrongMode is the code with which two readers refuse a card because they are in another mode than ISO's.
+// errWrongMode is bError of IccPowerOn from Gemalto GemPC433 and Cherry XX33 in another mode than
+// ISO 7816's (quirk.Needs.ISOMode).
 const errWrongMode = 0xBB
 
-// isoMode switches them (the quirk table's ISOMode).
+// isoMode switches such a reader to ISO mode.
 func (s *Slot) isoMode(ctx context.Context) error {
 	_, err := s.escape(ctx, []byte{0x1F, 0x01})
 	return err
 }
 
-// escape sends a vendor command to the reader (CCID 1.1, 6.1.8). The answer is a view.
+// escape sends a vendor command to the reader (CCID 1.1, 6.1.8). The answer is a view of the slot's
+// buffer.
 func (s *Slot) escape(ctx context.Context, in []byte) ([]byte, error) {
 	if len(in) > s.r.maxPayload {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, len(in))
 	}
-	n := s.load(in)
-	a, err := s.exec(ctx, command{typ: msgEscape, n: n, want: s.r.maxPayload, wait: s.r.timing.Escape})
+	n := s.pipe.Load(in)
+	a, err := s.command(ctx, pipe.Command{Type: pipe.Escape, N: n, Want: s.r.maxPayload,
+		Wait: s.r.timing.Escape})
 	if err != nil {
 		return nil, err
 	}
-	return a.data, nil
+	return a.Data, nil
 }
 
 // mayEscape applies the escape policy.
@@ -34,8 +39,8 @@ func (s *Slot) mayEscape(in []byte) error {
 	case EscapeAlways:
 		return nil
 	case EscapeListed:
-		for _, rule := range s.r.quirk.escapes {
-			if bytes.HasPrefix(in, rule.prefix) {
+		for _, prefix := range s.r.quirk.Escapes {
+			if bytes.HasPrefix(in, prefix) {
 				return nil
 			}
 		}
@@ -43,7 +48,8 @@ func (s *Slot) mayEscape(in []byte) error {
 	return fmt.Errorf("%w: %s", ErrDenied, s.name)
 }
 
-// tokenReply answers the pseudo APDUs by which programs ask for an IDToken's identity, which the device itself does not know.
+// tokenReply answers the pseudo APDUs with which programs read the identity of a Kobil IDToken: the
+// device itself does not implement them.
 func (s *Slot) tokenReply(capdu, rapdu []byte) (n int, ours bool, err error) {
 	if !s.r.quirk.IDToken || len(capdu) != 5 || !bytes.Equal(capdu[:3], []byte{0xFF, 0x9A, 0x01}) {
 		return 0, false, nil

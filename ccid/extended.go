@@ -5,31 +5,27 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
 )
 
 // Chaining of APDUs that are longer than a message (CCID 1.1, 6.1.4 and 6.2.1).
 //
-//	state      sent                             answered by            next
-//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10   the next part, 2 (ends) when it is the last
-//	           (goes on)                        0, with data           end: the card has refused half-way
-//	sent       0 (whole) or 2 (ends)            0 or 2                 end
-//	                                            1 or 3                 receiving
-//	receiving  empty, 0x10                      2 or 0                 end
-//	                                            1, 3, 0x10             receiving; at most maxEmptyParts without data
+//	state      sent                             answered by           next
+//	sending    wLevelParameter 1 (begins) or 3  bChainParameter 0x10  next part, 2 (ends) if last
+//	           (goes on)                        0, with data          end: refused by the card
+//	sent       0 (whole) or 2 (ends)            0 or 2                end
+//	                                            1 or 3                receiving
+//	receiving  empty, 0x10                      2 or 0                end
+//	                                            1, 3, 0x10            receiving (1)
 //
-// Anything else leaves the slot stale, so that the abort sequence ends the reader's half-finished chain before the next command.
+// Anything else leaves the slot stale, so that the abort sequence ends the reader's chain before
+// the next command. (1) At most maxEmptyParts have no data.
 const (
 	levelWhole    = 0x0000
 	levelBegins   = 0x0001
 	levelEnds     = 0x0002
 	levelGoesOn   = 0x0003
 	levelContinue = 0x0010
-
-	chainWhole    = 0x00
-	chainBegins   = 0x01
-	chainEnds     = 0x02
-	chainGoesOn   = 0x03
-	chainContinue = 0x10
 )
 
 // statusSize is SW1 and SW2.
@@ -50,41 +46,42 @@ func (s *Slot) transmitAPDU(ctx context.Context, p Protocol, capdu, rapdu []byte
 		return 0, err
 	}
 	chained := len(capdu) > room
-	n, empty := 0, 0
+	response, empty := apdu.ResponseIn(rapdu), 0
 	for ; ; chained = true {
-		if n < len(rapdu) {
-			copy(rapdu[n:], a.data)
-		}
-		n += len(a.data)
-		last := a.last
+		response.Append(a.Data...)
+		last := a.Last
 		switch {
-		case whole || last == chainWhole || last == chainEnds:
-			return finish(n, len(rapdu))
-		case last != chainBegins && last != chainGoesOn && last != chainContinue:
-			if !chained && n >= statusSize { // no parts so far: what readers that never chain put there does not matter
-				return finish(n, len(rapdu))
+		case whole || last == pipe.ChainWhole || last == pipe.ChainEnds:
+			return response.End()
+		case last != pipe.ChainBegins && last != pipe.ChainGoesOn && last != pipe.ChainContinue:
+			if !chained && response.Len() >= statusSize {
+				// No parts so far: readers that never chain put any value there.
+				return response.End()
 			}
-			s.stale = true
+			s.pipe.MarkStale()
 			return 0, fmt.Errorf("%w: chain parameter %#02x", ErrProtocol, last)
 		}
-		if len(a.data) == 0 {
+		if len(a.Data) == 0 {
 			empty++
 		}
-		if n > apdu.MaxResponse || empty > maxEmptyParts {
-			s.stale = true
+		if response.Len() > apdu.MaxResponse || empty > maxEmptyParts {
+			s.pipe.MarkStale()
 			return 0, fmt.Errorf("%w: response does not end", ErrProtocol)
 		}
-		want := min(room, max(0, answerRoom-n))
-		if a, err = s.xfr(ctx, 0, 0, levelContinue, want, s.apduWait(p, room)); err != nil {
-			s.stale = true
+		want := min(room, max(0, answerRoom-response.Len()))
+		a, err = s.xfr(ctx, pipe.Command{
+			P: xfrParameters(0, levelContinue), Want: want, Wait: s.apduWait(p, room),
+		})
+		if err != nil {
+			s.pipe.MarkStale()
 			return 0, err
 		}
 	}
 }
 
-// responseRoom is how long the response is expected to be at most: what the command asks for, or a
-// short response, which some cards give without being asked. The caller's buffer may be far longer,
-// and a read takes a buffer of its size.
+// responseRoom is the longest response that is expected: Le and status bytes, or a short response,
+// which some cards send without Le. The caller's buffer may be far longer, and a read needs a
+// buffer of the expected size.
 func responseRoom(capdu, rapdu []byte) int {
 	c, err := apdu.Parse(capdu)
 	if err != nil {
@@ -93,20 +90,11 @@ func responseRoom(capdu, rapdu []byte) int {
 	return min(len(rapdu), max(c.Le+statusSize, apdu.MaxShortResponse))
 }
 
-// finish checks the length of a whole response.
-func finish(n, room int) (int, error) {
-	switch {
-	case n < statusSize:
-		return 0, fmt.Errorf("%w: response of %d bytes", ErrProtocol, n)
-	case n > room:
-		return 0, &ShortBufferError{Need: n}
-	}
-	return n, nil
-}
-
-// sendParts sends a command in as many messages as it needs, and returns the answer to the last. Whole says that the response is
-// complete whatever its chain parameter: readers of short APDUs do not chain, and put anything there.
-func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRoom int) (a answer, whole bool, err error) {
+// sendParts sends a command in as many messages as it needs, and returns the answer to the last.
+// whole reports that the response is complete whatever its chain parameter is: readers of short
+// APDUs do not chain, and put any value there.
+func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte,
+	answerRoom int) (a pipe.Answer, whole bool, err error) {
 	room := s.r.maxPayload
 	want := min(answerRoom, room)
 	level := uint16(levelWhole)
@@ -121,30 +109,36 @@ func (s *Slot) sendParts(ctx context.Context, p Protocol, capdu []byte, answerRo
 		case begun:
 			level = levelEnds
 		}
-		n := s.load(part)
-		wait := s.apduWait(p, n+room)
+		n := s.pipe.Load(part)
+		limit := s.apduWait(p, n+room)
 		if asksUser(part) {
-			wait = max(wait, s.r.timing.Long)
+			limit = max(limit, s.r.timing.Long)
 		}
-		if a, err = s.xfr(ctx, n, 0, level, want, wait); err != nil {
-			s.stale = s.stale || level != levelWhole
+		a, err = s.xfr(ctx, pipe.Command{
+			P: xfrParameters(0, level), N: n, Want: want, Wait: limit,
+		})
+		if err != nil {
+			if level != levelWhole {
+				s.pipe.MarkStale()
+			}
 			return a, false, err
 		}
 		if len(capdu) == 0 {
 			return a, s.r.level == LevelShortAPDU, nil
 		}
-		if len(a.data) > 0 && a.last == chainWhole {
+		if len(a.Data) > 0 && a.Last == pipe.ChainWhole {
 			return a, true, nil
 		}
-		if a.last != chainContinue && a.last != chainWhole {
-			s.stale = true
-			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol, a.last)
+		if a.Last != pipe.ChainContinue && a.Last != pipe.ChainWhole {
+			s.pipe.MarkStale()
+			return a, false, fmt.Errorf("%w: chain parameter %#02x amid a command", ErrProtocol,
+				a.Last)
 		}
 	}
 }
 
-// asksUser says whether a command is the pseudo APDU that makes the reader ask the user for a PIN (PC/SC part 10, amendment 1: CLA
-// FF, INS C2, P1 01).
+// asksUser reports whether a command is the pseudo APDU with which the reader prompts the user for
+// a PIN (PC/SC part 10, amendment 1: CLA FF, INS C2, P1 01).
 func asksUser(capdu []byte) bool {
 	return len(capdu) > 3 && capdu[0] == 0xFF && capdu[1] == 0xC2 && capdu[2] == 0x01
 }

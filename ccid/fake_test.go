@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -61,15 +62,17 @@ func classBytes(c ClassDescriptor) []byte {
 // class is a common reader at an exchange level.
 func class(level Features) ClassDescriptor {
 	return ClassDescriptor{
-		VoltageSupport: 7, Protocols: 3, DefaultClock: 4000, MaximumClock: 4000, DataRate: 10752, MaxDataRate: 344086,
-		MaxIFSD: 254, MaxMessageLength: 271, MaxBusySlots: 1,
+		VoltageSupport: 7, Protocols: 3, DefaultClock: 4000, MaximumClock: 4000, DataRate: 10752,
+		MaxDataRate: 344086,
+		MaxIFSD:     254, MaxMessageLength: 271, MaxBusySlots: 1,
 		Features: level | FeatureAutoVoltage | FeatureAutoClock | FeatureAutoBaud,
 	}
 }
 
 // configBytes builds a configuration descriptor with one interface.
 func configBytes(ifClass, protocol byte, class []byte, endpoints ...[]byte) []byte {
-	b := []byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, byte(len(endpoints)), ifClass, 0, protocol, 0}
+	b := []byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, byte(len(endpoints)), ifClass, 0,
+		protocol, 0}
 	b = append(b, class...)
 	for _, e := range endpoints {
 		b = append(b, e...)
@@ -79,7 +82,8 @@ func configBytes(ifClass, protocol byte, class []byte, endpoints ...[]byte) []by
 }
 
 func bulkEndpoints(packet byte) [][]byte {
-	return [][]byte{{7, 5, fakeOut, 2, packet, 0, 0}, {7, 5, fakeIn, 2, packet, 0, 0}, {7, 5, fakeNote, 3, 8, 0, 16}}
+	return [][]byte{{7, 5, fakeOut, 2, packet, 0, 0}, {7, 5, fakeIn, 2, packet, 0, 0},
+		{7, 5, fakeNote, 3, 8, 0, 16}}
 }
 
 func deviceBytes(vendor, product, version uint16) []byte {
@@ -93,7 +97,8 @@ func deviceBytes(vendor, product, version uint16) []byte {
 func newFake(c ClassDescriptor, answer func(f *fake, m []byte) [][]byte) *fake {
 	return &fake{
 		dev: &usb.Device{
-			Descriptor: deviceBytes(0x1234, 0x5678, 0x0100), Config: configBytes(0x0B, 0, classBytes(c), bulkEndpoints(64)...),
+			Descriptor:   deviceBytes(0x1234, 0x5678, 0x0100),
+			Config:       configBytes(0x0B, 0, classBytes(c), bulkEndpoints(64)...),
 			Manufacturer: "Maker", Product: "Reader", Serial: "0001",
 		},
 		answer: answer, notes: make(chan []byte, 16), wake: make(chan struct{}, 1), packet: 64,
@@ -135,7 +140,7 @@ func (f *fake) Control(_ context.Context, s usb.Setup, data []byte, _ time.Durat
 	if f.gone {
 		return 0, usb.ErrGone
 	}
-	if s.RequestType == 0x21 && s.Request == requestAbort {
+	if s.RequestType == 0x21 && s.Request == pipe.RequestAbort {
 		f.aborts++
 	}
 	if f.control == nil {
@@ -164,7 +169,8 @@ func (f *fake) Out(_ context.Context, endpoint uint8, b []byte, _ time.Duration)
 	return len(b), nil
 }
 
-func (f *fake) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (f *fake) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	if endpoint == fakeNote {
 		return f.interrupt(ctx, buf, timeout)
 	}
@@ -240,37 +246,39 @@ func (f *fake) unplug() {
 }
 
 // respond builds a response to the command m.
-func respond(m []byte, t messageType, status, code, last byte, data ...byte) []byte {
-	b := make([]byte, headerSize, headerSize+len(data))
-	putHeader(b, t, len(data), m[5], m[6], [3]byte{status, code, last})
+func respond(m []byte, t pipe.MessageType, status, code, last byte, data ...byte) []byte {
+	b := make([]byte, pipe.HeaderSize, pipe.HeaderSize+len(data))
+	pipe.PutHeader(b, t, len(data), m[5], m[6], [3]byte{status, code, last})
 	return append(b, data...)
 }
 
-// ordinary answers everything but XfrBlock the way a healthy reader with a card does; xfr answers that.
+// ordinary answers everything but XfrBlock the way a healthy reader with a card does; xfr answers
+// that.
 func ordinary(atr []byte, xfr func(m, payload []byte) []byte) func(*fake, []byte) [][]byte {
 	powered := false
 	icc := func() byte {
 		if powered {
-			return iccActive
+			return pipe.ICCActive
 		}
-		return iccInactive
+		return pipe.ICCInactive
 	}
 	return func(_ *fake, m []byte) [][]byte {
-		switch messageType(m[0]) {
-		case msgIccPowerOn:
+		switch pipe.MessageType(m[0]) {
+		case pipe.IccPowerOn:
 			powered = true
-			return [][]byte{respond(m, msgDataBlock, 0, 0, 0, atr...)}
-		case msgIccPowerOff:
+			return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, atr...)}
+		case pipe.IccPowerOff:
 			powered = false
-			return [][]byte{respond(m, msgSlotStatus, icc(), 0, 0)}
-		case msgSetParameters:
-			return [][]byte{respond(m, msgParameters, icc(), 0, m[7], m[headerSize:]...)}
-		case msgXfrBlock:
-			return [][]byte{respond(m, msgDataBlock, icc(), 0, 0, xfr(m, m[headerSize:])...)}
-		case msgGetSlotStatus, msgAbort:
-			return [][]byte{respond(m, msgSlotStatus, icc(), 0, 0)}
+			return [][]byte{respond(m, pipe.SlotStatus, icc(), 0, 0)}
+		case pipe.SetParameters:
+			return [][]byte{respond(m, pipe.Parameters, icc(), 0, m[7], m[pipe.HeaderSize:]...)}
+		case pipe.XfrBlock:
+			return [][]byte{respond(m, pipe.DataBlock, icc(), 0, 0, xfr(m, m[pipe.HeaderSize:])...)}
+		case pipe.GetSlotStatus, pipe.Abort:
+			return [][]byte{respond(m, pipe.SlotStatus, icc(), 0, 0)}
 		}
-		return [][]byte{respond(m, messageType(m[0]).reply(), cmdStatusFailed|icc(), errCommandNotSupported, 0)}
+		return [][]byte{respond(m, pipe.MessageType(m[0]).Response(), pipe.StatusFailed|icc(),
+			pipe.CodeCommandNotSupported, 0)}
 	}
 }
 
@@ -281,9 +289,12 @@ var (
 
 // quick are waits for tests.
 var quick = &Timing{
-	Write: 200 * time.Millisecond, Answer: 60 * time.Millisecond, Power: 100 * time.Millisecond, Abort: 50 * time.Millisecond,
-	Halt: 50 * time.Millisecond, Limit: 300 * time.Millisecond, Busy: time.Millisecond, Poll: 5 * time.Millisecond,
-	PollICCD: time.Millisecond, Escape: 100 * time.Millisecond, PIN: 100 * time.Millisecond, Long: 100 * time.Millisecond,
+	Write: 200 * time.Millisecond, Answer: 60 * time.Millisecond, Power: 100 * time.Millisecond,
+	Abort: 50 * time.Millisecond,
+	Halt:  50 * time.Millisecond, Limit: 300 * time.Millisecond, Busy: time.Millisecond,
+	Poll:     5 * time.Millisecond,
+	PollICCD: time.Millisecond, Escape: 100 * time.Millisecond, PIN: 100 * time.Millisecond,
+	Long: 100 * time.Millisecond,
 }
 
 // open opens a fake and returns its first slot.
@@ -317,7 +328,8 @@ type strictFake struct {
 	packet int
 }
 
-func (f *strictFake) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (f *strictFake) In(ctx context.Context, endpoint uint8, buf []byte,
+	timeout time.Duration) (int, error) {
 	if endpoint == fakeIn && (len(buf) == 0 || len(buf)%f.packet != 0 || len(buf) > f.MaxIn()) {
 		f.t.Errorf("read of %d bytes with packets of %d", len(buf), f.packet)
 	}

@@ -18,7 +18,8 @@ import (
 // beforeTheEnd is a buffer of which the first n bytes can be written, and no other.
 func beforeTheEnd(t *testing.T, n int) []byte {
 	const page, beyond = 4096, 4096
-	b, err := syscall.Mmap(-1, 0, page+beyond, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	b, err := syscall.Mmap(-1, 0, page+beyond, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +30,13 @@ func beforeTheEnd(t *testing.T, n int) []byte {
 	return b[page-n:]
 }
 
-// TestAFaultInTheCallersMemoryCostsOneCall: a caller whose buffer is shorter than it says causes a
-// panic amid the answer, and recovers. The card is in step again for the next command.
+// TestAFaultInTheCallersMemoryCostsOneCall: a caller whose buffer is shorter than its length causes
+// a panic in the middle of the answer, and recovers. The card is in step again for the next
+// command.
 func TestAFaultInTheCallersMemoryCostsOneCall(t *testing.T) {
 	const length = 256
-	command := []byte{0x80, 0x34, length >> 8, length & 0xFF, length & 0xFF} // card.Exchange: that many bytes, which count
+	// card.Exchange: that many bytes, which count
+	command := []byte{0x80, 0x34, length >> 8, length & 0xFF, length & 0xFF}
 	want := make([]byte, 0, length+2)
 	for i := range length {
 		want = append(want, byte(i))
@@ -52,7 +55,9 @@ func TestAFaultInTheCallersMemoryCostsOneCall(t *testing.T) {
 						t.Fatal(err)
 					}
 					d := reader.NewDevice(m)
-					d.Reader(0).Insert(0, card.New(card.Options{ATR: chip.ATR(), Applets: []card.Applet{new(card.Exchange)}}))
+					d.Reader(0).Insert(0,
+						card.New(card.Options{ATR: chip.ATR(),
+							Applets: []card.Applet{new(card.Exchange)}}))
 					tr, err := d.Open(d.Reader(0).Interface())
 					if err != nil {
 						t.Fatal(err)
@@ -63,7 +68,8 @@ func TestAFaultInTheCallersMemoryCostsOneCall(t *testing.T) {
 					}
 					defer r.Close()
 					s := r.Slots()[0]
-					if _, err := s.Connect(t.Context(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+					if _, err := s.Connect(t.Context(), ccid.T0|ccid.T1,
+						ccid.ColdReset); err != nil {
 						t.Fatal(err)
 					}
 					err = func() (err error) {

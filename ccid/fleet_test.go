@@ -15,7 +15,8 @@ import (
 )
 
 // openSim opens function n of a device with a card in its first slot.
-func openSim(tb testing.TB, d *reader.Device, n int, c card.Card, o ccid.Options) (*ccid.Reader, error) {
+func openSim(tb testing.TB, d *reader.Device, n int, c card.Card, o ccid.Options) (*ccid.Reader,
+	error) {
 	tb.Helper()
 	if c != nil {
 		d.Reader(n).Insert(0, c)
@@ -46,8 +47,10 @@ func exchangeAll(s *ccid.Slot, lengths []int, extended []int) error {
 	return err
 }
 
-// exchangeSome is exchangeAll, except that exchanges whose error skip accepts are counted and left out.
-func exchangeSome(s *ccid.Slot, lengths []int, extended []int, skip func(error) bool) (skipped []string, err error) {
+// exchangeSome is exchangeAll, except that exchanges whose error skip accepts are counted and left
+// out.
+func exchangeSome(s *ccid.Slot, lengths []int, extended []int,
+	skip func(error) bool) (skipped []string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r := make([]byte, 65538)
@@ -66,7 +69,8 @@ func exchangeSome(s *ccid.Slot, lengths []int, extended []int, skip func(error) 
 		return nil
 	}
 	ok := []byte{0x90, 0}
-	if err := do("select", append([]byte{0, 0xA4, 4, 0, byte(len(card.ExchangeAID))}, card.ExchangeAID...), ok); err != nil {
+	if err := do("select", append([]byte{0, 0xA4, 4, 0, byte(len(card.ExchangeAID))},
+		card.ExchangeAID...), ok); err != nil {
 		return skipped, err
 	}
 	if err := do("case 1", []byte{0x80, 0x30, 0, 0}, ok); err != nil {
@@ -75,29 +79,34 @@ func exchangeSome(s *ccid.Slot, lengths []int, extended []int, skip func(error) 
 	for _, l := range lengths {
 		answer := append(counted(l), ok...)
 		if l > 0 {
-			if err := do(fmt.Sprintf("case 2, %d", l), []byte{0x80, 0x34, byte(l >> 8), byte(l), byte(l)}, answer); err != nil {
+			if err := do(fmt.Sprintf("case 2, %d", l),
+				[]byte{0x80, 0x34, byte(l >> 8), byte(l), byte(l)}, answer); err != nil {
 				return skipped, err
 			}
 		}
 		if l == 0 || l > 255 {
 			continue
 		}
-		if err := do(fmt.Sprintf("case 3, %d", l), append([]byte{0x80, 0x32, 0, 0, byte(l)}, counted(l)...), ok); err != nil {
+		if err := do(fmt.Sprintf("case 3, %d", l),
+			append([]byte{0x80, 0x32, 0, 0, byte(l)}, counted(l)...), ok); err != nil {
 			return skipped, err
 		}
 		back := 256 - l
 		command := append([]byte{0x80, 0x36, byte(back >> 8), byte(back), byte(l)}, counted(l)...)
-		if err := do(fmt.Sprintf("case 4, %d", l), append(command, byte(back)), append(counted(back), ok...)); err != nil {
+		if err := do(fmt.Sprintf("case 4, %d", l), append(command, byte(back)),
+			append(counted(back), ok...)); err != nil {
 			return skipped, err
 		}
 	}
 	for _, l := range extended {
 		answer := append(bytes.Repeat([]byte{0x42}, l), ok...)
-		if err := do(fmt.Sprintf("case 2 extended, %d", l), []byte{0x80, 0, 4, 0x42, 0, byte(l >> 8), byte(l)}, answer); err != nil {
+		if err := do(fmt.Sprintf("case 2 extended, %d", l),
+			[]byte{0x80, 0, 4, 0x42, 0, byte(l >> 8), byte(l)}, answer); err != nil {
 			return skipped, err
 		}
 		command := binary.BigEndian.AppendUint16([]byte{0x80, 0x12, 1, 0x80, 0}, uint16(l))
-		if err := do(fmt.Sprintf("case 3 extended, %d", l), append(command, counted(l)...), ok); err != nil {
+		if err := do(fmt.Sprintf("case 3 extended, %d", l), append(command, counted(l)...),
+			ok); err != nil {
 			return skipped, err
 		}
 	}
@@ -134,7 +143,8 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if err := exchangeAll(s, all(256), extendedLengths(level, p, name)); err != nil {
+					if err := exchangeAll(s, all(256),
+						extendedLengths(level, p, name)); err != nil {
 						t.Fatalf("%v: %v", p, err)
 					}
 				})
@@ -143,9 +153,11 @@ func TestEveryLevelWithEveryCard(t *testing.T) {
 	}
 }
 
-// A reader that sends no zero-length packet behind a message which fills its last packet is never waited for in vain.
+// A reader that sends no zero-length packet after a message which fills its last packet causes no
+// timeout.
 func TestEveryLevelWithoutZeroLengthPackets(t *testing.T) {
-	for _, level := range []reader.Level{reader.Character, reader.TPDU, reader.ShortAPDU, reader.ExtendedAPDU} {
+	for _, level := range []reader.Level{reader.Character, reader.TPDU, reader.ShortAPDU,
+		reader.ExtendedAPDU} {
 		for _, name := range []string{"t0", "t1"} {
 			t.Run(fmt.Sprintf("level %d, card %s", level, name), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -165,7 +177,8 @@ func TestEveryLevelWithoutZeroLengthPackets(t *testing.T) {
 						t.Fatal(err)
 					}
 					started := time.Now()
-					if err := exchangeAll(s, all(256), extendedLengths(level, p, name)); err != nil {
+					if err := exchangeAll(s, all(256),
+						extendedLengths(level, p, name)); err != nil {
 						t.Fatalf("%v: %v", p, err)
 					}
 					if d := time.Since(started); d > 0 {
@@ -177,8 +190,8 @@ func TestEveryLevelWithoutZeroLengthPackets(t *testing.T) {
 	}
 }
 
-// extendedLengths are lengths of extended cases that reader and card can do. At T=0 a card is not told of an Le above 256, and a
-// virtual reader gives up on a card that takes thousands of blocks.
+// extendedLengths are lengths of extended cases for reader and card. With T=0 the card does not get
+// an Le above 256, and a virtual reader bounds the number of blocks of a card.
 func extendedLengths(level reader.Level, p ccid.Protocol, name string) []int {
 	switch {
 	case name == "t1-small" && level == reader.ExtendedAPDU:

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/scard"
 	"tamaccid/ccid/usb"
 )
 
@@ -23,7 +25,8 @@ func FuzzProbe(f *testing.F) {
 			}
 			return
 		}
-		if i.Kind == KindBulk && (i.BulkIn.Address == 0 || i.BulkOut.Address == 0) || i.Class.MaxMessageLength <= headerSize {
+		if i.Kind == KindBulk && (i.BulkIn.Address == 0 || i.BulkOut.Address == 0) ||
+			i.Class.MaxMessageLength <= pipe.HeaderSize {
 			t.Fatalf("%+v", i)
 		}
 	})
@@ -34,7 +37,8 @@ func FuzzClassDescriptor(f *testing.F) {
 	f.Add(classBytes(class(FeatureExtendedAPDU)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseClassDescriptor(b)
-		if err == nil && (len(b) < classDescriptorSize || c.Version != binary.LittleEndian.Uint16(b[2:])) {
+		if err == nil && (len(b) < classDescriptorSize ||
+			c.Version != binary.LittleEndian.Uint16(b[2:])) {
 			t.Fatalf("%+v", c)
 		}
 	})
@@ -52,7 +56,7 @@ type hostile struct {
 // mostTransfers is more than all calls of FuzzReader need with any answers (policy).
 const mostTransfers = 1_000_000
 
-// count ends a driver that does not end by itself.
+// count ends the test if the driver does not end.
 func (h *hostile) count() {
 	if h.transfers++; h.transfers > mostTransfers {
 		h.t.Fatal("no end of transfers")
@@ -88,24 +92,26 @@ func (h *hostile) In(ctx context.Context, _ uint8, buf []byte, timeout time.Dura
 	case 0:
 		return h.fill(buf, int(c>>3)), nil
 	case 1:
-		err := [...]error{usb.ErrStall, usb.ErrTimeout, usb.ErrBabble, usb.ErrTransfer, usb.ErrGone}[c>>3%5]
-		if err == usb.ErrTimeout {
+		err := [...]error{usb.ErrStall, usb.ErrTimeout, usb.ErrBabble, usb.ErrTransfer,
+			usb.ErrGone}[c>>3%5]
+		if errors.Is(err, usb.ErrTimeout) {
 			time.Sleep(timeout)
 		}
 		return 0, err
 	case 2:
 		return 0, nil
 	default: // a proper header around whatever follows, so that the fuzzer gets further
-		if len(h.last) < headerSize || len(buf) < headerSize {
+		if len(h.last) < pipe.HeaderSize || len(buf) < pipe.HeaderSize {
 			return 0, usb.ErrTimeout
 		}
 		status, code, chain := h.take(), h.take(), h.take()
-		n := h.fill(buf[headerSize:], int(h.take()))
+		n := h.fill(buf[pipe.HeaderSize:], int(h.take()))
 		if c&8 != 0 {
 			status &= 3
 		}
-		putHeader(buf, messageType(h.last[0]).reply(), n, h.last[5], h.last[6], [3]byte{status, code, chain})
-		return headerSize + n, nil
+		pipe.PutHeader(buf, pipe.MessageType(h.last[0]).Response(), n, h.last[5], h.last[6],
+			[3]byte{status, code, chain})
+		return pipe.HeaderSize + n, nil
 	}
 }
 
@@ -115,7 +121,8 @@ func (h *hostile) Out(_ context.Context, _ uint8, b []byte, _ time.Duration) (in
 	return len(b), nil
 }
 
-func (h *hostile) Control(_ context.Context, _ usb.Setup, data []byte, _ time.Duration) (int, error) {
+func (h *hostile) Control(_ context.Context, _ usb.Setup, data []byte, _ time.Duration) (int,
+	error) {
 	h.count()
 	if len(h.input) == 0 {
 		return 0, usb.ErrStall
@@ -132,15 +139,16 @@ func (h *hostile) Control(_ context.Context, _ usb.Setup, data []byte, _ time.Du
 
 func (h *hostile) ClearHalt(context.Context, uint8) error { return nil }
 
-// FuzzReader opens a hostile device at every exchange level and of every kind, and does all that a program can do. Every call must
-// end, and write within its buffer.
+// FuzzReader opens a hostile device at every exchange level and of every kind, and does all that a
+// program can do. Every call must end, and write within its buffer.
 func FuzzReader(f *testing.F) {
 	f.Add(byte(0), []byte{3, 0, 0, 0, 0, 3, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0x3B, 0})
 	f.Add(byte(1), []byte{3, 1, 0, 0, 0, 3, 1, 0, 0, 0, 3, 0, 0, 0, 4, 0x3B, 0x80, 0x01, 0x81})
 	f.Add(byte(0x23), []byte{2, 1, 0, 0, 2, 0x3B, 0})
 	f.Fuzz(func(t *testing.T, shape byte, input []byte) {
 		synctest.Test(t, func(t *testing.T) {
-			features := [...]Features{0, FeatureTPDU, FeatureShortAPDU, FeatureExtendedAPDU}[shape&3]
+			features := [...]Features{0, FeatureTPDU, FeatureShortAPDU,
+				FeatureExtendedAPDU}[shape&3]
 			if shape&4 != 0 {
 				features |= FeatureAutoParameters
 			}
@@ -153,7 +161,8 @@ func FuzzReader(f *testing.F) {
 			if kind := shape >> 4 & 3; kind == 1 || kind == 2 {
 				h.dev.Config = configBytes(0x0B, kind, classBytes(c))
 			}
-			r, err := Open(context.Background(), h, Options{Escape: EscapeAlways, CheckNotifications: time.Second})
+			r, err := Open(context.Background(), h,
+				Options{Escape: EscapeAlways, CheckNotifications: time.Second})
 			if err != nil {
 				return
 			}
@@ -162,7 +171,8 @@ func FuzzReader(f *testing.F) {
 			var out [40]byte
 			for range 2 {
 				_, _ = s.Connect(ctx, T0|T1, ColdReset)
-				for _, command := range [][]byte{{0, 1, 2, 3}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 2, 8, 9}, {0, 1, 2, 3, 2, 8, 9, 0}, {0, 1, 2, 3, 0, 1, 0}} {
+				for _, command := range [][]byte{{0, 1, 2, 3}, {0, 1, 2, 3, 4},
+					{0, 1, 2, 3, 2, 8, 9}, {0, 1, 2, 3, 2, 8, 9, 0}, {0, 1, 2, 3, 0, 1, 0}} {
 					n, err := s.Transmit(ctx, command, out[:32])
 					if n < 0 || n > 32 || err == nil && n < 2 || err != nil && n != 0 {
 						t.Fatal(n, err)
@@ -171,8 +181,9 @@ func FuzzReader(f *testing.F) {
 				_, _ = s.State(ctx)
 				_, _ = s.Control(ctx, ControlGetTLVProperties, nil)
 				_, _ = s.Control(ctx, ControlEscape, []byte{1})
-				_, _ = s.Control(ctx, ControlVerifyPIN, append(make([]byte, 15), 4, 0, 0, 0, 0, 0x20, 0, 0))
-				_, _ = s.GetAttrib(ctx, AttrATRString)
+				_, _ = s.Control(ctx, ControlVerifyPIN,
+					append(make([]byte, 15), 4, 0, 0, 0, 0, 0x20, 0, 0))
+				_, _ = s.GetAttrib(ctx, scard.AttrATRString)
 				_ = s.Disconnect(ctx, Unpower)
 			}
 			if out != [40]byte(append(out[:32:32], make([]byte, 8)...)) {
@@ -203,7 +214,8 @@ func FuzzDeliver(f *testing.F) {
 	})
 }
 
-// FuzzParameters takes any bytes for a protocol data structure; what is understood is written back the same.
+// FuzzParameters takes any bytes for a protocol data structure; what is understood is written back
+// the same.
 func FuzzParameters(f *testing.F) {
 	f.Add(byte(0), []byte{0x11, 0, 0, 10, 0})
 	f.Add(byte(1), []byte{0x11, 0x11, 0, 0x4D, 0, 32, 0})

@@ -6,11 +6,13 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
 
-// choices are the protocols to try, the best first: T=1 where both are possible, since it finds errors.
+// choices are the protocols to try, the best first: T=1 where both are possible, since it detects
+// errors.
 func (s *Slot) choices(accept Protocol) []Protocol {
 	if s.info.Specific || s.r.quirk.NoPPS { // ISO/IEC 7816-3:2006, 6.3.1: no choice
 		if p := protocolOf(s.info.First); p&accept != 0 {
@@ -20,14 +22,15 @@ func (s *Slot) choices(accept Protocol) []Protocol {
 	}
 	var list []Protocol
 	for _, p := range [...]Protocol{T1, T0} {
-		if p&accept != 0 && s.info.Offers(p.number()) && s.r.speaks(p) {
+		if p&accept != 0 && s.info.Offers(number(p)) && s.r.speaks(p) {
 			list = append(list, p)
 		}
 	}
 	return list
 }
 
-// speaks says whether the reader declares a protocol. A descriptor that declares neither is taken to mean both.
+// speaks reports whether the reader declares a protocol. A descriptor with neither counts as one
+// with both.
 func (r *Reader) speaks(p Protocol) bool {
 	declared := Protocol(r.class.Protocols) & (T0 | T1)
 	return declared == 0 || declared&p != 0
@@ -48,19 +51,25 @@ func (s *Slot) negotiate(ctx context.Context, accept Protocol) (Protocol, error)
 	if err := s.startProtocol(ctx, p); err != nil {
 		return Undefined, s.noCard(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.powered {
-		return Undefined, ErrCardChanged
+	s.update(func(c *cardState) {
+		if !c.powered() {
+			err = ErrCardChanged
+			return
+		}
+		c.ready(p)
+	})
+	if err != nil {
+		return Undefined, err
 	}
-	s.protocol = p
 	return p, nil
 }
 
-// choose is the host's negotiation: the best protocol first, the next after a reset when that fails. A card in specific mode whose
-// rate the reader does not have is asked, by a warm reset, to change to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
+// choose is the host's negotiation: the best protocol first, the next after a reset when that
+// fails. A card in specific mode whose rate the reader does not have gets a warm reset, to change
+// to negotiable mode (ISO/IEC 7816-3:2006, 6.3.1).
 func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
-	if i := &s.info; i.Specific && !i.Fixed && !i.Implicit && i.FiDi != atr.DefaultFiDi && !s.runs(i.FiDi) {
+	if i := &s.info; i.Specific && !i.Fixed && !i.Implicit && i.FiDi != atr.DefaultFiDi &&
+		!s.runs(i.FiDi) {
 		if err := s.activate(ctx, false); err != nil {
 			return Undefined, err
 		}
@@ -82,13 +91,15 @@ func (s *Slot) choose(ctx context.Context, accept Protocol) (Protocol, error) {
 	return Undefined, err
 }
 
-// fatal says that no other protocol or speed is worth a try.
+// fatal reports that another protocol or speed cannot succeed either.
 func (s *Slot) fatal(err error) bool {
-	return errors.Is(err, ErrNoCard) || errors.Is(err, ErrGone) || errors.Is(err, context.Canceled) ||
+	return errors.Is(err, ErrNoCard) || errors.Is(err, ErrGone) ||
+		errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// setUp sets protocol and speed on both sides: PPS where it is the host's to do, then the reader's parameters.
+// setUp sets protocol and speed on both sides: PPS where the host does it, then the reader's
+// parameters.
 func (s *Slot) setUp(ctx context.Context, p Protocol) error {
 	var err error
 	for i, fidi := range s.speeds(p) {
@@ -106,7 +117,7 @@ func (s *Slot) setUp(ctx context.Context, p Protocol) error {
 
 func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	f := s.r.class.Features
-	if s.hostPPS() && (fidi != atr.DefaultFiDi || p.number() != s.info.First) {
+	if s.hostPPS() && (fidi != atr.DefaultFiDi || number(p) != s.info.First) {
 		agreed, err := s.pps(ctx, p, fidi)
 		if err != nil {
 			return err
@@ -117,7 +128,7 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	refused, err := s.setParameters(ctx, want)
 	switch {
 	case p == T1 && s.r.quirk.ResetForT1 && (err != nil && !s.fatal(err) || refused > 0):
-		// the reader finds the way itself after two resets
+		// Alcor Micro AU9540 sets T=1 up by itself after two resets
 		for range 2 {
 			if err := s.activate(ctx, true); err != nil {
 				return err
@@ -127,9 +138,10 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 		return nil
 	case err != nil:
 		return err
-	case refused == errOffsetPower && p.number() != s.info.First: // byte 7 is bProtocolNum here
+	// byte 7 is bProtocolNum here
+	case refused == pipe.CodeOffsetPower && number(p) != s.info.First:
 		return fmt.Errorf("%w: reader refuses %v", ErrNoProtocol, p)
-	case refused == headerSize && fidi != atr.DefaultFiDi:
+	case refused == pipe.HeaderSize && fidi != atr.DefaultFiDi:
 		return fmt.Errorf("%w: reader refuses TA1 = %02X", ErrNoProtocol, fidi)
 	case refused != 0:
 		s.adopt(want)
@@ -140,13 +152,15 @@ func (s *Slot) setUpAt(ctx context.Context, p Protocol, fidi uint8) error {
 	return nil
 }
 
-// hostPPS says whether PPS is the host's to do: at the levels where it sees the line (CCID 1.1, 3.2), when the reader does not do
-// it itself, and when the card is open to it.
+// hostPPS reports whether the host does PPS: at the levels where it runs the protocol (CCID 1.1,
+// 3.2), when the reader does not do PPS itself, and the card is in negotiable mode.
 func (s *Slot) hostPPS() bool {
-	return s.r.level <= LevelTPDU && !s.r.class.Features.Has(FeatureAutoPPS) && !s.info.Specific && !s.r.quirk.NoPPS
+	return s.r.level <= LevelTPDU && !s.r.class.Features.Has(FeatureAutoPPS) && !s.info.Specific &&
+		!s.r.quirk.NoPPS
 }
 
-// clockStop is the value of bClockStop that suits card and reader (CCID 1.1, 6.1.7; the values are those of the ATR).
+// clockStop is the value of bClockStop for card and reader (CCID 1.1, 6.1.7; the values are those
+// of the ATR).
 func (s *Slot) clockStop() uint8 {
 	if !s.r.class.Features.Has(FeatureClockStop) {
 		return atr.ClockStopNo
@@ -154,15 +168,16 @@ func (s *Slot) clockStop() uint8 {
 	return s.info.ClockStop
 }
 
-// adoptReaders takes the protocol that the reader has negotiated by itself (bit 6 of dwFeatures). The reader tells which, except
-// those whose answer is empty; then it is the card's first. Where that is not acceptable the reader is asked for another.
+// adoptReaders takes the protocol that the reader has negotiated by itself (dwFeatures 40h).
+// GetParameters returns it; where the answer is empty it is the card's first. If that is not
+// acceptable, SetParameters selects another.
 func (s *Slot) adoptReaders(ctx context.Context, accept Protocol) (Protocol, error) {
 	p := protocolOf(s.info.First)
 	got, told, err := s.getParameters(ctx)
 	if err != nil {
 		return Undefined, err
 	}
-	told = told && s.info.Offers(got.protocol.number())
+	told = told && s.info.Offers(number(got.protocol))
 	if told {
 		p = got.protocol
 	}
@@ -203,9 +218,11 @@ func (s *Slot) startProtocol(ctx context.Context, p Protocol) error {
 	}
 	room := min(s.r.maxPayload-overhead, atr.MaxIFS)
 	if room < atr.MinIFS {
-		return fmt.Errorf("%w: messages of %d bytes have no room for a block", ErrUnsupported, s.r.maxPayload)
+		return fmt.Errorf("%w: messages of %d bytes have no room for a block", ErrUnsupported,
+			s.r.maxPayload)
 	}
-	c := t1.Config{CRC: s.info.CRC, IFSC: s.info.IFSC, IFSD: atr.DefaultIFSC, MaxINF: uint8(room), Limit: s.r.timing.Limit}
+	c := t1.Config{CRC: s.info.CRC, IFSC: s.info.IFSC, IFSD: atr.DefaultIFSC, MaxINF: uint8(room),
+		Limit: s.r.timing.Limit}
 	auto := s.r.class.Features.Has(FeatureAutoIFSD)
 	if auto {
 		c.IFSD = atr.MaxIFS

@@ -14,8 +14,9 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// TestT1OnABadLine has blocks of the card damaged and lost, at random but the same each time. What Transmit returns without an error is
-// always right; what cannot be repaired is a documented error, and the session goes on without a reset.
+// TestT1OnABadLine has blocks of the card damaged and lost, at random but the same each time. What
+// Transmit returns without an error is always right; what cannot be repaired is a documented error,
+// and the session goes on without a reset.
 func TestT1OnABadLine(t *testing.T) {
 	for _, percent := range []int{1, 5, 20} {
 		for _, crc := range []bool{false, true} {
@@ -41,7 +42,8 @@ func TestT1OnABadLine(t *testing.T) {
 						return damaged
 					}
 					c := card.New(card.Options{
-						ATR:     card.ATRSpec{Protocols: []byte{1}, IFSC: 20, BWICWI: 0x45, CRC: crc}.Bytes(),
+						ATR: card.ATRSpec{Protocols: []byte{1}, IFSC: 20, BWICWI: 0x45,
+							CRC: crc}.Bytes(),
 						Applets: card.Applets(), T1: card.T1Options{Respond: bad, Block: 30},
 					})
 					d := reader.NewDevice(reader.New(reader.TPDU))
@@ -58,13 +60,16 @@ func TestT1OnABadLine(t *testing.T) {
 					out := make([]byte, 300)
 					for i := range 300 {
 						length := 1 + i%200
-						command, want := []byte{0x80, 0x34, 0, byte(length), byte(length)}, append(counted(length), 0x90, 0)
+						command, want := []byte{0x80, 0x34, 0, byte(length), byte(length)},
+							append(counted(length), 0x90, 0)
 						if i%2 == 1 {
-							command, want = append([]byte{0x80, 0x32, 0, 0, byte(length)}, counted(length)...), []byte{0x90, 0}
+							command, want = append([]byte{0x80, 0x32, 0, 0, byte(length)},
+								counted(length)...), []byte{0x90, 0}
 						}
 						n, err := s.Transmit(ctx, command, out)
 						switch {
-						case err != nil && !errors.Is(err, ccid.ErrProtocol) && !errors.Is(err, ccid.ErrMute):
+						case err != nil && !errors.Is(err, ccid.ErrProtocol) &&
+							!errors.Is(err, ccid.ErrMute):
 							t.Fatalf("exchange %d: %v", i, err)
 						case err != nil:
 							failed++

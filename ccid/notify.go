@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/usb"
 )
 
@@ -20,45 +22,50 @@ const (
 // hardwareErrorSize is the length of a hardware error notification (CCID 1.1, 6.3.2).
 const hardwareErrorSize = 4
 
-// listenRetry is the pause after a failed interrupt transfer, and maxListenErrors how many in a row end the listening (policy).
+// listenRetry is the pause after a failed interrupt transfer, and maxListenErrors how many in a row
+// end Listen (policy).
 const (
 	listenRetry     = 100 * time.Millisecond
 	maxListenErrors = 10
 )
 
-// Deliver takes one message of the interrupt endpoint that the backend has read by its own means. Messages that make no sense
+// Deliver takes one message of the interrupt endpoint that the host has read. Malformed messages
 // are ignored.
 func (r *Reader) Deliver(b []byte) {
 	if len(b) < 2 {
 		return
 	}
-	switch messageType(b[0]) {
-	case msgNotifySlotChange:
+	switch pipe.MessageType(b[0]) {
+	case pipe.NotifySlotChange:
 		for i, s := range r.slots {
 			at := 1 + i/4
 			if at >= len(b) {
 				return
 			}
 			bits := b[at] >> (i % 4 * 2)
-			s.notified(bits&slotPresent != 0, bits&slotChanged != 0)
+			s.update(func(c *cardState) {
+				c.notified(bits&slotPresent != 0, bits&slotChanged != 0, r.activates())
+			})
 		}
-	case msgHardwareError:
+	case pipe.HardwareError:
 		if len(b) >= hardwareErrorSize && int(b[1]) < len(r.slots) {
-			r.slots[b[1]].failed()
+			r.slots[b[1]].update((*cardState).failed)
 		}
 	}
 }
 
 // Missed is for a host that keeps messages of the interrupt endpoint and had no room for all of
-// them: any slot's card may have been changed. Deliver has got the last message before.
+// them: any slot's card may have been changed. The last message is delivered before.
 func (r *Reader) Missed() {
 	for _, s := range r.slots {
-		s.missed()
+		s.update(func(c *cardState) { c.missed(r.activates()) })
 	}
 }
 
-// Listen reads the interrupt endpoint until ctx ends or the reader has gone, and keeps the slots' states from it. It is what
-// Options.Notifications runs; only one call at a time makes sense.
+// Listen reads the interrupt endpoint until ctx ends or the reader has gone, and updates the slots'
+// states. Options.Notifications runs it; it is not called twice at once. The error is that of ctx,
+// ErrGone, ErrClosed, ErrTransport after 10 failures in a row, or ErrUnsupported for a reader
+// without the endpoint.
 func (r *Reader) Listen(ctx context.Context) error {
 	if r.iface.Interrupt.Address == 0 {
 		return ErrUnsupported
@@ -68,7 +75,7 @@ func (r *Reader) Listen(ctx context.Context) error {
 		return ErrUnsupported
 	}
 	r.listeners.Add(1)
-	defer r.listeners.Add(-1)
+	defer r.unlistened()
 	for failures := 0; ; {
 		n, err := r.t.In(ctx, r.iface.Interrupt.Address, buf, 0)
 		switch {
@@ -87,9 +94,10 @@ func (r *Reader) Listen(ctx context.Context) error {
 			return r.note(err)
 		}
 		if broken(err) {
-			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
+			// a failure shows in the next transfer
+			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address)
 		}
-		if err := pause(ctx, listenRetry); err != nil {
+		if err := wait.Pause(ctx, listenRetry); err != nil {
 			return err
 		}
 	}
@@ -108,25 +116,42 @@ func (r *Reader) notifyBuffer() []byte {
 	return make([]byte, size)
 }
 
-// listenInBackground runs Listen until Close.
+// listenInBackground runs Listen until Close. The notifications count as read from now on.
 func (r *Reader) listenInBackground() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	r.stopped = make(chan struct{})
+	r.listeners.Add(1)
 	go func() {
 		defer close(r.stopped)
-		_ = r.Listen(ctx) // its end means that State asks the reader again
+		defer r.unlistened()
+		_ = r.Listen(ctx) // from its end on, State asks the reader again
 	}()
 }
 
-// Bounds of the time from a change in a slot to the delivery of its notification (policy): what a
-// reader and a host take beside the interval of the endpoint, and what no reader needs more than.
+// unlistened is the end of one reader of the interrupt endpoint. WaitChange asks the reader from
+// then on.
+func (r *Reader) unlistened() {
+	r.listeners.Add(-1)
+	for _, s := range r.slots {
+		s.mu.Lock()
+		s.wakeWaiters()
+		s.mu.Unlock()
+	}
+}
+
+// Listened reports whether notifications are read all the time: by Options.Notifications, or Listen.
+// WaitChange then returns as soon as a notification reports a change, and makes no traffic.
+func (r *Reader) Listened() bool { return r.listeners.Load() > 0 }
+
+// Bounds of the time from a change in a slot to the delivery of its notification (policy): the time
+// of reader and host beside the interval of the endpoint, and the longest that is waited for.
 const (
 	deliveryTime = 30 * time.Millisecond
 	maxLatency   = 500 * time.Millisecond
 )
 
-// takePause is the pause between two looks for notifications that do not come by themselves
+// takePause is the pause between two reads of notifications that are not read all the time
 // (policy).
 const takePause = 10 * time.Millisecond
 
@@ -142,9 +167,9 @@ func notificationLatency(e usb.Endpoint, speed usb.Speed) time.Duration {
 	return min(period+deliveryTime, maxLatency)
 }
 
-// Polled is for a host that reads the interrupt endpoint by itself and keeps what came: take passes
-// that to Deliver, and does not wait. The host begins to read now, and delivers at most delay later
-// than one that is read by Listen. Polled is called before the slots are in use.
+// Polled is for a host that reads the interrupt endpoint by itself and keeps the messages: take
+// passes them to Deliver, and does not wait. The host begins to read now, and has a message at most
+// delay later than Listen. Polled is called before the slots are in use.
 func (r *Reader) Polled(take func(), delay time.Duration) {
 	r.polled = take
 	r.latency += delay
@@ -153,42 +178,39 @@ func (r *Reader) Polled(take func(), delay time.Duration) {
 
 // notifies reports whether notifications are read.
 func (r *Reader) notifies() bool {
-	return r.polled != nil || r.listeners.Load() > 0 ||
+	return r.polled != nil || r.Listened() ||
 		r.o.CheckNotifications > 0 && r.iface.Interrupt.Address != 0
 }
+
+// activates reports whether the reader powers cards by itself.
+func (r *Reader) activates() bool { return r.class.Features.Has(FeatureAutoActivation) }
 
 // expectReports: the endpoint is read from now on, and what it sends first may be the insertion of
 // a card that was there before (CCID 1.1, 6.3.1).
 func (r *Reader) expectReports() {
 	for _, s := range r.slots {
-		s.mu.Lock()
-		s.expectReport()
-		s.mu.Unlock()
+		s.update(func(c *cardState) { c.expect(r.latency) })
 	}
 }
 
 // awaitReport waits until no notification is expected of the card that is in the slot, if the
 // reader powers cards by itself (state.go).
 func (s *Slot) awaitReport(ctx context.Context) error {
-	if !s.r.class.Features.Has(FeatureAutoActivation) {
+	if !s.r.activates() {
 		return nil
 	}
 	for {
-		s.mu.Lock()
-		left, reported := time.Until(s.reportsUntil), s.reported
-		if s.state == Absent {
-			left = 0
-		}
-		s.mu.Unlock()
-		if left <= 0 {
+		c := s.known()
+		left := time.Until(c.report.until)
+		if left <= 0 || c.slot == Absent {
 			return nil
 		}
-		if s.r.listeners.Load() == 0 {
+		if !s.r.Listened() {
 			left = min(left, takePause)
 		}
 		timer := time.NewTimer(left)
 		select {
-		case <-reported:
+		case <-c.report.done:
 		case <-timer.C:
 		case <-s.r.done:
 		case <-ctx.Done():
@@ -206,40 +228,39 @@ func (s *Slot) awaitReport(ctx context.Context) error {
 	}
 }
 
-// settled reports whether a card that has just been powered is the one that was awaited: no answer
-// and no notification has shown since that the slot was empty before. An error says that it is
+// usable reports whether a card that has just been powered can be used: no answer and no
+// notification has shown since that the slot was empty before. ErrNoCard is the error if it is
 // empty now.
-func (s *Slot) settled(ctx context.Context) (bool, error) {
+func (s *Slot) usable(ctx context.Context) (bool, error) {
 	// A notification may have come during IccPowerOn: the removal may be older, or newer.
 	if s.LastState() == Absent {
 		if err := s.getStatus(ctx); err != nil {
 			return false, err
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	c := s.known()
 	switch {
-	case !s.powered && s.state == Absent:
+	case !c.powered() && c.slot == Absent:
 		return false, ErrNoCard
-	case !s.r.class.Features.Has(FeatureAutoActivation):
+	case !s.r.activates():
 		return true, nil
 	}
-	return !time.Now().Before(s.reportsUntil), nil
+	return !time.Now().Before(c.report.until), nil
 }
 
 // takeNotifications delivers the notifications that wait in the host, or, when
-// Options.CheckNotifications asks for it and nobody else reads them, in the reader.
+// Options.CheckNotifications asks for it and they are not read otherwise, in the reader.
 func (r *Reader) takeNotifications(ctx context.Context) error {
-	if !r.notifying.try() {
+	if !r.notifying.TryAcquire() {
 		return nil
 	}
-	defer r.notifying.leave()
+	defer r.notifying.Release()
 	if r.polled != nil {
 		r.polled()
 		return r.lost()
 	}
 	wait := r.o.CheckNotifications
-	if wait <= 0 || r.iface.Interrupt.Address == 0 || r.listeners.Load() > 0 {
+	if wait <= 0 || r.iface.Interrupt.Address == 0 || r.Listened() {
 		return nil
 	}
 	if r.notes == nil {
@@ -248,7 +269,7 @@ func (r *Reader) takeNotifications(ctx context.Context) error {
 	if len(r.notes) == 0 {
 		return nil
 	}
-	for range maxStale {
+	for range pipe.MaxStale {
 		n, err := r.t.In(ctx, r.iface.Interrupt.Address, r.notes, wait)
 		switch {
 		case errors.Is(err, usb.ErrGone):
@@ -256,10 +277,11 @@ func (r *Reader) takeNotifications(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case broken(err):
-			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address) // a failure shows in the next transfer
+			// a failure shows in the next transfer
+			_ = r.t.ClearHalt(ctx, r.iface.Interrupt.Address)
 			return nil
 		case err != nil:
-			return nil // nothing waits
+			return nil // there is none
 		}
 		r.Deliver(r.notes[:min(max(0, n), len(r.notes))])
 	}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -30,16 +31,19 @@ func TestDeliver(t *testing.T) {
 		{"another slot's card goes", true, []byte{0x50, 0x05, 0x0A}, Active, true, 0, nil},
 		{"too much current", true, []byte{0x51, 0, 9, 1}, Active, false, 1, ErrHardware},
 		{"too much current in another slot", true, []byte{0x51, 4, 9, 1}, Active, true, 0, nil},
-		{"too much current in a slot that does not exist", true, []byte{0x51, 200, 9, 1}, Active, true, 0, nil},
+		{"too much current in a slot that does not exist", true, []byte{0x51, 200, 9, 1}, Active,
+			true, 0, nil},
 		{"a hardware error cut short", true, []byte{0x51, 0}, Active, true, 0, nil},
 		{"a notification cut short", true, []byte{0x50}, Active, true, 0, nil},
 		{"nothing", true, nil, Active, true, 0, nil},
 		{"an unknown message", true, []byte{0x77, 0, 0}, Active, true, 0, nil},
-		{"more slots than there are", true, append([]byte{0x50}, make([]byte, 64)...), Absent, false, 1, ErrCardChanged},
+		{"more slots than there are", true, append([]byte{0x50}, make([]byte, 64)...), Absent,
+			false, 1, ErrCardChanged},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(c, ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+				f := newFake(c, ordinary(atrT0,
+					func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 				s := open(t, f, Options{})
 				if v.powered {
 					if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
@@ -50,7 +54,8 @@ func TestDeliver(t *testing.T) {
 				}
 				before := s.Changes()
 				s.Reader().Deliver(v.b)
-				if s.LastState() != v.state || s.Changes()-before != v.changes || (s.ATR() != nil) != v.kept {
+				if s.LastState() != v.state || s.Changes()-before != v.changes ||
+					(s.ATR() != nil) != v.kept {
 					t.Fatalf("%v, %d changes, % X", s.LastState(), s.Changes()-before, s.ATR())
 				}
 				if v.powered {
@@ -73,9 +78,6 @@ func TestNotificationsKeepTheStateFresh(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
 		s := open(t, f, Options{Notifications: true})
 		ctx := context.Background()
-		for s.Reader().listeners.Load() == 0 {
-			time.Sleep(time.Millisecond)
-		}
 		last := s.Changes()
 		f.notes <- []byte{0x50, 0x00}
 		f.notes <- []byte{0x50, 0x03}
@@ -102,9 +104,9 @@ func TestWaitChangePolls(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		f.answer = func(_ *fake, m []byte) [][]byte {
 			if present {
-				return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+				return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCInactive, 0, 0)}
 			}
-			return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
+			return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCAbsent, 0, 0)}
 		}
 		s := open(t, f, Options{})
 		go func() {
@@ -123,8 +125,45 @@ func TestWaitChangePolls(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.unplug()
-		if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) && s.Changes() == n {
+		if _, err := s.WaitChange(context.Background(), n); !errors.Is(err, ErrGone) &&
+			s.Changes() == n {
 			t.Fatal(err)
+		}
+	})
+}
+
+func TestWaitChangePollsWhenListeningEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		present := false
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
+		f.answer = func(_ *fake, m []byte) [][]byte {
+			icc := byte(pipe.ICCAbsent)
+			if present {
+				icc = pipe.ICCInactive
+			}
+			return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
+		}
+		s := open(t, f, Options{})
+		listening, end := context.WithCancel(t.Context())
+		go s.Reader().Listen(listening)
+		synctest.Wait()
+		if !s.Reader().Listened() {
+			t.Fatal("nothing listens")
+		}
+		changed := make(chan error, 1)
+		go func() {
+			_, err := s.WaitChange(t.Context(), s.Changes())
+			changed <- err
+		}()
+		synctest.Wait()
+		end()
+		synctest.Wait()
+		f.mu.Lock()
+		present = true
+		f.mu.Unlock()
+		start := time.Now()
+		if err := <-changed; err != nil || time.Since(start) > policy.Poll {
+			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
 }
@@ -135,9 +174,10 @@ func TestSwapIsNoticedInTheStateOfAnAnswer(t *testing.T) {
 		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 		f.answer = func(f *fake, m []byte) [][]byte {
-			if swapped && messageType(m[0]) == msgXfrBlock {
+			if swapped && pipe.MessageType(m[0]) == pipe.XfrBlock {
 				swapped = false
-				return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errMute, 0)}
+				return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCInactive,
+					pipe.CodeMute, 0)}
 			}
 			return healthy(f, m)
 		}
@@ -145,7 +185,8 @@ func TestSwapIsNoticedInTheStateOfAnAnswer(t *testing.T) {
 		swapped = true
 		var r [4]byte
 		for i, want := range []error{ErrMute, ErrCardChanged} {
-			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, want) {
+			if _, err := s.Transmit(context.Background(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+				want) {
 				t.Fatalf("exchange %d: %v, want %v", i, err, want)
 			}
 		}
@@ -159,7 +200,8 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), healthy)
-		f.notes <- []byte{0x50, 0x03} // from the insertion: read before the card is powered, and so not held against it
+		// from the insertion: read before the card is powered, and so not held against it
+		f.notes <- []byte{0x50, 0x03}
 		s := connected(t, f, Options{CheckNotifications: time.Millisecond})
 		ctx := context.Background()
 		if p, err := s.Connect(ctx, T0, Leave); p != T0 || err != nil || len(s.ATR()) == 0 {
@@ -176,8 +218,9 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 	})
 }
 
-// A reader announces the card that was in it all the time, late; or another card was put in. Where cards are powered by the host
-// only, the next answer tells which. Right after Open the first one is expected, and nobody is told unless there is another card.
+// A reader announces the card that was in it all the time, late; or another card was put in. Where
+// cards are powered by the host only, the next answer tells which. Right after Open the first one
+// is expected, and is no change unless there is another card.
 func TestAnAnnouncementThatComesLate(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -199,8 +242,8 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 				f.answer = func(f *fake, m []byte) [][]byte {
-					if other && messageType(m[0]) == msgGetSlotStatus {
-						return [][]byte{respond(m, msgSlotStatus, iccInactive, 0, 0)}
+					if other && pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+						return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCInactive, 0, 0)}
 					}
 					return healthy(f, m)
 				}
@@ -217,11 +260,13 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 				if c.swapped {
 					want, changes, wantErr = Inactive, c.told+1, ErrCardChanged
 				}
-				if state, err := s.State(t.Context()); state != want || err != nil || s.Changes()-before != changes {
+				if state, err := s.State(t.Context()); state != want || err != nil ||
+					s.Changes()-before != changes {
 					t.Errorf("%v, %v, %d changes", state, err, s.Changes()-before)
 				}
 				var r [4]byte
-				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, wantErr) || wantErr == nil && err != nil {
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+					wantErr) || wantErr == nil && err != nil {
 					t.Error(err)
 				}
 			})
@@ -239,18 +284,19 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 		state State
 		sent  []string // by the next exchange
 	}{
-		{"the card is there", iccActive, nil, Active, []string{"GetSlotStatus", "XfrBlock00"}},
-		{"another card is there", iccInactive, ErrCardChanged, Inactive, []string{"GetSlotStatus"}},
-		{"no card is there", iccAbsent, ErrNoCard, Absent, []string{"GetSlotStatus"}},
+		{"the card is there", pipe.ICCActive, nil, Active, []string{"GetSlotStatus", "XfrBlock00"}},
+		{"another card is there", pipe.ICCInactive, ErrCardChanged, Inactive,
+			[]string{"GetSlotStatus"}},
+		{"no card is there", pipe.ICCAbsent, ErrNoCard, Absent, []string{"GetSlotStatus"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				icc := byte(iccActive)
+				icc := byte(pipe.ICCActive)
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
 				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), nil)
 				f.answer = func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) == msgGetSlotStatus {
-						return [][]byte{respond(m, msgSlotStatus, icc, 0, 0)}
+					if pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+						return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
 					}
 					return healthy(f, m)
 				}
@@ -262,7 +308,8 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 					t.Errorf("%v, %d changes", s.LastState(), s.Changes())
 				}
 				var r [4]byte
-				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, c.err) || c.err == nil && err != nil {
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+					c.err) || c.err == nil && err != nil {
 					t.Error(err)
 				}
 				if s.LastState() != c.state {
@@ -282,25 +329,27 @@ func TestMissedNotifications(t *testing.T) {
 		icc      byte // of the slot then
 		err      error
 	}{
-		{"the reader powers cards", FeatureAutoActivation, iccActive, ErrCardChanged},
-		{"the host powers cards, and the card is the same", 0, iccActive, nil},
-		{"the host powers cards, and the card is another one", 0, iccInactive, ErrCardChanged},
+		{"the reader powers cards", FeatureAutoActivation, pipe.ICCActive, ErrCardChanged},
+		{"the host powers cards, and the card is the same", 0, pipe.ICCActive, nil},
+		{"the host powers cards, and the card is another one", 0, pipe.ICCInactive, ErrCardChanged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				icc := byte(iccActive)
+				icc := byte(pipe.ICCActive)
 				healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|c.features), func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) == msgGetSlotStatus {
-						return [][]byte{respond(m, msgSlotStatus, icc, 0, 0)}
-					}
-					return healthy(f, m)
-				})
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|c.features),
+					func(f *fake, m []byte) [][]byte {
+						if pipe.MessageType(m[0]) == pipe.GetSlotStatus {
+							return [][]byte{respond(m, pipe.SlotStatus, icc, 0, 0)}
+						}
+						return healthy(f, m)
+					})
 				s := connected(t, f, Options{})
 				icc = c.icc
 				s.Reader().Missed()
 				var r [4]byte
-				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, c.err) || c.err == nil && err != nil {
+				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); !errors.Is(err,
+					c.err) || c.err == nil && err != nil {
 					t.Error(err)
 				}
 			})
@@ -317,25 +366,27 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 		icc  byte // of the slot afterwards
 		err  error
 	}{
-		{"a card has come", []byte{0x50, 0x03}, iccActive, nil},
-		{"too much current", []byte{0x51, 0, 0, 1}, iccActive, nil}, // with the voltage before, for instance
-		{"a card has gone, and come back", []byte{0x50, 0x02}, iccActive, nil},
-		{"the card has gone", []byte{0x50, 0x02}, iccAbsent, ErrNoCard},
+		{"a card has come", []byte{0x50, 0x03}, pipe.ICCActive, nil},
+		// with the voltage before, for instance
+		{"too much current", []byte{0x51, 0, 0, 1}, pipe.ICCActive, nil},
+		{"a card has gone, and come back", []byte{0x50, 0x02}, pipe.ICCActive, nil},
+		{"the card has gone", []byte{0x50, 0x02}, pipe.ICCAbsent, ErrNoCard},
 	} {
 		for _, features := range []Features{0, FeatureAutoActivation} {
 			t.Run(fmt.Sprintf("%s, features %#x", c.name, uint32(features)), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var kept [][]byte
 					healthy := ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} })
-					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features), func(f *fake, m []byte) [][]byte {
-						switch messageType(m[0]) {
-						case msgIccPowerOn:
-							kept = append(kept, c.b)
-						case msgGetSlotStatus:
-							return [][]byte{respond(m, msgSlotStatus, c.icc, 0, 0)}
-						}
-						return healthy(f, m)
-					})
+					f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|features),
+						func(f *fake, m []byte) [][]byte {
+							switch pipe.MessageType(m[0]) {
+							case pipe.IccPowerOn:
+								kept = append(kept, c.b)
+							case pipe.GetSlotStatus:
+								return [][]byte{respond(m, pipe.SlotStatus, c.icc, 0, 0)}
+							}
+							return healthy(f, m)
+						})
 					s := open(t, f, Options{})
 					take := func() {
 						for _, b := range kept {
@@ -362,7 +413,7 @@ func TestNotificationsDuringIccPowerOn(t *testing.T) {
 	}
 }
 
-// What a reader tells first is no insertion, unless the slot was empty.
+// The first notification is no insertion, unless the slot was empty.
 func TestTheFirstNotification(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -371,16 +422,17 @@ func TestTheFirstNotification(t *testing.T) {
 		state   State
 		changes uint32
 	}{
-		{"of the card that is there", iccInactive, []byte{0x50, 0x03}, Inactive, 0},
-		{"of a card that came since", iccAbsent, []byte{0x50, 0x03}, Inactive, 1},
-		{"of a card that went", iccInactive, []byte{0x50, 0x02}, Absent, 1},
-		{"of no card", iccAbsent, []byte{0x50, 0x00}, Absent, 0},
+		{"of the card that is there", pipe.ICCInactive, []byte{0x50, 0x03}, Inactive, 0},
+		{"of a card that came since", pipe.ICCAbsent, []byte{0x50, 0x03}, Inactive, 1},
+		{"of a card that went", pipe.ICCInactive, []byte{0x50, 0x02}, Absent, 1},
+		{"of no card", pipe.ICCAbsent, []byte{0x50, 0x00}, Absent, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
-					return [][]byte{respond(m, msgSlotStatus, c.status, 0, 0)}
-				})
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+					func(_ *fake, m []byte) [][]byte {
+						return [][]byte{respond(m, pipe.SlotStatus, c.status, 0, 0)}
+					})
 				s := open(t, f, Options{Notifications: true})
 				s.Reader().Deliver(c.b)
 				if s.LastState() != c.state || s.Changes() != c.changes {
@@ -391,8 +443,8 @@ func TestTheFirstNotification(t *testing.T) {
 	}
 }
 
-// Where a reader powers cards by itself, the first use of a card waits for the reader's first notification, and for no other. Open
-// waits for none: an empty reader has nothing to tell.
+// Where a reader powers cards by itself, the first use of a card waits for the reader's first
+// notification, and for no other. Open waits for none: a reader without a card sends none.
 func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 	const auto = FeatureShortAPDU | FeatureAutoParameters | FeatureAutoActivation
 	for _, c := range []struct {
@@ -405,14 +457,18 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 		err      error
 	}{
 		{"the host powers cards", FeatureShortAPDU | FeatureAutoParameters, 0, 0, 0, 0, nil},
-		{"the reader powers cards, and tells of one", auto, 20 * time.Millisecond, 0, 0, 20 * time.Millisecond, nil},
+		{"the reader powers cards, and tells of one", auto, 20 * time.Millisecond, 0, 0,
+			20 * time.Millisecond, nil},
 		{"the reader powers cards, and tells of none", auto, 0, 0, 0, 46 * time.Millisecond, nil},
-		{"the reader powers cards, and the caller has no time", auto, 0, 10 * time.Millisecond, 0, 10 * time.Millisecond, context.DeadlineExceeded},
-		{"the reader powers cards, and is closed", auto, 0, 0, 10 * time.Millisecond, 10 * time.Millisecond, ErrClosed},
+		{"the reader powers cards, and the caller has no time", auto, 0, 10 * time.Millisecond, 0,
+			10 * time.Millisecond, context.DeadlineExceeded},
+		{"the reader powers cards, and is closed", auto, 0, 0, 10 * time.Millisecond,
+			10 * time.Millisecond, ErrClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake(class(c.features), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+				f := newFake(class(c.features),
+					ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 				began := time.Now()
 				s := open(t, f, Options{Notifications: true})
 				if took := time.Since(began); took != 0 {
@@ -431,7 +487,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 					defer stop()
 				}
 				_, err := s.Connect(ctx, T0, ColdReset)
-				if took := time.Since(began); took != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
+				if took := time.Since(began); took != c.want || !errors.Is(err, c.err) ||
+					c.err == nil && err != nil {
 					t.Fatalf("connected after %v: %v", took, err)
 				}
 				if err != nil {
@@ -442,7 +499,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); err != nil {
 					t.Errorf("what the reader told is held against the card: %v", err)
 				}
-				if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil || time.Since(began) != 0 {
+				if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil ||
+					time.Since(began) != 0 {
 					t.Errorf("connected again after %v: %v", time.Since(began), err)
 				}
 			})
@@ -454,7 +512,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 // the endpoint is polled again.
 func TestConnectAsksTheReaderBeforeItTurnsACardAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation), ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters|FeatureAutoActivation),
+			ordinary(atrT0, func(_, _ []byte) []byte { return []byte{0x90, 0} }))
 		s := connected(t, f, Options{Notifications: true})
 		for s.Reader().listeners.Load() == 0 {
 			time.Sleep(time.Millisecond)

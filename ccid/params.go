@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
 )
 
 // parameters is the protocol data structure of a slot (CCID 1.1, 6.1.7 and 6.2.3).
@@ -51,8 +52,8 @@ func (p parameters) append(dst []byte) []byte {
 	return append(dst, p.fidi, flags, p.guard, p.wait, p.clockStop, p.ifsc, p.nad)
 }
 
-// parseParameters reads the structure. The protocol number and the length must agree: readers exist that answer one protocol
-// with the other's structure, and some that answer with none.
+// parseParameters reads the structure. The protocol number and the length must agree: some readers
+// answer one protocol with the other's structure, and some with none.
 func parseParameters(number uint8, b []byte) (parameters, bool) {
 	p := parameters{known: true, protocol: protocolOf(number)}
 	switch {
@@ -67,10 +68,11 @@ func parseParameters(number uint8, b []byte) (parameters, bool) {
 	return p, true
 }
 
-// wanted are the parameters that the card asks for, at a speed.
+// wanted are the parameters of the card's answer to reset, at a speed.
 func wanted(p Protocol, i atr.Info, fidi uint8, stop uint8) parameters {
 	w := parameters{
-		known: true, protocol: p, fidi: fidi, inverse: i.Inverse, guard: i.ExtraGuard, wait: i.WI, clockStop: stop,
+		known: true, protocol: p, fidi: fidi, inverse: i.Inverse, guard: i.ExtraGuard, wait: i.WI,
+		clockStop: stop,
 	}
 	if p == T1 {
 		w.wait = i.BWI<<4 | i.CWI
@@ -90,37 +92,41 @@ func (s *Slot) adopt(p parameters) {
 	}
 }
 
-// getParameters asks for the parameters in force (CCID 1.1, 6.1.5). Not every reader can tell.
+// getParameters reads the parameters in use (CCID 1.1, 6.1.5). ok is false where the reader has no
+// valid ones.
 func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
-	a, err := s.exec(ctx, command{typ: msgGetParameters, want: paramsSizeT1, wait: s.r.timing.Answer, repeat: true})
+	a, err := s.command(ctx, pipe.Command{Type: pipe.GetParameters, Want: paramsSizeT1,
+		Wait: s.r.timing.Answer, Repeat: true})
 	if err != nil {
-		if _, ok := err.(*SlotError); ok {
+		if slotError(err) != nil {
 			return parameters{}, false, s.gone(err)
 		}
 		return parameters{}, false, err
 	}
-	p, ok := parseParameters(a.last, a.data)
+	p, ok := parseParameters(a.Last, a.Data)
 	return p, ok, nil
 }
 
-// unknownCommand is what setParameters returns for a reader that does not know the command.
+// unknownCommand is what setParameters returns for a reader that does not implement the command.
 const unknownCommand = -1
 
-// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer holds those in force. A reader that does not know the command,
-// or that dislikes one value, keeps its own: that is no error here. Refused is then unknownCommand or the offset of the value.
+// setParameters sets them (CCID 1.1, 6.1.7). The reader's answer has those in use. A reader that
+// does not implement the command, or refuses a value, keeps its own, which is no error: refused is
+// then unknownCommand, or the offset of the value.
 func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, err error) {
-	n := len(p.append(s.out[headerSize:headerSize]))
-	a, err := s.exec(ctx, command{
-		typ: msgSetParameters, p: [3]byte{p.protocol.number()}, n: n, want: paramsSizeT1, wait: s.r.timing.Power, repeat: true,
+	n := len(p.append(s.pipe.Payload()))
+	a, err := s.command(ctx, pipe.Command{
+		Type: pipe.SetParameters, P: [3]byte{number(p.protocol)}, N: n, Want: paramsSizeT1,
+		Wait: s.r.timing.Power, Repeat: true,
 	})
-	if e, ok := err.(*SlotError); ok {
+	if e := slotError(err); e != nil {
 		if err := s.gone(err); err != nil {
 			return 0, err
 		}
-		if e.Code == errCommandNotSupported {
+		if e.Code == pipe.CodeCommandNotSupported {
 			return unknownCommand, nil
 		}
-		if e.Code <= errOffsetLast {
+		if e.Code <= pipe.CodeOffsetLast {
 			return int(e.Code), nil
 		}
 		return 0, e
@@ -129,7 +135,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 		return 0, err
 	}
 	s.adopt(p)
-	if got, ok := parseParameters(a.last, a.data); ok {
+	if got, ok := parseParameters(a.Last, a.Data); ok {
 		if got.protocol != p.protocol {
 			return 0, fmt.Errorf("%w: reader stays with %v", ErrNoProtocol, got.protocol)
 		}
@@ -138,9 +144,10 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 	return 0, nil
 }
 
-// gone tells a failure that means that the card is not there any more from one that only refuses a command.
+// gone returns err if it is a failure that shows an empty slot, and nil if the reader only refuses
+// a command.
 func (s *Slot) gone(err error) error {
-	if e, ok := err.(*SlotError); ok && e.Status&iccStatusMask == iccAbsent {
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent {
 		return err
 	}
 	return nil
@@ -149,23 +156,23 @@ func (s *Slot) gone(err error) error {
 // rateClockSize is the length of the data of SetDataRateAndClockFrequency (CCID 1.1, 6.1.14).
 const rateClockSize = 8
 
-// setDataRate tells a reader that does not derive it from the parameters how fast the card is (CCID 1.1, 6.1.14). Readers that
-// do not know the command are those that do derive it.
+// setDataRate sets clock (kHz) and rate (bit/s) on a reader that does not derive them from the
+// parameters (CCID 1.1, 6.1.14). A reader that does not implement the command derives them.
 func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
-	b := s.out[headerSize : headerSize+rateClockSize]
-	binary.LittleEndian.PutUint32(b, clock)
-	binary.LittleEndian.PutUint32(b[4:], rate)
-	a, err := s.exec(ctx, command{
-		typ: msgSetDataRateClock, n: rateClockSize, want: rateClockSize, wait: s.r.timing.Answer, repeat: true,
+	b := binary.LittleEndian.AppendUint32(s.pipe.Payload(), clock)
+	binary.LittleEndian.AppendUint32(b, rate)
+	a, err := s.command(ctx, pipe.Command{
+		Type: pipe.SetDataRateAndClockFrequency, N: rateClockSize, Want: rateClockSize,
+		Wait: s.r.timing.Answer, Repeat: true,
 	})
-	if _, ok := err.(*SlotError); ok {
+	if slotError(err) != nil {
 		return s.gone(err)
 	}
 	if err != nil {
 		return err
 	}
-	if len(a.data) >= rateClockSize {
-		if clock := binary.LittleEndian.Uint32(a.data); clock != 0 {
+	if len(a.Data) >= rateClockSize {
+		if clock := binary.LittleEndian.Uint32(a.Data); clock != 0 {
 			s.line.Clock = clock
 		}
 	}

@@ -8,11 +8,16 @@ import (
 	"time"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
+	"tamaccid/ccid/quirk"
+	"tamaccid/ccid/scard"
 )
 
-// Secure PIN entry: the user types on the reader, and the reader puts the PIN into the command. A program gives a structure of
-// PC/SC part 10, 2.5; the reader takes one of CCID 1.1, 6.1.11. They differ in bTimeOut2 and ulDataLength, which the reader does
-// not have, and in message indices, which the reader has only as far as bNumberMessage says.
+// Secure PIN entry: the user types on the reader, and the reader puts the PIN into the command. A
+// program passes a structure of PC/SC part 10, 2.5; the reader takes one of CCID 1.1, 6.1.11. The
+// latter lacks bTimeOut2 and ulDataLength, and the number of its message indices depends on
+// bNumberMessage.
 //
 //	part 10, verification          bytes    part 10, modification          bytes
 //	bTimeOut, bTimeOut2            0, 1     bTimeOut, bTimeOut2            0, 1
@@ -36,16 +41,17 @@ const (
 	messagesDefault = 0xFF // the reader's own
 )
 
-// Status bytes that stand for a PIN entry which came to nothing (PC/SC part 10, 2.5).
+// Status bytes for a PIN entry that was not completed (PC/SC part 10, 2.5).
 var (
 	swPINTimeout   = []byte{0x64, 0x00}
 	swPINCancelled = []byte{0x64, 0x01}
 )
 
-// pinTail is how much longer than the user's time the reader is waited for (policy).
+// pinTail is added to the user's time in the wait for the reader (policy).
 const pinTail = 10 * time.Second
 
-// splitPIN checks the length that a structure gives for its command, in either byte order, and returns both parts.
+// splitPIN checks the length of the command in a structure, in either byte order, and returns both
+// parts.
 func splitPIN(in []byte, size int) (fields, command []byte, err error) {
 	if len(in) < size+apdu.HeaderSize || len(in) > size+apdu.MaxShortCommand {
 		return nil, nil, fmt.Errorf("%w: PIN structure of %d bytes", ErrInvalid, len(in))
@@ -59,24 +65,24 @@ func splitPIN(in []byte, size int) (fields, command []byte, err error) {
 	return fields, command, nil
 }
 
-// condition replaces values of bEntryValidationCondition that mean nothing, which make one reader crash, and those that the
-// reader does not take.
+// condition replaces values of bEntryValidationCondition that are undefined, on which Cherry XX44
+// crashes (libccid 1.8.2, commands.c), and those that the reader does not take.
 func (s *Slot) condition(v byte) byte {
 	if c := s.r.quirk.PIN.Condition; c != 0 {
 		return c
 	}
-	if v == 0 || v > allConditions {
-		v = conditionEnter
+	if v == 0 || v > scard.ValidationAll {
+		v = scard.ValidationEnter
 	}
 	if f := s.r.firmware; f.ok && f.conditions != 0 {
 		if v &= f.conditions; v == 0 {
-			v = conditionEnter
+			v = scard.ValidationEnter
 		}
 	}
 	return v
 }
 
-// verifyPIN has the user's PIN checked by the card (CCID 1.1, 6.1.11.1). The result is the card's status.
+// verifyPIN runs a PIN verification (CCID 1.1, 6.1.11.1). The result is the card's status.
 func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	f, command, err := splitPIN(in, verifySize)
 	if err != nil {
@@ -92,21 +98,21 @@ func (s *Slot) verifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 		}
 	}
 	if q.EnterWait > 0 {
-		if err := pause(ctx, q.EnterWait); err != nil {
+		if err := wait.Pause(ctx, q.EnterWait); err != nil {
 			return nil, err
 		}
 	}
 	messages := f[8]
-	if q.VerifyMessages != noOverride {
+	if q.VerifyMessages != quirk.NoOverride {
 		messages = byte(q.VerifyMessages)
 	}
-	b := append(s.out[headerSize:headerSize], pinOperationVerify, f[0], f[2], f[3], f[4])
+	b := append(s.pipe.Payload(), pinOperationVerify, f[0], f[2], f[3], f[4])
 	b = s.appendSizes(b, f[5], f[6])
 	b = append(b, s.condition(f[7]), messages, f[9], f[10], f[11])
 	return s.secure(ctx, b, f[12:15], command, f[0])
 }
 
-// modifyPIN has a PIN changed (CCID 1.1, 6.1.11.2).
+// modifyPIN runs a PIN modification (CCID 1.1, 6.1.11.2).
 func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	f, command, err := splitPIN(in, modifySize)
 	if err != nil {
@@ -120,7 +126,7 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	if messages > messagesThree && messages != messagesDefault {
 		return nil, fmt.Errorf("%w: %d messages", ErrInvalid, messages)
 	}
-	if q.ModifyMessages != noOverride {
+	if q.ModifyMessages != quirk.NoOverride {
 		messages = byte(q.ModifyMessages)
 	}
 	if q.ZeroIsFF && messages == 0 {
@@ -129,10 +135,11 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 	if q.ModifyNoIndices {
 		indices = [3]byte{}
 	}
-	b := append(s.out[headerSize:headerSize], pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
+	b := append(s.pipe.Payload(), pinOperationModify, f[0], f[2], f[3], f[4], f[5], f[6])
 	b = s.appendSizes(b, f[7], f[8])
 	b = append(b, f[9], s.condition(f[10]), messages, f[12], f[13], indices[0])
-	all := s.r.quirk.gemalto && !s.r.firmware.modifyFixed // these readers expect three indices whatever the count
+	// Gemalto readers without bNumberMessageFix expect three indices whatever the count is
+	all := s.r.quirk.Gemalto && !s.r.firmware.modifyFixed
 	if all || messages != 0 {
 		b = append(b, indices[1])
 	}
@@ -140,11 +147,6 @@ func (s *Slot) modifyPIN(ctx context.Context, in []byte) ([]byte, error) {
 		b = append(b, indices[2])
 	}
 	return s.secure(ctx, b, f[17:20], command, f[0])
-}
-
-// message is a command without parameters in its header.
-func message(t messageType, n, want int, wait time.Duration) command {
-	return command{typ: t, n: n, want: want, wait: wait}
 }
 
 // appendSizes appends wPINMaxExtraDigit.
@@ -166,9 +168,10 @@ func (s *Slot) readyForPIN(ctx context.Context) error {
 	return s.readFirmware(ctx)
 }
 
-// secure sends the PIN operation in b, the beginning of the out buffer's payload, to which prologue
-// and command are added, and returns the card's response.
-func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte, error) {
+// secure sends the PIN operation in b, which begins at the slot's payload and gets prologue and
+// command appended, and returns the card's response.
+func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds byte) ([]byte,
+	error) {
 	p := s.Protocol()
 	block := p == T1 && s.r.level == LevelTPDU
 	if block {
@@ -182,11 +185,13 @@ func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds 
 		return nil, fmt.Errorf("%w: PIN command of %d bytes", ErrTooLong, len(command))
 	}
 	b = append(append(b, prologue...), command...)
-	wait := s.r.timing.PIN
+	limit := s.r.timing.PIN
 	if seconds != 0 { // 0 is the reader's own time
-		wait = max(wait, time.Duration(seconds)*time.Second+pinTail)
+		limit = max(limit, time.Duration(seconds)*time.Second+pinTail)
 	}
-	a, err := s.exec(ctx, message(msgSecure, len(b), apdu.MaxShortResponse, wait))
+	a, err := s.command(ctx, pipe.Command{
+		Type: pipe.Secure, N: len(b), Want: apdu.MaxShortResponse, Wait: limit,
+	})
 	switch {
 	case errors.Is(err, ErrPINTimeout):
 		return append([]byte(nil), swPINTimeout...), nil
@@ -199,14 +204,14 @@ func (s *Slot) secure(ctx context.Context, b, prologue, command []byte, seconds 
 		return nil, err
 	}
 	if !block {
-		if len(a.data) < statusSize {
-			return nil, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.data))
+		if len(a.Data) < statusSize {
+			return nil, fmt.Errorf("%w: response of %d bytes", ErrProtocol, len(a.Data))
 		}
-		return append([]byte(nil), a.data...), nil
+		return append([]byte(nil), a.Data...), nil
 	}
 	response, got := make([]byte, apdu.MaxShortResponse), 0
 	defer func() { clear(response[got:]) }()
-	got, err = s.t1.Complete(ctx, a.data, response)
+	got, err = s.t1.Complete(ctx, a.Data, response)
 	if err != nil {
 		return nil, s.protocolError(err)
 	}

@@ -15,8 +15,8 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// The structures of a program that has a PIN checked and changed (PC/SC part 10, 2.5): ASCII digits, left justified, at the start of
-// the command's data, blocks of eight bytes.
+// The structures of a program that has a PIN checked and changed (PC/SC part 10, 2.5): ASCII
+// digits, left justified, at the start of the command's data, blocks of eight bytes.
 func verifyStructure() []byte {
 	apdu := append([]byte{0, 0x20, 0, 0, 8}, make([]byte, 8)...)
 	b := []byte{30, 0, 0x82, 0x08, 0x00, 8, 4, 2, 1, 9, 4, 0, 0, 0, 0}
@@ -29,7 +29,8 @@ func modifyStructure() []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(apdu))), apdu...)
 }
 
-// TestPINPad has a person type at virtual readers of each level and protocol. The digits never come to the host.
+// TestPINPad simulates entries at virtual readers of each level and protocol. The digits are not
+// sent to the host.
 func TestPINPad(t *testing.T) {
 	typed := func(digits ...string) (list []reader.Entry) {
 		for _, d := range digits {
@@ -42,7 +43,9 @@ func TestPINPad(t *testing.T) {
 		level reader.Level
 		card  string
 	}{
-		{"TPDU T=0", reader.TPDU, "t0"}, {"TPDU T=1", reader.TPDU, "t1"}, {"TPDU T=1 with CRC", reader.TPDU, "t1-crc"}, {"TPDU T=1 with time requests", reader.TPDU, "t1-wtx"},
+		{"TPDU T=0", reader.TPDU, "t0"}, {"TPDU T=1", reader.TPDU, "t1"},
+		{"TPDU T=1 with CRC", reader.TPDU, "t1-crc"},
+		{"TPDU T=1 with time requests", reader.TPDU, "t1-wtx"},
 		{"short APDU", reader.ShortAPDU, "t0"}, {"extended APDU", reader.ExtendedAPDU, "t1"},
 	} {
 		for _, c := range []struct {
@@ -54,7 +57,7 @@ func TestPINPad(t *testing.T) {
 			{"the right PIN", typed("0000"), false, []byte{0x90, 0x00}},
 			{"a wrong PIN", typed("1234"), false, []byte{0x63, 0xC2}},
 			{"cancelled", []reader.Entry{{Cancel: true}}, false, []byte{0x64, 0x01}},
-			{"nobody there", []reader.Entry{{Timeout: true}}, false, []byte{0x64, 0x00}},
+			{"no user", []reader.Entry{{Timeout: true}}, false, []byte{0x64, 0x00}},
 			{"changed", typed("0000", "98765", "98765"), true, []byte{0x90, 0x00}},
 		} {
 			t.Run(fmt.Sprintf("%s, %s", k.name, c.name), func(t *testing.T) {
@@ -83,7 +86,7 @@ func TestPINPad(t *testing.T) {
 					if err != nil || !bytes.Equal(got, c.want) {
 						t.Fatalf("% X, %v; want % X", got, err, c.want)
 					}
-					// The session goes on, whatever the person did.
+					// The session goes on after every kind of entry.
 					if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {
 						t.Fatal(err)
 					}
@@ -93,24 +96,27 @@ func TestPINPad(t *testing.T) {
 	}
 }
 
-// TestPINEntryGivenUp cancels while the person has not typed yet.
+// TestPINEntryGivenUp cancels before an entry.
 func TestPINEntryGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, level := range []reader.Level{reader.TPDU, reader.ShortAPDU} {
 			m := reader.New(level)
 			m.Functions[0].CCID.PINSupport = reader.PINVerify
-			m.Functions[0].PINPad = &reader.PINPad{Entries: []reader.Entry{{Digits: "0000", After: time.Hour}}}
+			m.Functions[0].PINPad = &reader.PINPad{Entries: []reader.Entry{{Digits: "0000",
+				After: time.Hour}}}
 			r, err := openSim(t, reader.NewDevice(m), 0, card.T1(), ccid.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			s := r.Slots()[0]
-			if _, err := s.Connect(context.Background(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+			if _, err := s.Connect(context.Background(), ccid.T0|ccid.T1,
+				ccid.ColdReset); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 			defer cancel()
-			if _, err := s.Control(ctx, ccid.ControlVerifyPIN, verifyStructure()); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := s.Control(ctx, ccid.ControlVerifyPIN, verifyStructure()); !errors.Is(err,
+				context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
 			if err := exchangeAll(s, []int{0, 1, 200}, nil); err != nil {

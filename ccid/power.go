@@ -7,13 +7,15 @@ import (
 	"fmt"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/quirk"
 )
 
-// PowerOn resets the card cold and returns its answer to reset. Any protocol agreed on before is void: Connect does this and
-// the negotiation in one.
+// PowerOn resets the card cold and returns its answer to reset. It ends the agreement on a
+// protocol. Connect does this and negotiates a protocol too.
 func (s *Slot) PowerOn(ctx context.Context) ([]byte, error) { return s.reset(ctx, true) }
 
-// WarmReset resets the card without taking its power away; a card that is not powered is reset cold.
+// WarmReset resets the card while it is powered, and one that is not powered cold.
 func (s *Slot) WarmReset(ctx context.Context) ([]byte, error) { return s.reset(ctx, false) }
 
 func (s *Slot) reset(ctx context.Context, cold bool) ([]byte, error) {
@@ -27,7 +29,7 @@ func (s *Slot) reset(ctx context.Context, cold bool) ([]byte, error) {
 	return s.ATR(), nil
 }
 
-// PowerOff takes the card's power away. An empty slot is no error.
+// PowerOff switches the card off. An empty slot is no error.
 func (s *Slot) PowerOff(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -38,21 +40,20 @@ func (s *Slot) PowerOff(ctx context.Context) error {
 
 // deactivate sends IccPowerOff (CCID 1.1, 6.1.2).
 func (s *Slot) deactivate(ctx context.Context) error {
-	_, err := s.exec(ctx, command{typ: msgIccPowerOff, wait: s.r.timing.Answer, repeat: true})
-	s.mu.Lock()
-	s.forget()
-	s.swapped = false
-	s.mu.Unlock()
-	if e, ok := err.(*SlotError); ok && e.Status&iccStatusMask != iccActive {
+	_, err := s.command(ctx, pipe.Command{Type: pipe.IccPowerOff, Wait: s.r.timing.Answer,
+		Repeat: true})
+	s.update((*cardState).unpowered)
+	if e := slotError(err); e != nil && e.Status&pipe.ICCMask != pipe.ICCActive {
 		return nil // there was nothing to switch off
 	}
 	return err
 }
 
-// voltages is the order to try. A reader that chooses itself is asked once (CCID 1.1, 6.1.1).
+// voltages are the voltages to try, in their order. A reader that chooses itself gets one command
+// (CCID 1.1, 6.1.1).
 func (s *Slot) voltages() []Voltage {
 	f := s.r.class.Features
-	if f.Has(FeatureAutoVoltage) || f.Has(FeatureAutoActivation) {
+	if f.Has(FeatureAutoVoltage) || s.r.activates() {
 		return []Voltage{VoltageAuto}
 	}
 	order := s.r.o.Voltages
@@ -65,13 +66,13 @@ func (s *Slot) voltages() []Voltage {
 			list = append(list, v)
 		}
 	}
-	if len(list) == 0 { // the descriptor or the caller names none that exists
+	if len(list) == 0 { // neither descriptor nor caller has one that exists
 		return []Voltage{Voltage5}
 	}
 	return list
 }
 
-// supplies says whether the reader has a voltage.
+// supplies reports whether the reader has a voltage.
 func (r *Reader) supplies(v Voltage) bool {
 	switch v {
 	case Voltage5:
@@ -84,30 +85,27 @@ func (r *Reader) supplies(v Voltage) bool {
 	return false
 }
 
-// activate resets the card and takes its answer. The caller holds the slot. Where IccPowerOn shows
-// a card in a slot that was empty, its insertion is still to be reported (state.go): the card is
-// reset once more after that.
+// activate resets the card and takes its answer to reset. The caller holds the slot. Where
+// IccPowerOn shows a card in a slot that was empty, its insertion is still to be reported
+// (state.go): the card is reset once more after that.
 func (s *Slot) activate(ctx context.Context, cold bool) error {
 	for again := false; ; again = true {
 		if err := s.powerUp(ctx, cold || again); err != nil {
 			return err
 		}
-		if settled, err := s.settled(ctx); settled || err != nil || again {
+		if usable, err := s.usable(ctx); usable || err != nil || again {
 			return err
 		}
 	}
 }
 
-// powerUp is activate, but for a notification that is expected then.
+// powerUp is activate without regard to a notification that is expected afterwards.
 func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 	if err := s.r.takeNotifications(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	warm := !cold && s.powered
-	s.hardware = false
-	s.mu.Unlock()
-	if warm {
+	s.update((*cardState).repaired)
+	if c := s.known(); !cold && c.powered() {
 		return s.answerToReset(ctx, s.power)
 	}
 	// The answer shows whether there is a card.
@@ -134,24 +132,25 @@ func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 	return err
 }
 
-// tryOtherVoltage says whether a failed activation may be the voltage's fault.
+// tryOtherVoltage reports whether an activation may have failed because of the voltage.
 func tryOtherVoltage(err error) bool {
-	var e *SlotError
 	if errors.Is(err, ErrBadATR) {
 		return true
 	}
-	if !errors.As(err, &e) || errors.Is(err, ErrNoCard) {
+	e := slotError(err)
+	if e == nil || errors.Is(err, ErrNoCard) {
 		return false
 	}
 	switch e.Code {
-	case errMute, errParity, errHardware, errBadTS, errBadTCK, errProtocolNotSupported, errClassNotSupported, errOffsetPower:
+	case pipe.CodeMute, pipe.CodeParity, pipe.CodeHardware, pipe.CodeBadTS, pipe.CodeBadTCK,
+		pipe.CodeProtocolNotSupported, pipe.CodeClassNotSupported, pipe.CodeOffsetPower:
 		return true
 	}
 	return false
 }
 
-// matchClass activates the card anew when it says, by its class indicator, that it is not made for the voltage that it got
-// (ISO/IEC 7816-3:2006, 6.2.4).
+// matchClass activates the card again at another voltage if its class indicator excludes the one
+// that was used (ISO/IEC 7816-3:2006, 6.2.4).
 func (s *Slot) matchClass(ctx context.Context, used Voltage) error {
 	if used == VoltageAuto || !s.info.HasClasses || s.info.Classes&classOf(used) != 0 {
 		return nil
@@ -165,7 +164,7 @@ func (s *Slot) matchClass(ctx context.Context, used Voltage) error {
 		}
 		return s.answerToReset(ctx, v)
 	}
-	return nil // the reader has none that the card likes better
+	return nil // the reader has no voltage of the card's classes
 }
 
 func classOf(v Voltage) uint8 {
@@ -180,9 +179,10 @@ func classOf(v Voltage) uint8 {
 	return 0
 }
 
-// answerToReset sends IccPowerOn (CCID 1.1, 6.1.1) and takes what the card says. An answer whose check character is wrong, or
-// that ends too early, gets one more reset: a damaged answer differs then. One that comes twice the same is the card's own
-// mistake, and is taken as it is; such cards exist, and every stack so far has worked with them.
+// answerToReset sends IccPowerOn (CCID 1.1, 6.1.1) and takes the answer to reset. If its check
+// character is wrong, or it ends too early, the card is reset once more: an answer that was damaged
+// differs then. One that is the same twice is a fault of the card, and is accepted, as libccid
+// 1.8.2 accepts it.
 func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 	first, err := s.iccPowerOn(ctx, v)
 	if err != nil {
@@ -196,38 +196,37 @@ func (s *Slot) answerToReset(ctx context.Context, v Voltage) error {
 		}
 		b, secondErr := atr.Parse(second.Bytes())
 		same := bytes.Equal(first.Bytes(), second.Bytes())
-		if !sound(&b, secondErr) && (!same || parseErr != nil && !errors.Is(parseErr, atr.ErrTruncated)) {
-			s.mu.Lock()
-			s.powered = false
-			s.mu.Unlock()
+		if !sound(&b, secondErr) && (!same || parseErr != nil &&
+			!errors.Is(parseErr, atr.ErrTruncated)) {
+			s.update((*cardState).unpowered)
 			return fmt.Errorf("%w: % X", ErrBadATR, second.Bytes())
 		}
 		a = b
 	}
 	s.power = v
 	s.info = a.Interpret()
-	applyCardQuirks(a.Bytes(), &s.info)
+	quirk.ForCard(a.Bytes(), &s.info)
 	s.line = atr.Line{
 		FiDi: atr.DefaultFiDi, Clock: s.r.clock(), ExtraGuard: s.info.ExtraGuard,
 		WI: s.info.WI, BWI: s.info.BWI, CWI: s.info.CWI,
 	}
 	s.params = parameters{}
-	// What a notification reports that has come by now is known from the answer.
+	// Notifications until now report what the answer has shown.
 	if err := s.r.takeNotifications(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.atr = a
-	s.powered, s.swapped, s.hardware = true, false, false
-	s.protocol = Undefined
+	s.update(func(c *cardState) {
+		s.atr = a
+		c.reset()
+	})
 	return nil
 }
 
 // maxClock is the fastest clock that any card takes (ISO/IEC 7816-3:2006, table 7), in kHz.
 const maxClock = 20000
 
-// clock is the reader's default clock, 0 (not known) where the descriptor names an impossible one.
+// clock is the reader's default clock in kHz, 0 (not known) where the descriptor has an impossible
+// one.
 func (r *Reader) clock() uint32 {
 	if r.class.DefaultClock > maxClock {
 		return 0
@@ -239,7 +238,7 @@ func sound(a *atr.ATR, err error) bool {
 	return err == nil && (a.Check() == atr.CheckNone || a.Check() == atr.CheckGood)
 }
 
-// rawATR is an answer to reset outside the reader's buffer.
+// rawATR is a copy of an answer to reset.
 type rawATR struct {
 	b [atr.MaxSize]byte
 	n int
@@ -250,10 +249,11 @@ func (r *rawATR) Bytes() []byte { return r.b[:r.n] }
 
 func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) {
 	for again := false; ; again = true {
-		a, err := s.exec(ctx, command{
-			typ: msgIccPowerOn, p: [3]byte{byte(v)}, want: atr.MaxSize, wait: s.r.timing.Power, repeat: true,
+		a, err := s.command(ctx, pipe.Command{
+			Type: pipe.IccPowerOn, P: [3]byte{byte(v)}, Want: atr.MaxSize, Wait: s.r.timing.Power,
+			Repeat: true,
 		})
-		if e, ok := err.(*SlotError); ok && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
+		if e := slotError(err); e != nil && !again && s.r.quirk.ISOMode && e.Code == errWrongMode {
 			if err := s.isoMode(ctx); err != nil {
 				return r, err
 			}
@@ -262,12 +262,12 @@ func (s *Slot) iccPowerOn(ctx context.Context, v Voltage) (r rawATR, err error) 
 		switch {
 		case err != nil:
 			return r, err
-		case a.icc() == iccAbsent:
+		case a.ICC() == pipe.ICCAbsent:
 			return r, ErrNoCard
-		case len(a.data) > atr.MaxSize:
-			return r, fmt.Errorf("%w: %d bytes", ErrBadATR, len(a.data))
+		case len(a.Data) > atr.MaxSize:
+			return r, fmt.Errorf("%w: %d bytes", ErrBadATR, len(a.Data))
 		}
-		r.n = copy(r.b[:], a.data)
+		r.n = copy(r.b[:], a.Data)
 		return r, nil
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/scard"
 )
 
 func TestVoltages(t *testing.T) {
@@ -25,38 +28,52 @@ func TestVoltages(t *testing.T) {
 		sent  []string
 		err   error
 	}{
-		{name: "a reader that chooses is asked once", class: class(FeatureShortAPDU | FeatureAutoParameters), works: 0, atr: atrT0,
+		{name: "a reader that chooses is asked once",
+			class: class(FeatureShortAPDU | FeatureAutoParameters), works: 0, atr: atrT0,
 			sent: []string{"IccPowerOff", "IccPowerOn"}},
-		{name: "5 V first", class: manual(7), works: 1, atr: atrT0, sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
-		{name: "then 1.8 V, then 3 V", class: manual(7), works: 2, code: errMute, atr: atrT0,
-			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 030000", "IccPowerOff", "IccPowerOn 020000"}},
-		{name: "voltages that the reader does not have are left out", class: manual(3), works: 2, code: errOffsetPower, atr: atrT0,
+		{name: "5 V first", class: manual(7), works: 1, atr: atrT0,
+			sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
+		{name: "then 1.8 V, then 3 V", class: manual(7), works: 2, code: pipe.CodeMute, atr: atrT0,
+			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 030000",
+				"IccPowerOff", "IccPowerOn 020000"}},
+		{name: "voltages that the reader does not have are left out", class: manual(3), works: 2,
+			code: pipe.CodeOffsetPower, atr: atrT0,
 			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 020000"}},
-		{name: "the caller's order", class: manual(7), order: []Voltage{Voltage3, Voltage5}, works: 2, atr: atrT0,
+		{name: "the caller's order", class: manual(7), order: []Voltage{Voltage3, Voltage5},
+			works: 2, atr: atrT0,
 			sent: []string{"IccPowerOff", "IccPowerOn 020000"}},
-		{name: "a descriptor without voltages means 5 V", class: manual(0), works: 1, atr: atrT0, sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
-		{name: "a mute card is mute at every voltage", class: manual(3), works: 0xFF, code: errMute, err: ErrMute,
+		{name: "a descriptor without voltages means 5 V", class: manual(0), works: 1, atr: atrT0,
+			sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
+		{name: "a mute card is mute at every voltage", class: manual(3), works: 0xFF,
+			code: pipe.CodeMute, err: ErrMute,
 			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 020000"}},
-		{name: "a failure that is not the voltage's ends it", class: manual(7), works: 0xFF, code: errAborted, err: ErrAborted,
-			sent: []string{"IccPowerOff", "IccPowerOn 010000", "GetSlotStatus", "IccPowerOn 010000"}}, // the abort is finished, see exec
+		{name: "a failure that is not the voltage's ends it", class: manual(7), works: 0xFF,
+			code: pipe.CodeAborted, err: ErrAborted,
+			// the abort is finished, see exec
+			sent: []string{"IccPowerOff", "IccPowerOn 010000", "GetSlotStatus",
+				"IccPowerOn 010000"}},
 		{name: "the class indicator asks for 3 V", class: manual(7), works: 1, atr: atrClassB,
 			sent: []string{"IccPowerOff", "IccPowerOn 010000", "IccPowerOff", "IccPowerOn 020000"}},
-		{name: "the class indicator asks for what the reader does not have", class: manual(1), works: 1, atr: atrClassB,
+		{name: "the class indicator asks for what the reader does not have", class: manual(1),
+			works: 1, atr: atrClassB,
 			sent: []string{"IccPowerOff", "IccPowerOn 010000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				healthy := ordinary(c.atr, nil)
 				f := newFake(c.class, func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) == msgIccPowerOn && m[7] != c.works && (c.works == 0xFF || c.code != 0) {
-						return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, c.code, 0)}
+					if pipe.MessageType(m[0]) == pipe.IccPowerOn && m[7] != c.works &&
+						(c.works == 0xFF || c.code != 0) {
+						return [][]byte{respond(m, pipe.DataBlock,
+							pipe.StatusFailed|pipe.ICCInactive, c.code, 0)}
 					}
 					return healthy(f, m)
 				})
 				s := open(t, f, Options{Voltages: c.order})
 				from := len(f.sent)
 				atr, err := s.PowerOn(context.Background())
-				if !errors.Is(err, c.err) || c.err == nil && (err != nil || !bytes.Equal(atr, c.atr)) {
+				if !errors.Is(err, c.err) || c.err == nil &&
+					(err != nil || !bytes.Equal(atr, c.atr)) {
 					t.Errorf("% X, %v", atr, err)
 				}
 				expectSpoken(t, f, from, c.sent...)
@@ -75,9 +92,12 @@ func TestAnswersToReset(t *testing.T) {
 		err     error
 	}{
 		{"a damaged one is asked for again", [][]byte{damaged, atrT1}, atrT1, nil},
-		{"a wrong check character that comes twice is the card's own", [][]byte{damaged}, damaged, nil},
-		{"two different damaged ones are refused", [][]byte{damaged, {0x3B, 0x80, 0x01, 0x77}}, nil, ErrBadATR},
-		{"historical bytes that are missing twice are the card's own", [][]byte{{0x3B, 0x03, 0x41}}, []byte{0x3B, 0x03, 0x41}, nil},
+		{"a wrong check character that comes twice is the card's own", [][]byte{damaged}, damaged,
+			nil},
+		{"two different damaged ones are refused", [][]byte{damaged, {0x3B, 0x80, 0x01, 0x77}}, nil,
+			ErrBadATR},
+		{"historical bytes that are missing twice are the card's own", [][]byte{{0x3B, 0x03, 0x41}},
+			[]byte{0x3B, 0x03, 0x41}, nil},
 		{"another TS is refused", [][]byte{{0x3A, 0x00}}, nil, ErrBadATR},
 		{"none at all", [][]byte{{}}, nil, ErrBadATR},
 		{"one byte", [][]byte{{0x3B}}, nil, ErrBadATR},
@@ -89,17 +109,19 @@ func TestAnswersToReset(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := 0
 				healthy := ordinary(nil, nil)
-				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-					if messageType(m[0]) == msgIccPowerOn {
-						b := c.answers[min(n, len(c.answers)-1)]
-						n++
-						return [][]byte{respond(m, msgDataBlock, 0, 0, 0, b...)}
-					}
-					return healthy(f, m)
-				})
+				f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+					func(f *fake, m []byte) [][]byte {
+						if pipe.MessageType(m[0]) == pipe.IccPowerOn {
+							b := c.answers[min(n, len(c.answers)-1)]
+							n++
+							return [][]byte{respond(m, pipe.DataBlock, 0, 0, 0, b...)}
+						}
+						return healthy(f, m)
+					})
 				s := open(t, f, Options{})
 				got, err := s.PowerOn(context.Background())
-				if !errors.Is(err, c.err) || c.err == nil && err != nil || !bytes.Equal(got, c.want) {
+				if !errors.Is(err, c.err) || c.err == nil && err != nil ||
+					!bytes.Equal(got, c.want) {
 					t.Fatalf("% X, %v", got, err)
 				}
 				if c.err != nil && s.ATR() != nil {
@@ -112,13 +134,15 @@ func TestAnswersToReset(t *testing.T) {
 
 func TestEmptySlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(_ *fake, m []byte) [][]byte {
-			switch messageType(m[0]) {
-			case msgGetSlotStatus, msgIccPowerOff, msgAbort:
-				return [][]byte{respond(m, msgSlotStatus, iccAbsent, 0, 0)}
-			}
-			return [][]byte{respond(m, messageType(m[0]).reply(), cmdStatusFailed|iccAbsent, errMute, 0)}
-		})
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			func(_ *fake, m []byte) [][]byte {
+				switch pipe.MessageType(m[0]) {
+				case pipe.GetSlotStatus, pipe.IccPowerOff, pipe.Abort:
+					return [][]byte{respond(m, pipe.SlotStatus, pipe.ICCAbsent, 0, 0)}
+				}
+				return [][]byte{respond(m, pipe.MessageType(m[0]).Response(),
+					pipe.StatusFailed|pipe.ICCAbsent, pipe.CodeMute, 0)}
+			})
 		s := open(t, f, Options{})
 		ctx := context.Background()
 		if state, err := s.State(ctx); state != Absent || err != nil {
@@ -139,7 +163,7 @@ func TestEmptySlot(t *testing.T) {
 		if _, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:]); !errors.Is(err, ErrNoCard) {
 			t.Error(err)
 		}
-		if _, err := s.GetAttrib(ctx, AttrATRString); !errors.Is(err, ErrNoCard) {
+		if _, err := s.GetAttrib(ctx, scard.AttrATRString); !errors.Is(err, ErrNoCard) {
 			t.Error(err)
 		}
 	})
@@ -151,11 +175,13 @@ func TestISOMode(t *testing.T) {
 		healthy := ordinary(atrT0, nil)
 		f := newFake(class(FeatureTPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
 			switch {
-			case messageType(m[0]) == msgEscape && bytes.Equal(m[headerSize:], []byte{0x1F, 0x01}):
+			case pipe.MessageType(m[0]) == pipe.Escape &&
+				bytes.Equal(m[pipe.HeaderSize:], []byte{0x1F, 0x01}):
 				switched = true
-				return [][]byte{respond(m, msgEscapeReply, iccInactive, 0, 0)}
-			case messageType(m[0]) == msgIccPowerOn && !switched:
-				return [][]byte{respond(m, msgDataBlock, cmdStatusFailed|iccInactive, errWrongMode, 0)}
+				return [][]byte{respond(m, pipe.EscapeResponse, pipe.ICCInactive, 0, 0)}
+			case pipe.MessageType(m[0]) == pipe.IccPowerOn && !switched:
+				return [][]byte{respond(m, pipe.DataBlock, pipe.StatusFailed|pipe.ICCInactive,
+					errWrongMode, 0)}
 			}
 			return healthy(f, m)
 		})

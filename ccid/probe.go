@@ -3,13 +3,8 @@ package ccid
 import (
 	"fmt"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
-)
-
-// Interface classes (CCID 1.1, 4.4; USB 2.0, 9.6.5 for the vendor's own).
-const (
-	classSmartCard = 0x0B
-	classVendor    = 0xFF
 )
 
 // Kind is bInterfaceProtocol: how messages travel (CCID 1.1, 4.4; ICCD 1.0, 4.3).
@@ -22,6 +17,7 @@ const (
 	KindICCDB Kind = 2
 )
 
+// String is the name of the kind.
 func (k Kind) String() string {
 	switch k {
 	case KindICCDA:
@@ -41,17 +37,22 @@ type Interface struct {
 	BulkOut, BulkIn, Interrupt usb.Endpoint
 }
 
-// Probe says whether an interface of a configuration is a reader's, and reads its descriptors. It makes no traffic. An
-// interface is a reader's when its class is 0x0B, or 0xFF with a class descriptor that reads like one.
+// Probe reads the descriptors of an interface of a configuration in one alternate setting. It makes
+// no traffic. ErrDescriptor means that the interface is not a reader in this setting: its class is
+// neither 0x0B, nor 0xFF with a class descriptor of a reader, or it lacks endpoints that it needs.
 func Probe(config []byte, number, alt uint8) (Interface, error) {
 	found, err := usb.FindInterface(config, number, alt)
 	if err != nil {
 		return Interface{}, fmt.Errorf("%w: %w", ErrDescriptor, err)
 	}
+	return probe(found)
+}
+
+func probe(found usb.Interface) (i Interface, err error) {
 	if found.Class != classSmartCard && found.Class != classVendor {
 		return Interface{}, fmt.Errorf("%w: interface class %#02x", ErrDescriptor, found.Class)
 	}
-	i := Interface{Number: number, AltSetting: alt}
+	i = Interface{Number: found.Number, AltSetting: found.AltSetting}
 	if i.Class, err = findClass(found); err != nil {
 		return Interface{}, err
 	}
@@ -84,8 +85,10 @@ func Probe(config []byte, number, alt uint8) (Interface, error) {
 	return i, nil
 }
 
-// findClass looks for the class descriptor among all that follows the interface, its endpoints included: 0x21 first, then any
-// other type that is long enough (CCID 1.1, 5.1 puts it after the interface; readers in the field do not all).
+// findClass looks for the class descriptor among all that follows the interface, its endpoints
+// included: 0x21 first, then any other type that is long enough. CCID 1.1, 5.1 puts the descriptor
+// after the interface; libccid 1.8.2 (ccid_usb.c, get_ccid_device_descriptor) looks behind the
+// endpoints too.
 func findClass(i usb.Interface) (ClassDescriptor, error) {
 	for _, want := range [...]byte{typeFunctional, typeVendor} {
 		for _, d := range i.Other {
@@ -97,19 +100,20 @@ func findClass(i usb.Interface) (ClassDescriptor, error) {
 			}
 		}
 	}
-	for _, d := range i.Other { // bits that nobody defines do not matter where the interface class says what it is
-		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard && c.MaxMessageLength > headerSize {
+	for _, d := range i.Other { // with class 0x0B, undefined bits of dwFeatures are harmless
+		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard && c.MaxMessageLength > pipe.HeaderSize {
 			return c, nil
 		}
 	}
 	return ClassDescriptor{}, fmt.Errorf("%w: no class descriptor", ErrDescriptor)
 }
 
-// plausible tells a class descriptor from another functional descriptor of the same type and length: messages have room
-// for more than a header, and the bits of dwFeatures that no revision defines are zero.
+// plausible distinguishes a class descriptor from another functional descriptor of the same type
+// and length: messages have room for more than a header, and the bits of dwFeatures that no
+// revision defines are zero.
 func plausible(c ClassDescriptor) bool {
-	return c.MaxMessageLength > headerSize && c.Features&featuresUndefined == 0
+	return c.MaxMessageLength > pipe.HeaderSize && c.Features&featuresUndefined == 0
 }
 
-// featuresUndefined are the bits of dwFeatures that neither CCID 1.1 nor ICCD 1.0 comes near.
+// featuresUndefined are bits of dwFeatures that neither CCID 1.1 nor ICCD 1.0 defines.
 const featuresUndefined Features = 0xFFE00000

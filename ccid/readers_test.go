@@ -24,12 +24,14 @@ import (
 const realReaders = "testdata/readers.txt"
 
 // readersFlag names other descriptors, and asks for the report on the standard output.
-var readersFlag = flag.String("readers", "", "folder of printed descriptors of readers, or a table of "+
-	"descriptors: exchange with each interface, and print a line for it")
+var readersFlag = flag.String("readers", "",
+	"folder of printed descriptors of readers, or a table of "+
+		"descriptors: exchange with each interface, and print a line for it")
 
 // fleetTiming keeps the waits of readers short that do not answer at all.
 var fleetTiming = &ccid.Timing{
-	Write: time.Second, Answer: 2 * time.Second, Power: 2 * time.Second, Abort: 200 * time.Millisecond, Halt: 200 * time.Millisecond,
+	Write: time.Second, Answer: 2 * time.Second, Power: 2 * time.Second,
+	Abort: 200 * time.Millisecond, Halt: 200 * time.Millisecond,
 	PollICCD: 100 * time.Microsecond,
 }
 
@@ -48,7 +50,8 @@ func join(fleet []*member, name string, models []reader.Model) []*member {
 	for _, m := range models {
 		label := name
 		if label == "" {
-			label = fmt.Sprintf("%04X:%04X %X.%02X", m.Vendor, m.Product, m.Version>>8, m.Version&0xFF)
+			label = fmt.Sprintf("%04X:%04X %X.%02X", m.Vendor, m.Product, m.Version>>8,
+				m.Version&0xFF)
 		}
 		for i := range m.Functions {
 			fleet = append(fleet, &member{name: label, model: m, function: i})
@@ -135,7 +138,8 @@ func TestReaders(t *testing.T) {
 			fmt.Println(m.line)
 		}
 	}
-	closing := fmt.Sprintf("readers: %s, %d interfaces, %d passed, %d failed", source, len(fleet), len(fleet)-failed, failed)
+	closing := fmt.Sprintf("readers: %s, %d interfaces, %d passed, %d failed", source, len(fleet),
+		len(fleet)-failed, failed)
 	if *readersFlag != "" {
 		fmt.Println(closing)
 	} else {
@@ -174,16 +178,19 @@ func (m *member) exchange(t *testing.T) {
 	}
 	switch {
 	case len(done) == 0:
-		m.line = fmt.Sprintf("%s: passed as far as it can: declares no protocol (dwProtocols %#x)", name, i.Class.Protocols)
+		m.line = fmt.Sprintf("%s: passed as far as it can: declares no protocol (dwProtocols %#x)",
+			name, i.Class.Protocols)
 	case len(notes) > 0:
-		m.line = fmt.Sprintf("%s, %s: passed as far as it can: %s", name, strings.Join(done, " and "), strings.Join(notes, "; "))
+		m.line = fmt.Sprintf("%s, %s: passed as far as it can: %s", name,
+			strings.Join(done, " and "), strings.Join(notes, "; "))
 	default:
 		m.line = fmt.Sprintf("%s, %s: passed", name, strings.Join(done, " and "))
 	}
 }
 
-// exchangeWith runs everything with one protocol. Note says which step the descriptor itself rules out.
-func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (note string, err error) {
+// exchangeWith runs everything with one protocol. note is the step that the descriptor rules out.
+func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (note string,
+	err error) {
 	device := reader.NewDevice(m.model)
 	c := card.T0()
 	if p == ccid.T1 {
@@ -194,7 +201,8 @@ func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (
 	if err != nil {
 		return "", err
 	}
-	r, err := ccid.Open(context.Background(), transport, ccid.Options{AllowOldFirmware: true, Timing: fleetTiming})
+	r, err := ccid.Open(context.Background(), transport,
+		ccid.Options{AllowOldFirmware: true, Timing: fleetTiming})
 	if err != nil {
 		return "", fmt.Errorf("open: %w", err)
 	}
@@ -214,9 +222,11 @@ func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (
 	}
 	const wholeShort = 10 + 261
 	small := i.Class.MaxMessageLength < wholeShort && level != ccid.LevelExtendedAPDU
-	skipped, err := exchangeSome(s, all(256), extended, func(err error) bool { return small && tooLong(err) })
+	skipped, err := exchangeSome(s, all(256), extended,
+		func(err error) bool { return small && tooLong(err) })
 	if len(skipped) > 0 {
-		note = fmt.Sprintf("messages of %d bytes are too short for %d exchanges, the first of them %s", i.Class.MaxMessageLength, len(skipped), skipped[0])
+		note = fmt.Sprintf("messages of %d bytes are too short for %d exchanges, the first "+
+			"of them %s", i.Class.MaxMessageLength, len(skipped), skipped[0])
 	}
 	return note, err
 }
@@ -225,7 +235,8 @@ func (m *member) exchangeWith(t *testing.T, p ccid.Protocol, i ccid.Interface) (
 func hello(s *ccid.Slot) error {
 	ctx := context.Background()
 	var r [64]byte
-	if n, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...), r[:]); err != nil || r[0] != 0x90 {
+	if n, err := s.Transmit(ctx, append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))},
+		card.HelloAID...), r[:]); err != nil || r[0] != 0x90 {
 		return fmt.Errorf("hello: select: % X, %w", r[:n], err)
 	}
 	n, err := s.Transmit(ctx, []byte{0, 0, 0, 0}, r[:])
@@ -235,10 +246,11 @@ func hello(s *ccid.Slot) error {
 	return nil
 }
 
-// tooLong says whether an exchange failed because a message of the reader's declared size cannot hold it: in the driver, or in the
-// virtual reader, whose firmware keeps to the letter of its descriptor.
+// tooLong reports whether an exchange failed because it is longer than a message of the reader's
+// declared size: in the driver, or in the virtual reader, which takes its descriptor literally.
 func tooLong(err error) bool {
 	const badLength, overrun = 1, 0xFC
 	var e *ccid.SlotError
-	return errors.Is(err, ccid.ErrTooLong) || errors.As(err, &e) && (e.Code == badLength || e.Code == overrun)
+	return errors.Is(err, ccid.ErrTooLong) || errors.As(err, &e) &&
+		(e.Code == badLength || e.Code == overrun)
 }

@@ -18,15 +18,16 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// secretPIN has no eight bytes that anything else has.
-var secretPIN = []byte("\xd1\x86PIN of forty bytes: \x90\x31\x41\x59\x26\x53\x58\x97\x93\x23\x84\x62\x64\x33\x83\x27")
+// secretPIN has no eight bytes in common with other data.
+var secretPIN = []byte("\xd1\x86PIN of forty bytes: " +
+	"\x90\x31\x41\x59\x26\x53\x58\x97\x93\x23\x84\x62\x64\x33\x83\x27")
 
 // secretPiece is how many bytes of a secret make a copy of it.
 const secretPiece = 8
 
-// secretIn looks for pieces of the secret in all memory that is reached from a value, buffers up to
-// their capacity, and says where the first one is. Transports are left out: behind them is the
-// reader.
+// secretIn searches all memory that is reached from a value, buffers up to their capacity, for
+// pieces of the secret, and returns where the first one is. Transports are left out: behind them is
+// the reader.
 func secretIn(v any, secret []byte) (where string) {
 	seen := map[unsafe.Pointer]reflect.Type{}
 	holds := func(b []byte) bool {
@@ -89,7 +90,7 @@ func secretIn(v any, secret []byte) (where string) {
 	return walk(reflect.ValueOf(v), "reader")
 }
 
-// watched has something happen before the transfer that a countdown ends at.
+// watched calls a function before the transfer at which a countdown ends.
 type watched struct {
 	usb.Transport
 	left int
@@ -108,19 +109,22 @@ func (w *watched) happens() error {
 	return do()
 }
 
-func (w *watched) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (w *watched) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	n, err := w.Transport.In(ctx, endpoint, buf, timeout)
 	return n, errors.Join(err, w.happens())
 }
 
-func (w *watched) Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (w *watched) Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	if err := w.happens(); err != nil {
 		return 0, err
 	}
 	return w.Transport.Out(ctx, endpoint, buf, timeout)
 }
 
-func (w *watched) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (int, error) {
+func (w *watched) Control(ctx context.Context, setup usb.Setup, data []byte,
+	timeout time.Duration) (int, error) {
 	n, err := w.Transport.Control(ctx, setup, data, timeout)
 	return n, errors.Join(err, w.happens())
 }
@@ -128,8 +132,8 @@ func (w *watched) Control(ctx context.Context, setup usb.Setup, data []byte, tim
 // errInduced is a panic's value.
 var errInduced = errors.New("induced")
 
-// pinSlot is the connected first slot of a reader, both of the catalogues, with a card that takes
-// any PIN and gives it back.
+// pinSlot is the connected first slot of a reader, both of the catalogues, with a card that accepts
+// any PIN and returns it.
 func pinSlot(t *testing.T, kind, chip string) (*ccid.Slot, *watched, *reader.Device) {
 	t.Helper()
 	m, err := reader.Named(kind)
@@ -141,7 +145,8 @@ func pinSlot(t *testing.T, kind, chip string) (*ccid.Slot, *watched, *reader.Dev
 		t.Fatal(err)
 	}
 	d := reader.NewDevice(m)
-	d.Reader(0).Insert(0, card.New(card.Options{ATR: named.ATR(), Applets: []card.Applet{&card.PIN{Always: true}}}))
+	d.Reader(0).Insert(0,
+		card.New(card.Options{ATR: named.ATR(), Applets: []card.Applet{&card.PIN{Always: true}}}))
 	raw, err := d.Open(d.Reader(0).Interface())
 	if err != nil {
 		t.Fatal(err)
@@ -162,8 +167,10 @@ func pinSlot(t *testing.T, kind, chip string) (*ccid.Slot, *watched, *reader.Dev
 // pinReaders are kinds of readers, and of cards in them, that differ in the buffers and locks of
 // the driver.
 var pinReaders = []struct{ kind, card string }{
-	{"character", "t0"}, {"character", "t1"}, {"tpdu", "t0"}, {"tpdu", "t1"}, {"tpdu", "t1-crc"}, {"short", "t0"}, {"extended", "t1"},
-	{"high-speed", "t1"}, {"tiny-messages", "t1"}, {"slots", "t1"}, {"slots", "t0"}, {"no-zlp", "t1"}, {"pinpad", "t0"}, {"pinpad", "t1"},
+	{"character", "t0"}, {"character", "t1"}, {"tpdu", "t0"}, {"tpdu", "t1"}, {"tpdu", "t1-crc"},
+	{"short", "t0"}, {"extended", "t1"},
+	{"high-speed", "t1"}, {"tiny-messages", "t1"}, {"slots", "t1"}, {"slots", "t0"},
+	{"no-zlp", "t1"}, {"pinpad", "t0"}, {"pinpad", "t1"},
 	{"iccd-a", "t0"}, {"iccd-b", "t1"}, {"iccd-b-extended", "t1"},
 }
 
@@ -196,8 +203,12 @@ func TestSecretsDoNotStayInTheDriver(t *testing.T) {
 			}},
 			{"a stall", func(*ccid.Slot, *reader.Device) error { return usb.ErrStall }},
 			{"no answer", func(*ccid.Slot, *reader.Device) error { return usb.ErrTimeout }},
-			{"a broken transfer", func(*ccid.Slot, *reader.Device) error { return usb.ErrTransfer }},
-			{"unplugged", func(_ *ccid.Slot, d *reader.Device) error { d.Unplug(); return usb.ErrGone }},
+			{"a broken transfer", func(*ccid.Slot,
+				*reader.Device) error {
+				return usb.ErrTransfer
+			}},
+			{"unplugged",
+				func(_ *ccid.Slot, d *reader.Device) error { d.Unplug(); return usb.ErrGone }},
 		} {
 			t.Run(fmt.Sprintf("%s, %s, %s", k.kind, k.card, way.name), func(t *testing.T) {
 				for left := range manyTransfers {
@@ -211,7 +222,8 @@ func TestSecretsDoNotStayInTheDriver(t *testing.T) {
 								exchange(t, s, command, room, way.do == nil)
 								w.do = nil
 								if found := secretIn(s.Reader(), secretPIN); found != "" {
-									t.Fatalf("transfer %d of INS %02X: the secret is in %s", left, command[1], found)
+									t.Fatalf("transfer %d of INS %02X: the secret is in %s", left,
+										command[1], found)
 								}
 							}
 						}
@@ -225,10 +237,11 @@ func TestSecretsDoNotStayInTheDriver(t *testing.T) {
 	}
 }
 
-// TestAPanicCostsOneCall has a panic at each transfer of a call, and wants the next calls to work
-// at once: no lock is held, and no answer taken for another command's.
+// TestAPanicCostsOneCall has a panic at each transfer of a call, and expects the next calls to
+// succeed at once: no lock is held, and no answer taken for another command's.
 func TestAPanicCostsOneCall(t *testing.T) {
-	const atOnce = time.Second // longer than any reader here takes, shorter than any wait for one that is silent
+	// longer than any reader here takes, shorter than any wait for one that is silent
+	const atOnce = time.Second
 	for _, k := range pinReaders {
 		t.Run(k.kind+", "+k.card, func(t *testing.T) {
 			for left := range manyTransfers {
@@ -241,7 +254,8 @@ func TestAPanicCostsOneCall(t *testing.T) {
 					if state, err := s.State(t.Context()); err != nil || state != ccid.Active {
 						t.Errorf("transfer %d: %v, %v", left, state, err)
 					}
-					if _, err := s.Connect(t.Context(), ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+					if _, err := s.Connect(t.Context(), ccid.T0|ccid.T1,
+						ccid.ColdReset); err != nil {
 						t.Fatalf("transfer %d: connect: %v", left, err)
 					}
 					exchange(t, s, verifySecret, 258, true)
@@ -263,7 +277,8 @@ func exchange(t *testing.T, s *ccid.Slot, command []byte, room int, well bool) {
 		}
 	}()
 	n, err := s.Transmit(t.Context(), slices.Clone(command), make([]byte, room))
-	if short := errors.Is(err, ccid.ErrShortBuffer); well && (err != nil || n < 2) && (!short || room > 8) {
+	if short := errors.Is(err, ccid.ErrShortBuffer); well && (err != nil || n < 2) &&
+		(!short || room > 8) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }

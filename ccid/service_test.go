@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/usb"
 )
 
@@ -34,16 +35,18 @@ func TestResetsAndPowerOffByThemselves(t *testing.T) {
 func TestSecoderCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		healthy := ordinary(atrT0, nil)
-		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), func(f *fake, m []byte) [][]byte {
-			if messageType(m[0]) == msgEscape {
-				return [][]byte{respond(m, msgEscapeReply, 0, 0, 0, 0x90, 0)}
-			}
-			return healthy(f, m)
-		})
+		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters),
+			func(f *fake, m []byte) [][]byte {
+				if pipe.MessageType(m[0]) == pipe.Escape {
+					return [][]byte{respond(m, pipe.EscapeResponse, 0, 0, 0, 0x90, 0)}
+				}
+				return healthy(f, m)
+			})
 		f.dev.Descriptor = deviceBytes(0x0D46, 0x4289, 0x0100)
 		s := open(t, f, Options{})
 		ctx := context.Background()
-		if b, err := s.Control(ctx, ControlMCTReaderDirect, []byte{0x20, 0x70, 0, 0}); err != nil || !bytes.Equal(b, []byte{0x90, 0}) {
+		if b, err := s.Control(ctx, ControlMCTReaderDirect, []byte{0x20, 0x70, 0, 0}); err != nil ||
+			!bytes.Equal(b, []byte{0x90, 0}) {
 			t.Error(b, err)
 		}
 		for _, in := range [][]byte{nil, {0x20, 0x70}, {0x00, 0x70, 0, 0}, {0x20, 0x76, 0, 0}} {
@@ -54,13 +57,14 @@ func TestSecoderCommands(t *testing.T) {
 	})
 }
 
-// restless is a device whose interrupt endpoint fails in every way before it tells of a card.
+// restless is a device whose interrupt endpoint fails in every way before it reports a card.
 type restless struct {
 	*fake
 	fails []error
 }
 
-func (r *restless) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (r *restless) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	if endpoint != fakeNote {
 		return r.fake.In(ctx, endpoint, buf, timeout)
 	}
@@ -105,7 +109,8 @@ func TestListenSurvivesFailures(t *testing.T) {
 func TestListenWhereThereIsNothingToListenTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil))
-		f.dev.Config = configBytes(0x0B, 0, classBytes(class(FeatureShortAPDU|FeatureAutoParameters)), bulkEndpoints(64)[:2]...)
+		f.dev.Config = configBytes(0x0B, 0,
+			classBytes(class(FeatureShortAPDU|FeatureAutoParameters)), bulkEndpoints(64)[:2]...)
 		s := open(t, f, Options{Notifications: true, CheckNotifications: time.Millisecond})
 		if err := s.Reader().Listen(context.Background()); !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
@@ -118,7 +123,8 @@ func TestListenWhereThereIsNothingToListenTo(t *testing.T) {
 
 func TestListenEndsWithTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)), []error{usb.ErrGone}}
+		f := &restless{newFake(class(FeatureShortAPDU|FeatureAutoParameters), ordinary(atrT0, nil)),
+			[]error{usb.ErrGone}}
 		r, err := Open(context.Background(), f, Options{Timing: quick})
 		if err != nil {
 			t.Fatal(err)
@@ -137,13 +143,16 @@ func TestListenEndsWithTheReader(t *testing.T) {
 // fuller is a reader whose messages fill their last packet.
 type fuller struct {
 	*fake
-	empty int  // zero-length packets behind messages that it still has to send; without one a read with room left goes on
-	lose  bool // what came before such a read times out, as firmware's xHCI driver does
+	// zero-length packets that it still has to send after messages; without one a read with room
+	// left waits
+	empty int
+	lose  bool // what came before such a read times out, as edk2's XhciDxe does
 	owed  bool // the empty packet, to the next read
 	asked []int
 }
 
-func (r *fuller) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (r *fuller) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	r.asked = append(r.asked, len(buf))
 	if r.owed {
 		r.owed = false
@@ -179,13 +188,18 @@ func TestMessagesThatFillTheirLastPacket(t *testing.T) {
 		waits int     // exchanges that end with a timeout
 	}{
 		{"never ended by an empty packet", 0, true, [][]int{{64, 64}, {64, 64}, {64, 64}}, 0},
-		{"always ended by an empty packet", 9, true, [][]int{{64, 64}, {64, 64, 64}, {all, all}, {all}}, 0},
-		{"ended by an empty packet once", 1, false, [][]int{{64, 64}, {64, 64, 64}, {all}, {64, 64}}, 1},
+		{"always ended by an empty packet", 9, true,
+			[][]int{{64, 64}, {64, 64, 64}, {all, all}, {all}}, 0},
+		{"ended by an empty packet once", 1, false,
+			[][]int{{64, 64}, {64, 64, 64}, {all}, {64, 64}}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fuller{fake: newFake(class(FeatureShortAPDU|FeatureAutoParameters),
-					ordinary(atrT0, func(_, p []byte) []byte { return append(bytes.Repeat(p[3:4], 116), 0x90, 0) })), lose: c.lose}
+					ordinary(atrT0,
+						func(_, p []byte) []byte {
+							return append(bytes.Repeat(p[3:4], 116), 0x90, 0)
+						})), lose: c.lose}
 				r, err := Open(context.Background(), f, Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -228,20 +242,20 @@ func TestICCDThatIsLost(t *testing.T) {
 			f, _ := iccdFake(t, protocol, FeatureShortAPDU, 271)
 			f.control = func(f *fake, s usb.Setup, data []byte) (int, error) {
 				switch {
-				case s.Request == requestXfrBlock && step == 0:
+				case s.Request == 0x65 && step == 0:
 					step++
 					return 0, usb.ErrTimeout
-				case s.Request == requestXfrBlock:
+				case s.Request == 0x65:
 					step = 9
-				case s.Request == requestDataBlock && protocol == 2 && step == 9:
+				case s.Request == 0x6F && protocol == 2 && step == 9:
 					return copy(data, []byte{0, 0x90, 0}), nil
-				case s.Request == requestDataBlock && protocol == 2:
+				case s.Request == 0x6F && protocol == 2:
 					return copy(data, append([]byte{0}, atrT0...)), nil
-				case s.Request == requestDataBlock:
+				case s.Request == 0x6F:
 					return copy(data, []byte{0x90, 0}), nil
-				case s.Request == requestPowerOn && s.In():
+				case s.Request == 0x62 && s.In():
 					return copy(data, atrT0), nil
-				case s.Request == requestStatusA:
+				case s.Request == 0xA0:
 					return copy(data, []byte{0x20}), nil
 				case s.In():
 					return copy(data, []byte{0, 0, 0}), nil

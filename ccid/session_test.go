@@ -25,7 +25,8 @@ func (n named) Process(_ *card.Command, out []byte) ([]byte, uint16, time.Durati
 
 // chip is a card whose answers and whose answer to reset end with its name.
 func chip(name byte) card.Card {
-	return card.New(card.Options{ATR: []byte{0x3B, 0x01, name}, Applets: []card.Applet{named(name)}})
+	return card.New(card.Options{ATR: []byte{0x3B, 0x01, name},
+		Applets: []card.Applet{named(name)}})
 }
 
 // How notifications get to the class driver. The reader's bInterval is 16 ms.
@@ -48,7 +49,8 @@ type paced struct {
 	first time.Time
 }
 
-func (p paced) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (p paced) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int,
+	error) {
 	if endpoint != interruptIn || timeout != 0 {
 		return p.Transport.In(ctx, endpoint, buf, timeout)
 	}
@@ -60,7 +62,8 @@ func (p paced) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.
 			wait.Stop()
 			return 0, ctx.Err()
 		}
-		if n, err := p.Transport.In(ctx, endpoint, buf, time.Nanosecond); !errors.Is(err, usb.ErrTimeout) {
+		if n, err := p.Transport.In(ctx, endpoint, buf, time.Nanosecond); !errors.Is(err,
+			usb.ErrTimeout) {
 			return n, err
 		}
 	}
@@ -80,7 +83,8 @@ type bench struct {
 
 	changed time.Time // when the card was changed last
 	lost    []error   // what the exchanges failed with
-	wrong   int       // answers of another card than the session's, later than its notification could be
+	// answers of another card than the session's, later than its notification could be
+	wrong int
 }
 
 // start opens the reader, with the card in it unless that is nil.
@@ -176,7 +180,8 @@ func (b *bench) use(d time.Duration) {
 
 // inject changes the card in the middle of the next command of that type.
 func (b *bench) inject(at reader.Moment, command byte, c card.Card) {
-	b.device.Inject(reader.Fault{At: at, Command: command, Do: []reader.Action{reader.Swap(c), func(*reader.Event) { b.changed = time.Now() }}})
+	b.device.Inject(reader.Fault{At: at, Command: command,
+		Do: []reader.Action{reader.Swap(c), func(*reader.Event) { b.changed = time.Now() }}})
 }
 
 // TestSessionsEndWithTheirCardOnly: a notification ends a session if it reports that the session's
@@ -189,9 +194,12 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 		command byte
 	}
 	moments := []moment{
-		{"at IccPowerOff", reader.AtCommand, reader.IccPowerOff}, {"after IccPowerOff", reader.AtAnswer, reader.IccPowerOff},
-		{"at IccPowerOn", reader.AtCommand, reader.IccPowerOn}, {"after IccPowerOn", reader.AtAnswer, reader.IccPowerOn},
-		{"at SetParameters", reader.AtCommand, reader.SetParameters}, {"after SetParameters", reader.AtAnswer, reader.SetParameters},
+		{"at IccPowerOff", reader.AtCommand, reader.IccPowerOff},
+		{"after IccPowerOff", reader.AtAnswer, reader.IccPowerOff},
+		{"at IccPowerOn", reader.AtCommand, reader.IccPowerOn},
+		{"after IccPowerOn", reader.AtAnswer, reader.IccPowerOn},
+		{"at SetParameters", reader.AtCommand, reader.SetParameters},
+		{"after SetParameters", reader.AtAnswer, reader.SetParameters},
 	}
 	type scene struct {
 		name        string
@@ -217,12 +225,13 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.connect()
 			b.use(long)
 		}},
-		{name: "the card was there before Open, and is used later", play: func(b *bench, phase time.Duration) {
-			b.start(chip('A'), phase)
-			time.Sleep(long)
-			b.connect()
-			b.use(long)
-		}},
+		{name: "the card was there before Open, and is used later",
+			play: func(b *bench, phase time.Duration) {
+				b.start(chip('A'), phase)
+				time.Sleep(long)
+				b.connect()
+				b.use(long)
+			}},
 		{name: "a card comes, and is used at once", play: func(b *bench, phase time.Duration) {
 			b.start(nil, 0)
 			time.Sleep(long + phase)
@@ -230,78 +239,87 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.connect()
 			b.use(long)
 		}},
-		{name: "a card comes, is seen, and is used at once", play: func(b *bench, phase time.Duration) {
-			b.start(nil, 0)
-			time.Sleep(long + phase)
-			b.insert(chip('A'))
-			if b.how != byListener {
-				state := ccid.Inactive
-				if b.auto {
-					state = ccid.Active
+		{name: "a card comes, is seen, and is used at once",
+			play: func(b *bench, phase time.Duration) {
+				b.start(nil, 0)
+				time.Sleep(long + phase)
+				b.insert(chip('A'))
+				if b.how != byListener {
+					state := ccid.Inactive
+					if b.auto {
+						state = ccid.Active
+					}
+					b.state(state)
 				}
-				b.state(state)
-			}
-			b.connect()
-			b.use(long)
-		}},
-		{name: "a card comes while the application tries to connect", play: func(b *bench, phase time.Duration) {
-			b.start(nil, 0)
-			time.Sleep(long)
-			time.AfterFunc(phase, func() { b.insert(chip('A')) })
-			b.connect()
-			b.use(long)
-		}},
+				b.connect()
+				b.use(long)
+			}},
+		{name: "a card comes while the application tries to connect",
+			play: func(b *bench, phase time.Duration) {
+				b.start(nil, 0)
+				time.Sleep(long)
+				time.AfterFunc(phase, func() { b.insert(chip('A')) })
+				b.connect()
+				b.use(long)
+			}},
 		// Connect is called by a function that firmware's timer has called, which stands still then
 		// (OVMF).
-		{name: "a card comes, and is used at once by an event", play: func(b *bench, phase time.Duration) {
-			if b.how != byFirmware {
-				return
-			}
-			b.start(nil, 0)
-			time.Sleep(long + phase)
-			b.insert(chip('A'))
-			b.poller.Hold()
-			b.connect()
-			b.poller.Release()
-			b.use(long)
-		}},
-		{name: "a card goes and comes back, and is used at once by an event", play: func(b *bench, phase time.Duration) {
-			if b.how != byFirmware {
-				return
-			}
-			connected(b, phase)
-			b.poller.Hold()
-			b.remove()
-			b.state(ccid.Absent)
-			time.Sleep(2 * interval)
-			b.insert(chip('B'))
-			b.connect()
-			b.poller.Release()
-			b.use(long)
-		}},
-		{name: "another card comes just before a Connect that takes long", play: func(b *bench, phase time.Duration) {
-			connected(b, phase)
-			b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn, Do: []reader.Action{reader.Delay(longest)}})
-			b.remove()
-			time.Sleep(5 * time.Millisecond)
-			b.insert(chip('B'))
-			b.connect()
-			b.use(long)
-		}},
-		{name: "the card goes in a Connect that takes long and ends with IccPowerOn", play: func(b *bench, phase time.Duration) {
-			b.more = reader.AutoNegotiation
-			connected(b, phase)
-			b.inject(reader.AtAnswer, reader.IccPowerOn, nil)
-			b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn, Do: []reader.Action{reader.Delay(longest)}})
-			if err := b.connect(); !errors.Is(err, ccid.ErrNoCard) {
-				b.Error(err)
-			}
-		}},
-		{name: "a card goes", least: 1, most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
-			connected(b, phase)
-			b.remove()
-			b.use(long)
-		}},
+		{name: "a card comes, and is used at once by an event",
+			play: func(b *bench, phase time.Duration) {
+				if b.how != byFirmware {
+					return
+				}
+				b.start(nil, 0)
+				time.Sleep(long + phase)
+				b.insert(chip('A'))
+				b.poller.Hold()
+				b.connect()
+				b.poller.Release()
+				b.use(long)
+			}},
+		{name: "a card goes and comes back, and is used at once by an event",
+			play: func(b *bench, phase time.Duration) {
+				if b.how != byFirmware {
+					return
+				}
+				connected(b, phase)
+				b.poller.Hold()
+				b.remove()
+				b.state(ccid.Absent)
+				time.Sleep(2 * interval)
+				b.insert(chip('B'))
+				b.connect()
+				b.poller.Release()
+				b.use(long)
+			}},
+		{name: "another card comes just before a Connect that takes long",
+			play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn,
+					Do: []reader.Action{reader.Delay(longest)}})
+				b.remove()
+				time.Sleep(5 * time.Millisecond)
+				b.insert(chip('B'))
+				b.connect()
+				b.use(long)
+			}},
+		{name: "the card goes in a Connect that takes long and ends with IccPowerOn",
+			play: func(b *bench, phase time.Duration) {
+				b.more = reader.AutoNegotiation
+				connected(b, phase)
+				b.inject(reader.AtAnswer, reader.IccPowerOn, nil)
+				b.device.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.IccPowerOn,
+					Do: []reader.Action{reader.Delay(longest)}})
+				if err := b.connect(); !errors.Is(err, ccid.ErrNoCard) {
+					b.Error(err)
+				}
+			}},
+		{name: "a card goes", least: 1, most: 1, last: ccid.ErrNoCard,
+			play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.remove()
+				b.use(long)
+			}},
 		{name: "a card goes between two sessions", play: func(b *bench, phase time.Duration) {
 			connected(b, phase)
 			b.remove()
@@ -309,73 +327,83 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 				b.Error(err)
 			}
 		}},
-		{name: "another card comes between two exchanges", least: 1, most: 1, play: func(b *bench, phase time.Duration) {
-			connected(b, phase)
-			b.insert(chip('B'))
-			b.use(long)
-		}},
-		{name: "another card comes while no application calls", least: 1, most: 1, play: func(b *bench, phase time.Duration) {
-			connected(b, phase)
-			b.remove()
-			time.Sleep(3 * interval)
-			b.insert(chip('B'))
-			time.Sleep(long)
-			b.use(long)
-		}},
-		{name: "the notification is not followed by anything", play: func(b *bench, phase time.Duration) {
-			connected(b, phase)
-			b.device.Reader(0).Notify([]byte{0x50, 0x01})
-			b.use(long)
-		}},
+		{name: "another card comes between two exchanges", least: 1, most: 1,
+			play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.insert(chip('B'))
+				b.use(long)
+			}},
+		{name: "another card comes while no application calls", least: 1, most: 1,
+			play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.remove()
+				time.Sleep(3 * interval)
+				b.insert(chip('B'))
+				time.Sleep(long)
+				b.use(long)
+			}},
+		{name: "the notification is not followed by anything",
+			play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.device.Reader(0).Notify([]byte{0x50, 0x01})
+				b.use(long)
+			}},
 		// Removal and insertion between two notifications, before a session that begins at once: no
 		// answer shows them. Where the reader powers cards by itself, this may end the session.
-		{name: "another card comes just before Connect", most: 1, play: func(b *bench, phase time.Duration) {
-			connected(b, phase)
-			b.insert(chip('B'))
-			b.connect()
-			b.use(long)
-		}},
+		{name: "another card comes just before Connect", most: 1,
+			play: func(b *bench, phase time.Duration) {
+				connected(b, phase)
+				b.insert(chip('B'))
+				b.connect()
+				b.use(long)
+			}},
 	}
 	// A removal that an answer shows, and an insertion later: two notifications, or one.
 	for _, gap := range []time.Duration{1, 4, 9, 14, 20, 40, 200} {
 		gap *= time.Millisecond
-		scenes = append(scenes, scene{name: fmt.Sprintf("a card goes, is seen to have gone, and another one comes after %v", gap),
-			least: 1, most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
-				connected(b, phase)
-				b.remove()
-				time.AfterFunc(gap, func() { b.insert(chip('B')) })
-				b.use(long)
-				if b.r.Slots()[0].ATR() == nil {
-					b.connect()
+		scenes = append(scenes,
+			scene{name: fmt.Sprintf("a card goes, is seen to have gone, and another one comes "+
+				"after %v", gap),
+				least: 1, most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
+					connected(b, phase)
+					b.remove()
+					time.AfterFunc(gap, func() { b.insert(chip('B')) })
 					b.use(long)
-				}
-			}})
+					if b.r.Slots()[0].ATR() == nil {
+						b.connect()
+						b.use(long)
+					}
+				}})
 	}
 	for _, m := range moments {
 		if m.command != reader.SetParameters { // an empty slot gets none
-			scenes = append(scenes, scene{name: "a card comes " + m.name + " of a Connect", play: func(b *bench, phase time.Duration) {
-				b.start(nil, 0)
-				time.Sleep(long + phase)
-				b.inject(m.at, m.command, chip('A'))
-				b.connect()
-				b.use(long)
-			}})
+			scenes = append(scenes, scene{name: "a card comes " + m.name + " of a Connect",
+				play: func(b *bench, phase time.Duration) {
+					b.start(nil, 0)
+					time.Sleep(long + phase)
+					b.inject(m.at, m.command, chip('A'))
+					b.connect()
+					b.use(long)
+				}})
 		}
 		scenes = append(scenes,
-			scene{name: "another card comes " + m.name + " of a Connect", most: 1, play: func(b *bench, phase time.Duration) {
-				connected(b, phase)
-				b.inject(m.at, m.command, chip('B'))
-				b.connect()
-				b.use(long)
-			}},
-			scene{name: "the card goes " + m.name + " of a Connect", most: 1, last: ccid.ErrNoCard, play: func(b *bench, phase time.Duration) {
-				connected(b, phase)
-				b.inject(m.at, m.command, nil)
-				b.connect()
-				b.use(long)
-			}})
+			scene{name: "another card comes " + m.name + " of a Connect", most: 1,
+				play: func(b *bench, phase time.Duration) {
+					connected(b, phase)
+					b.inject(m.at, m.command, chip('B'))
+					b.connect()
+					b.use(long)
+				}},
+			scene{name: "the card goes " + m.name + " of a Connect", most: 1, last: ccid.ErrNoCard,
+				play: func(b *bench, phase time.Duration) {
+					connected(b, phase)
+					b.inject(m.at, m.command, nil)
+					b.connect()
+					b.use(long)
+				}})
 	}
-	for _, after := range []time.Duration{0, 3, 8, 16, 30, 100} { // within the time of a notification, and beyond it
+	// within the time of a notification, and beyond it
+	for _, after := range []time.Duration{0, 3, 8, 16, 30, 100} {
 		after *= time.Millisecond
 		another := func(b *bench) {
 			b.connect()
@@ -384,17 +412,20 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 			b.use(long)
 		}
 		scenes = append(scenes,
-			scene{name: fmt.Sprintf("another card comes %v after Connect", after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
-				b.start(chip('A'), phase)
-				another(b)
-			}},
-			scene{name: fmt.Sprintf("a card comes, and another one %v after Connect", after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
-				b.start(nil, phase)
-				time.Sleep(long)
-				b.insert(chip('A'))
-				another(b)
-			}},
-			scene{name: fmt.Sprintf("a card comes at IccPowerOn, and another one %v after Connect", after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
+			scene{name: fmt.Sprintf("another card comes %v after Connect", after), least: 1,
+				most: 1, play: func(b *bench, phase time.Duration) {
+					b.start(chip('A'), phase)
+					another(b)
+				}},
+			scene{name: fmt.Sprintf("a card comes, and another one %v after Connect", after),
+				least: 1, most: 1, play: func(b *bench, phase time.Duration) {
+					b.start(nil, phase)
+					time.Sleep(long)
+					b.insert(chip('A'))
+					another(b)
+				}},
+			scene{name: fmt.Sprintf("a card comes at IccPowerOn, and another one %v after Connect",
+				after), least: 1, most: 1, play: func(b *bench, phase time.Duration) {
 				b.start(nil, phase)
 				time.Sleep(long)
 				b.inject(reader.AtCommand, reader.IccPowerOn, chip('A'))
@@ -415,13 +446,16 @@ func TestSessionsEndWithTheirCardOnly(t *testing.T) {
 							c.play(b, phase)
 							least, most := c.least, c.most
 							if how == byLooks && auto {
-								least = 0 // State and Connect look for notifications, Transmit does not
+								// State and Connect look for notifications, Transmit does not
+								least = 0
 							}
-							if n := len(b.lost); n < least || n > most || n > 0 && c.last != nil && !errors.Is(b.lost[0], c.last) {
+							if n := len(b.lost); n < least || n > most || n > 0 && c.last != nil &&
+								!errors.Is(b.lost[0], c.last) {
 								t.Errorf("phase %v: %d sessions ended: %v", phase, n, b.lost)
 							}
 							if b.wrong > 0 && how != byLooks {
-								t.Errorf("phase %v: %d answers of another card than the session's", phase, b.wrong)
+								t.Errorf("phase %v: %d answers of another card than the session's",
+									phase, b.wrong)
 							}
 							if b.r != nil {
 								b.r.Close()
@@ -456,12 +490,14 @@ func TestCardsOfOtherSlots(t *testing.T) {
 								b.take()
 								s := b.r.Slots()[slot]
 								var answer [258]byte
-								if _, err := s.Connect(t.Context(), ccid.T0, ccid.ColdReset); err != nil {
+								if _, err := s.Connect(t.Context(), ccid.T0,
+									ccid.ColdReset); err != nil {
 									t.Fatalf("slot %d: %v", slot, err)
 								}
 								for range 100 {
 									b.take()
-									if n, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, answer[:]); err != nil || n != 3 {
+									if n, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0},
+										answer[:]); err != nil || n != 3 {
 										t.Fatalf("slot %d: %v", slot, err)
 									}
 									b.use(3 * time.Millisecond)

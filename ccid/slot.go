@@ -4,130 +4,49 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"tamaccid/ccid/atr"
+	"tamaccid/ccid/internal/pipe"
+	"tamaccid/ccid/internal/wait"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
 
-// State of a slot. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11, 37.6.4).
-type State uint8
-
-// The states of a slot.
-const (
-	Unknown  State = 0
-	Absent   State = 1
-	Inactive State = 2 // present, not powered
-	Active   State = 3 // present and powered
-)
-
-func (s State) String() string {
-	switch s {
-	case Absent:
-		return "no card"
-	case Inactive:
-		return "card not powered"
-	case Active:
-		return "card powered"
-	}
-	return "unknown"
-}
-
-// Protocol is a set of transmission protocols. The values are those of EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11, 37.6.2).
-type Protocol uint32
-
-// The protocols. Raw is not offered by any slot.
-const (
-	Undefined Protocol = 0
-	T0        Protocol = 1
-	T1        Protocol = 2
-	Raw       Protocol = 4
-)
-
-func (p Protocol) String() string {
-	switch p {
-	case Undefined:
-		return "no protocol"
-	case T0:
-		return "T=0"
-	case T1:
-		return "T=1"
-	case Raw:
-		return "raw"
-	case T0 | T1:
-		return "T=0 or T=1"
-	}
-	return fmt.Sprintf("protocols %#x", uint32(p))
-}
-
-// number is t of T=t. p is a single protocol.
-func (p Protocol) number() uint8 {
-	if p == T1 {
-		return 1
-	}
-	return 0
-}
-
-// protocolOf is the inverse of number.
-func protocolOf(t uint8) Protocol {
-	switch t {
-	case 0:
-		return T0
-	case 1:
-		return T1
-	}
-	return Undefined
-}
-
-// A Slot is one place for a card. Its calls run one after the other; calls on different slots of a reader run at once as far as
-// the reader can (bMaxCCIDBusySlots).
+// A Slot is one place for a card. Its calls run one after the other; calls on different slots of a
+// reader run at once up to bMaxCCIDBusySlots.
 type Slot struct {
 	r     *Reader
 	index uint8
 	name  string
 
 	// lock is held for a whole call, and covers what follows up to mu.
-	lock  gate
-	seq   uint8
-	stale bool // the reader may still owe an answer to an earlier command
-	// out holds the command and in the answer; keptOut and keptIn are what stays of them between
-	// calls.
-	out, in         []byte
-	keptOut, keptIn []byte
-	scratch         [headerSize]byte
-	cmd             command // the one that is under way
-	box             mailbox
-	info            atr.Info
-	line            atr.Line
-	power           Voltage // the one that the card was powered with
-	params          parameters
-	t1              *t1.Engine
-	t0              *t0.Machine
+	lock   wait.Semaphore
+	pipe   *pipe.Slot
+	info   atr.Info
+	line   atr.Line
+	power  Voltage // the one that the card was powered with
+	params parameters
+	t1     *t1.Engine
+	t0     *t0.Machine
+	// assembled holds an answer that comes in several messages, at character level.
+	assembled []byte
 
-	// mu covers the card's state, which notifications change at any time.
+	// mu covers what notifications change at any time, and atr.
 	mu      sync.Mutex
-	state   State
-	changes uint32
+	card    cardState
 	changed chan struct{} // closed at the next change
-	// powered: the answer to reset is that of the card now in the slot, as far as anybody has heard.
-	powered bool
-	// swapped: the card that Connect dealt with has been removed, replaced or reset since.
-	swapped bool
-	// doubtful: a notification left open whether it is still the same card.
-	doubtful bool
-	// A notification is expected (state.go): mustReport while one has to come, in any case until
-	// reportsUntil. reported is closed when one has reported a card.
-	mustReport   bool
-	reportsUntil time.Time
-	reported     chan struct{}
-	hardware     bool // an overcurrent or other fault was notified
-	protocol     Protocol
-	atr          atr.ATR
+	atr     atr.ATR       // of the card of the session
 }
 
 func newSlot(r *Reader, index uint8) *Slot {
-	s := &Slot{r: r, index: index, lock: newGate(1), changed: make(chan struct{}), reported: make(chan struct{}), name: r.name}
+	s := &Slot{
+		r: r, index: index, name: r.name, lock: wait.NewSemaphore(1), pipe: r.pipe.Slot(int(index)),
+		changed: make(chan struct{}),
+	}
+	s.card.report.done = make(chan struct{})
+	if r.level == LevelCharacter {
+		s.assembled = make([]byte, t1.MaxBlock)
+	}
 	if index > 0 {
 		s.name = fmt.Sprintf("%s, %d", r.name, index)
 	}
@@ -148,19 +67,36 @@ func (s *Slot) enter(ctx context.Context) error {
 	if err := s.r.lost(); err != nil {
 		return err
 	}
-	if err := s.lock.enter(ctx); err != nil {
+	if err := s.lock.Acquire(ctx); err != nil {
 		return err
 	}
-	if s.out == nil {
-		s.takeBuffers()
-	}
+	s.pipe.Begin()
 	return nil
 }
 
 // leave ends a call. It is deferred, so that nothing of the call stays in memory when it ends by a
 // panic.
 func (s *Slot) leave() {
-	s.wipe()
-	s.releaseBuffers()
-	s.lock.leave()
+	s.wipeProtocols()
+	s.pipe.End()
+	s.lock.Release()
+}
+
+// wipeProtocols clears what the protocols have left of commands and answers.
+func (s *Slot) wipeProtocols() {
+	clear(s.assembled)
+	if s.t0 != nil {
+		s.t0.Wipe()
+	}
+	if s.t1 != nil {
+		s.t1.Wipe()
+	}
+}
+
+// Wipe clears every buffer in which a command or an answer may lie, while a call may be in progress
+// that will never go on. It allocates nothing, takes no lock and needs no goroutine: it is for the
+// end of a program by a fatal error. Nothing of the reader may be called afterwards.
+func (s *Slot) Wipe() {
+	s.wipeProtocols()
+	s.pipe.Wipe()
 }

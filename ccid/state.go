@@ -1,338 +1,310 @@
 package ccid
 
 import (
-	"context"
 	"time"
+
+	"tamaccid/ccid/internal/pipe"
 )
 
-// What is known of the card in a slot. The clean-up column says what is forgotten.
+// What the layers of a slot know, and what each event changes in them. Each layer has one state:
+//
+//	link      pipe.Slot               in step; stale: the reader may still owe an answer
+//	slot      cardState.slot          Unknown, Absent, Inactive, Active: as shown last
+//	trust     cardState.trust         sure; doubtful: the slot is asked first; faulty
+//	session   cardState.session       none; ended: its card has gone, was replaced or reset;
+//	                                  powered: with an answer to reset; ready: with a protocol
+//	report    cardState.report        a notification of a known insertion: none, possible, due
+//	T=1       t1.Engine               in step; lost: the next APDU begins with S(RESYNCH request)
+//
+//	event                             link     slot      trust     session  report   T=1   change
+//	answer: icc absent                -        Absent    (5)       ended    -        -     (1)
+//	answer: icc inactive              -        Inactive  (5)       ended    due (2)  -     (3)
+//	  to IccPowerOff or IccPowerOn    -        Inactive  (5)       none     due (2)  -     (4)
+//	answer: icc active                -        Active    (5)       -        due (2)  -     (4)
+//	answer: slot busy, time extension -        -         -         -        -        -     -
+//	no answer in time, or malformed,  stale    -         -         -        -        (11)  -
+//	  or USB fails, or context ends
+//	chain of APDU parts broken        stale    -         -         -        -        -     -
+//	abort sequence done               in step  -         -         -        -        -     -
+//	panic in an exchange              -        -         -         -        -        lost  -
+//	notification: absent              -        Absent    (6)       ended    -        -     (1)
+//	  powered, (7)                    -        Absent    doubtful  -        -        -     (1)
+//	notification: present, changed    -        Inactive  (6)       ended    none     -     yes
+//	  powered, the host powers cards  -        -         doubtful  -        none     -     (8)
+//	  a report is expected            -        (9)       (6)       -        none     -     (4)
+//	notification: present             -        (9)       (6)       -        none     -     (4)
+//	notifications lost, powered       -        as present, changed, not expected
+//	notification: hardware error      -        -         faulty    ended    -        -     yes
+//	latency has passed                -        -         -         -        (10)     -     -
+//	a power-up begins                 -        -         (6)       -        -        -     -
+//	IccPowerOff was sent              -        -         -         none     -        -     -
+//	answer to reset taken             -        -         (6)       powered  -        -     -
+//	protocol agreed                   -        -         -         ready    -        new   -
+//	reader gone                       -        Unknown   -         ended    -        -     yes
+//
+//	(1)  if it was not absent and not Unknown, or a notification reports a change
+//	(2)  if the slot was Absent and notifications are read
+//	(3)  if it was Absent, or a session has ended
+//	(4)  if it was Absent
+//	(5)  sure if it was doubtful
+//	(6)  sure if it was faulty
+//	(7)  and the host powers cards, or a report is expected: the card may have been there again
+//	     when it was powered
+//	(8)  unless a report is expected
+//	(9)  Inactive if it was Absent or Unknown
+//	(10) none, unless it is due
+//	(11) lost, unless the machine recovers by asking for the block again (t1/engine.go)
+//
+// A session ends only if it was powered or ready. A call that finds its session ended fails with
+// ErrCardChanged, or with ErrNoCard where the slot is empty; one on a faulty slot fails with
+// ErrHardware, and one on a slot without a session with ErrNotPowered.
 //
 // Answers show the state at once, notifications arrive later: by the interval of the interrupt
-// endpoint, and by the time that the host takes to deliver them. A notification is expected where
-// it may report an insertion that an answer has shown already: from the moment at which an answer
-// shows a card in a slot that was empty until a notification reports a card there, and after Open,
-// for the card that was in the slot before, until latency has passed.
-//
-//	event                                  state      clean-up                              counts as change
-//	answer or status: absent               Absent     answer to reset, protocol, T=1        if it was not absent
-//	answer or status: inactive, powered    Inactive   answer to reset, protocol, T=1        yes: it was swapped or reset
-//	answer or status: inactive, not p.     Inactive   -                                     if it was absent
-//	answer or status: active               Active     -                                     if it was absent
-//	  either of them, was absent           as above   -; a notification is expected         yes
-//	notification: absent                   Absent     answer to reset, protocol, T=1        if it was not absent
-//	  the same while powered, where only   Absent     nothing yet: the slot is asked        if it was not absent
-//	  the host powers cards, or while a
-//	  notification is expected
-//	notification: present, changed         Inactive   answer to reset, protocol, T=1        yes
-//	  the same while powered, where only   -          nothing yet: the slot is asked        unless it was expected
-//	  the host powers cards
-//	  the same, expected                   -          -                                     if it was absent
-//	notifications may have been lost       as present, changed: while powered
-//	notification: present, not changed     -          -                                     if it was absent
-//	notification: hardware error           -          answer to reset, protocol, T=1        yes
-//	IccPowerOn succeeds                    Active     the card before                       no
-//	IccPowerOff                            Inactive   answer to reset, protocol, T=1        no
-//	reader gone                            Unknown    answer to reset, protocol, T=1        yes
-//
-// A call that finds its card forgotten fails with ErrCardChanged, or with ErrNoCard where the slot
-// is empty.
+// endpoint, and by the time that the host takes to deliver them. A report is due from the moment at
+// which an answer shows a card in a slot that was empty until a notification reports a card there.
+// It is possible after Open, for the card that was in the slot before, until latency has passed.
 //
 // Where the reader powers cards by itself, another card is active like the one before, and nothing
-// but a notification shows the difference. Therefore a card is powered only when no notification is
+// but a notification shows the difference. Therefore a card is powered only when no report is
 // expected any more (power.go): each one that reports a change later reports another card. One of a
 // change within latency before IccPowerOn, removal and insertion, of which no answer showed
-// anything, cannot be told from that, and costs the session as well.
+// anything, cannot be told from that, and ends the session as well.
 
-// observe takes the state of the card from an answer to a command of type t.
-func (s *Slot) observe(h header, t messageType) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.doubtful = false
-	if t == msgGetSlotStatus && s.r.quirk.StatusLies {
-		if s.state == Unknown {
-			s.become(Inactive, false)
-		}
-		return
-	}
-	icc := h.icc()
-	if t == msgXfrBlock && h.cmd() == cmdStatusOK && h.length > 0 {
-		icc = iccActive // a card that answers is there, whatever else the reader says
-	}
-	switch icc {
-	case iccAbsent:
-		s.become(Absent, s.state != Absent && s.state != Unknown)
-		s.forget()
-	case iccInactive:
-		s.present()
-		own := t == msgIccPowerOff || t == msgIccPowerOn
-		s.become(Inactive, s.state == Absent || s.powered && !own)
-		if s.powered {
-			s.forget()
-			s.swapped = !own
-		}
-	case iccActive:
-		s.present()
-		s.become(Active, s.state == Absent)
-	}
+// trust is how far the known state of a slot can be relied on.
+type trust uint8
+
+const (
+	sure trust = iota
+	doubtful
+	faulty
+)
+
+// session is the use of one card, from its answer to reset on.
+type session uint8
+
+const (
+	sessionNone session = iota
+	sessionEnded
+	sessionPowered
+	sessionReady
+)
+
+// report is an insertion that is known and that a notification may report later.
+type report struct {
+	due   bool      // it will, in any case
+	until time.Time // it may, until then
+	// done is closed when one has reported a card.
+	done chan struct{}
 }
 
-// present: an answer shows a card. A notification will report its insertion if the slot was empty
-// (CCID 1.1, 6.3.1). The caller holds mu.
-func (s *Slot) present() {
-	if s.state == Absent && s.r.notifies() {
-		s.mustReport = true
-		s.expectReport()
-	}
+// cardState is what is known of the card in a slot.
+type cardState struct {
+	slot     State
+	trust    trust
+	session  session
+	protocol Protocol // of a session that is ready
+	report   report
+	// changes counts insertions, removals and replacements.
+	changes uint32
 }
 
-// expectReport begins the time in which a notification may report a card that is there already. The
-// caller holds mu.
-func (s *Slot) expectReport() {
-	s.reportsUntil = time.Now().Add(s.r.latency)
-	select {
-	case <-s.reported:
-		s.reported = make(chan struct{})
-	default:
-	}
-}
+// powered reports whether the slot has a session with a card.
+func (c *cardState) powered() bool { return c.session >= sessionPowered }
 
-// expecting reports whether a notification may report an insertion that is known. The caller holds
-// mu.
-func (s *Slot) expecting() bool { return s.mustReport || time.Now().Before(s.reportsUntil) }
-
-// become changes the state and tells those who wait. The caller holds mu.
-func (s *Slot) become(state State, change bool) {
-	s.state = state
-	if change {
-		s.changes++
-		close(s.changed)
-		s.changed = make(chan struct{})
-	}
-}
-
-// forget drops all that belonged to the card. The caller holds mu.
-func (s *Slot) forget() {
-	if s.powered {
-		s.swapped = true
-	}
-	s.powered = false
-	s.protocol = Undefined
-}
-
-// notified takes one slot's bits of a slot change notification (CCID 1.1, 6.3.1).
-func (s *Slot) notified(present, changed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hardware = false
-	expected, auto := s.expecting(), s.r.class.Features.Has(FeatureAutoActivation)
-	if present {
-		s.mustReport, s.reportsUntil = false, time.Time{}
-		select {
-		case <-s.reported:
-		default:
-			close(s.reported)
-		}
-	}
+// agreed returns the protocol of the session, or what is wrong.
+func (c *cardState) agreed() (Protocol, error) {
 	switch {
-	case !present:
-		was := s.state
-		if s.powered && (!auto || expected) {
-			s.doubtful = true // the card may have been there again when it was powered
-		} else {
-			s.forget()
-		}
-		s.become(Absent, was != Absent && (was != Unknown || changed))
-	case changed && s.powered && !auto:
-		s.doubtful = true // another card would not be powered
-		s.become(s.state, !expected)
-	case changed && !expected:
-		s.forget()
-		s.become(Inactive, true)
-	case s.state == Absent || s.state == Unknown:
-		s.become(Inactive, s.state == Absent)
-	}
-}
-
-// missed handles the loss of notifications: the card may have been changed.
-func (s *Slot) missed() {
-	s.mu.Lock()
-	s.mustReport, s.reportsUntil = false, time.Time{}
-	powered := s.powered
-	s.mu.Unlock()
-	if powered {
-		s.notified(true, true)
-	}
-}
-
-// failed takes a hardware error notification (CCID 1.1, 6.3.2).
-func (s *Slot) failed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hardware = true
-	s.forget()
-	s.become(s.state, true)
-}
-
-// readerGone tells everybody who waits that the reader has gone.
-func (s *Slot) readerGone() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget()
-	s.become(Unknown, true)
-}
-
-// LastState is the state as it was last heard of, without asking.
-func (s *Slot) LastState() State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state
-}
-
-// Changes counts insertions, removals and swaps that were noticed. It starts at zero and wraps.
-func (s *Slot) Changes() uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changes
-}
-
-// ATR is a copy of the answer to reset of the card that is powered, nil when none is.
-func (s *Slot) ATR() []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.powered {
-		return nil
-	}
-	return append([]byte(nil), s.atr.Bytes()...)
-}
-
-// Protocol is the protocol that Connect agreed on with the card, Undefined when there is none.
-func (s *Slot) Protocol() Protocol {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.protocol
-}
-
-// session returns the protocol that was agreed on with the card that is in the slot, or what is
-// wrong.
-func (s *Slot) session(ctx context.Context) (Protocol, error) {
-	s.mu.Lock()
-	doubtful := s.doubtful
-	s.mu.Unlock()
-	p, err := s.current()
-	switch {
-	case err != nil:
-		return Undefined, s.missing(ctx, err)
-	case !doubtful:
-		return p, nil
-	}
-	if err := s.getStatus(ctx); err != nil {
-		return Undefined, err
-	}
-	if p, err = s.current(); err != nil && s.LastState() == Absent {
-		err = ErrNoCard
-	}
-	return p, err
-}
-
-// current returns the negotiated protocol, or what is wrong. It makes no traffic.
-func (s *Slot) current() (Protocol, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.powered && s.protocol != Undefined:
-		return s.protocol, nil
-	case s.hardware:
+	case c.session == sessionReady:
+		return c.protocol, nil
+	case c.trust == faulty:
 		return Undefined, ErrHardware
-	case s.swapped:
+	case c.session == sessionEnded:
 		return Undefined, ErrCardChanged
 	}
 	return Undefined, ErrNotPowered
 }
 
-// State asks for the state of the slot. While notifications are listened to it answers from what they said.
-func (s *Slot) State(ctx context.Context) (State, error) {
-	if err := s.enter(ctx); err != nil {
-		return Unknown, err
+// become sets the state of the slot, and counts a change.
+func (c *cardState) become(slot State, change bool) {
+	c.slot = slot
+	if change {
+		c.changes++
 	}
-	defer s.leave()
-	return s.refresh(ctx)
 }
 
-// refresh is State for a caller that holds the slot.
-func (s *Slot) refresh(ctx context.Context) (State, error) { return s.look(ctx, false) }
-
-// look is refresh, but that a slot is empty is asked of the reader itself if sure: notifications come late.
-func (s *Slot) look(ctx context.Context, sure bool) (State, error) {
-	if s.r.listeners.Load() > 0 {
-		s.mu.Lock()
-		state, known := s.state, s.state != Unknown && !s.doubtful
-		s.mu.Unlock()
-		if known && !(sure && state == Absent) {
-			return state, s.r.lost()
-		}
-	} else if err := s.r.takeNotifications(ctx); err != nil {
-		return Unknown, err
+// end ends a session that had a card.
+func (c *cardState) end() {
+	if c.powered() {
+		c.session = sessionEnded
 	}
-	if err := s.getStatus(ctx); err != nil {
-		return Unknown, err
-	}
-	return s.LastState(), nil
+	c.protocol = Undefined
 }
 
-// getStatus sends GetSlotStatus (CCID 1.1, 6.1.3). A reader that reports a failure has still told the state.
-func (s *Slot) getStatus(ctx context.Context) error {
-	_, err := s.exec(ctx, command{typ: msgGetSlotStatus, wait: s.r.statusWait(), repeat: true})
-	if _, ok := err.(*SlotError); ok {
-		return nil
-	}
-	return err
+// expected reports whether a notification may report an insertion that is known.
+func (c *cardState) expected() bool {
+	return c.report.due || time.Now().Before(c.report.until)
 }
 
-// missing explains a call on a slot without a connected card: after a look at the slot, ErrNoCard or the error given.
-func (s *Slot) missing(ctx context.Context, err error) error {
-	state, statusErr := s.refresh(ctx)
-	switch {
-	case statusErr != nil:
-		return statusErr
-	case state == Absent:
-		return ErrNoCard
+// expect begins the time in which a notification may report a card that is there already.
+func (c *cardState) expect(latency time.Duration) {
+	c.report.until = time.Now().Add(latency)
+	select {
+	case <-c.report.done:
+		c.report.done = make(chan struct{})
+	default:
 	}
-	return err
 }
 
-// WaitChange waits until Changes differs from last, and returns it. Without notifications it asks the reader every
-// Timing.Poll; changes between two looks are noticed when the reader tells of them in the state of a powered card.
-func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
-	for {
-		s.mu.Lock()
-		now, changed := s.changes, s.changed
-		s.mu.Unlock()
-		if err := s.r.lost(); err != nil {
-			return now, err
+// answered takes the state of the card from an answer: pipe.ICCAbsent and so on. own is set for
+// answers to IccPowerOff and IccPowerOn, notifies if notifications are read, latency late at most.
+func (c *cardState) answered(icc uint8, own, notifies bool, latency time.Duration) {
+	if c.trust == doubtful {
+		c.trust = sure
+	}
+	was := c.slot
+	if was == Absent && icc != pipe.ICCAbsent && notifies { // CCID 1.1, 6.3.1
+		c.report.due = true
+		c.expect(latency)
+	}
+	switch icc {
+	case pipe.ICCAbsent:
+		c.become(Absent, was != Absent && was != Unknown)
+		c.end()
+	case pipe.ICCInactive:
+		c.become(Inactive, was == Absent || c.powered() && !own)
+		if own && c.powered() {
+			c.unpowered()
+		} else {
+			c.end()
 		}
-		if now != last {
-			return now, nil
-		}
-		if s.r.listeners.Load() > 0 {
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return now, ctx.Err()
-			}
-			continue
-		}
-		timer := time.NewTimer(s.r.timing.Poll)
+	case pipe.ICCActive:
+		c.become(Active, was == Absent)
+	}
+}
+
+// answeredAnything takes an answer that does not show whether there is a card.
+func (c *cardState) answeredAnything() {
+	if c.trust == doubtful {
+		c.trust = sure
+	}
+	if c.slot == Unknown {
+		c.slot = Inactive
+	}
+}
+
+// notified takes one slot's bits of a slot change notification (CCID 1.1, 6.3.1). auto is set if
+// the reader powers cards by itself.
+func (c *cardState) notified(present, changed, auto bool) {
+	if c.trust == faulty {
+		c.trust = sure
+	}
+	expected := c.expected()
+	if present {
+		c.report.due, c.report.until = false, time.Time{}
 		select {
-		case <-changed:
-		case <-timer.C:
-			if _, err := s.State(ctx); err != nil {
-				timer.Stop()
-				return now, err
-			}
-		case <-ctx.Done():
-			timer.Stop()
-			return now, ctx.Err()
+		case <-c.report.done:
+		default:
+			close(c.report.done)
 		}
-		timer.Stop()
 	}
+	switch was := c.slot; {
+	case !present:
+		if c.powered() && (!auto || expected) {
+			c.trust = doubtful // the card may have been there again when it was powered
+		} else {
+			c.end()
+		}
+		c.become(Absent, was != Absent && (was != Unknown || changed))
+	case changed && c.powered() && !auto:
+		c.trust = doubtful // another card would not be powered
+		c.become(was, !expected)
+	case changed && !expected:
+		c.end()
+		c.become(Inactive, true)
+	case was == Absent || was == Unknown:
+		c.become(Inactive, was == Absent)
+	}
+}
+
+// missed is the loss of notifications: the card may have been changed.
+func (c *cardState) missed(auto bool) {
+	c.report.due, c.report.until = false, time.Time{}
+	if c.powered() {
+		c.notified(true, true, auto)
+	}
+}
+
+// failed is a hardware error notification (CCID 1.1, 6.3.2).
+func (c *cardState) failed() {
+	c.trust = faulty
+	c.end()
+	c.become(c.slot, true)
+}
+
+// gone is the end of the reader.
+func (c *cardState) gone() {
+	c.end()
+	c.become(Unknown, true)
+}
+
+// repaired is the beginning of a power-up, which ends a fault.
+func (c *cardState) repaired() {
+	if c.trust == faulty {
+		c.trust = sure
+	}
+}
+
+// unpowered is the end of the session by the host.
+func (c *cardState) unpowered() { c.session, c.protocol = sessionNone, Undefined }
+
+// reset is the beginning of a session with an answer to reset.
+func (c *cardState) reset() {
+	c.repaired()
+	c.session, c.protocol = sessionPowered, Undefined
+}
+
+// ready is the agreement on a protocol.
+func (c *cardState) ready(p Protocol) { c.session, c.protocol = sessionReady, p }
+
+// update applies an event to the state of the card, and wakes those that wait for a change.
+func (s *Slot) update(event func(c *cardState)) {
+	s.mu.Lock()
+	before := s.card.changes
+	event(&s.card)
+	if s.card.changes != before {
+		s.wakeWaiters()
+	}
+	s.mu.Unlock()
+}
+
+// wakeWaiters makes WaitChange look again. The caller holds mu.
+func (s *Slot) wakeWaiters() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// known returns a copy of what is known of the card.
+func (s *Slot) known() cardState {
+	s.mu.Lock()
+	c := s.card
+	s.mu.Unlock()
+	return c
+}
+
+// observe takes the state of the card from an answer to a command of type t.
+func (s *Slot) observe(h pipe.Header, t pipe.MessageType) {
+	icc := h.ICC()
+	lies := t == pipe.GetSlotStatus && s.r.quirk.StatusLies
+	if t == pipe.XfrBlock && h.CommandStatus() == pipe.StatusOK && h.Length > 0 {
+		icc = pipe.ICCActive // a card that answers is present, whatever else the reader reports
+	}
+	own := t == pipe.IccPowerOff || t == pipe.IccPowerOn
+	notifies := s.r.notifies()
+	s.update(func(c *cardState) {
+		if lies {
+			c.answeredAnything()
+			return
+		}
+		c.answered(icc, own, notifies, s.r.latency)
+	})
 }

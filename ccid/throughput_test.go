@@ -43,7 +43,8 @@ func BenchmarkT1Read64K(b *testing.B) {
 }
 
 func BenchmarkT1Write64K(b *testing.B) {
-	benchExchange(b, reader.TPDU, "t1", append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...), 0)
+	benchExchange(b, reader.TPDU, "t1", append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF},
+		counted(65535)...), 0)
 }
 
 func BenchmarkChainedRead64K(b *testing.B) {
@@ -51,5 +52,6 @@ func BenchmarkChainedRead64K(b *testing.B) {
 }
 
 func BenchmarkChainedWrite64K(b *testing.B) {
-	benchExchange(b, reader.ExtendedAPDU, "t1", append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...), 0)
+	benchExchange(b, reader.ExtendedAPDU, "t1",
+		append([]byte{0x80, 0x12, 1, 0x80, 0, 0xFF, 0xFF}, counted(65535)...), 0)
 }

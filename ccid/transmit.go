@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"tamaccid/ccid/apdu"
+	"tamaccid/ccid/internal/pipe"
 	"tamaccid/ccid/t0"
 	"tamaccid/ccid/t1"
 )
 
-// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu. The reader's exchange level and
-// the card's protocol make no difference to the caller. On *ShortBufferError the command has been executed.
+// Transmit sends a command APDU and reads the response APDU, status bytes included, into rapdu; n
+// is its length. Exchange level and protocol make no difference to the caller. Errors: ErrInvalid
+// and ErrTooLong for the command; ErrNoCard, ErrCardChanged and ErrNotPowered without a session;
+// *ShortBufferError, with which the command has been executed; and those of the exchange.
 func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err error) {
 	if len(capdu) < apdu.HeaderSize || len(capdu) > apdu.MaxCommand {
 		return 0, fmt.Errorf("%w: command of %d bytes", ErrInvalid, len(capdu))
@@ -30,8 +33,9 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	}
 	ended := false
 	defer func() {
-		if !ended && s.t1 != nil { // a panic: the caller's memory for the response need not be there
-			s.t1.Lose() // the card may be amid an answer of several blocks
+		// a panic, as when the caller's memory for the response does not exist
+		if !ended && s.t1 != nil {
+			s.t1.Lose() // the card may be in the middle of a chain of blocks
 		}
 	}()
 	switch {
@@ -52,18 +56,12 @@ func (s *Slot) Transmit(ctx context.Context, capdu, rapdu []byte) (n int, err er
 	return n, nil
 }
 
-// protocolError translates the errors of the protocol machines.
+// protocolError wraps the errors of the protocol machines in those of this package.
 func (s *Slot) protocolError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var short1 *t1.ShortBufferError
-	var short0 *t0.ShortBufferError
 	switch {
-	case errors.As(err, &short1):
-		return &ShortBufferError{Need: short1.Need}
-	case errors.As(err, &short0):
-		return &ShortBufferError{Need: short0.Need}
 	case errors.Is(err, t1.ErrDead):
 		return fmt.Errorf("%w: %w", ErrMute, err)
 	case errors.Is(err, t1.ErrAborted):
@@ -78,29 +76,31 @@ func (s *Slot) protocolError(err error) error {
 	return err
 }
 
-// xfr sends the n bytes that are in the out buffer with XfrBlock (CCID 1.1, 6.1.4) and returns the answer. The parameter is
-// wLevelParameter, extension bBWI. An empty answer of a card that has gone is an error.
-func (s *Slot) xfr(ctx context.Context, n int, extension uint8, parameter uint16, want int, wait time.Duration) (answer, error) {
-	if n > s.r.maxPayload {
-		return answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, n, s.r.maxPayload)
+// xfrParameters are bBWI and wLevelParameter of XfrBlock (CCID 1.1, 6.1.4).
+func xfrParameters(extension uint8, level uint16) [3]byte {
+	return [3]byte{extension, byte(level), byte(level >> 8)}
+}
+
+// xfr sends c, whose payload the slot's buffer holds, as XfrBlock (CCID 1.1, 6.1.4). An empty
+// answer of a card that has gone is an error.
+func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
+	if c.N > s.r.maxPayload && !c.Phases {
+		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, c.N,
+			s.r.maxPayload)
 	}
-	a, err := s.exec(ctx, command{
-		typ: msgXfrBlock, p: [3]byte{extension, byte(parameter), byte(parameter >> 8)}, n: n, want: want, wait: wait,
-	})
-	if err != nil {
-		return a, err
-	}
-	if len(a.data) == 0 && a.icc() != iccActive {
-		if a.icc() == iccAbsent {
+	c.Type = pipe.XfrBlock
+	a, err := s.command(ctx, c)
+	if err == nil && len(a.Data) == 0 && a.ICC() != pipe.ICCActive {
+		if a.ICC() == pipe.ICCAbsent {
 			return a, ErrNoCard
 		}
 		return a, ErrCardChanged
 	}
-	return a, nil
+	return a, err
 }
 
-// cwtAllowance bounds what the waits between characters may add to a block's own: the standard's sum, 259 times CWT, is minutes
-// for common values, though no card spaces all of its characters so (policy).
+// cwtAllowance bounds the sum of the waits between characters of a block: 259 times CWT is minutes
+// for common values (policy).
 const cwtAllowance = 10 * time.Second
 
 // blockWait is how long one T=1 block and its answer may take, the reader's own time included.
@@ -112,15 +112,17 @@ func (s *Slot) blockWait(extension uint8) time.Duration {
 	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer)) + s.r.quirk.ExtraT1Wait
 }
 
-// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; a reader that meets NULL bytes asks for more
-// time itself. Three are counted: the first, the one after the data, the status.
+// tpduWait is how long a T=0 TPDU may take. Each procedure byte has the waiting time; with NULL
+// bytes the reader sends time extensions. Three are counted: the first, the one after the data, the
+// status.
 func (s *Slot) tpduWait(characters int) time.Duration {
 	const procedures = 3
 	wait := procedures*s.line.WaitingTime() + s.line.Characters(characters) + s.r.timing.Answer
 	return min(wait, max(s.r.timing.Limit, s.r.timing.Answer))
 }
 
-// apduWait is how long an APDU, or a part of one, may take at the levels where the reader runs the protocol.
+// apduWait is how long an APDU, or a part of one, may take at the levels where the reader runs the
+// protocol.
 func (s *Slot) apduWait(p Protocol, characters int) time.Duration {
 	if p == T1 {
 		return s.blockWait(0) + s.line.Characters(characters)

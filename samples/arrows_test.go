@@ -24,14 +24,20 @@ var rooms = []room{
 			"it reaches a reader through the Transport of ccid/usb, which is below all others.",
 		rows: []row{
 			{
-				folder:  "ccid",
-				imports: "ccid/apdu ccid/atr ccid/t0 ccid/t1 ccid/usb",
-				tests:   "ccid/sim/...",
+				folder: "ccid",
+				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 ccid/t1 " +
+					"ccid/usb",
+				tests: "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
 			{folder: "ccid/atr"},
+			{folder: "ccid/internal/pipe", imports: "ccid/atr ccid/internal/wait ccid/usb"},
+			{folder: "ccid/internal/wait"},
+			// Numbers that ccid, sclib and uefi/smartcard share.
+			{folder: "ccid/scard"},
+			{folder: "ccid/quirk", imports: "ccid/atr ccid/scard"},
 			{folder: "ccid/t0", imports: "ccid/apdu"},
-			{folder: "ccid/t1"},
+			{folder: "ccid/t1", imports: "ccid/apdu"},
 			{folder: "ccid/usb"},
 		},
 	},
@@ -65,20 +71,29 @@ var rooms = []room{
 				imports: "ccid/usb",
 				tests:   "baremetal/usbhost/usbtest ccid ccid/sim/...",
 			},
+			// The table of drivers. Only who finds controllers imports it, and no driver does.
 			{
-				folder:  "baremetal/usbhost/dmamem",
-				imports: "baremetal/usbhost github.com/usbarmory/tamago/dma unsafe",
+				folder:  "baremetal/usbhost/controllers",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd baremetal/usbhost/xhci",
 			},
 			{
+				folder: "baremetal/usbhost/dmamem",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd github.com/usbarmory/tamago/dma " +
+					"unsafe",
+			},
+			{folder: "baremetal/usbhost/hcd", imports: "unsafe"},
+			{
 				folder:  "baremetal/usbhost/xhci",
-				imports: "baremetal/usbhost ccid/usb unsafe",
-				tests:   "baremetal/usbhost/xhci/xhcitest ccid ccid/sim/...",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid/usb unsafe",
+				tests: "baremetal/usbhost/usbtest baremetal/usbhost/xhci/xhcitest ccid " +
+					"ccid/sim/...",
 			},
 			// Virtual controllers, for tests only. The devices on them are virtual readers.
 			{folder: "baremetal/usbhost/usbtest", imports: "baremetal/usbhost ccid/sim/reader ccid/usb"},
 			{
-				folder:  "baremetal/usbhost/xhci/xhcitest",
-				imports: "baremetal/usbhost ccid/sim/reader ccid/usb unsafe",
+				folder: "baremetal/usbhost/xhci/xhcitest",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd baremetal/usbhost/usbtest " +
+					"ccid/usb unsafe",
 			},
 		},
 	},
@@ -86,7 +101,7 @@ var rooms = []room{
 		name: "sclib",
 		rule: "PC/SC for Go knows nothing about UEFI or a board. A backend imports what it serves.",
 		rows: []row{
-			{folder: "sclib", imports: "ccid/usb", tests: "sclib/sclibtest"},
+			{folder: "sclib", imports: "ccid/scard ccid/usb", tests: "sclib/sclibtest"},
 			{folder: "sclib/iso7816", imports: "ccid/apdu"},
 			{
 				folder:  "sclib/native",
@@ -112,14 +127,15 @@ var rooms = []room{
 			{folder: "uefi/image/cmd/mkefi", imports: "os uefi/image"},
 			{folder: "uefi/internal/abi", imports: "uefi/gate unsafe"},
 			{
-				folder:  "uefi/pcihost",
-				imports: "baremetal/usbhost baremetal/usbhost/dmamem uefi uefi/gate unsafe",
-				tests:   "uefi/uefitest",
+				folder: "uefi/pcihost",
+				imports: "baremetal/usbhost baremetal/usbhost/controllers baremetal/usbhost/dmamem " +
+					"baremetal/usbhost/hcd uefi uefi/gate unsafe",
+				tests: "uefi/uefitest",
 			},
 			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/... uefi/uefitest"},
 			{
 				folder:  "uefi/smartcard",
-				imports: "uefi uefi/internal/abi unsafe",
+				imports: "ccid/scard uefi uefi/internal/abi unsafe",
 				tests:   "uefi/uefitest",
 			},
 			{
@@ -129,8 +145,8 @@ var rooms = []room{
 			},
 			{
 				folder: "uefi/driver",
-				imports: "baremetal/usbhost baremetal/usbhost/xhci ccid ccid/usb uefi uefi/gate uefi/pcihost " +
-					"uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/scard ccid/usb uefi uefi/gate " +
+					"uefi/pcihost uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
 				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/uefitest",
 			},
 			{
@@ -159,8 +175,9 @@ var rooms = []room{
 			},
 			{
 				folder: "board/qemu/q35",
-				imports: "baremetal/cpu baremetal/cpu/amd64 baremetal/usbhost baremetal/usbhost/dmamem " +
-					"baremetal/usbhost/xhci board/qemu/q35/internal/bootinfo " +
+				imports: "baremetal/cpu baremetal/cpu/amd64 baremetal/usbhost " +
+					"baremetal/usbhost/controllers baremetal/usbhost/dmamem baremetal/usbhost/hcd " +
+					"board/qemu/q35/internal/bootinfo " +
 					"github.com/u-root/u-root/pkg/shlex github.com/usbarmory/tamago/... os " +
 					"runtime/goos unsafe",
 			},

@@ -64,10 +64,11 @@ type goFile struct {
 	imports []string
 }
 
-// goFiles returns all Go files of a module but those that the go command ignores by their folder.
-// Build constraints are not evaluated: "go list" would leave out all files of other builds.
-func goFiles(tree fs.FS) (files []goFile, err error) {
-	err = fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+// walkGo calls visit with the path and the source of all Go files of a module but those that the go
+// command ignores by their folder. Build constraints are not evaluated: "go list" would leave out
+// all files of other builds.
+func walkGo(tree fs.FS, visit func(name string, source []byte) error) error {
+	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -85,6 +86,13 @@ func goFiles(tree fs.FS) (files []goFile, err error) {
 		if err != nil {
 			return err
 		}
+		return visit(name, source)
+	})
+}
+
+// goFiles returns the imports of all Go files of a module.
+func goFiles(tree fs.FS) (files []goFile, err error) {
+	err = walkGo(tree, func(name string, source []byte) error {
 		parsed, err := parser.ParseFile(token.NewFileSet(), name, source, parser.ImportsOnly)
 		if err != nil {
 			return err

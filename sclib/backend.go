@@ -1,68 +1,118 @@
 package sclib
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
-// A Backend gives access to readers.
+// A Backend gives access to readers. A [Context] owns its backend.
 type Backend interface {
-	// Readers lists the readers that are attached now, in an order that does not change for those that stay. A reader must be
-	// comparable and equal to itself from one call to the next for as long as it stays attached, and is listed once. One that was
-	// unplugged and plugged in again, or that gave ErrReaderUnavailable, is another reader. An empty list is no error.
+	// Readers lists the readers that are attached now. Those that stay attached keep their order. A
+	// Reader value must be comparable, is listed once, and is equal in each list while its reader
+	// stays attached. A reader that was unplugged and plugged in again, or that returned
+	// ErrReaderUnavailable, is a new Reader. An empty list is no error.
 	Readers(ctx context.Context) ([]Reader, error)
-	// Close gives everything back. No other method is called afterwards.
+	// Close releases all resources of the backend. No other method is called afterwards.
 	Close() error
 }
 
-// A Waiter is a Backend that can wait for something to happen. One that is none is asked regularly.
-type Waiter interface {
-	// Wait returns when a reader came or went, a card came or went, or ctx ended. It may return for no reason.
-	Wait(ctx context.Context) error
+// A Notifier is a Backend that reports changes. The readers of other backends are asked regularly
+// while a call waits for a change.
+type Notifier interface {
+	// Changed returns a channel that is closed at the next change: a reader or a card has come or
+	// gone. It may be closed without a change. all reports whether the changes of all cards are
+	// reported; if not, the readers are asked regularly as well.
+	Changed() (changed <-chan struct{}, all bool)
 }
 
-// A Reader is one slot, for one user at a time: this package calls the methods of one Reader one after the other, never at once.
-// Errors wrap an [Error] where one says what happened. All methods end, in bounded time, also when the device is gone; they
-// then give ErrReaderUnavailable, and are not called again. No slice is kept after the call.
+// A Signal wakes all that wait for it. A Notifier returns Next from Changed. The zero value is ready
+// for use. The methods may be called concurrently.
+type Signal struct {
+	mu   sync.Mutex
+	next chan struct{} // nil if nothing waits
+}
+
+// Next returns a channel that the next Send closes.
+func (s *Signal) Next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil {
+		s.next = make(chan struct{})
+	}
+	return s.next
+}
+
+// Send closes the channels that Next has returned.
+func (s *Signal) Send() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != nil {
+		close(s.next)
+		s.next = nil
+	}
+}
+
+// A Reader is one slot of a reader, as PC/SC lists it. It has one user: this package calls the
+// methods of one Reader one after the other, never concurrently. Errors wrap an [Error] if one
+// describes them. Each method returns in bounded time, also after the device was unplugged: it then
+// returns ErrReaderUnavailable, and the Reader is not used any more. No method keeps a slice that
+// it was given.
 type Reader interface {
-	// Name is what users see. It never changes. It need not be unique, nor printable.
+	// Name returns the name for users. It never changes, and need be neither unique nor printable.
 	Name() string
 
-	// Status says what the slot holds. It works without a connection.
+	// Status returns the state of the slot and its card. It works without a connection.
 	Status(ctx context.Context) (ReaderStatus, error)
 
-	// Connect takes the reader for this program. With ShareDirect that is all, and the result is ProtocolUndefined.
-	// Otherwise the card gets power if it has none, is reset as reset says, and one protocol of the set is chosen:
+	// Connect reserves the reader for this program. With ShareDirect it does nothing else, and
+	// returns ProtocolUndefined. Otherwise it powers the card if it has no power, applies reset,
+	// and negotiates one protocol of the set, which it returns:
 	//
-	//	LeaveCard    a card that has power and speaks a protocol of the set goes on as it is
+	//	LeaveCard    no reset if the card has power and uses a protocol of the set
 	//	ResetCard    warm reset
 	//	UnpowerCard  cold reset
 	//
-	// On a reader that is connected it changes the connection. After an error the reader is not connected.
-	Connect(ctx context.Context, mode ShareMode, protocols Protocol, reset Disposition) (Protocol, error)
+	// On a connected reader it changes the connection. After an error the reader is not connected.
+	Connect(
+		ctx context.Context, mode ShareMode, protocols Protocol, reset Disposition,
+	) (Protocol, error)
 
-	// Disconnect gives the reader back. It succeeds when the card or the reader has gone meanwhile. EjectCard on a
-	// reader that cannot is ErrUnsupportedFeature, and the reader stays connected.
+	// Disconnect applies the disposition to the card and ends the connection. The removal of the
+	// card or of the reader is no error. For EjectCard a reader without that function returns
+	// ErrUnsupportedFeature and stays connected.
 	Disconnect(ctx context.Context, disposition Disposition) error
 
-	// Transmit sends one command APDU and writes the whole response APDU, data and status word, into response. GET RESPONSE,
-	// wrong-length repeats, chaining and waiting-time extensions are done below. ErrInsufficientBuffer is given when response
-	// cannot hold the answer, ErrNoCard when the card is gone, ErrUnpoweredCard when it has lost power since Connect.
+	// Transmit sends one command APDU and writes the response APDU, data and status word, into
+	// response. It returns the length. The Reader handles GET RESPONSE, repeats after a wrong
+	// length, chaining and waiting time extensions. It returns ErrInsufficientBuffer if response is
+	// too small for the answer, ErrNoCard if the card was removed, ErrUnpoweredCard if the card has
+	// lost power since Connect, and ErrResetCard if another program reset it.
 	Transmit(ctx context.Context, command, response []byte) (n int, err error)
 
-	// Control sends a command to the reader or its driver and writes the answer into out.
+	// Control sends a command to the reader or its driver, writes the answer into out and returns
+	// its length. A control code that is not supported is ErrUnsupportedFeature.
 	Control(ctx context.Context, controlCode uint32, in, out []byte) (n int, err error)
 
-	// GetAttrib writes the value of an attribute into out. One that is unknown gives ErrUnsupportedFeature.
+	// GetAttrib writes the value of an attribute into out and returns its length. An unknown
+	// attribute is ErrUnsupportedFeature.
 	GetAttrib(ctx context.Context, attribute Attrib, out []byte) (n int, err error)
 }
 
-// A Transactor is a Reader that other programs share: a transaction of ours must also keep them away.
+// A Transactor is a Reader that other programs share. A transaction of this program must exclude
+// them.
 type Transactor interface {
+	// BeginTransaction waits until no other program has a transaction, and begins one.
 	BeginTransaction(ctx context.Context) error
+	// EndTransaction ends the transaction and leaves the card as it is.
 	EndTransaction(ctx context.Context) error
 }
 
-// ReaderStatus is what a slot holds.
+// ReaderStatus is the state of a slot and its card.
 type ReaderStatus struct {
-	State    State    // StateUnknown, StateAbsent, or StatePresent with what else is known
-	Protocol Protocol // the one in use, else ProtocolUndefined
-	ATR      []byte   // the card's answer to reset, if known; the caller owns it
+	State    CardState // CardUnknown, CardAbsent, or CardPresent and further bits
+	Protocol Protocol  // the protocol in use, or ProtocolUndefined
+	ATR      []byte    // the card's answer to reset, if it is known; the caller owns it
+	// Mute is set if the card did not answer to its last reset. A backend that detects this only in
+	// Connect returns ErrUnresponsiveCard there and leaves Mute unset.
+	Mute bool
 }

@@ -5,41 +5,44 @@ import (
 	"sync/atomic"
 )
 
-// A Card is a connection to a card, or with ShareDirect to a reader (the SCARDHANDLE of PC/SC). Its methods may be called from
-// several goroutines; exchanges with one reader happen one after the other.
+// A Card is a handle: a connection to a card, or with ShareDirect to a reader (the SCARDHANDLE of
+// PC/SC). Its methods may be called from several goroutines. Exchanges with one reader are
+// sequential.
 //
-// When the card was removed or another handle reset it, every method gives ErrRemovedCard or ErrResetCard until Reconnect,
-// so that a program does not mistake one card, or one card's state, for another. Disconnect always works.
+// After the card was removed, or reset by another handle, each method returns ErrRemovedCard or
+// ErrResetCard until Reconnect, so that a program does not continue with another card or with a
+// card that has lost its state. Disconnect always works.
 type Card struct {
 	slot   *slot
 	closed atomic.Bool
 
-	// What follows belongs to the call that made the slot busy.
+	// The fields below belong to the call that made the slot busy.
 	mode     ShareMode
-	resets   uint32 // of the slot, when this handle was connected
-	removals uint32
+	resets   uint32 // slot.resets when this handle connected
+	removals uint32 // slot.removals when this handle connected
 }
 
 // Status is what Card.Status reports (SCardStatus).
 type Status struct {
-	Reader   string
-	State    State
-	Protocol Protocol // the one in use; undefined with ShareDirect
-	ATR      []byte   // the card's answer to reset; empty without a card
+	Reader   string    // the reader's name
+	State    CardState // of the slot and its card
+	Protocol Protocol  // the protocol in use; ProtocolUndefined with ShareDirect
+	ATR      []byte    // the card's answer to reset; empty without a card
 }
 
-// Reader gives the name of the card's reader.
+// Reader returns the name of the card's reader.
 func (k *Card) Reader() string { return k.slot.name }
 
-// enter starts a call: after it the slot is busy, and leave is owed. With patient it waits for other handles' transactions.
-func (k *Card) enter(ctx context.Context, patient bool) error {
+// enter begins a call: it makes the slot busy. Without an error the caller must call leave. With
+// queue it waits for the end of another handle's transaction.
+func (k *Card) enter(ctx context.Context, queue bool) error {
 	s := k.slot
 	if err := s.context.enter(ctx); err != nil {
 		return err
 	}
-	err := k.alive() // a handle that is not has nothing to wait for
+	err := k.alive() // before the wait, which is pointless for a dead handle
 	if err == nil {
-		err = s.acquire(ctx, k, patient)
+		err = s.acquire(ctx, k, queue)
 	}
 	if err != nil {
 		s.context.leave()
@@ -52,6 +55,7 @@ func (k *Card) enter(ctx context.Context, patient bool) error {
 	return nil
 }
 
+// alive returns an error if the handle was disconnected or the reader was unplugged.
 func (k *Card) alive() error {
 	switch {
 	case k.closed.Load():
@@ -62,12 +66,13 @@ func (k *Card) alive() error {
 	return nil
 }
 
+// leave ends a call that enter began.
 func (k *Card) leave() {
 	k.slot.release()
 	k.slot.context.leave()
 }
 
-// check says whether the card is still the one, and in the state, that this handle connected to.
+// check returns an error if the card was removed or reset since this handle connected to it.
 func (k *Card) check() error {
 	s := k.slot
 	switch {
@@ -79,10 +84,10 @@ func (k *Card) check() error {
 	return nil
 }
 
-// renewed takes note that this handle knows of everything that happened.
-func (k *Card) renewed() { k.resets, k.removals = k.slot.resets, k.slot.removals }
+// renew makes the resets and removals up to now no error for this handle.
+func (k *Card) renew() { k.resets, k.removals = k.slot.resets, k.slot.removals }
 
-// do runs f with the slot busy and this handle in order, and says what failed.
+// do runs f with the slot busy if the handle is usable. The error names operation and reader.
 func (k *Card) do(ctx context.Context, operation string, f func(s *slot) error) error {
 	if err := k.enter(ctx, true); err != nil {
 		return failed(operation, k.slot.name, err)
@@ -100,13 +105,14 @@ func (k *Card) do(ctx context.Context, operation string, f func(s *slot) error) 
 	return nil
 }
 
-// removed turns "no card" into "the card was removed", which it was for one who had a card. The cause stays.
+// removed is ErrRemovedCard instead of the ErrNoCard of a reader: a handle to a card had one. The
+// cause stays.
 type removed struct{ cause error }
 
 func (removed) Error() string     { return ErrRemovedCard.Error() }
 func (r removed) Unwrap() []error { return []error{ErrRemovedCard, r.cause} }
 
-// ActiveProtocol gives the protocol that is in use.
+// ActiveProtocol returns the protocol in use. It is ProtocolUndefined with ShareDirect.
 func (k *Card) ActiveProtocol(ctx context.Context) (Protocol, error) {
 	var active Protocol
 	err := k.do(ctx, "protocol of the card in", func(s *slot) error {
@@ -118,7 +124,7 @@ func (k *Card) ActiveProtocol(ctx context.Context) (Protocol, error) {
 	return active, err
 }
 
-// Status asks the reader for its state and the card's answer to reset (SCardStatus).
+// Status returns the state of the reader and the card's answer to reset (SCardStatus).
 func (k *Card) Status(ctx context.Context) (Status, error) {
 	status := Status{Reader: k.slot.name}
 	err := k.do(ctx, "status of", func(s *slot) error {
@@ -127,7 +133,7 @@ func (k *Card) Status(ctx context.Context) (Status, error) {
 			return err
 		}
 		if err := k.check(); err != nil {
-			return err // the status itself told of a removal
+			return err // this status showed a removal
 		}
 		status.State, status.ATR = st.State, st.ATR
 		if k.mode != ShareDirect {
@@ -141,8 +147,9 @@ func (k *Card) Status(ctx context.Context) (Status, error) {
 	return status, nil
 }
 
-// Transmit sends a command APDU and gives the response APDU, data and status word (SCardTransmit). Any status word is an answer,
-// not an error; see sclib/iso7816 for what it means. The result belongs to the caller.
+// Transmit sends a command APDU of 1 to MaxCommand bytes and returns the response APDU, data and
+// status word (SCardTransmit). No status word is an error of Transmit; package sclib/iso7816
+// interprets it. The caller owns the result.
 func (k *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	const operation = "transmit to the card in"
 	if len(command) == 0 || len(command) > MaxCommand {
@@ -151,7 +158,7 @@ func (k *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	var response []byte
 	err := k.do(ctx, operation, func(s *slot) (err error) {
 		if k.mode == ShareDirect {
-			return ErrProtocolMismatch // no card protocol was asked for
+			return ErrProtocolMismatch // the handle has no card protocol
 		}
 		response, err = s.answer(MaxResponse, func(out []byte) (int, error) {
 			return s.reader.Transmit(ctx, command, out)
@@ -161,8 +168,9 @@ func (k *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	return response, err
 }
 
-// Control sends a command to the reader or its driver (SCardControl), for example CMIoctlGetFeatureRequest. Which commands need
-// a card is up to the reader; with ShareDirect it works without.
+// Control sends a command to the reader or its driver and returns the answer, which the caller owns
+// (SCardControl). An example is CMIoctlGetFeatureRequest. It works with ShareDirect, and without a
+// card if the reader's command needs none.
 func (k *Card) Control(ctx context.Context, controlCode uint32, in []byte) ([]byte, error) {
 	var answer []byte
 	err := k.do(ctx, "control of", func(s *slot) (err error) {
@@ -174,7 +182,8 @@ func (k *Card) Control(ctx context.Context, controlCode uint32, in []byte) ([]by
 	return answer, err
 }
 
-// GetAttrib gives the value of an attribute (SCardGetAttrib). One that the reader does not have is ErrUnsupportedFeature.
+// GetAttrib returns the value of an attribute, which the caller owns (SCardGetAttrib). An attribute
+// that the reader does not have is ErrUnsupportedFeature.
 func (k *Card) GetAttrib(ctx context.Context, attribute Attrib) ([]byte, error) {
 	var value []byte
 	err := k.do(ctx, "attribute of", func(s *slot) (err error) {
@@ -186,8 +195,9 @@ func (k *Card) GetAttrib(ctx context.Context, attribute Attrib) ([]byte, error) 
 	return value, err
 }
 
-// BeginTransaction keeps other handles away from the card until EndTransaction (SCardBeginTransaction). It waits for theirs to
-// end. Transactions of one handle nest.
+// BeginTransaction makes the calls of other handles wait until EndTransaction
+// (SCardBeginTransaction). It waits for the end of another handle's transaction, for at most 2
+// minutes. Transactions of one handle nest.
 func (k *Card) BeginTransaction(ctx context.Context) error {
 	return k.do(ctx, "transaction with the card in", func(s *slot) error {
 		if transactor, ok := s.reader.(Transactor); ok && s.depth == 0 {
@@ -201,8 +211,9 @@ func (k *Card) BeginTransaction(ctx context.Context) error {
 	})
 }
 
-// EndTransaction ends the innermost transaction and does to the card what disposition says (SCardEndTransaction). The other
-// handles then get ErrResetCard. The transaction has ended even if that failed.
+// EndTransaction applies the disposition to the card and ends the innermost transaction
+// (SCardEndTransaction). After a reset the other handles get ErrResetCard. The transaction ends
+// even if the disposition fails.
 func (k *Card) EndTransaction(ctx context.Context, disposition Disposition) error {
 	const operation = "end of the transaction with the card in"
 	if err := k.enter(ctx, false); err != nil {
@@ -216,7 +227,7 @@ func (k *Card) EndTransaction(ctx context.Context, disposition Disposition) erro
 	err := k.check()
 	if err == nil {
 		if err = s.dispose(ctx, disposition); err == nil {
-			k.renewed()
+			k.renew()
 		}
 	}
 	s.depth--
@@ -229,7 +240,8 @@ func (k *Card) EndTransaction(ctx context.Context, disposition Disposition) erro
 	return nil
 }
 
-// endTransaction opens the slot to the other handles. It returns the first failure.
+// endTransaction ends this handle's transaction. It returns err or, if that is nil, its own
+// failure.
 func (k *Card) endTransaction(ctx context.Context, err error) error {
 	s := k.slot
 	s.depth = 0

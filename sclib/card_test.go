@@ -20,12 +20,17 @@ func TestTransmit(t *testing.T) {
 		want    error
 	}{
 		{name: "a status word alone", command: []byte{0, 0xA4, 4, 0}, answer: []byte{0x90, 0}},
-		{name: "an error status is an answer", command: []byte{0, 0xA4, 4, 0}, answer: []byte{0x6A, 0x82}},
-		{name: "an answer although none was expected", command: []byte{0, 0, 0, 0}, answer: []byte("Hello world!\x90\x00")},
+		{name: "an error status is an answer", command: []byte{0, 0xA4, 4, 0},
+			answer: []byte{0x6A, 0x82}},
+		{name: "an answer although none was expected", command: []byte{0, 0, 0, 0},
+			answer: []byte("Hello world!\x90\x00")},
 		{name: "the longest answer", command: []byte{0, 0xB0, 0, 0, 0, 0, 0}, answer: long},
-		{name: "an answer that is too long", command: []byte{0, 0xB0, 0, 0, 0}, answer: append(slices.Clone(long), 0), want: sclib.ErrInsufficientBuffer},
-		{name: "the longest command", command: make([]byte, sclib.MaxCommand), answer: []byte{0x90, 0}},
-		{name: "a command that is too long", command: make([]byte, sclib.MaxCommand+1), want: sclib.ErrInvalidParameter},
+		{name: "an answer that is too long", command: []byte{0, 0xB0, 0, 0, 0},
+			answer: append(slices.Clone(long), 0), want: sclib.ErrInsufficientBuffer},
+		{name: "the longest command", command: make([]byte, sclib.MaxCommand),
+			answer: []byte{0x90, 0}},
+		{name: "a command that is too long", command: make([]byte, sclib.MaxCommand+1),
+			want: sclib.ErrInvalidParameter},
 		{name: "an empty command", command: []byte{}, want: sclib.ErrInvalidParameter},
 	}
 	for _, test := range tests {
@@ -42,7 +47,8 @@ func TestTransmit(t *testing.T) {
 				return
 			}
 			if err != nil || !bytes.Equal(answer, test.answer) || !bytes.Equal(seen, test.command) {
-				t.Errorf("card saw %d bytes, program got %d bytes, %v", len(seen), len(answer), err)
+				t.Errorf("the card received %d bytes, the program %d bytes, %v", len(seen),
+					len(answer), err)
 			}
 		})
 	}
@@ -70,8 +76,9 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status.Reader != "Test reader" || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, atr) ||
-		!status.State.Has(sclib.StatePresent|sclib.StatePowered|sclib.StateSpecific) {
+	if status.Reader != "Test reader" || status.Protocol != sclib.ProtocolT1 ||
+		!bytes.Equal(status.ATR, atr) ||
+		!status.State.Has(sclib.CardPresent|sclib.CardPowered|sclib.CardSpecific) {
 		t.Errorf("got %+v", status)
 	}
 	if active, err := card.ActiveProtocol(t.Context()); err != nil || active != sclib.ProtocolT1 {
@@ -99,68 +106,79 @@ func TestCardEvents(t *testing.T) {
 		{name: "the card was removed", do: func(t *testing.T, w world) { w.r.Remove() },
 			want: sclib.ErrRemovedCard, heal: sclib.ErrNoCard},
 		{name: "the card was removed while it answered", do: func(t *testing.T, w world) {
-			w.r.Insert(sclibtest.Card{ATR: atr, Answer: func([]byte) []byte { w.r.Remove(); return []byte{0x90, 0} }})
-			if err := w.card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+			w.r.Insert(sclibtest.Card{ATR: atr,
+				Answer: func([]byte) []byte { w.r.Remove(); return []byte{0x90, 0} }})
+			if err := w.card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+				sclib.LeaveCard); err != nil {
 				t.Fatal(err)
 			}
 		}, want: sclib.ErrRemovedCard, heal: sclib.ErrNoCard},
-		{name: "the removal was noticed, then the card came back", do: func(t *testing.T, w world) {
-			w.r.Remove()
-			want(t, w.transmit(), sclib.ErrRemovedCard)
-			w.r.Insert(same)
-		}, want: sclib.ErrRemovedCard},
-		{name: "the card came back before anyone looked", do: func(t *testing.T, w world) { w.r.Insert(same) },
+		{name: "the removal was seen, then the card was inserted again",
+			do: func(t *testing.T, w world) {
+				w.r.Remove()
+				want(t, w.transmit(), sclib.ErrRemovedCard)
+				w.r.Insert(same)
+			}, want: sclib.ErrRemovedCard},
+		{name: "the card was removed and inserted again, unseen",
+			do:   func(t *testing.T, w world) { w.r.Insert(same) },
 			want: sclib.ErrUnpoweredCard},
 		{name: "another handle found another card", do: func(t *testing.T, w world) {
 			if _, err := w.card.Status(t.Context()); err != nil { // the ATR is known now
 				t.Fatal(err)
 			}
 			w.r.Insert(other)
-			second := connect(t, w.sc, sclib.ShareShared) // powers it, thus its ATR shows
-			if _, err := second.Status(t.Context()); err != nil && !errors.Is(err, sclib.ErrRemovedCard) {
+			second := connect(t, w.sc, sclib.ShareShared) // powers the card: its ATR is known
+			if _, err := second.Status(t.Context()); err != nil &&
+				!errors.Is(err, sclib.ErrRemovedCard) {
 				t.Fatal(err)
 			}
 		}, want: sclib.ErrRemovedCard},
-		{name: "another handle reset the card and went", do: func(t *testing.T, w world) {
+		{name: "another handle disconnected with a reset", do: func(t *testing.T, w world) {
 			if err := connect(t, w.sc, sclib.ShareShared).Disconnect(sclib.ResetCard); err != nil {
 				t.Fatal(err)
 			}
 		}, want: sclib.ErrResetCard},
-		{name: "another handle reset the card at the end of its transaction", do: func(t *testing.T, w world) {
-			second := connect(t, w.sc, sclib.ShareShared)
-			if err := second.BeginTransaction(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if err := second.EndTransaction(t.Context(), sclib.ResetCard); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := second.Transmit(t.Context(), []byte{0, 0, 0, 0}); err != nil {
-				t.Errorf("the handle that asked for the reset: %v", err)
-			}
-		}, want: sclib.ErrResetCard},
+		{name: "another handle reset the card at the end of its transaction",
+			do: func(t *testing.T, w world) {
+				second := connect(t, w.sc, sclib.ShareShared)
+				if err := second.BeginTransaction(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := second.EndTransaction(t.Context(), sclib.ResetCard); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := second.Transmit(t.Context(), []byte{0, 0, 0, 0}); err != nil {
+					t.Errorf("the handle that asked for the reset: %v", err)
+				}
+			}, want: sclib.ErrResetCard},
 		{name: "another handle reconnected with a cold reset", do: func(t *testing.T, w world) {
 			second := connect(t, w.sc, sclib.ShareShared)
-			if err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.UnpowerCard); err != nil {
+			if err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+				sclib.UnpowerCard); err != nil {
 				t.Fatal(err)
 			}
 		}, want: sclib.ErrResetCard},
 		{name: "another handle's reset failed", do: func(t *testing.T, w world) {
 			second := connect(t, w.sc, sclib.ShareShared)
 			w.r.Fail("connect", sclib.ErrUnresponsiveCard)
-			err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.ResetCard)
+			err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+				sclib.ResetCard)
 			want(t, err, sclib.ErrUnresponsiveCard)
 			w.r.Fail("connect", nil)
 		}, want: sclib.ErrResetCard},
-		{name: "another handle's reset failed and its next try worked", do: func(t *testing.T, w world) {
-			second := connect(t, w.sc, sclib.ShareShared)
-			w.r.Fail("connect", sclib.ErrUnresponsiveCard)
-			err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.ResetCard)
-			want(t, err, sclib.ErrUnresponsiveCard)
-			w.r.Fail("connect", nil)
-			if err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
-				t.Fatal(err)
-			}
-		}, want: sclib.ErrResetCard},
+		{name: "another handle's reset failed and its next try worked",
+			do: func(t *testing.T, w world) {
+				second := connect(t, w.sc, sclib.ShareShared)
+				w.r.Fail("connect", sclib.ErrUnresponsiveCard)
+				err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+					sclib.ResetCard)
+				want(t, err, sclib.ErrUnresponsiveCard)
+				w.r.Fail("connect", nil)
+				if err := second.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+					sclib.LeaveCard); err != nil {
+					t.Fatal(err)
+				}
+			}, want: sclib.ErrResetCard},
 		{name: "another handle chose another protocol", do: func(t *testing.T, w world) {
 			w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo, Protocols: sclib.ProtocolAny})
 			for _, protocol := range []sclib.Protocol{sclib.ProtocolT1, sclib.ProtocolT0} {
@@ -168,21 +186,24 @@ func TestCardEvents(t *testing.T) {
 				if protocol == sclib.ProtocolT0 {
 					card = connect(t, w.sc, sclib.ShareShared)
 				}
-				if err := card.Reconnect(t.Context(), sclib.ShareShared, protocol, sclib.LeaveCard); err != nil {
+				if err := card.Reconnect(t.Context(), sclib.ShareShared, protocol,
+					sclib.LeaveCard); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}, want: sclib.ErrResetCard},
-		{name: "the card came back and another handle powered it", do: func(t *testing.T, w world) {
-			w.r.Insert(same)
-			connect(t, w.sc, sclib.ShareShared)
-		}, want: sclib.ErrResetCard},
-		{name: "the card came back, the reader does not say, and another handle powered it", do: func(t *testing.T, w world) {
-			w.r.Silence(true)
-			w.r.Insert(same)
-			want(t, w.transmit(), sclib.ErrUnpoweredCard)
-			connect(t, w.sc, sclib.ShareShared)
-		}, want: sclib.ErrResetCard},
+		{name: "the card was inserted again and another handle powered it",
+			do: func(t *testing.T, w world) {
+				w.r.Insert(same)
+				connect(t, w.sc, sclib.ShareShared)
+			}, want: sclib.ErrResetCard},
+		{name: "the card was inserted again, unseen, and another handle powered it",
+			do: func(t *testing.T, w world) {
+				w.r.Silence(true)
+				w.r.Insert(same)
+				want(t, w.transmit(), sclib.ErrUnpoweredCard)
+				connect(t, w.sc, sclib.ShareShared)
+			}, want: sclib.ErrResetCard},
 		{name: "the card was removed and Status noticed it", do: func(t *testing.T, w world) {
 			w.r.Remove()
 			_, err := w.card.Status(t.Context())
@@ -206,9 +227,10 @@ func TestCardEvents(t *testing.T) {
 		}},
 		{name: "the reader was unplugged", do: func(t *testing.T, w world) { w.b.Detach(w.r) },
 			want: sclib.ErrReaderUnavailable, heal: sclib.ErrReaderUnavailable},
-		{name: "the reader does not say whether a card is in", do: func(t *testing.T, w world) {
+		{name: "the reader reports no state", do: func(t *testing.T, w world) {
 			w.r.Silence(true)
-			if status, err := w.card.Status(t.Context()); err != nil || status.State != sclib.StateUnknown {
+			if status, err := w.card.Status(t.Context()); err != nil ||
+				status.State != sclib.CardUnknown {
 				t.Fatalf("%v, %v", status, err)
 			}
 		}},
@@ -225,16 +247,18 @@ func TestCardEvents(t *testing.T) {
 				return err
 			}
 			test.do(t, w)
-			for range 2 { // the handle stays out of order
+			for range 2 { // the error stays until Reconnect
 				if err := w.transmit(); !errors.Is(err, test.want) {
 					t.Fatalf("got %v, want %v", err, test.want)
 				}
 			}
-			err := w.card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard)
+			err := w.card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+				sclib.LeaveCard)
 			if !errors.Is(err, test.heal) {
 				t.Fatalf("reconnect: got %v, want %v", err, test.heal)
 			}
-			if test.heal == nil && w.transmit() != nil && !strings.Contains(test.name, "while it answered") {
+			if test.heal == nil && w.transmit() != nil &&
+				!strings.Contains(test.name, "while it answered") {
 				t.Errorf("after reconnect: %v", w.transmit())
 			}
 			if err := w.card.Disconnect(sclib.LeaveCard); err != nil {
@@ -265,16 +289,19 @@ func TestAnErrorNamesOperationReaderAndCause(t *testing.T) {
 
 func TestControlAndGetAttrib(t *testing.T) {
 	r, sc := reader(t)
-	r.HandleControl(sclib.CMIoctlGetFeatureRequest, func(in []byte) []byte { return append([]byte{6, 4}, in...) })
+	r.HandleControl(sclib.CMIoctlGetFeatureRequest,
+		func(in []byte) []byte { return append([]byte{6, 4}, in...) })
 	r.SetAttrib(sclib.AttrVendorName, []byte("ACME"))
 	for _, mode := range []sclib.ShareMode{sclib.ShareShared, sclib.ShareDirect} {
 		card := connect(t, sc, mode)
-		if answer, err := card.Control(t.Context(), sclib.CMIoctlGetFeatureRequest, []byte{9}); err != nil || !bytes.Equal(answer, []byte{6, 4, 9}) {
+		if answer, err := card.Control(t.Context(), sclib.CMIoctlGetFeatureRequest,
+			[]byte{9}); err != nil || !bytes.Equal(answer, []byte{6, 4, 9}) {
 			t.Errorf("control: % X, %v", answer, err)
 		}
 		_, err := card.Control(t.Context(), sclib.CtlCode(1), nil)
 		want(t, err, sclib.ErrUnsupportedFeature)
-		if value, err := card.GetAttrib(t.Context(), sclib.AttrVendorName); err != nil || string(value) != "ACME" {
+		if value, err := card.GetAttrib(t.Context(), sclib.AttrVendorName); err != nil ||
+			string(value) != "ACME" {
 			t.Errorf("attribute: %q, %v", value, err)
 		}
 		_, err = card.GetAttrib(t.Context(), sclib.AttrMaxInput)

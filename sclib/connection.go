@@ -1,13 +1,19 @@
 package sclib
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
-// Reconnect changes the share mode and protocol of a handle, does to the card first what reset says, and puts the handle in order
-// again after ErrResetCard or ErrRemovedCard (SCardReconnect). If it fails the handle is out of order, but still has to be
-// disconnected.
-func (k *Card) Reconnect(ctx context.Context, mode ShareMode, preferred Protocol, reset Disposition) error {
+// Reconnect applies reset to the card and changes the share mode and the protocol of a handle. It
+// makes the handle usable again after ErrResetCard or ErrRemovedCard (SCardReconnect). reset is
+// LeaveCard, ResetCard for a warm reset, or UnpowerCard for a cold reset. After an error the handle
+// may be unusable until the next Reconnect, and still has to be disconnected.
+func (k *Card) Reconnect(
+	ctx context.Context, mode ShareMode, preferred Protocol, reset Disposition,
+) error {
 	const operation = "reconnect to the card in"
-	if !mode.valid() || mode != ShareDirect && preferred&(ProtocolAny|ProtocolRaw) == 0 || reset > UnpowerCard {
+	if !mode.accepts(preferred) || reset > UnpowerCard {
 		return failed(operation, k.slot.name, ErrInvalidValue)
 	}
 	if err := k.enter(ctx, true); err != nil {
@@ -19,7 +25,7 @@ func (k *Card) Reconnect(ctx context.Context, mode ShareMode, preferred Protocol
 		return failed(operation, s.name, err)
 	}
 	if mode == ShareDirect && (len(s.cards) > 1 || reset != LeaveCard) {
-		// The link stays as the others need it; a reset needs the card.
+		// The link stays as it is for the other handles. A reset needs a link to the card.
 		if s.link != linkCard && reset != LeaveCard {
 			return failed(operation, s.name, ErrInvalidValue)
 		}
@@ -30,21 +36,23 @@ func (k *Card) Reconnect(ctx context.Context, mode ShareMode, preferred Protocol
 		return failed(operation, s.name, err)
 	}
 	k.mode = mode
-	k.renewed()
+	k.renew()
 	s.count()
 	return nil
 }
 
-// Disconnect ends the handle and does to the card what disposition says (SCardDisconnect). The handle is gone even if that
-// failed; a transaction that it had open has ended. A card that was reset or removed meanwhile is left alone, since what
-// is there now is not what this handle had. A reader that is gone is no error. It takes no context: giving back is due even when
-// the program was canceled. It waits for an exchange that is under way, never for another handle's transaction.
+// Disconnect applies the disposition to the card and ends the handle, and its transaction if one is
+// open (SCardDisconnect). The handle ends even if the disposition fails. The disposition is not
+// applied if the card was reset or removed since this handle connected to it. An unplugged reader
+// is no error. Disconnect takes no context, since it is necessary after a cancellation too. It
+// waits for an exchange in progress, but not for another handle's transaction, and ends within 10 s
+// of its start on the reader.
 func (k *Card) Disconnect(disposition Disposition) error {
 	const operation = "disconnect from the card in"
 	s := k.slot
 	switch err := k.enter(context.Background(), false); {
-	case err == ErrReaderUnavailable:
-		return nil // and nothing to give back
+	case errors.Is(err, ErrReaderUnavailable):
+		return nil // no connection is left
 	case err != nil:
 		return failed(operation, s.name, err)
 	}
@@ -57,6 +65,7 @@ func (k *Card) Disconnect(disposition Disposition) error {
 	return nil
 }
 
+// disconnect does the work of Disconnect with the slot busy.
 func (k *Card) disconnect(ctx context.Context, disposition Disposition) error {
 	s := k.slot
 	var err error
@@ -85,7 +94,7 @@ func (k *Card) disconnect(ctx context.Context, disposition Disposition) error {
 	return err
 }
 
-// first gives the earlier of two failures.
+// first returns the first error that is not nil.
 func first(a, b error) error {
 	if a != nil {
 		return a

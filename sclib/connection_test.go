@@ -16,11 +16,12 @@ func TestSharing(t *testing.T) {
 		want          error
 	}{
 		{"two shared handles", sclib.ShareShared, sclib.ShareShared, nil},
-		{"exclusive keeps shared out", sclib.ShareExclusive, sclib.ShareShared, sclib.ErrSharing},
-		{"exclusive keeps exclusive out", sclib.ShareExclusive, sclib.ShareExclusive, sclib.ErrSharing},
-		{"exclusive keeps direct out", sclib.ShareExclusive, sclib.ShareDirect, sclib.ErrSharing},
-		{"shared keeps exclusive out", sclib.ShareShared, sclib.ShareExclusive, sclib.ErrSharing},
-		{"direct keeps exclusive out", sclib.ShareDirect, sclib.ShareExclusive, sclib.ErrSharing},
+		{"shared beside exclusive", sclib.ShareExclusive, sclib.ShareShared, sclib.ErrSharing},
+		{"exclusive beside exclusive", sclib.ShareExclusive, sclib.ShareExclusive,
+			sclib.ErrSharing},
+		{"direct beside exclusive", sclib.ShareExclusive, sclib.ShareDirect, sclib.ErrSharing},
+		{"exclusive beside shared", sclib.ShareShared, sclib.ShareExclusive, sclib.ErrSharing},
+		{"exclusive beside direct", sclib.ShareDirect, sclib.ShareExclusive, sclib.ErrSharing},
 		{"direct beside shared", sclib.ShareShared, sclib.ShareDirect, nil},
 		{"shared beside direct", sclib.ShareDirect, sclib.ShareShared, nil},
 	}
@@ -33,14 +34,15 @@ func TestSharing(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, test.want)
 			}
 			if err != nil {
-				// The way is free when the first has gone.
+				// It works after the first handle has disconnected.
 				if err := first.Disconnect(sclib.LeaveCard); err != nil {
 					t.Fatal(err)
 				}
 				second = connect(t, sc, test.second)
 			}
 			for _, card := range []*sclib.Card{first, second} {
-				if _, err := card.Status(t.Context()); err != nil && (card == second || test.want == nil) {
+				if _, err := card.Status(t.Context()); err != nil &&
+					(card == second || test.want == nil) {
 					t.Error(err)
 				}
 			}
@@ -48,7 +50,7 @@ func TestSharing(t *testing.T) {
 	}
 }
 
-func TestWhatTheReaderSees(t *testing.T) {
+func TestCallsOfTheBackendsReader(t *testing.T) {
 	command := []byte{0, 0, 0, 0}
 	tests := []struct {
 		name string
@@ -60,12 +62,14 @@ func TestWhatTheReaderSees(t *testing.T) {
 			card.Transmit(t.Context(), command)
 			card.Disconnect(sclib.UnpowerCard)
 		}, []string{"connect exclusive leave", "transmit 00 00 00 00", "disconnect unpower"}},
-		{"the second handle joins, the last one disconnects", func(t *testing.T, sc *sclib.Context) {
-			first, second := connect(t, sc, sclib.ShareShared), connect(t, sc, sclib.ShareShared)
-			first.Disconnect(sclib.LeaveCard)
-			second.Disconnect(sclib.ResetCard)
-		}, []string{"connect shared leave", "disconnect reset"}},
-		{"direct grows to shared", func(t *testing.T, sc *sclib.Context) {
+		{"the second handle joins, the last one disconnects",
+			func(t *testing.T, sc *sclib.Context) {
+				first := connect(t, sc, sclib.ShareShared)
+				second := connect(t, sc, sclib.ShareShared)
+				first.Disconnect(sclib.LeaveCard)
+				second.Disconnect(sclib.ResetCard)
+			}, []string{"connect shared leave", "disconnect reset"}},
+		{"shared after direct", func(t *testing.T, sc *sclib.Context) {
 			first, second := connect(t, sc, sclib.ShareDirect), connect(t, sc, sclib.ShareShared)
 			first.Disconnect(sclib.LeaveCard)
 			second.Disconnect(sclib.LeaveCard)
@@ -79,11 +83,11 @@ func TestWhatTheReaderSees(t *testing.T) {
 			second.Disconnect(sclib.ResetCard)
 			first.Disconnect(sclib.UnpowerCard)
 		}, []string{"connect shared leave", "connect shared reset", "disconnect leave"}},
-		{"an eject that is refused still gives the reader back", func(t *testing.T, sc *sclib.Context) {
+		{"a refused eject still ends the connection", func(t *testing.T, sc *sclib.Context) {
 			err := connect(t, sc, sclib.ShareShared).Disconnect(sclib.EjectCard)
 			want(t, err, sclib.ErrUnsupportedFeature)
 		}, []string{"connect shared leave", "disconnect eject", "disconnect leave"}},
-		{"a disposition that does not exist still gives the reader back", func(t *testing.T, sc *sclib.Context) {
+		{"an invalid disposition still ends the connection", func(t *testing.T, sc *sclib.Context) {
 			err := connect(t, sc, sclib.ShareShared).Disconnect(99)
 			want(t, err, sclib.ErrInvalidValue)
 		}, []string{"connect shared leave", "disconnect leave"}},
@@ -94,21 +98,25 @@ func TestWhatTheReaderSees(t *testing.T) {
 		}, []string{"connect shared leave", "disconnect leave"}},
 		{"reconnect changes the share mode", func(t *testing.T, sc *sclib.Context) {
 			card := connect(t, sc, sclib.ShareShared)
-			if err := card.Reconnect(t.Context(), sclib.ShareExclusive, sclib.ProtocolAny, sclib.ResetCard); err != nil {
+			if err := card.Reconnect(t.Context(), sclib.ShareExclusive, sclib.ProtocolAny,
+				sclib.ResetCard); err != nil {
 				t.Fatal(err)
 			}
 			_, err := sc.Connect(t.Context(), "Test reader", sclib.ShareShared, sclib.ProtocolAny)
 			want(t, err, sclib.ErrSharing)
 		}, []string{"connect shared leave", "connect exclusive reset"}},
-		{"reconnect to direct keeps the card for the others", func(t *testing.T, sc *sclib.Context) {
-			first, second := connect(t, sc, sclib.ShareShared), connect(t, sc, sclib.ShareShared)
-			if err := first.Reconnect(t.Context(), sclib.ShareDirect, 0, sclib.LeaveCard); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := second.Transmit(t.Context(), command); err != nil {
-				t.Error(err)
-			}
-		}, []string{"connect shared leave", "transmit 00 00 00 00"}},
+		{"reconnect to direct keeps the card for the others",
+			func(t *testing.T, sc *sclib.Context) {
+				first := connect(t, sc, sclib.ShareShared)
+				second := connect(t, sc, sclib.ShareShared)
+				if err := first.Reconnect(t.Context(), sclib.ShareDirect, 0,
+					sclib.LeaveCard); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := second.Transmit(t.Context(), command); err != nil {
+					t.Error(err)
+				}
+			}, []string{"connect shared leave", "transmit 00 00 00 00"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -121,7 +129,7 @@ func TestWhatTheReaderSees(t *testing.T) {
 	}
 }
 
-func TestReconnectRefusesNonsense(t *testing.T) {
+func TestReconnectRefusesInvalidArguments(t *testing.T) {
 	_, sc := reader(t)
 	card := connect(t, sc, sclib.ShareShared)
 	connect(t, sc, sclib.ShareShared)
@@ -134,11 +142,14 @@ func TestReconnectRefusesNonsense(t *testing.T) {
 	}{
 		{"no share mode", 0, sclib.ProtocolAny, sclib.LeaveCard, sclib.ErrInvalidValue},
 		{"no protocol", sclib.ShareShared, 0, sclib.LeaveCard, sclib.ErrInvalidValue},
-		{"eject first", sclib.ShareShared, sclib.ProtocolAny, sclib.EjectCard, sclib.ErrInvalidValue},
-		{"exclusive beside another handle", sclib.ShareExclusive, sclib.ProtocolAny, sclib.LeaveCard, sclib.ErrSharing},
+		{"eject first", sclib.ShareShared, sclib.ProtocolAny, sclib.EjectCard,
+			sclib.ErrInvalidValue},
+		{"exclusive beside another handle", sclib.ShareExclusive, sclib.ProtocolAny,
+			sclib.LeaveCard, sclib.ErrSharing},
 	}
 	for _, test := range tests {
-		if err := card.Reconnect(t.Context(), test.mode, test.protocols, test.reset); !errors.Is(err, test.want) {
+		if err := card.Reconnect(t.Context(), test.mode, test.protocols,
+			test.reset); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
@@ -147,7 +158,7 @@ func TestReconnectRefusesNonsense(t *testing.T) {
 	}
 }
 
-func TestDisconnectFromAReaderThatIsGone(t *testing.T) {
+func TestDisconnectFromAnUnpluggedReader(t *testing.T) {
 	r := sclibtest.NewReader("Test reader")
 	r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
 	b := sclibtest.NewBackend(r)

@@ -8,32 +8,34 @@ import (
 	"time"
 )
 
-// disconnectWait bounds what Release and Disconnect, which take no context, wait for a reader (policy).
+// disconnectWait bounds the wait of Release and Disconnect, which take no context, for a reader
+// (policy).
 const disconnectWait = 10 * time.Second
 
-// A Context is a program's access to the readers of one backend (SCardEstablishContext). Its methods, and those of its cards,
-// may be called from several goroutines.
+// A Context is a program's access to the readers of one backend (SCardEstablishContext). Its
+// methods may be called from several goroutines.
 type Context struct {
 	backend  Backend
 	released context.Context // ended by Release
 	stop     context.CancelFunc
 
 	mu           sync.Mutex
-	calls        sync.WaitGroup // calls that are inside; Release waits for them
+	calls        sync.WaitGroup // calls in progress; Release waits for them
 	slots        []*slot        // in the backend's order
-	readerEvents uint16         // readers that came or went; wraps
+	readerEvents uint16         // attached and detached readers; wraps
 
 	listing sync.Mutex // one Backend.Readers at a time
+	changes Signal     // what was seen of a slot has changed
 }
 
-// New makes a Context. The backend belongs to it from then on.
+// New returns a Context that owns the backend. The caller must call Release.
 func New(backend Backend) *Context {
 	c := &Context{backend: backend}
 	c.released, c.stop = context.WithCancel(context.Background())
 	return c
 }
 
-// enter registers a call; every enter without error needs a leave.
+// enter begins a call. Without an error the caller must call leave.
 func (c *Context) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return withCode(err)
@@ -47,10 +49,11 @@ func (c *Context) enter(ctx context.Context) error {
 	return nil
 }
 
+// leave ends a call that enter began.
 func (c *Context) leave() { c.calls.Done() }
 
-// ListReaders gives the names of the readers that are attached. Names are unique, and [Printable].
-// ErrNoReaders says that there is none.
+// ListReaders returns the names of the attached readers, one for each slot (SCardListReaders).
+// Names are unique, and [Printable]. ErrNoReaders means that no reader is attached.
 func (c *Context) ListReaders(ctx context.Context) ([]string, error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
@@ -70,12 +73,15 @@ func (c *Context) ListReaders(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Connect connects to the card in a reader, or with ShareDirect to the reader alone (SCardConnect). The card gets power if it has
-// none and one of the preferred protocols is negotiated. ErrSharing says that another handle or program is in the way; a
-// transaction of another handle is waited for.
-func (c *Context) Connect(ctx context.Context, reader string, mode ShareMode, preferred Protocol) (*Card, error) {
+// Connect connects to the card in a reader, or with ShareDirect to the reader alone (SCardConnect).
+// It powers the card if it has no power, and negotiates one of the preferred protocols. ErrSharing
+// means that the share mode conflicts with another handle or program. Connect waits for the end of
+// another handle's transaction, for at most 2 minutes. The caller must call Disconnect.
+func (c *Context) Connect(
+	ctx context.Context, reader string, mode ShareMode, preferred Protocol,
+) (*Card, error) {
 	const operation = "connect to"
-	if !mode.valid() || mode != ShareDirect && preferred&(ProtocolAny|ProtocolRaw) == 0 {
+	if !mode.accepts(preferred) {
 		return nil, failed(operation, reader, ErrInvalidValue)
 	}
 	if err := c.enter(ctx); err != nil {
@@ -91,7 +97,8 @@ func (c *Context) Connect(ctx context.Context, reader string, mode ShareMode, pr
 		return nil, failed(operation, reader, ErrUnknownReader)
 	}
 	if v := s.seen(); v.exclusive || mode == ShareExclusive && v.handles > 0 {
-		return nil, failed(operation, reader, ErrSharing) // at once: their transaction is no reason to wait
+		// The end of a transaction would not resolve the conflict.
+		return nil, failed(operation, reader, ErrSharing)
 	}
 	if err := s.acquire(ctx, nil, true); err != nil {
 		return nil, failed(operation, reader, err)
@@ -109,8 +116,9 @@ func (c *Context) Connect(ctx context.Context, reader string, mode ShareMode, pr
 	return card, nil
 }
 
-// Release ends the context (SCardReleaseContext): cards that are still connected are disconnected, and reset if their transaction
-// was open. It waits for calls that are inside the reader; calls that only wait for their turn end with ErrServiceStopped.
+// Release ends the context and closes its backend (SCardReleaseContext). It disconnects the handles
+// that are still connected, and resets a card with an open transaction. It waits for exchanges in
+// progress; calls that wait for a slot or for a change return ErrServiceStopped.
 func (c *Context) Release() error {
 	c.mu.Lock()
 	if c.released.Err() != nil {
@@ -141,7 +149,7 @@ func (c *Context) Release() error {
 	return errors.Join(append(failures, c.backend.Close())...)
 }
 
-// list brings the slots up to date with the readers that are attached, and gives them.
+// list updates the slots to the readers that are attached, and returns them.
 func (c *Context) list(ctx context.Context) ([]*slot, error) {
 	c.listing.Lock()
 	defer c.listing.Unlock()
@@ -151,7 +159,7 @@ func (c *Context) list(ctx context.Context) ([]*slot, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Those that stay keep their names; only then can the names of the others be chosen.
+	// Readers that stay attached keep their names. New readers get names that are not in use.
 	slots := make([]*slot, len(readers))
 	taken := make(map[string]bool, len(readers))
 	stayed := 0
@@ -163,8 +171,9 @@ func (c *Context) list(ctx context.Context) ([]*slot, error) {
 	}
 	for i, reader := range readers {
 		if slots[i] == nil {
-			slots[i] = &slot{context: c, reader: reader, name: unique(Printable(reader.Name()), taken), cards: make(map[*Card]struct{})}
-			taken[slots[i].name] = true
+			name := unique(Printable(reader.Name()), taken)
+			taken[name] = true
+			slots[i] = &slot{context: c, reader: reader, name: name, cards: map[*Card]struct{}{}}
 		}
 	}
 	for _, s := range c.slots {
@@ -179,7 +188,7 @@ func (c *Context) list(ctx context.Context) ([]*slot, error) {
 	return slots, nil
 }
 
-// ofReader finds the slot of a reader that has not gone meanwhile.
+// ofReader returns the slot of a reader that was not seen unplugged, or nil.
 func ofReader(slots []*slot, reader Reader) *slot {
 	for _, s := range slots {
 		if s.reader == reader && !s.gone.Load() {
@@ -189,6 +198,7 @@ func ofReader(slots []*slot, reader Reader) *slot {
 	return nil
 }
 
+// find returns the slot with a name, or nil.
 func find(slots []*slot, name string) *slot {
 	for _, s := range slots {
 		if s.name == name {
@@ -198,7 +208,7 @@ func find(slots []*slot, name string) *slot {
 	return nil
 }
 
-// unique numbers a name that is taken: "Reader", "Reader (2)".
+// unique returns a name that is not taken: "Reader", then "Reader (2)".
 func unique(name string, taken map[string]bool) string {
 	if name == "" {
 		name = "Reader"

@@ -15,7 +15,7 @@ var atr = []byte{0x3B, 0x80, 0x01, 0x81}
 // echo answers every command with itself and 90 00.
 func echo(command []byte) []byte { return append(slices.Clone(command), 0x90, 0x00) }
 
-// reader gives a reader with a card, and a context over it.
+// reader returns a reader with a card, and a context over it.
 func reader(t *testing.T) (*sclibtest.Reader, *sclib.Context) {
 	t.Helper()
 	r := sclibtest.NewReader("Test reader")
@@ -47,8 +47,8 @@ func want(t *testing.T, err error, target error) {
 }
 
 func TestListReaders(t *testing.T) {
-	first, second, other := sclibtest.NewReader("Reader"), sclibtest.NewReader("Reader"), sclibtest.NewReader("Other")
-	nameless := sclibtest.NewReader("")
+	first, second := sclibtest.NewReader("Reader"), sclibtest.NewReader("Reader")
+	other, nameless := sclibtest.NewReader("Other"), sclibtest.NewReader("")
 	b := sclibtest.NewBackend()
 	sc := over(t, b)
 	steps := []struct {
@@ -58,14 +58,22 @@ func TestListReaders(t *testing.T) {
 		error error
 	}{
 		{name: "no reader is an error", do: func() {}, error: sclib.ErrNoReaders},
-		{name: "readers of one name get numbers", do: func() { b.Attach(first); b.Attach(second) }, want: []string{"Reader", "Reader (2)"}},
-		{name: "the numbered one keeps its name when the other goes", do: func() { b.Detach(first) }, want: []string{"Reader (2)"}},
-		{name: "the name that became free is given again", do: func() { b.Attach(sclibtest.NewReader("Reader")) }, want: []string{"Reader (2)", "Reader"}},
-		{name: "another name needs no number", do: func() { b.Attach(other) }, want: []string{"Reader (2)", "Reader", "Other"}},
-		{name: "a reader without a name gets a number too", do: func() { b.Attach(nameless) }, want: []string{"Reader (2)", "Reader", "Other", "Reader (3)"}},
-		{name: "a name cannot control a terminal", do: func() { b.Attach(sclibtest.NewReader("\x1b[2JL\u00e9ser\xff\u202e")) },
+		{name: "readers of one name get numbers", do: func() { b.Attach(first); b.Attach(second) },
+			want: []string{"Reader", "Reader (2)"}},
+		{name: "the numbered one keeps its name after the other is unplugged",
+			do: func() { b.Detach(first) }, want: []string{"Reader (2)"}},
+		{name: "the free name is used again",
+			do:   func() { b.Attach(sclibtest.NewReader("Reader")) },
+			want: []string{"Reader (2)", "Reader"}},
+		{name: "another name needs no number", do: func() { b.Attach(other) },
+			want: []string{"Reader (2)", "Reader", "Other"}},
+		{name: "a reader without a name gets a number too", do: func() { b.Attach(nameless) },
+			want: []string{"Reader (2)", "Reader", "Other", "Reader (3)"}},
+		{name: "a name cannot control a terminal",
+			do:   func() { b.Attach(sclibtest.NewReader("\x1b[2JL\u00e9ser\xff\u202e")) },
 			want: []string{"Reader (2)", "Reader", "Other", "Reader (3)", ".[2JL\u00e9ser.."}},
-		{name: "a failing backend is an error with a code", do: func() { b.Fail(errors.New("bus on fire")) }, error: sclib.ErrUnknown},
+		{name: "a failing backend is an error with a code",
+			do: func() { b.Fail(errors.New("defective bus")) }, error: sclib.ErrUnknown},
 	}
 	for _, step := range steps {
 		step.do()
@@ -76,7 +84,7 @@ func TestListReaders(t *testing.T) {
 	}
 }
 
-func TestConnectRefusesNonsense(t *testing.T) {
+func TestConnectRefusesInvalidArguments(t *testing.T) {
 	tests := []struct {
 		name      string
 		reader    string
@@ -84,11 +92,14 @@ func TestConnectRefusesNonsense(t *testing.T) {
 		preferred sclib.Protocol
 		want      sclib.Error
 	}{
-		{"a reader that is not there", "Nobody", sclib.ShareShared, sclib.ProtocolAny, sclib.ErrUnknownReader},
+		{"a reader that is not attached", "Other reader", sclib.ShareShared, sclib.ProtocolAny,
+			sclib.ErrUnknownReader},
 		{"share mode zero", "Test reader", 0, sclib.ProtocolAny, sclib.ErrInvalidValue},
-		{"a share mode that does not exist", "Test reader", 4, sclib.ProtocolAny, sclib.ErrInvalidValue},
-		{"a card without a protocol", "Test reader", sclib.ShareShared, sclib.ProtocolUndefined, sclib.ErrInvalidValue},
-		{"a protocol that the card does not speak", "Test reader", sclib.ShareShared, sclib.ProtocolT0, sclib.ErrProtocolMismatch},
+		{"an unknown share mode", "Test reader", 4, sclib.ProtocolAny, sclib.ErrInvalidValue},
+		{"a card without a protocol", "Test reader", sclib.ShareShared, sclib.ProtocolUndefined,
+			sclib.ErrInvalidValue},
+		{"a protocol that the card does not speak", "Test reader", sclib.ShareShared,
+			sclib.ProtocolT0, sclib.ErrProtocolMismatch},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,14 +119,15 @@ func TestConnectWithoutACard(t *testing.T) {
 	_, err := sc.Connect(t.Context(), "Test reader", sclib.ShareShared, sclib.ProtocolAny)
 	want(t, err, sclib.ErrNoCard)
 	card := connect(t, sc, sclib.ShareDirect)
-	if _, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0}); !errors.Is(err, sclib.ErrProtocolMismatch) {
+	if _, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0}); !errors.Is(err,
+		sclib.ErrProtocolMismatch) {
 		t.Errorf("an APDU over a direct connection: %v", err)
 	}
 	status, err := card.Status(t.Context())
-	if err != nil || status.State != sclib.StateAbsent {
+	if err != nil || status.State != sclib.CardAbsent {
 		t.Errorf("status of an empty reader: %v, %v", status.State, err)
 	}
-	// A card that comes is no concern of a direct handle, and serves the next one.
+	// An inserted card does not affect a direct handle, and the next handle uses it.
 	r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
 	second := connect(t, sc, sclib.ShareShared)
 	if _, err := second.Transmit(t.Context(), []byte{0, 0, 0, 0}); err != nil {
@@ -133,7 +145,7 @@ func TestRelease(t *testing.T) {
 		log  []string
 	}{
 		{"nothing was connected", func(t *testing.T, sc *sclib.Context) {}, nil},
-		{"a forgotten card is left alone", func(t *testing.T, sc *sclib.Context) {
+		{"a card that is still connected is not reset", func(t *testing.T, sc *sclib.Context) {
 			connect(t, sc, sclib.ShareShared)
 		}, []string{"connect shared leave", "disconnect leave"}},
 		{"two handles are one connection", func(t *testing.T, sc *sclib.Context) {
@@ -157,7 +169,7 @@ func TestRelease(t *testing.T) {
 				t.Error(err)
 			}
 			if log := r.Log(); !slices.Equal(log, test.log) {
-				t.Errorf("the reader saw %q", log)
+				t.Errorf("the reader's calls: %q", log)
 			}
 			if !b.Closed() {
 				t.Error("the backend was not closed")
@@ -166,7 +178,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-func TestReleaseOfAReaderThatIsGone(t *testing.T) {
+func TestReleaseOfAnUnpluggedReader(t *testing.T) {
 	r := sclibtest.NewReader("Test reader")
 	r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
 	b := sclibtest.NewBackend(r)
@@ -180,7 +192,7 @@ func TestReleaseOfAReaderThatIsGone(t *testing.T) {
 	}
 }
 
-func TestNothingWorksAfterRelease(t *testing.T) {
+func TestCallsAfterRelease(t *testing.T) {
 	_, sc := reader(t)
 	card := connect(t, sc, sclib.ShareShared)
 	if err := sc.Release(); err != nil {
@@ -193,10 +205,15 @@ func TestNothingWorksAfterRelease(t *testing.T) {
 			_, err := sc.Connect(ctx, "Test reader", sclib.ShareShared, sclib.ProtocolAny)
 			return err
 		},
-		"GetStatusChange": func() error { return sc.GetStatusChange(ctx, []sclib.ReaderState{{Reader: "Test reader"}}) },
-		"Transmit":        func() error { _, err := card.Transmit(ctx, []byte{0, 0, 0, 0}); return err },
-		"Status":          func() error { _, err := card.Status(ctx); return err },
-		"Disconnect":      func() error { return card.Disconnect(sclib.LeaveCard) },
+		"GetStatusChange": func() error {
+			return sc.GetStatusChange(ctx, []sclib.ReaderState{{Reader: "Test reader"}})
+		},
+		"Transmit": func() error {
+			_, err := card.Transmit(ctx, []byte{0, 0, 0, 0})
+			return err
+		},
+		"Status":     func() error { _, err := card.Status(ctx); return err },
+		"Disconnect": func() error { return card.Disconnect(sclib.LeaveCard) },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, sclib.ErrServiceStopped) {
@@ -206,7 +223,7 @@ func TestNothingWorksAfterRelease(t *testing.T) {
 	want(t, sc.Release(), sclib.ErrInvalidHandle)
 }
 
-func TestAnEndedContextReachesNoReader(t *testing.T) {
+func TestAnEndedContextStopsACall(t *testing.T) {
 	r, sc := reader(t)
 	card := connect(t, sc, sclib.ShareShared)
 	r.Log()
@@ -221,9 +238,9 @@ func TestAnEndedContextReachesNoReader(t *testing.T) {
 	want(t, err, sclib.ErrTimeout)
 	want(t, err, context.DeadlineExceeded)
 	if log := r.Log(); log != nil {
-		t.Errorf("the reader saw %q", log)
+		t.Errorf("the reader's calls: %q", log)
 	}
-	// Giving back is due nevertheless.
+	// Disconnect works without a context.
 	if err := card.Disconnect(sclib.LeaveCard); err != nil {
 		t.Error(err)
 	}

@@ -1,5 +1,5 @@
-// Package sclib is PC/SC for Go: readers, cards, transactions and events, with the names and the meanings of PC/SC, on machines
-// with or without an operating system.
+// Package sclib is PC/SC for Go: readers, cards, transactions and events, with the names and the
+// semantics of PC/SC, on machines with and without an operating system.
 //
 //	sc := sclib.New(backend)
 //	defer sc.Release()
@@ -8,16 +8,19 @@
 //	defer card.Disconnect(sclib.LeaveCard)
 //	answer, err := card.Transmit(ctx, []byte{0x00, 0xA4, 0x04, 0x00})
 //
-// A program is written once against a [Context]. What gives access to readers is a [Backend]: the EFI protocol of any driver
-// (uefi/pcsc), the CCID class driver of this module (sclib/native), the daemon of pcsc-lite (sclib/pcsclite). A backend offers
-// each reader to one user at a time, as the hardware does; sharing, transactions and the events that tell one handle what
-// another did are made here, so they are the same everywhere.
+// A program uses a [Context] and runs on each platform without changes. A [Backend] gives access to
+// the readers: package uefi/pcsc through the EFI protocol of any driver, package sclib/native
+// through the CCID class driver of this module, package sclib/pcsclite through the daemon of
+// pcsc-lite. A backend gives each reader to one user at a time, as the hardware does. Package sclib
+// implements sharing, transactions and events, which are therefore the same on each backend.
 //
-// Waits end with the context that the caller passes. What a caller decides on is an [Error] and is found with [errors.Is];
-// errors.Is also finds context.Canceled and context.DeadlineExceeded, and the backend's own error with its reason.
+// Each wait ends with the context that the caller passes. Errors wrap an [Error], to be tested with
+// [errors.Is]. They also wrap context.Canceled or context.DeadlineExceeded, and the backend's own
+// error.
 //
-// Commands and answers are never kept: buffers of this package that held an answer are wiped before the call returns.
+// The package keeps no commands and no answers: it wipes its buffers before a call returns.
 //
-// Specifications: PC/SC part 3 (attributes, control codes), part 5 (resource manager), part 10 (features), as implemented by
-// pcsc-lite, whose values are used where implementations differ. ISO/IEC 7816-4 helpers are in sclib/iso7816.
+// Specifications: PC/SC part 3 (attributes, control codes), part 5 (resource manager), part 10
+// (features), as implemented by pcsc-lite. Where implementations differ, the values are those of
+// pcsc-lite. Package sclib/iso7816 has the commands and status words of ISO/IEC 7816-4.
 package sclib

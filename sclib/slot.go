@@ -10,18 +10,21 @@ import (
 	"time"
 )
 
-// transactionWait ends a wait for another handle's transaction when the caller's context does not. A PIN entered on a reader's
-// own keypad, the longest thing done inside a transaction, takes up to 90 s (policy).
+// transactionWait bounds the wait for another handle's transaction if the caller's context does
+// not. The longest command inside a transaction is a PIN entry on a reader's keypad: up to 90 s
+// (policy).
 const transactionWait = 2 * time.Minute
 
-// A slot is what the handles of one Context share about one reader.
+// A slot is the state of one reader that the handles of a Context share.
 //
-//	event                      what it does
-//	first Connect              the backend's Connect; link says for what
-//	next Connect               joins the link, renews it if the card changed or lost power, widens it from reader to card
-//	reset by one handle        resets grows: every other handle gets ErrResetCard until it reconnects
-//	card seen gone or swapped  removals grows: every handle that had a card gets ErrRemovedCard until it reconnects
-//	reader seen gone           gone: every handle gets ErrReaderUnavailable for good
+//	event                      effect
+//	first Connect              the backend's Connect; link records the purpose
+//	next Connect               shares the link; connects again if the card changed or lost power,
+//	                           or if the link is to the reader alone
+//	reset by one handle        resets grows: other handles get ErrResetCard until they reconnect
+//	card removed or replaced   removals grows: handles to the card get ErrRemovedCard until they
+//	                           reconnect
+//	reader unplugged           gone is set: all handles get ErrReaderUnavailable from then on
 //	last Disconnect            the backend's Disconnect
 type slot struct {
 	context *Context
@@ -29,24 +32,26 @@ type slot struct {
 	name    string // unique within the context
 	gone    atomic.Bool
 
-	mu    sync.Mutex    // guards what follows, up to the next comment
-	busy  bool          // one call at a time
-	owner *Card         // whose transaction is open; set only by the call that made the slot busy
-	wake  chan struct{} // closed when busy or owner ends; nil when nobody waits
-	view  view          // what was last seen, for those that must not wait
+	mu    sync.Mutex    // guards busy, looks, late, owner, wake and view
+	busy  bool          // a call uses the reader
+	looks bool          // that call is a look of GetStatusChange
+	late  bool          // GetStatusChange looks again at the end of that call
+	owner *Card         // the handle with a transaction; set only while the slot is busy
+	wake  chan struct{} // closed when busy or owner is cleared; nil if no call waits
+	view  view          // the last observation, for calls that do not wait for the slot
 
-	// What follows belongs to the call that made the slot busy.
+	// The fields below belong to the call that made the slot busy.
 	link     link
-	active   Protocol // of a linkCard
-	lost     bool     // the card of a linkCard has lost power
+	active   Protocol // the card's protocol, with linkCard
+	lost     bool     // the card has lost power, with linkCard
 	depth    int      // nested transactions of owner
 	resets   uint32
 	removals uint32
 	cards    map[*Card]struct{}
-	scratch  []byte // answers; wiped after use
+	room     []byte // for answers, unused so far
 }
 
-// A link is what the backend's reader is connected for.
+// A link is the purpose for which the backend's reader is connected.
 type link uint8
 
 const (
@@ -55,26 +60,28 @@ const (
 	linkCard
 )
 
-// A view is what was last seen of a slot.
+// A view is the last observation of a slot.
 type view struct {
-	known     bool // something was seen
-	present   bool // a card, when the reader last said
-	state     State
+	known     bool // the reader was observed
+	present   bool // a card was present when the reader last reported a state
+	mute      bool // the card did not answer to its last reset
+	state     CardState
 	atr       [MaxATR]byte
 	atrLength int
-	events    uint16 // insertions and removals seen; wraps
+	events    uint16 // observed insertions and removals; wraps
 	handles   int
 	exclusive bool
 }
 
 func (v *view) ATR() []byte { return append([]byte(nil), v.atr[:v.atrLength]...) }
 
-// acquire makes the slot busy. With patient, it first waits for a transaction of another handle than card to end.
-func (s *slot) acquire(ctx context.Context, card *Card, patient bool) error {
+// acquire waits until the slot is free and makes it busy. With queue, it also waits for the end of
+// another handle's transaction.
+func (s *slot) acquire(ctx context.Context, card *Card, queue bool) error {
 	var limit <-chan time.Time
 	for {
 		s.mu.Lock()
-		if !s.busy && (!patient || s.owner == nil || s.owner == card) {
+		if !s.busy && (!queue || s.owner == nil || s.owner == card) {
 			s.busy = true
 			s.mu.Unlock()
 			return nil
@@ -101,25 +108,31 @@ func (s *slot) acquire(ctx context.Context, card *Card, patient bool) error {
 	}
 }
 
-// tryAcquire makes the slot busy if it is not, whoever's transaction is open.
-func (s *slot) tryAcquire() bool {
+// tryLook makes the slot busy for a look of GetStatusChange and reports true, unless it is busy
+// already. Transactions do not count. GetStatusChange looks again at the end of a call that kept it
+// from looking, but for one that is itself a look.
+func (s *slot) tryLook() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy {
+		s.late = s.late || !s.looks
 		return false
 	}
-	s.busy = true
+	s.busy, s.looks = true, true
 	return true
 }
 
 func (s *slot) release() {
 	s.mu.Lock()
-	s.busy = false
+	defer s.mu.Unlock()
+	if s.late {
+		s.context.changes.Send()
+	}
+	s.busy, s.looks, s.late = false, false, false
 	s.wakeAll()
-	s.mu.Unlock()
 }
 
-// setOwner opens or, with nil, ends a transaction.
+// setOwner opens a transaction of card or, with nil, ends the transaction.
 func (s *slot) setOwner(card *Card) {
 	s.mu.Lock()
 	s.owner = card
@@ -134,14 +147,14 @@ func (s *slot) wakeAll() {
 	}
 }
 
-// seen gives what was last seen.
+// seen returns the last observation.
 func (s *slot) seen() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view
 }
 
-// status asks the reader and takes note of a card that came, went or was swapped.
+// status reads the reader's status and records an insertion, removal or replacement of the card.
 func (s *slot) status(ctx context.Context) (ReaderStatus, error) {
 	st, err := s.reader.Status(ctx)
 	if err != nil {
@@ -150,20 +163,22 @@ func (s *slot) status(ctx context.Context) (ReaderStatus, error) {
 	if len(st.ATR) > MaxATR {
 		st.ATR = st.ATR[:MaxATR]
 	}
-	s.observe(st.State, st.ATR)
+	s.observe(st)
 	return st, nil
 }
 
-// observe compares a state with the last one.
-func (s *slot) observe(state State, atr []byte) {
+// observe compares a status with the last one, and updates the view.
+func (s *slot) observe(st ReaderStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, is := s.view.present, state&StatePresent != 0
-	// A reader that does not say (StateUnknown) tells nothing about the card.
-	if state == StateUnknown {
+	defer s.compare(s.view)
+	state, atr := st.State, st.ATR
+	was, is := s.view.present, state&CardPresent != 0
+	if state == CardUnknown { // no information about the card
 		is = was
 	}
-	swapped := was && is && len(atr) > 0 && s.view.atrLength > 0 && !bytes.Equal(atr, s.view.atr[:s.view.atrLength])
+	swapped := was && is && len(atr) > 0 && s.view.atrLength > 0 &&
+		!bytes.Equal(atr, s.view.atr[:s.view.atrLength])
 	if s.view.known && was != is {
 		s.view.events++
 	}
@@ -173,9 +188,11 @@ func (s *slot) observe(state State, atr []byte) {
 	if swapped || was && !is {
 		s.removals++
 	}
-	if s.link == linkCard && is && state&StatePowered == 0 && state != StateUnknown {
+	if s.link == linkCard && is && state&CardPowered == 0 && state != CardUnknown {
 		s.lost = true
 	}
+	answered := state&CardSpecific != 0 || state&CardPowered != 0 && len(atr) > 0
+	s.view.mute = st.Mute || s.view.mute && is && !swapped && !answered
 	s.view.known, s.view.present, s.view.state = true, is, state
 	if !is {
 		s.view.atrLength = 0
@@ -184,23 +201,30 @@ func (s *slot) observe(state State, atr []byte) {
 	}
 }
 
-// fault draws the conclusions from an error of the reader, and returns it.
+// fault updates the slot after an error of the reader, which it returns.
 func (s *slot) fault(err error) error {
 	switch code(err) {
 	case ErrReaderUnavailable:
 		s.gone.Store(true)
 	case ErrNoCard, ErrRemovedCard:
-		s.observe(StateAbsent, nil)
+		s.observe(ReaderStatus{State: CardAbsent})
 	case ErrResetCard:
 		s.resets++
 	case ErrUnpoweredCard:
 		s.lost = true
+	case ErrUnresponsiveCard:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		defer s.compare(s.view)
+		s.view.mute = true
 	}
 	return err
 }
 
-// connect makes the link fit for a handle that wants mode and protocols.
-func (s *slot) connect(ctx context.Context, mode ShareMode, protocols Protocol, reset Disposition) error {
+// connect makes or changes the link as a handle with mode and protocols needs it.
+func (s *slot) connect(
+	ctx context.Context, mode ShareMode, protocols Protocol, reset Disposition,
+) error {
 	active, err := s.reader.Connect(ctx, mode, protocols, reset)
 	if err != nil {
 		if s.link != linkNone {
@@ -217,11 +241,11 @@ func (s *slot) connect(ctx context.Context, mode ShareMode, protocols Protocol, 
 		s.resets++
 	}
 	s.link, s.active, s.lost = linkCard, active, false
-	s.observe(StatePresent|StatePowered|StateSpecific, nil)
+	s.observe(ReaderStatus{State: CardPresent | CardPowered | CardSpecific})
 	return nil
 }
 
-// join connects, or shares the link that other handles have.
+// join makes a link, or shares the link of other handles.
 func (s *slot) join(ctx context.Context, mode ShareMode, preferred Protocol) error {
 	if s.link == linkNone {
 		return s.connect(ctx, mode, preferred, LeaveCard)
@@ -244,7 +268,7 @@ func (s *slot) join(ctx context.Context, mode ShareMode, preferred Protocol) err
 	return s.connect(ctx, mode, preferred, LeaveCard)
 }
 
-// shareable says whether a handle may join those that are there, leaving out except.
+// shareable returns ErrSharing if a handle with mode conflicts with a handle other than except.
 func (s *slot) shareable(mode ShareMode, except *Card) error {
 	for card := range s.cards {
 		if card != except && (mode == ShareExclusive || card.mode == ShareExclusive) {
@@ -254,34 +278,39 @@ func (s *slot) shareable(mode ShareMode, except *Card) error {
 	return nil
 }
 
-// count brings the number of handles into the view.
+// count updates the number of handles in the view.
 func (s *slot) count() {
 	exclusive := false
 	for card := range s.cards {
 		exclusive = exclusive || card.mode == ShareExclusive
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.compare(s.view)
 	s.view.handles, s.view.exclusive = len(s.cards), exclusive
-	s.mu.Unlock()
 }
 
-// dispose does to the card what disposition says, while the link stays.
+// compare makes GetStatusChange look again at the end of the call if the view differs from before.
+// It does not look earlier: Connect powers the card before it adds the handle. The caller holds mu.
+func (s *slot) compare(before view) { s.late = s.late || s.view != before }
+
+// dispose applies a disposition to the card. The link stays.
 func (s *slot) dispose(ctx context.Context, disposition Disposition) error {
 	switch disposition {
 	case LeaveCard:
 		return nil
 	case ResetCard, UnpowerCard:
 		if s.link != linkCard {
-			return nil // no card is in use
+			return nil // no handle uses the card
 		}
 		return s.connect(ctx, s.linkMode(), s.active, disposition)
 	case EjectCard:
-		return ErrUnsupportedFeature // others still use the card
+		return ErrUnsupportedFeature // other handles use the card
 	}
 	return ErrInvalidValue
 }
 
-// linkMode is the share mode under which the handles that are there hold the reader.
+// linkMode returns the share mode in which the handles have the reader.
 func (s *slot) linkMode() ShareMode {
 	for card := range s.cards {
 		if card.mode == ShareExclusive {
@@ -291,11 +320,11 @@ func (s *slot) linkMode() ShareMode {
 	return ShareShared
 }
 
-// unlink gives the reader back.
+// unlink ends the backend's connection.
 func (s *slot) unlink(ctx context.Context, disposition Disposition) error {
 	err := s.reader.Disconnect(ctx, disposition)
 	if err != nil && disposition == EjectCard {
-		// A refused eject leaves the reader connected.
+		// After a refused eject the reader is still connected.
 		err = errors.Join(err, s.reader.Disconnect(ctx, LeaveCard))
 	}
 	s.link, s.active, s.lost = linkNone, ProtocolUndefined, false
@@ -305,13 +334,24 @@ func (s *slot) unlink(ctx context.Context, disposition Disposition) error {
 	return nil
 }
 
-// answer runs one exchange with the slot's own buffer and returns a copy of what came.
+// answersRoom is the size of the memory from which answers are cut: two of the longest (policy). So
+// much stays in memory for as long as the program keeps one of these answers.
+const answersRoom = 2 * MaxResponse
+
+// answer runs one exchange, which writes at most size bytes, and returns the answer: a piece of the
+// slot's room, which belongs to the caller from then on. So an answer is not copied, and takes no
+// more memory than it has bytes, though its length is not known before.
 func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte, error) {
-	if len(s.scratch) < size {
-		s.scratch = make([]byte, size)
+	if len(s.room) < size {
+		s.room = make([]byte, max(size, answersRoom))
 	}
-	out, used := s.scratch[:size], size // all of it, where no length tells
-	defer func() { clear(out[:used]) }()
+	out := s.room[:size]
+	failed := true
+	defer func() {
+		if failed {
+			clear(out) // all of it: no length shows what was written
+		}
+	}()
 	n, err := exchange(out)
 	if err == nil && (n < 0 || n > len(out)) {
 		err = fmt.Errorf("%w: the backend gave a length of %d", ErrInternal, n)
@@ -319,6 +359,7 @@ func (s *slot) answer(size int, exchange func(out []byte) (int, error)) ([]byte,
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	used = n
-	return append(make([]byte, 0, n), out[:n]...), nil
+	failed = false
+	s.room = s.room[n:]
+	return out[:n:n], nil
 }

@@ -6,8 +6,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Printable gives what a card or a device says as it may be shown: each character that is not
-// [usb.Printable] is a dot.
+// Printable returns a text of a card or a device in a form that is safe to print: each character
+// that is not [usb.Printable] becomes a dot.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !usb.Printable(r) {

@@ -28,7 +28,7 @@ func end(t *testing.T, card *sclib.Card) {
 	}
 }
 
-func TestATransactionKeepsOthersWaiting(t *testing.T) {
+func TestATransactionMakesOtherHandlesWait(t *testing.T) {
 	others := []struct {
 		name string
 		do   func(ctx context.Context, sc *sclib.Context, card *sclib.Card) error
@@ -56,7 +56,8 @@ func TestATransactionKeepsOthersWaiting(t *testing.T) {
 		t.Run(other.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, sc := reader(t)
-				owner, second := connect(t, sc, sclib.ShareShared), connect(t, sc, sclib.ShareShared)
+				owner, second := connect(t, sc, sclib.ShareShared), connect(t, sc,
+					sclib.ShareShared)
 				begin(t, owner)
 				begin(t, owner)
 
@@ -76,7 +77,7 @@ func TestATransactionKeepsOthersWaiting(t *testing.T) {
 				end(t, owner)
 				synctest.Wait()
 				if len(done) != 0 {
-					t.Fatal("the inner end let the other in")
+					t.Fatal("the end of the inner transaction ended the outer one")
 				}
 				if _, err := owner.Transmit(t.Context(), command); err != nil {
 					t.Error(err)
@@ -110,18 +111,20 @@ func TestTransactionsEnd(t *testing.T) {
 			r.Fail("connect", sclib.ErrComm)
 			want(t, card.EndTransaction(t.Context(), sclib.ResetCard), sclib.ErrComm)
 		}, sclib.ErrResetCard},
-		{"although the card was removed", func(t *testing.T, r *sclibtest.Reader, card *sclib.Card) {
-			r.Remove()
-			_, err := card.Transmit(t.Context(), command)
-			want(t, err, sclib.ErrRemovedCard)
-			want(t, card.EndTransaction(t.Context(), sclib.ResetCard), sclib.ErrRemovedCard)
-		}, sclib.ErrRemovedCard},
+		{"although the card was removed",
+			func(t *testing.T, r *sclibtest.Reader, card *sclib.Card) {
+				r.Remove()
+				_, err := card.Transmit(t.Context(), command)
+				want(t, err, sclib.ErrRemovedCard)
+				want(t, card.EndTransaction(t.Context(), sclib.ResetCard), sclib.ErrRemovedCard)
+			}, sclib.ErrRemovedCard},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, sc := reader(t)
-				owner, second := connect(t, sc, sclib.ShareShared), connect(t, sc, sclib.ShareShared)
+				owner, second := connect(t, sc, sclib.ShareShared), connect(t, sc,
+					sclib.ShareShared)
 				begin(t, owner)
 				test.end(t, r, owner)
 				_, err := second.Transmit(t.Context(), command)
@@ -134,7 +137,7 @@ func TestTransactionsEnd(t *testing.T) {
 	}
 }
 
-func TestDisconnectDuringAnothersTransaction(t *testing.T) {
+func TestDisconnectDuringATransactionOfAnotherHandle(t *testing.T) {
 	_, sc := reader(t)
 	owner := connect(t, sc, sclib.ShareShared)
 	second, third := connect(t, sc, sclib.ShareShared), connect(t, sc, sclib.ShareShared)
@@ -146,13 +149,13 @@ func TestDisconnectDuringAnothersTransaction(t *testing.T) {
 	if _, err := owner.Transmit(t.Context(), command); err != nil {
 		t.Errorf("the card in a transaction was reset: %v", err)
 	}
-	// A handle that has ended does not even wait.
+	// A call of a disconnected handle does not wait.
 	_, err := third.Status(t.Context())
 	want(t, err, sclib.ErrInvalidHandle)
 }
 
-// TestExchangesHappenOneAfterTheOther relies on sclibtest, which refuses two calls at once.
-func TestExchangesHappenOneAfterTheOther(t *testing.T) {
+// TestExchangesAreSequential relies on sclibtest, which refuses two calls at once.
+func TestExchangesAreSequential(t *testing.T) {
 	r, sc := reader(t)
 	r.Insert(sclibtest.Card{ATR: atr, Answer: func(command []byte) []byte {
 		time.Sleep(10 * time.Microsecond)
@@ -161,7 +164,8 @@ func TestExchangesHappenOneAfterTheOther(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			card, err := sc.Connect(t.Context(), "Test reader", sclib.ShareShared, sclib.ProtocolAny)
+			card, err := sc.Connect(t.Context(), "Test reader", sclib.ShareShared,
+				sclib.ProtocolAny)
 			if err != nil {
 				t.Error(err)
 				return
@@ -193,7 +197,7 @@ func TestExchangesHappenOneAfterTheOther(t *testing.T) {
 	}
 }
 
-func TestReleaseEndsThoseThatWait(t *testing.T) {
+func TestReleaseEndsWaitingCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, sc := reader(t)
 		owner, second := connect(t, sc, sclib.ShareShared), connect(t, sc, sclib.ShareShared)

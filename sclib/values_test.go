@@ -20,14 +20,14 @@ func TestProtocolsAndStatesInWords(t *testing.T) {
 			t.Errorf("%#x: %q, want %q", uint32(protocol), got, want)
 		}
 	}
-	states := map[sclib.State]string{
-		0:                  "unknown",
-		sclib.StateUnknown: "unknown",
-		sclib.StateAbsent:  "no card",
-		sclib.StatePresent: "card present",
-		sclib.StatePresent | sclib.StateSwallowed:                       "card present",
-		sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable: "card present and powered",
-		sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific:   "card present and ready",
+	states := map[sclib.CardState]string{
+		0:                                       "unknown",
+		sclib.CardUnknown:                       "unknown",
+		sclib.CardAbsent:                        "no card",
+		sclib.CardPresent:                       "card present",
+		sclib.CardPresent | sclib.CardSwallowed: "card present",
+		sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable: "card present and powered",
+		sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific:   "card present and ready",
 	}
 	for state, want := range states {
 		if got := state.String(); got != want {
@@ -45,7 +45,8 @@ func TestErrorsInWords(t *testing.T) {
 	}
 }
 
-// TestNumbers compares with winscard.h, as published by Microsoft, and pcsc-lite's pcsclite.h and reader.h.
+// TestNumbers compares with winscard.h, as published by Microsoft, and pcsc-lite's pcsclite.h and
+// reader.h.
 func TestNumbers(t *testing.T) {
 	numbers := []struct {
 		name      string
@@ -58,6 +59,14 @@ func TestNumbers(t *testing.T) {
 		{"SCARD_E_READER_UNAVAILABLE", uint32(sclib.ErrReaderUnavailable), 0x80100017},
 		{"SCARD_E_NO_READERS_AVAILABLE", uint32(sclib.ErrNoReaders), 0x8010002E},
 		{"SCARD_W_REMOVED_CARD", uint32(sclib.ErrRemovedCard), 0x80100069},
+		{"SCARD_W_WRONG_CHV", uint32(sclib.ErrWrongCHV), 0x8010006B},
+		{"SCARD_W_CHV_BLOCKED", uint32(sclib.ErrCHVBlocked), 0x8010006C},
+		{"SCARD_W_EOF", uint32(sclib.ErrEOF), 0x8010006D},
+		{"SCARD_W_CANCELLED_BY_USER", uint32(sclib.ErrCanceledByUser), 0x8010006E},
+		{"SCARD_W_CARD_NOT_AUTHENTICATED", uint32(sclib.ErrCardNotAuthenticated), 0x8010006F},
+		{"SCARD_STATE_ATRMATCH", uint32(sclib.StateATRMatch), 0x0040},
+		{"SCARD_STATE_MUTE", uint32(sclib.StateMute), 0x0200},
+		{"SCARD_STATE_UNPOWERED", uint32(sclib.StateUnpowered), 0x0400},
 		{"CM_IOCTL_GET_FEATURE_REQUEST", sclib.CMIoctlGetFeatureRequest, 0x42000D48},
 		{"SCARD_CTL_CODE(1)", sclib.CtlCode(1), 0x42000001},
 		{"SCARD_CTL_CODE(3400)", sclib.CtlCode(3400), sclib.CMIoctlGetFeatureRequest},

@@ -38,12 +38,14 @@ type PCIIOTable struct {
 	ROMImage       uintptr
 }
 
-// pciWidth is EFI_PCI_IO_PROTOCOL_WIDTH (UEFI 2.11, 14.4).
-type pciWidth uintptr
+// PCIWidth is EFI_PCI_IO_PROTOCOL_WIDTH, the width of an access (UEFI 2.11, 14.4).
+type PCIWidth uintptr
 
+// The widths.
 const (
-	pciUint16 pciWidth = 1
-	pciUint32 pciWidth = 2
+	PCIUint8  PCIWidth = 0
+	PCIUint16 PCIWidth = 1
+	PCIUint32 PCIWidth = 2
 )
 
 // pciCommonBuffer is EfiPciIoOperationBusMasterCommonBuffer: processor and device both read and
@@ -90,28 +92,28 @@ type PCIWord struct {
 // pciAccessArgs is the largest number of arguments of an access, Mem.Read's.
 const pciAccessArgs = 6
 
-// mem does one access to the memory space behind a base address register.
-func (p *PCIIO) mem(fn uintptr, w *PCIWord, width pciWidth, bar uint8, offset uint64) Status {
+// mem performs one access to the memory space of a base address register.
+func (p *PCIIO) mem(fn uintptr, w *PCIWord, width PCIWidth, bar uint8, offset uint64) Status {
 	w.args = [...]uintptr{p.addr, uintptr(width), uintptr(bar), uintptr(offset), 1,
 		uintptr(unsafe.Pointer(&w.value))}
 	return Status(abi.Brief(fn, w.args[:]))
 }
 
-// MemRead32 reads 32 bits of the memory space behind a base address register (UEFI 2.11, 14.4).
-func (p *PCIIO) MemRead32(w *PCIWord, bar uint8, offset uint64) (uint32, Status) {
+// MemRead reads from the memory space of a base address register (UEFI 2.11, 14.4).
+func (p *PCIIO) MemRead(w *PCIWord, width PCIWidth, bar uint8, offset uint64) (uint32, Status) {
 	w.value = 0
-	status := p.mem(p.table.Mem.Read, w, pciUint32, bar, offset)
+	status := p.mem(p.table.Mem.Read, w, width, bar, offset)
 	return uint32(w.value), status
 }
 
-// MemWrite32 writes 32 bits of the memory space behind a base address register (UEFI 2.11, 14.4).
-func (p *PCIIO) MemWrite32(w *PCIWord, bar uint8, offset uint64, v uint32) Status {
+// MemWrite writes to the memory space of a base address register (UEFI 2.11, 14.4).
+func (p *PCIIO) MemWrite(w *PCIWord, width PCIWidth, bar uint8, offset uint64, v uint32) Status {
 	w.value = uint64(v)
-	return p.mem(p.table.Mem.Write, w, pciUint32, bar, offset)
+	return p.mem(p.table.Mem.Write, w, width, bar, offset)
 }
 
 // config does one access to configuration space.
-func (p *PCIIO) config(fn uintptr, w *PCIWord, width pciWidth, offset uint32) Status {
+func (p *PCIIO) config(fn uintptr, w *PCIWord, width PCIWidth, offset uint32) Status {
 	args := w.args[:pciAccessArgs-1] // there is no base address register
 	args[0], args[1], args[2], args[3] = p.addr, uintptr(width), uintptr(offset), 1
 	args[4] = uintptr(unsafe.Pointer(&w.value))
@@ -121,21 +123,21 @@ func (p *PCIIO) config(fn uintptr, w *PCIWord, width pciWidth, offset uint32) St
 // ConfigRead32 reads 32 bits of configuration space (UEFI 2.11, 14.4).
 func (p *PCIIO) ConfigRead32(w *PCIWord, offset uint32) (uint32, Status) {
 	w.value = 0
-	status := p.config(p.table.Config.Read, w, pciUint32, offset)
+	status := p.config(p.table.Config.Read, w, PCIUint32, offset)
 	return uint32(w.value), status
 }
 
 // ConfigRead16 reads 16 bits of configuration space (UEFI 2.11, 14.4).
 func (p *PCIIO) ConfigRead16(w *PCIWord, offset uint32) (uint16, Status) {
 	w.value = 0
-	status := p.config(p.table.Config.Read, w, pciUint16, offset)
+	status := p.config(p.table.Config.Read, w, PCIUint16, offset)
 	return uint16(w.value), status
 }
 
 // ConfigWrite16 writes 16 bits of configuration space (UEFI 2.11, 14.4).
 func (p *PCIIO) ConfigWrite16(w *PCIWord, offset uint32, v uint16) Status {
 	w.value = uint64(v)
-	return p.config(p.table.Config.Write, w, pciUint16, offset)
+	return p.config(p.table.Config.Write, w, PCIUint16, offset)
 }
 
 // AllocateBuffer allocates pages for a common buffer, not zeroed (UEFI 2.11, 14.4). The enabled

@@ -4,6 +4,7 @@ package uefi_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"unsafe"
 
@@ -17,12 +18,23 @@ func TestPCIFunctionsPassWhatTheSpecificationSays(t *testing.T) {
 	f := uefitest.New(t).PlugPCI()
 	p, w := f.IO(), &uefi.PCIWord{}
 	f.Registers[0x1234] = 0x89abcdef
-	if v, st := p.MemRead32(w, 0, 0x1234); v != 0x89abcdef || st != uefi.Success {
+	if v, st := p.MemRead(w, uefi.PCIUint32, 0, 0x1234); v != 0x89abcdef || st != uefi.Success {
 		t.Errorf("read %#x, %v", v, st)
 	}
 	f.BAR = 5
-	if st := p.MemWrite32(w, 5, 0x10, 7); st != uefi.Success || f.Registers[0x10] != 7 {
+	if st := p.MemWrite(w, uefi.PCIUint32, 5, 0x10, 7); st != uefi.Success || f.Registers[0x10] != 7 {
 		t.Errorf("wrote %#x, %v", f.Registers[0x10], st)
+	}
+	f.Registers[3], f.BAR = 0x12345689, 0
+	if v, st := p.MemRead(w, uefi.PCIUint8, 0, 3); v != 0x89 || st != uefi.Success {
+		t.Errorf("read %#x, %v", v, st)
+	}
+	f.BAR = 1
+	if st := p.MemWrite(w, uefi.PCIUint16, 1, 6, 0x10007); st != uefi.Success || f.Registers[6] != 7 {
+		t.Errorf("wrote %#x, %v", f.Registers[6], st)
+	}
+	if got := fmt.Sprint(f.Widths); got != "[2 2 0 1]" {
+		t.Errorf("widths %s", got)
 	}
 	f.Class, f.Command = 0x0c033000, 0x407
 	if v, st := p.ConfigRead32(w, 8); v != f.Class || st != uefi.Success {
@@ -96,13 +108,12 @@ func TestPCIFunctionsKeepFirmwaresStatus(t *testing.T) {
 		"free", "attributes"} {
 		f.Refuse[name] = uefi.OutOfResources
 	}
-	_, read := p.MemRead32(w, 0, 0)
+	_, read := p.MemRead(w, uefi.PCIUint32, 0, 0)
 	_, allocated := p.AllocateBuffer(1)
 	_, _, mapped := p.MapCommonBuffer(0x1000, 0x1000)
 	_, location := p.Location()
-	for i, err := range []error{read, p.MemWrite32(w, 0, 0, 0), p.ConfigWrite16(w, 4, 0), allocated,
-		mapped,
-		location, p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(uefi.PCIMemory)} {
+	for i, err := range []error{read, p.MemWrite(w, uefi.PCIUint32, 0, 0, 0),
+		p.ConfigWrite16(w, 4, 0), allocated, mapped, location, p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(uefi.PCIMemory)} {
 		if !errors.Is(err, uefi.OutOfResources) {
 			t.Errorf("call %d: %v", i, err)
 		}
@@ -122,8 +133,8 @@ func TestPCIAccessAllocatesNothing(t *testing.T) {
 	// Functions that are not there answer too.
 	p, w := uefi.PCIIOAt(uintptr(unsafe.Pointer(&uefi.PCIIOTable{}))), &uefi.PCIWord{}
 	if n := testing.AllocsPerRun(100, func() {
-		p.MemRead32(w, 0, 0x20)
-		p.MemWrite32(w, 0, 0x20, 1)
+		p.MemRead(w, uefi.PCIUint32, 0, 0x20)
+		p.MemWrite(w, uefi.PCIUint32, 0, 0x20, 1)
 		p.ConfigRead16(w, 4)
 		p.ConfigWrite16(w, 4, 0)
 	}); n != 0 {

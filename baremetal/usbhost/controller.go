@@ -8,151 +8,181 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A Controller is a USB host controller as the bus sees it: root ports, and a way to devices. It issues what its hardware
-// does by itself (an xHCI sends SET_ADDRESS); everything that a device is asked over its default pipe otherwise, hubs
-// included, is the bus's task.
+// A Controller is a host controller driver: it operates root ports and moves data to and from
+// devices. It issues a request to a device only where its hardware does so by itself (SET_ADDRESS).
+// All other requests to devices, hubs included, come from the bus.
 //
-// All methods may be called concurrently. None blocks longer than its context, its timeout and the hardware's own bound allow.
-// A controller that has died answers everything with ErrDead, and its pending work ends with it.
+// All methods may be called concurrently. None blocks longer than its context, its timeout and the
+// bound of the hardware allow. After a controller has failed, all methods return ErrDead, and
+// pending calls end with it.
 type Controller interface {
-	// Name says for messages which controller this is: "xHCI 1.0 at PCI 0000:00:04.0".
+	// Name names the controller for messages: "xHCI 1.0 at PCI 0000:00:04.0".
 	Name() string
 
 	// Ports is the number of root ports. They are numbered from 1.
 	Ports() int
-	// Port reads the state of a root port. It changes nothing.
+	// Port reads the state of a root port, without a side effect.
 	Port(port int) (PortStatus, error)
-	// SetPower switches a root port's power, where the hardware can.
+	// SetPower switches the power of a root port. Without power switches it does nothing.
 	SetPower(port int, on bool) error
-	// StartReset begins to reset a root port; it has ended when the status says neither Resetting nor, for a warm reset, more
-	// (USB 2.0, 7.1.7.5; USB 3.2, 7.4.2). The controller takes care of how long it lasts.
+	// PowerGood is the time from SetPower(port, true) until the power of a root port is good.
+	PowerGood() time.Duration
+	// StartReset starts a reset of a root port. The reset has ended when the status is no longer
+	// Resetting and has ResetChange. The controller keeps the specified duration (USB 2.0, 7.1.7.5;
+	// USB 3.2, 7.4.2).
 	StartReset(port int, kind Reset) error
-	// Disable ends the traffic on a root port.
+	// Disable disables a root port.
 	Disable(port int) error
-	// Acknowledge clears changes of a root port: those that the caller has seen, so that none is lost.
+	// Acknowledge clears changes of a root port: those that the caller has read, so that no change
+	// is lost.
 	Acknowledge(port int, changes PortChange) error
-	// Changes has a token when a root port may have changed since the last one was taken. It is closed when the controller
-	// was closed or has died.
+	// Changes receives a value when the status of a root port may have changed since the last one
+	// was received. It is closed when the controller was closed or has failed.
 	Changes() <-chan struct{}
 
-	// NewDevice makes room for a device in its default state, just reset, behind a port that is enabled. Only one device a
-	// controller may be between NewDevice and the end of Address: the bus sees to that.
+	// NewDevice allocates the controller's resources for a device in the Default state, which was
+	// just reset, on an enabled port. The bus calls NewDevice only when the Address of the device
+	// before has returned or that device was released.
 	NewDevice(ctx context.Context, at Location) (Device, error)
 
-	// Close stops the controller and everything on it: no DMA goes on when it returns. Pending transfers end with
-	// usb.ErrGone. Memory is given back.
+	// Close stops the controller. When it returns, no DMA is in progress, pending transfers have
+	// ended with usb.ErrGone, and the memory was released.
 	Close() error
-	// Err says why the controller has died, nil as long as it works.
+	// Err is the reason why the controller has failed, nil as long as it works.
 	Err() error
+
+	// Halt stops the controller at once and for good: when it returns, no DMA is in progress,
+	// unless the hardware is defective. It is meant for the moment before an operating system takes
+	// over: it allocates nothing, takes no lock, waits for no goroutine, and may interrupt any
+	// other method. It may be called twice. All other methods but Wipe and Close fail afterwards.
+	Halt()
+	// Wipe clears the data of transfers in flight, under the same conditions as Halt, and after it.
+	Wipe()
 }
 
-// ErrDead says that a controller does not work any more: it reported an internal error, was removed, or did not answer.
+// ErrDead: the controller has failed. It reported an internal error, was removed, or does not
+// respond.
 var ErrDead = errors.New("usb: host controller dead")
 
-// ErrNoMemory says that there is no memory left that a controller can reach.
+// ErrNoMemory: no more memory that the controller can address is available.
 var ErrNoMemory = errors.New("usb: out of DMA memory")
 
-// ErrNoRoom says that a controller or a hub has no place left for a device: slots, bandwidth, addresses.
+// ErrNoRoom: a controller or hub has no more resources for a device: slots, bandwidth, addresses.
 var ErrNoRoom = errors.New("usb: no resources for another device")
 
-// Reset is a way to reset a port.
+// Reset is a kind of port reset.
 type Reset uint8
 
 // The kinds of reset.
 const (
 	HotReset  Reset = iota // USB 2.0, 7.1.7.5; USB 3.2, 7.4.2
-	WarmReset              // SuperSpeed only: also trains the link anew
+	WarmReset              // SuperSpeed only: it also retrains the link (USB 3.2, 7.4.2)
 )
 
-// PortStatus is the state of a port, of a root port or a hub's (USB 2.0, 11.24.2.7; USB 3.2, 10.16.2.6).
+// PortStatus is the state of a root port or of a hub's port (USB 2.0, 11.24.2.7; USB 3.2,
+// 10.16.2.6).
 type PortStatus struct {
 	Connected   bool
 	Enabled     bool
 	Powered     bool
 	Resetting   bool
 	OverCurrent bool
-	// USB3 says that the port is one for SuperSpeed, which enables itself when a device is connected.
+	// USB3: the port is a SuperSpeed port, which enables itself when a device is connected.
 	USB3 bool
-	// Stuck says that a SuperSpeed link needs a warm reset: it is inactive or in compliance mode (USB 3.2, 7.5).
+	// Stuck: the SuperSpeed link is inactive or in compliance mode and needs a warm reset (USB 3.2,
+	// 7.5).
 	Stuck bool
-	// Speed is known when the port is enabled.
+	// Speed is the speed of the device. It is valid while the port is enabled.
 	Speed  usb.Speed
 	Change PortChange
 }
 
-// PortChange has a bit for each thing that has changed since it was acknowledged.
+// PortChange is a set of changes that were not acknowledged.
 type PortChange uint8
 
-// What may change (USB 2.0, table 11-22; USB 3.2, table 10-14).
+// The changes (USB 2.0, table 11-22; USB 3.2, table 10-14).
 const (
 	ConnectChange PortChange = 1 << iota
 	EnableChange
 	OverCurrentChange
-	ResetChange // a reset has ended, of either kind; the bus waits for it
+	ResetChange // a reset of either kind has ended
 	LinkChange
-	ConfigChange // a SuperSpeed port could not be configured
+	ConfigChange // configuration of a SuperSpeed port has failed
 )
 
-// Location is the place of a device in the tree.
+// Location is the place of a device in the tree of a controller.
 type Location struct {
+	// RootPort is the root port, from 1.
 	RootPort uint8
-	// Route has the hub ports on the way from the root port, four bits for each tier, the first hub's lowest (USB 3.2, 8.9).
-	// Ports above 15 count as 15. Zero: the device is on the root port.
+	// Route has the hub ports on the path from the root port, four bits for each tier, the first
+	// hub's in the lowest bits (USB 3.2, 8.9). Ports above 15 count as 15. It is zero for a device
+	// on a root port.
 	Route uint32
-	// Tier is the number of hubs on the way.
+	// Tier is the number of hubs on the path.
 	Tier  uint8
 	Speed usb.Speed
-	// TTHub is the high-speed hub whose transaction translator serves this low- or full-speed device, on its port TTPort
-	// (USB 2.0, 11.14); nil when there is none.
-	TTHub  Device
-	TTPort uint8
-	// MultiTT says that TTHub uses a translator for each port.
+	// TTHub is the address of the high-speed hub whose transaction translator serves this low-speed
+	// or full-speed device, and TTPort the port of that hub (USB 2.0, 11.14). Both are 0 where no
+	// hub's translator does.
+	TTHub, TTPort uint8
+	// MultiTT: the hub uses one translator per port.
 	MultiTT bool
 }
 
-// A Device is a place for one device on a controller: its address, its endpoints. Calls for different endpoints may run
-// concurrently; calls for one endpoint are serialised by the caller.
+// A Device holds a controller's resources for one device: its address and its endpoints. Calls for
+// different endpoints may be concurrent. The caller serialises calls for one endpoint.
 //
-// The errors are those of usb.Transport; a transfer that has returned is no longer in flight, whatever the error. What it may have left
-// behind in a transaction translator the bus clears before it asks for another on the endpoint, so an endpoint without transfers must send
-// nothing through one (USB 2.0, 11.17.5).
+// The errors of transfers are those of usb.Transport. A transfer that has returned is no longer in
+// flight, whatever the error. After a failed transfer through a transaction translator the bus
+// clears the translator's buffer before it starts another one on the endpoint. Therefore the
+// controller must not send transactions for an endpoint without a transfer (USB 2.0, 11.17.5).
 type Device interface {
-	// Address moves the device to the addressed state (USB 2.0, 9.1.1.4) and returns its address on the bus, by which a hub's
-	// transaction translator knows it too. It does not wait for the device's recovery (USB 2.0, 9.2.6.3).
+	// Address moves the device to the Address state (USB 2.0, 9.1.1.4) and returns its address,
+	// from 1 to 127, unique among the devices behind a root port. The caller waits for the recovery
+	// of the device (USB 2.0, 9.2.6.3).
 	Address(ctx context.Context) (uint8, error)
-	// SetMaxPacketSize0 corrects the packet size of the default pipe, which begins with the smallest that the speed allows for
-	// all devices (USB 2.0, 5.5.3; 8 for full speed).
+	// SetMaxPacketSize0 sets the packet size of the default control pipe. It is initially the
+	// smallest that the speed allows (USB 2.0, 5.5.3): 8 at low and full speed, 64 at high speed,
+	// 512 at SuperSpeed.
 	SetMaxPacketSize0(ctx context.Context, n int) error
-	// SetHub says that the device is a hub.
+	// SetHub declares the device to be a hub.
 	SetHub(ctx context.Context, h HubInfo) error
-	// Configure replaces the endpoints other than the default pipe. One that was there before, equal in all its fields, is left
-	// alone, with its toggle and the transfers on it; a new one starts with DATA0; transfers on one that is no longer there end
-	// with usb.ErrGone. It is called before SET_CONFIGURATION and SET_INTERFACE (USB 2.0, 9.1.1.5); an endpoint that has to
-	// start again is taken out by a call without it first. An endpoint's data are not checked beyond what wire's parser does,
-	// but: no endpoint 0, none twice, none isochronous, no larger packets than the speed has.
+	// Configure replaces the endpoints other than the default control pipe. An endpoint that is in
+	// both sets with all fields equal keeps its data toggle and its transfers. A new endpoint
+	// starts with DATA0. Transfers of an endpoint that is removed end with usb.ErrGone. The bus
+	// calls it before SET_CONFIGURATION and SET_INTERFACE (USB 2.0, 9.1.1.5). To restart an
+	// endpoint, the bus removes it by a first call and adds it by a second one. Endpoints are as
+	// the device describes them, within these limits: none is endpoint 0, none is listed twice,
+	// none is isochronous, and no packet size is larger than the speed allows.
 	Configure(ctx context.Context, endpoints []usb.Endpoint) error
 
-	// Control does a control transfer on the default pipe, Transfer one on another endpoint, as usb.Transport says.
-	// A control transfer that stalls leaves the default pipe usable.
-	Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (n int, err error)
-	Transfer(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error)
-	// ResetEndpoint makes a halted endpoint usable and starts it with DATA0, on the host's side.
+	// Control performs a control transfer on the default control pipe, and Transfer one transfer on
+	// another endpoint, as usb.Transport specifies. A control transfer that is stalled leaves the
+	// default control pipe usable.
+	Control(
+		ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+	) (n int, err error)
+	Transfer(
+		ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+	) (n int, err error)
+	// ResetEndpoint makes a halted endpoint usable again, on the host's side, and sets its data
+	// toggle to DATA0.
 	ResetEndpoint(ctx context.Context, endpoint uint8) error
-	// Cancel ends the transfer that is in flight on the endpoint, if there is one, with context.Canceled, and does not wait for
-	// that. An endpoint number of zero is the default pipe. What a transport does when it is closed: a context for each transfer
-	// would have to be allocated.
+	// Cancel ends the transfer in flight on an endpoint, if there is one, with context.Canceled,
+	// and does not wait for that. Endpoint 0 is the default control pipe. Transport.Close uses it,
+	// since a context per transfer would have to be allocated.
 	Cancel(endpoint uint8)
-	// MaxTransfer is the largest buffer that Transfer takes.
+	// MaxTransfer is the size in bytes of the largest buffer that Transfer accepts.
 	MaxTransfer() int
 
-	// Release ends all transfers with usb.ErrGone and gives the place free. The device may have gone or not. Whatever is
-	// asked later is answered with usb.ErrGone.
+	// Release ends all transfers with usb.ErrGone and releases the resources. The device may still
+	// be connected. Later calls return usb.ErrGone.
 	Release()
 }
 
-// HubInfo is what a controller needs to know of a hub (xHCI 1.2, 6.2.2; USB 2.0, 11.23.2.1).
+// HubInfo describes a hub to a controller (xHCI 1.2, 6.2.2; USB 2.0, 11.23.2.1).
 type HubInfo struct {
 	Ports     uint8
-	MultiTT   bool
-	ThinkTime uint8 // of the transaction translator, wHubCharacteristics bits 6:5
+	MultiTT   bool  // the hub uses one transaction translator per port
+	ThinkTime uint8 // of the transaction translator: wHubCharacteristics bits 6:5
 }

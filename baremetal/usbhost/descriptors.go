@@ -7,33 +7,30 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Bounds of what is read from a device (policy).
+// Bounds of the configurations of a device (policy).
 const (
 	maxConfig         = 4096 // bytes of a configuration; those of real readers are below 1 KiB
 	maxConfigurations = 8
-	maxInterfaces     = 32
-	maxSettings       = 16 // of one interface
-	maxDescribed      = 64 // settings of all interfaces together
-	configTries       = 3  // reads of a configuration whose length changes
+	configTries       = 3 // reads of a configuration whose length changes
 )
 
-// classHub is bDeviceClass and bInterfaceClass of a hub, classVendor that of an interface of nobody's class (USB 2.0, 11.23.1,
-// 9.6.5).
+// classHub is bDeviceClass and bInterfaceClass of a hub (USB 2.0, 11.23.1), classVendor
+// bInterfaceClass of a vendor-specific interface (USB 2.0, 9.6.5).
 const (
 	classHub    = 0x09
 	classVendor = 0xFF
 )
 
-// packetHead is as much of the device descriptor as has bMaxPacketSize0 in it, and as the smallest default pipe brings in one
-// packet (USB 2.0, 5.5.3).
+// packetHead is the length of the start of the device descriptor that includes bMaxPacketSize0. It
+// fits into one packet of the smallest size (USB 2.0, 5.5.3).
 const packetHead = 8
 
-// describe reads all descriptors.
-func (d *device) describe() error {
+// describe reads all descriptors. choose is Options.Choose.
+func (d *device) describe(choose func(descriptor []byte, configs [][]byte) int) error {
 	if err := d.describeDevice(); err != nil {
 		return fmt.Errorf("device descriptor: %w", err)
 	}
-	if err := d.describeConfig(); err != nil {
+	if err := d.describeConfig(choose); err != nil {
 		return fmt.Errorf("configuration descriptor: %w", err)
 	}
 	interfaces, err := parseInterfaces(d.config, d.location.Speed)
@@ -42,9 +39,17 @@ func (d *device) describe() error {
 	}
 	text := newStrings(d)
 	p := d.parsed
-	d.info = usb.Device{Descriptor: d.descriptor, Config: d.config, Speed: d.location.Speed,
-		Manufacturer: text.get(p.ManufacturerIdx), Product: text.get(p.ProductIdx), Serial: text.get(p.SerialIdx),
-		Path: d.path, Bus: d.root.number, Address: d.address}
+	d.info = usb.Device{
+		Descriptor:   d.descriptor,
+		Config:       d.config,
+		Speed:        d.location.Speed,
+		Manufacturer: text.get(p.ManufacturerIdx),
+		Product:      text.get(p.ProductIdx),
+		Serial:       text.get(p.SerialIdx),
+		Path:         d.path,
+		Bus:          d.number,
+		Address:      d.address,
+	}
 	for _, settings := range interfaces {
 		i := &Interface{device: d, settings: settings, infos: make([]usb.Device, len(settings))}
 		for k, s := range settings {
@@ -61,29 +66,31 @@ func (d *device) describe() error {
 	return nil
 }
 
-// describeDevice reads the device descriptor. At full speed the size of the default pipe's packets is in it, and until it is known
-// nothing longer than one packet can be read. At high speed it is known, but for devices that have another one: their first
-// packet is taken for the end.
+// describeDevice reads the device descriptor. At full speed it contains the packet size of the
+// default control pipe. Until that is known, only one packet of the smallest size can be read. At
+// high speed the size is fixed, but some devices have another one: their first packet looks like
+// the end of the transfer.
 func (d *device) describeDevice() error {
 	b := make([]byte, usb.DeviceSize)
 	if d.location.Speed == usb.SpeedFull {
-		n, err := d.read(usb.TypeDevice, 0, 0, b[:packetHead])
+		n, err := d.readDescriptor(usb.TypeDevice, 0, 0, b[:packetHead])
 		if err != nil {
 			return err
 		}
 		if n < packetHead || b[1] != usb.TypeDevice {
-			return fmt.Errorf("%w: %d bytes of its beginning", usb.ErrDescriptor, n)
+			return fmt.Errorf("%w: its first read has %d bytes", usb.ErrDescriptor, n)
 		}
 		if err := d.fitPacketSize(b[7]); err != nil {
 			return err
 		}
 	}
-	n, err := d.read(usb.TypeDevice, 0, 0, b)
-	if err == nil && d.location.Speed == usb.SpeedHigh && n >= packetHead && n < len(b) && b[1] == usb.TypeDevice {
+	n, err := d.readDescriptor(usb.TypeDevice, 0, 0, b)
+	if err == nil && d.location.Speed == usb.SpeedHigh &&
+		n >= packetHead && n < len(b) && b[1] == usb.TypeDevice {
 		if err := d.fitPacketSize(b[7]); err != nil {
 			return err
 		}
-		n, err = d.read(usb.TypeDevice, 0, 0, b)
+		n, err = d.readDescriptor(usb.TypeDevice, 0, 0, b)
 	}
 	if err != nil {
 		return err
@@ -96,7 +103,7 @@ func (d *device) describeDevice() error {
 	return err
 }
 
-// fitPacketSize tells the controller the size of the default pipe's packets.
+// fitPacketSize sets the packet size of the default control pipe to bMaxPacketSize0.
 func (d *device) fitPacketSize(field uint8) error {
 	size, err := packetSize0(d.location.Speed, field)
 	if err != nil || size == usualPacketSize0(d.location.Speed) {
@@ -105,7 +112,8 @@ func (d *device) fitPacketSize(field uint8) error {
 	return d.hardware.SetMaxPacketSize0(d.ctx, size)
 }
 
-// usualPacketSize0 is the size that the controller begins with (Device.SetMaxPacketSize0).
+// usualPacketSize0 is the initial packet size of the default control pipe
+// (Device.SetMaxPacketSize0).
 func usualPacketSize0(speed usb.Speed) int {
 	switch speed {
 	case usb.SpeedHigh:
@@ -116,9 +124,9 @@ func usualPacketSize0(speed usb.Speed) int {
 	return 8
 }
 
-// packetSize0 reads bMaxPacketSize0: a power of two from 8 to 64 (USB 2.0, 5.5.3), of which low speed has only the smallest; at
-// super speed it is the exponent and must be 9 (USB 3.2, 9.6.1). At high speed it must be 64, but devices that say less are
-// believed: they would not understand anything else.
+// packetSize0 converts bMaxPacketSize0 to bytes: a power of two from 8 to 64 (USB 2.0, 5.5.3), at
+// low speed only 8. At SuperSpeed it is an exponent and must be 9 (USB 3.2, 9.6.1). At high speed
+// it must be 64, but smaller values are accepted: such a device uses that size.
 func packetSize0(speed usb.Speed, field uint8) (int, error) {
 	ok := false
 	switch speed {
@@ -137,9 +145,9 @@ func packetSize0(speed usb.Speed, field uint8) (int, error) {
 	return int(field), nil
 }
 
-// describeConfig reads the configurations and picks one. Those that cannot be selected, because their value is 0, do not count
-// (USB 2.0, 9.4.7).
-func (d *device) describeConfig() error {
+// describeConfig reads the configurations and chooses one. A configuration with the value 0 cannot
+// be selected and is skipped (USB 2.0, 9.4.7).
+func (d *device) describeConfig(choose func(descriptor []byte, configs [][]byte) int) error {
 	var configs [][]byte
 	var failed error
 	for index := range min(max(d.parsed.Configurations, 1), maxConfigurations) {
@@ -162,7 +170,7 @@ func (d *device) describeConfig() error {
 		return failed
 	}
 	index := -1
-	if choose := d.bus.options.Choose; choose != nil && len(configs) > 1 {
+	if choose != nil && len(configs) > 1 {
 		index = choose(d.descriptor, configs)
 	}
 	if index < 0 || index >= len(configs) {
@@ -172,10 +180,10 @@ func (d *device) describeConfig() error {
 	return nil
 }
 
-// readConfig reads one configuration, which a device may tell another length of each time it is asked.
+// readConfig reads one configuration. A device may return another wTotalLength with each read.
 func (d *device) readConfig(index uint8) ([]byte, error) {
 	b := make([]byte, usb.ConfigurationSize)
-	n, err := d.read(usb.TypeConfiguration, index, 0, b)
+	n, err := d.readDescriptor(usb.TypeConfiguration, index, 0, b)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +193,7 @@ func (d *device) readConfig(index uint8) ([]byte, error) {
 			return nil, err
 		}
 		b = make([]byte, total)
-		if n, err = d.read(usb.TypeConfiguration, index, 0, b); err != nil {
+		if n, err = d.readDescriptor(usb.TypeConfiguration, index, 0, b); err != nil {
 			return nil, err
 		}
 		again, err := configLength(b[:n])
@@ -199,10 +207,12 @@ func (d *device) readConfig(index uint8) ([]byte, error) {
 	return nil, fmt.Errorf("%w: wTotalLength changes with each read", usb.ErrDescriptor)
 }
 
-// configLength reads wTotalLength, bounded by maxConfig (USB 2.0, 9.6.3).
+// configLength returns wTotalLength, at most maxConfig (USB 2.0, 9.6.3).
 func configLength(b []byte) (int, error) {
-	if len(b) < usb.ConfigurationSize || b[0] < usb.ConfigurationSize || b[1] != usb.TypeConfiguration {
-		return 0, fmt.Errorf("%w: no configuration descriptor in %d bytes", usb.ErrDescriptor, len(b))
+	if len(b) < usb.ConfigurationSize || b[0] < usb.ConfigurationSize ||
+		b[1] != usb.TypeConfiguration {
+		return 0, fmt.Errorf("%w: no configuration descriptor in %d bytes",
+			usb.ErrDescriptor, len(b))
 	}
 	total := int(b[2]) | int(b[3])<<8
 	if total < usb.ConfigurationSize {
@@ -214,11 +224,13 @@ func configLength(b []byte) (int, error) {
 // configurationValue is bConfigurationValue (USB 2.0, table 9-10).
 func configurationValue(config []byte) uint8 { return config[5] }
 
-// chooseConfig is the policy: the first configuration with an interface of a class that somebody has written down, else the first.
+// chooseConfig is the policy: the first configuration with an interface that is not
+// vendor-specific, else the first configuration.
 func chooseConfig(configs [][]byte) int {
 	for index, c := range configs {
-		interfaces, _ := usb.Interfaces(c) // a damaged tail does not spoil what is in front of it
-		if slices.ContainsFunc(interfaces, func(i usb.Interface) bool { return i.Class != classVendor }) {
+		interfaces, _ := usb.Interfaces(c) // those in front of a damaged tail
+		known := func(i usb.Interface) bool { return i.Class != classVendor }
+		if slices.ContainsFunc(interfaces, known) {
 			return index
 		}
 	}

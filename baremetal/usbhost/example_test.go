@@ -13,14 +13,15 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A class driver in whole: it takes the interfaces of a class, and shows what their interrupt endpoint says until the device
-// is unplugged. A smart card reader says there which of its slots have a card.
+// A complete class driver: it claims the interfaces of a class and prints the messages of their
+// interrupt endpoints until the device is unplugged. A smart card reader reports there which of its
+// slots have a card.
 func Example() {
-	said := make(chan string)
+	messages := make(chan string)
 	listen := func(ctx context.Context, i *usbhost.Interface) {
 		setting := i.Descriptor()
 		if setting.Class != reader.ClassCCID {
-			return // somebody else's
+			return // of another class
 		}
 		var pipe usb.Endpoint
 		for _, e := range setting.Endpoints {
@@ -33,7 +34,7 @@ func Example() {
 			return
 		}
 		defer t.Close()
-		i.Ready() // Settle need not wait for this one any longer
+		i.Ready() // Settle does not wait for this interface any more
 
 		buf := make([]byte, pipe.MaxPacketSize)
 		for {
@@ -41,7 +42,7 @@ func Example() {
 			switch {
 			case err == nil:
 				select {
-				case said <- fmt.Sprintf("%s says % X", t.Device().Product, buf[:n]):
+				case messages <- fmt.Sprintf("%s: % X", t.Device().Product, buf[:n]):
 				case <-ctx.Done():
 				}
 			case errors.Is(err, usb.ErrStall):
@@ -54,7 +55,7 @@ func Example() {
 		}
 	}
 
-	// A board has a controller of its own here: xhci.New(registers, memory, xhci.Options{}).
+	// A board has a real controller instead: xhci.New(registers, memory, hcd.Options{}).
 	c := usbtest.New(usbtest.Model{USB2: 2})
 	d := reader.NewDevice(reader.New(reader.ShortAPDU))
 	d.Reader(0).Insert(0, card.T1())
@@ -67,17 +68,17 @@ func Example() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := bus.Settle(ctx); err != nil { // what is plugged in is ready
+	if err := bus.Settle(ctx); err != nil { // all connected devices are ready
 		fmt.Println(err)
 	}
 	for _, d := range bus.Devices() {
 		fmt.Println(d.Device.Path, d.Device.Speed)
 	}
-	fmt.Println(<-said)
+	fmt.Println(<-messages)
 	if err := bus.Close(); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
 	// virtual, port 1 full speed
-	// Virtual Reader says 50 03
+	// Virtual Reader: 50 03
 }

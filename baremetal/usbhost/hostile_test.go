@@ -11,10 +11,13 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// get answers GET_DESCRIPTOR of a kind.
-func get(kind byte, f func(index byte, length int) ([]byte, error)) func(usb.Setup) ([]byte, error, bool) {
+// get responds to GET_DESCRIPTOR of a kind.
+func get(
+	kind byte, f func(index byte, length int) ([]byte, error),
+) func(usb.Setup) ([]byte, error, bool) {
 	return func(s usb.Setup) ([]byte, error, bool) {
-		if s.RequestType != usb.DirIn || s.Request != usb.RequestGetDescriptor || byte(s.Value>>8) != kind {
+		if s.RequestType != usb.DirIn || s.Request != usb.RequestGetDescriptor ||
+			byte(s.Value>>8) != kind {
 			return nil, nil, false
 		}
 		b, err := f(byte(s.Value), int(s.Length))
@@ -22,43 +25,61 @@ func get(kind byte, f func(index byte, length int) ([]byte, error)) func(usb.Set
 	}
 }
 
-// What devices say that lie, and what becomes of them and their neighbour.
+// TestHostileDevices: each defect of descriptors and responses. The other device on the bus works.
 func TestHostileDevices(t *testing.T) {
 	const device, config, str = usb.TypeDevice, usb.TypeConfiguration, usb.TypeString
 	for _, c := range []struct {
 		name   string
 		change func(g *usbtest.Gadget)
 		found  bool
-		names  string // of the maker and the thing
+		names  string // manufacturer and product
 	}{
-		{"nothing wrong", func(*usbtest.Gadget) {}, true, "maker thing"},
-		{"packets of 8 bytes", func(g *usbtest.Gadget) { g.Descriptor[7] = 8 }, true, "maker thing"},
-		{"packets of 8 bytes at high speed, which is not allowed", func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = usb.SpeedHigh, 8 }, true, "maker thing"},
-		{"packets of 9 bytes at high speed", func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = usb.SpeedHigh, 9 }, false, ""},
-		{"packets of 16 bytes at low speed", func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = usb.SpeedLow, 16 }, false, ""},
-		{"packets of 7 bytes", func(g *usbtest.Gadget) { g.Descriptor[7] = 7 }, false, ""},
-		{"packets of 255 bytes", func(g *usbtest.Gadget) { g.Descriptor[7] = 255 }, false, ""},
-		{"super speed's packet size", func(g *usbtest.Gadget) { g.Descriptor[7] = 9 }, false, ""},
-		{"a device descriptor of 17 bytes", func(g *usbtest.Gadget) { g.Descriptor = g.Descriptor[:17] }, false, ""},
-		{"a device descriptor of 7 bytes", func(g *usbtest.Gadget) { g.Descriptor = g.Descriptor[:7] }, false, ""},
-		{"a device descriptor of another type", func(g *usbtest.Gadget) { g.Descriptor[1] = 2 }, false, ""},
-		{"a device descriptor with a short length", func(g *usbtest.Gadget) { g.Descriptor[0] = 8 }, false, ""},
-		{"an empty device descriptor", func(g *usbtest.Gadget) {
+		{name: "nothing wrong", change: func(*usbtest.Gadget) {}, found: true,
+			names: "maker thing"},
+		{name: "packets of 8 bytes", change: func(g *usbtest.Gadget) { g.Descriptor[7] = 8 },
+			found: true, names: "maker thing"},
+		{name: "packets of 8 bytes at high speed, which is not allowed",
+			change: func(g *usbtest.Gadget) {
+				g.At, g.Descriptor[7] = usb.SpeedHigh, 8
+			}, found: true, names: "maker thing"},
+		{name: "packets of 9 bytes at high speed",
+			change: func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = usb.SpeedHigh, 9 }},
+		{name: "packets of 16 bytes at low speed",
+			change: func(g *usbtest.Gadget) { g.At, g.Descriptor[7] = usb.SpeedLow, 16 }},
+		{name: "packets of 7 bytes", change: func(g *usbtest.Gadget) { g.Descriptor[7] = 7 }},
+		{name: "packets of 255 bytes", change: func(g *usbtest.Gadget) { g.Descriptor[7] = 255 }},
+		{name: "super speed's packet size",
+			change: func(g *usbtest.Gadget) { g.Descriptor[7] = 9 }},
+		{name: "a device descriptor of 17 bytes",
+			change: func(g *usbtest.Gadget) { g.Descriptor = g.Descriptor[:17] }},
+		{name: "a device descriptor of 7 bytes",
+			change: func(g *usbtest.Gadget) { g.Descriptor = g.Descriptor[:7] }},
+		{name: "a device descriptor of another type",
+			change: func(g *usbtest.Gadget) { g.Descriptor[1] = 2 }},
+		{name: "a device descriptor with a short length",
+			change: func(g *usbtest.Gadget) { g.Descriptor[0] = 8 }},
+		{name: "an empty device descriptor", change: func(g *usbtest.Gadget) {
 			g.Answer = get(device, func(byte, int) ([]byte, error) { return nil, nil })
-		}, false, ""},
-		{"no configurations, says the device descriptor", func(g *usbtest.Gadget) { g.Descriptor[17] = 0 }, true, "maker thing"},
-		{"255 configurations, of which one is there", func(g *usbtest.Gadget) { g.Descriptor[17] = 255 }, true, "maker thing"},
-		{"a configuration of 8 bytes", func(g *usbtest.Gadget) { g.Configs[0] = g.Configs[0][:8] }, false, ""},
-		{"a configuration of length 0", func(g *usbtest.Gadget) { g.Configs[0][2] = 0 }, false, ""},
-		{"a configuration of 65,535 bytes, of which most are not there", func(g *usbtest.Gadget) {
-			g.Configs[0][2], g.Configs[0][3] = 0xFF, 0xFF
-		}, true, "maker thing"},
-		{"a configuration of 65,535 bytes", func(g *usbtest.Gadget) {
+		}},
+		{name: "no configurations in the device descriptor",
+			change: func(g *usbtest.Gadget) { g.Descriptor[17] = 0 }, found: true, names: "maker thing"},
+		{name: "255 configurations, of which one exists",
+			change: func(g *usbtest.Gadget) { g.Descriptor[17] = 255 }, found: true, names: "maker thing"},
+		{name: "a configuration of 8 bytes",
+			change: func(g *usbtest.Gadget) { g.Configs[0] = g.Configs[0][:8] }},
+		{name: "a configuration of length 0",
+			change: func(g *usbtest.Gadget) { g.Configs[0][2] = 0 }},
+		{name: "a configuration of 65,535 bytes, of which most are missing",
+			change: func(g *usbtest.Gadget) {
+				g.Configs[0][2], g.Configs[0][3] = 0xFF, 0xFF
+			}, found: true, names: "maker thing"},
+		{name: "a configuration of 65,535 bytes", change: func(g *usbtest.Gadget) {
 			g.Configs[0] = append(g.Configs[0], make([]byte, 65535)...)
 			g.Configs[0][2], g.Configs[0][3] = 0xFF, 0xFF
-		}, true, "maker thing"},
-		{"a configuration that cannot be selected", func(g *usbtest.Gadget) { g.Configs[0][5] = 0 }, false, ""},
-		{"a configuration whose length changes once", func(g *usbtest.Gadget) {
+		}, found: true, names: "maker thing"},
+		{name: "a configuration that cannot be selected",
+			change: func(g *usbtest.Gadget) { g.Configs[0][5] = 0 }},
+		{name: "a configuration whose length changes once", change: func(g *usbtest.Gadget) {
 			n := 0
 			long := slices.Clone(g.Configs[0])
 			g.Answer = get(config, func(byte, int) ([]byte, error) {
@@ -68,8 +89,8 @@ func TestHostileDevices(t *testing.T) {
 				}
 				return b, nil
 			})
-		}, true, "maker thing"},
-		{"a configuration that is longer each time", func(g *usbtest.Gadget) {
+		}, found: true, names: "maker thing"},
+		{name: "a configuration that is longer each time", change: func(g *usbtest.Gadget) {
 			n := byte(0)
 			long := append(slices.Clone(g.Configs[0]), make([]byte, 255)...)
 			g.Answer = get(config, func(byte, int) ([]byte, error) {
@@ -77,72 +98,97 @@ func TestHostileDevices(t *testing.T) {
 				long[2] = 18 + n
 				return slices.Clone(long), nil
 			})
-		}, false, ""},
-		{"a configuration that is there only as long as its beginning", func(g *usbtest.Gadget) {
-			long := g.Configs[0]
-			g.Answer = get(config, func(_ byte, n int) ([]byte, error) {
-				if n > 9 {
-					return nil, nil
-				}
-				return long, nil
-			})
-		}, false, ""},
-		{"a descriptor of length 0 in the configuration", func(g *usbtest.Gadget) { g.Configs[0][9+9] = 0 }, true, "maker thing"},
-		{"an interface descriptor of length 1", func(g *usbtest.Gadget) { g.Configs[0][9] = 1 }, false, ""},
-		{"a configuration without interfaces", func(g *usbtest.Gadget) { g.Configs[0] = configuration(1) }, true, "maker thing"},
-		{"300 interfaces", func(g *usbtest.Gadget) {
+		}},
+		{name: "a configuration of which only the header can be read",
+			change: func(g *usbtest.Gadget) {
+				long := g.Configs[0]
+				g.Answer = get(config, func(_ byte, n int) ([]byte, error) {
+					if n > 9 {
+						return nil, nil
+					}
+					return long, nil
+				})
+			}},
+		{name: "a descriptor of length 0 in the configuration",
+			change: func(g *usbtest.Gadget) {
+				g.Configs[0][9+
+					9] = 0
+			}, found: true, names: "maker thing"},
+		{name: "an interface descriptor of length 1",
+			change: func(g *usbtest.Gadget) { g.Configs[0][9] = 1 }},
+		{name: "a configuration without interfaces",
+			change: func(g *usbtest.Gadget) { g.Configs[0] = configuration(1) }, found: true, names: "maker thing"},
+		{name: "300 interfaces", change: func(g *usbtest.Gadget) {
 			parts := make([][]byte, 300)
 			for i := range parts {
 				parts[i] = iface(byte(i), 0, 0xFF)
 			}
 			g.Configs[0] = configuration(1, parts...)
-		}, true, "maker thing"},
-		{"SET_CONFIGURATION is refused", func(g *usbtest.Gadget) {
+		}, found: true, names: "maker thing"},
+		{name: "SET_CONFIGURATION is stalled", change: func(g *usbtest.Gadget) {
 			g.Answer = func(s usb.Setup) ([]byte, error, bool) {
 				return nil, usb.ErrStall, s.Request == usb.RequestSetConfiguration
 			}
-		}, false, ""},
-		{"SET_CONFIGURATION is never answered", func(g *usbtest.Gadget) {
+		}},
+		{name: "SET_CONFIGURATION has no response", change: func(g *usbtest.Gadget) {
 			g.Answer = func(s usb.Setup) ([]byte, error, bool) {
 				return nil, usbtest.ErrBlocked, s.Request == usb.RequestSetConfiguration
 			}
-		}, false, ""},
-		{"no languages", func(g *usbtest.Gadget) { delete(g.Strings, 0) }, true, " "},
-		{"an empty list of languages", func(g *usbtest.Gadget) { g.Strings[0] = []byte{2, 3} }, true, "maker thing"},
-		{"a string of an odd length", func(g *usbtest.Gadget) { g.Strings[1] = append(text("maker"), 'x'); g.Strings[1][0]++ }, true, "maker thing"},
-		{"a string that says it is longer", func(g *usbtest.Gadget) { g.Strings[1][0] = 200 }, true, " thing"},
-		{"a string of length 0", func(g *usbtest.Gadget) { g.Strings[1] = []byte{0, 3} }, true, " thing"},
-		{"a string that is asked for in its exact length only", func(g *usbtest.Gadget) {
-			g.Answer = get(str, func(index byte, n int) ([]byte, error) {
-				if n == 255 {
-					return nil, usb.ErrStall
-				}
-				return g.Strings[index], nil
-			})
-		}, true, "maker thing"},
-		{"a string that is never answered", func(g *usbtest.Gadget) {
+		}},
+		{name: "no languages", change: func(g *usbtest.Gadget) { delete(g.Strings, 0) },
+			found: true, names: " "},
+		{name: "an empty list of languages",
+			change: func(g *usbtest.Gadget) {
+				g.Strings[0] = []byte{2, 3}
+			}, found: true, names: "maker thing"},
+		{name: "a string of an odd length",
+			change: func(g *usbtest.Gadget) {
+				g.Strings[1] = append(text("maker"),
+					'x')
+				g.Strings[1][0]++
+			}, found: true, names: "maker thing"},
+		{name: "a string whose length is too large",
+			change: func(g *usbtest.Gadget) { g.Strings[1][0] = 200 }, found: true, names: " thing"},
+		{name: "a string of length 0",
+			change: func(g *usbtest.Gadget) {
+				g.Strings[1] = []byte{0, 3}
+			}, found: true, names: " thing"},
+		{name: "a string that can be read with its exact length only",
+			change: func(g *usbtest.Gadget) {
+				g.Answer = get(str, func(index byte, n int) ([]byte, error) {
+					if n == 255 {
+						return nil, usb.ErrStall
+					}
+					return g.Strings[index], nil
+				})
+			}, found: true, names: "maker thing"},
+		{name: "a string without a response", change: func(g *usbtest.Gadget) {
 			g.Answer = get(str, func(index byte, n int) ([]byte, error) {
 				if index == 1 {
 					return nil, usbtest.ErrBlocked
 				}
 				return g.Strings[index], nil
 			})
-		}, true, " "},
-		{"everything is never answered", func(g *usbtest.Gadget) {
-			g.Answer = func(usb.Setup) ([]byte, error, bool) { return nil, usbtest.ErrBlocked, true }
-		}, false, ""},
-		{"everything is refused", func(g *usbtest.Gadget) {
+		}, found: true, names: " "},
+		{name: "no request has a response", change: func(g *usbtest.Gadget) {
+			g.Answer = func(usb.Setup) ([]byte, error, bool) {
+				return nil, usbtest.ErrBlocked,
+					true
+			}
+		}},
+		{name: "each request is stalled", change: func(g *usbtest.Gadget) {
 			g.Answer = func(usb.Setup) ([]byte, error, bool) { return nil, usb.ErrStall, true }
-		}, false, ""},
-		{"a hub without an interface", func(g *usbtest.Gadget) { g.Descriptor[4] = 9 }, false, ""},
-		{"a hub without a status change pipe", func(g *usbtest.Gadget) {
+		}},
+		{name: "a hub without an interface",
+			change: func(g *usbtest.Gadget) { g.Descriptor[4] = 9 }},
+		{name: "a hub without a status change endpoint", change: func(g *usbtest.Gadget) {
 			g.Descriptor[4] = 9
 			g.Configs[0] = configuration(1, iface(0, 0, 9))
-		}, false, ""},
-		{"a hub without a hub descriptor", func(g *usbtest.Gadget) {
+		}},
+		{name: "a hub without a hub descriptor", change: func(g *usbtest.Gadget) {
 			g.Descriptor[4] = 9
 			g.Configs[0] = configuration(1, append(iface(0, 0, 9), 7, 5, 0x81, 3, 1, 0, 255))
-		}, false, ""},
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, usbtest.Model{USB2: 2}, func(t *testing.T, r *rig) {
@@ -174,14 +220,17 @@ func TestHostileHubDescriptors(t *testing.T) {
 		b     []byte
 		ports int // 0: refused
 	}{
-		{"255 ports, of which two are there", []byte{9, 0x29, 255, 9, 0, 0, 0, 0, 0xFF}, 31},
-		{"two bytes", []byte{2, 0x29}, 0},
-		{"no ports", []byte{9, 0x29, 0, 9, 0, 0, 0, 0, 0xFF}, 0},
-		{"255 bytes", append([]byte{255, 0x29, 2, 9, 0, 255}, make([]byte, 249)...), 2},
+		{name: "255 ports, of which two exist", b: []byte{9, 0x29, 255, 9, 0, 0, 0, 0, 0xFF},
+			ports: 31},
+		{name: "two bytes", b: []byte{2, 0x29}},
+		{name: "no ports", b: []byte{9, 0x29, 0, 9, 0, 0, 0, 0, 0xFF}},
+		{name: "255 bytes", b: append([]byte{255, 0x29, 2, 9, 0, 255}, make([]byte, 249)...),
+			ports: 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, usbtest.Model{USB2: 2}, func(t *testing.T, r *rig) {
-				h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 2, Descriptor: c.b})
+				h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 2,
+					Descriptor: c.b})
 				h.Plug(2, aReader(usb.SpeedFull))
 				r.c.Plug(1, h)
 				r.c.Plug(2, aReader(usb.SpeedFull))
@@ -200,8 +249,8 @@ func TestHostileHubDescriptors(t *testing.T) {
 	}
 }
 
-func TestAHubWhoseChangesNeverEnd(t *testing.T) {
-	// Its status change pipe tells of changes for ever, and no acknowledgement helps.
+func TestAHubWithEndlessChanges(t *testing.T) {
+	// Its status change endpoint reports changes without end, and acknowledgements have no effect.
 	answer := func(s usb.Setup) ([]byte, error, bool) {
 		return []byte{0x01, 0x01, 0xFF, 0xFF}, nil, s.RequestType == 0xA3
 	}
@@ -210,7 +259,7 @@ func TestAHubWhoseChangesNeverEnd(t *testing.T) {
 		r.c.Plug(1, h)
 		r.c.Plug(2, aReader(usb.SpeedFull))
 		r.add()
-		time.Sleep(patience)
+		time.Sleep(longEnough)
 		r.wantPlaces("1 2")
 		if n := len(r.c.Log()); n > 200000 {
 			t.Errorf("%d requests in a minute", n)
@@ -228,7 +277,8 @@ func TestTheConfigurationMayBeChosen(t *testing.T) {
 				g := gadget()
 				g.Descriptor[17] = 2
 				g.Configs = append(g.Configs, configuration(5, iface(0, 0, 0xFF, 0x83)))
-				r := newRig(t, usbtest.Model{USB2: 1}, usbhost.Options{Choose: func(_ []byte, configs [][]byte) int { return choice }})
+				r := newRig(t, usbtest.Model{USB2: 1},
+					usbhost.Options{Choose: func(_ []byte, configs [][]byte) int { return choice }})
 				defer r.close()
 				r.c.Plug(1, g)
 				r.add()

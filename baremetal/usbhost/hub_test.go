@@ -15,7 +15,8 @@ func aHub(speed usb.Speed, ports int) *usbtest.Hub {
 	return usbtest.NewHub(usbtest.HubModel{Speed: speed, Ports: ports})
 }
 
-// nest plugs n hubs into each other's port 1, the first into root port 1, and returns the last.
+// nest connects n hubs in a row by their ports 1, the first one to root port 1, and returns the
+// last one.
 func (r *rig) nest(n int, m usbtest.HubModel) (hubs []*usbtest.Hub) {
 	for range n {
 		h := usbtest.NewHub(m)
@@ -37,12 +38,23 @@ func TestHubsMayBeNested(t *testing.T) {
 		port   int
 		model  usbtest.Model
 	}{
-		{"full-speed hubs", usbtest.HubModel{Speed: usb.SpeedFull, Ports: 4}, usb.SpeedFull, 2, usbtest.Model{USB2: 1}},
-		{"high-speed hubs with one translator each", usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, ThinkTime: 2}, usb.SpeedFull, 2, usbtest.Model{USB2: 1}},
-		{"high-speed hubs with a translator for each port", usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, MultiTT: true}, usb.SpeedLow, 3, usbtest.Model{USB2: 1}},
-		{"a high-speed reader behind high-speed hubs", usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4}, usb.SpeedHigh, 4, usbtest.Model{USB2: 1}},
-		{"ports that are switched together", usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, Ganged: true, PowerGood: 100 * time.Millisecond}, usb.SpeedHigh, 4, usbtest.Model{USB2: 1}},
-		{"USB 3 hubs", usbtest.HubModel{Speed: usb.SpeedSuper, Ports: 4}, usb.SpeedSuper, 2, usbtest.Model{USB3: 1}},
+		{name: "full-speed hubs", hub: usbtest.HubModel{Speed: usb.SpeedFull, Ports: 4},
+			reader: usb.SpeedFull, port: 2, model: usbtest.Model{USB2: 1}},
+		{name: "high-speed hubs with one translator each",
+			hub:    usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, ThinkTime: 2},
+			reader: usb.SpeedFull, port: 2, model: usbtest.Model{USB2: 1}},
+		{name: "high-speed hubs with a translator for each port",
+			hub:    usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, MultiTT: true},
+			reader: usb.SpeedLow, port: 3, model: usbtest.Model{USB2: 1}},
+		{name: "a high-speed reader behind high-speed hubs",
+			hub: usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4}, reader: usb.SpeedHigh, port: 4,
+			model: usbtest.Model{USB2: 1}},
+		{name: "ganged power switching",
+			hub: usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, Ganged: true,
+				PowerGood: 100 * time.Millisecond}, reader: usb.SpeedHigh, port: 4,
+			model: usbtest.Model{USB2: 1}},
+		{name: "USB 3 hubs", hub: usbtest.HubModel{Speed: usb.SpeedSuper, Ports: 4},
+			reader: usb.SpeedSuper, port: 2, model: usbtest.Model{USB3: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, c.model, func(t *testing.T, r *rig) {
@@ -51,7 +63,8 @@ func TestHubsMayBeNested(t *testing.T) {
 				r.add()
 				r.settle()
 				last := r.last()
-				if at := last.Location(); at.Tier != 4 || at.Route != uint32(c.port)<<12|0x111 || at.Speed != c.reader || at.RootPort != 1 {
+				if at := last.Location(); at.Tier != 4 || at.Route != uint32(c.port)<<12|0x111 ||
+					at.Speed != c.reader || at.RootPort != 1 {
 					t.Errorf("%+v", at)
 				}
 				if len(r.b.Devices()) != 5 {
@@ -62,11 +75,14 @@ func TestHubsMayBeNested(t *testing.T) {
 						t.Errorf("hub %d was told depth %d", depth, h.Depth())
 					}
 					if c.hub.MultiTT && h.Setting() != 1 {
-						t.Errorf("hub %d is not in the setting with a translator for each port", depth)
+						t.Errorf("hub %d is not in the setting with a translator for each port",
+							depth)
 					}
 				}
 				for _, s := range r.c.Log() {
-					if s.Do == "hub" && s.Hub != (usbhost.HubInfo{Ports: 4, MultiTT: c.hub.MultiTT, ThinkTime: c.hub.ThinkTime}) {
+					if s.Do == "hub" &&
+						s.Hub != (usbhost.HubInfo{Ports: 4, MultiTT: c.hub.MultiTT,
+							ThinkTime: c.hub.ThinkTime}) {
 						t.Errorf("%+v", s.Hub)
 					}
 				}
@@ -78,17 +94,20 @@ func TestHubsMayBeNested(t *testing.T) {
 	}
 }
 
-// A hub that refuses the setting with a translator for each port has one for all of them, and everybody is told so.
+// TestAHubThatRefusesItsTranslators: the hub has one translator for all ports then, and the
+// controller and the devices behind the hub use that.
 func TestAHubThatRefusesItsTranslators(t *testing.T) {
 	f := &faults{port: "1.3", endpoint: 0x81, err: usb.ErrTransfer, times: 1}
 	model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
 		f.step(s)
-		if s.Setup.RequestType == usb.ToInterface && s.Setup.Request == usb.RequestSetInterface && s.Port == "1" {
+		if s.Setup.RequestType == usb.ToInterface && s.Setup.Request == usb.RequestSetInterface &&
+			s.Port == "1" {
 			s.Err = usb.ErrStall
 		}
 	}}
 	inBubble(t, model, func(t *testing.T, r *rig) {
-		h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, MultiTT: true, ThinkTime: 3})
+		h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, MultiTT: true,
+			ThinkTime: 3})
 		h.Plug(3, aWillingOne(usb.SpeedFull))
 		r.c.Plug(1, h)
 		r.add()
@@ -108,7 +127,7 @@ func TestAHubThatRefusesItsTranslators(t *testing.T) {
 		r.wantClearings("1", [2]uint16{0x9021, 1})
 		h.Unplug(3)
 		time.Sleep(time.Second)
-		h.Plug(3, aWillingOne(usb.SpeedFull)) // the status change pipe works
+		h.Plug(3, aWillingOne(usb.SpeedFull)) // the status change endpoint works
 		time.Sleep(time.Second)
 		r.settle()
 		r.wantPlaces("1 1.3")
@@ -118,7 +137,7 @@ func TestAHubThatRefusesItsTranslators(t *testing.T) {
 	})
 }
 
-func TestAReaderBehindAHubIsOfferedAfterTheSpecificationsMinimum(t *testing.T) {
+func TestAReaderBehindAHubIsOfferedAfterTheSpecifiedMinimum(t *testing.T) {
 	const good = 20
 	inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
 		h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 1, PowerGood: ms(good)})
@@ -126,11 +145,12 @@ func TestAReaderBehindAHubIsOfferedAfterTheSpecificationsMinimum(t *testing.T) {
 		r.c.Plug(1, h)
 		r.add()
 		r.settle()
-		// The hub: three descriptors, SET_CONFIGURATION, hub descriptor; then status and power, status again, and for
-		// its port status and acknowledgement of the connection.
-		const hub = debounce + rootReset + resetRecovery + address + addressRecovery + (3+1+1)*control + 2*control + good + 3*control
-		// The last status ends the debounce; before and after the reset status is asked for, the reset is set and its end is
-		// acknowledged.
+		// The hub: three descriptors, SET_CONFIGURATION, hub descriptor; then status and power,
+		// status again, and for its port status and acknowledgement of the connection.
+		const hub = debounce + rootReset + resetRecovery + address + addressRecovery + (3+1+
+			1)*control + 2*control + good + 3*control
+		// The last status ends the debouncing. Before and after the reset the status is read, the
+		// reset is set, and its end is acknowledged.
 		const port = debounce + control + control + control + hubReset + 2*control
 		const reader = resetRecovery + address + addressRecovery + (questions+1)*control
 		if at := r.offers()[0].at; at < ms(hub+port+reader-4) || at > ms(hub+port+reader) {
@@ -140,7 +160,8 @@ func TestAReaderBehindAHubIsOfferedAfterTheSpecificationsMinimum(t *testing.T) {
 }
 
 func TestEightReadersBehindOneHub(t *testing.T) {
-	// The hub may take 20 ms for a reset, and nobody else may be at the default address meanwhile.
+	// The hub may take 20 ms for a reset, during which no other device may be at the default
+	// address.
 	const one = 500 * time.Millisecond
 	const window = resetRecovery + address + addressRecovery + 3 + 10
 	inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
@@ -198,13 +219,14 @@ func TestAHubIsUnpluggedWithATreeBehindIt(t *testing.T) {
 		if n := r.happened("removed"); n != 9 {
 			t.Errorf("%d of 9 were removed: %q", n, r.log())
 		}
-		if _, err := transport.Control(t.Context(), usb.Setup{RequestType: usb.DirIn, Length: 2}, make([]byte, 2), 0); !errors.Is(err, usb.ErrGone) {
+		if _, err := transport.Control(t.Context(), usb.Setup{RequestType: usb.DirIn, Length: 2},
+			make([]byte, 2), 0); !errors.Is(err, usb.ErrGone) {
 			t.Error(err)
 		}
 		if n := r.c.Slots(); n != 1 {
 			t.Errorf("%d places are taken", n)
 		}
-		r.c.Plug(1, hubs[0]) // and again, with everything that is still plugged into it
+		r.c.Plug(1, hubs[0]) // again, with all devices behind it
 		r.settle()
 		if n := len(r.b.Devices()); n != 3+6+1 {
 			t.Errorf("%d devices: %q", n, r.log())
@@ -212,17 +234,18 @@ func TestAHubIsUnpluggedWithATreeBehindIt(t *testing.T) {
 	})
 }
 
-func TestAHubThatFailsIsBroughtUpAnew(t *testing.T) {
+func TestAHubThatFailsIsEnumeratedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		err     error
 		times   int
 		removed int
 	}{
-		{"a port's status is not to be had", usb.ErrTransfer, 3, 1},
-		{"a port's status is not to be had at first", usb.ErrTransfer, 2, 0},
-		{"a port's status comes too late", usb.ErrTimeout, 1, 1},
-		{"a port's status is not known, which is no failure of the hub's", usb.ErrStall, 5, 0},
+		{name: "a port's status cannot be read", err: usb.ErrTransfer, times: 3, removed: 1},
+		{name: "a port's status cannot be read at first", err: usb.ErrTransfer, times: 2},
+		{name: "a port's status comes too late", err: usb.ErrTimeout, times: 1, removed: 1},
+		{name: "a port's status is stalled, which is no failure of the hub", err: usb.ErrStall,
+			times: 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			failing := 0
@@ -268,7 +291,7 @@ func TestAHubWhoseStatusPipeStalls(t *testing.T) {
 	})
 }
 
-func TestAHubThatNeverWorksIsGivenUp(t *testing.T) {
+func TestAHubThatFailsRepeatedlyIsRefused(t *testing.T) {
 	model := usbtest.Model{USB2: 2, Step: func(s *usbtest.Step) {
 		if s.Do == "transfer" && s.Endpoint == 0x81 && s.Port == "1" {
 			s.Err = usb.ErrTransfer
@@ -279,7 +302,7 @@ func TestAHubThatNeverWorksIsGivenUp(t *testing.T) {
 		r.c.Plug(2, aHub(usb.SpeedHigh, 2))
 		r.add()
 		r.settle()
-		time.Sleep(patience)
+		time.Sleep(longEnough)
 		r.wantPlaces("2")
 		if r.happened("1: found") != 4 || r.happened("1: refused") != 1 {
 			t.Errorf("%q", r.log())
@@ -292,7 +315,8 @@ func TestOverCurrent(t *testing.T) {
 		name := map[bool]string{false: "at a hub's port", true: "at a whole hub"}[ganged]
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
-				h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 2, Ganged: ganged})
+				h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 2,
+					Ganged: ganged})
 				h.Plug(1, aReader(usb.SpeedFull))
 				h.Plug(2, aReader(usb.SpeedFull))
 				r.c.Plug(1, h)
@@ -327,7 +351,7 @@ func TestOverCurrent(t *testing.T) {
 			r.wantPlaces("1")
 		})
 	})
-	t.Run("again and again, until the port stays off", func(t *testing.T) {
+	t.Run("repeatedly, until the port stays off", func(t *testing.T) {
 		inBubble(t, usbtest.Model{USB2: 2}, func(t *testing.T, r *rig) {
 			r.c.Plug(1, aReader(usb.SpeedFull))
 			r.add()
@@ -338,9 +362,10 @@ func TestOverCurrent(t *testing.T) {
 				r.c.OverCurrent(1, false)
 				time.Sleep(530 * time.Millisecond)
 			}
-			time.Sleep(patience)
+			time.Sleep(longEnough)
 			r.wantPlaces("")
-			if r.happened("over-current") != 1 || r.happened("refused: usb: too much current") != 1 {
+			if r.happened("over-current") != 1 ||
+				r.happened("refused: usb: too much current") != 1 {
 				t.Errorf("%q", r.log())
 			}
 		})
@@ -364,7 +389,7 @@ func TestAChangeOnEachPortOfALargeHub(t *testing.T) {
 	})
 }
 
-func TestARequestOfAHubThatHangsEndsWithTheBus(t *testing.T) {
+func TestARequestToAHubThatHangsEndsWithTheBus(t *testing.T) {
 	model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
 		if s.Do == "control" && s.Setup.RequestType == 0xA3 {
 			s.Err = usbtest.ErrBlocked

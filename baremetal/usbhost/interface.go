@@ -5,66 +5,55 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"tamaccid/ccid/usb"
 )
 
-// ErrClaimed says that somebody else has claimed the interface.
+// ErrClaimed: the interface is claimed already.
 var ErrClaimed = errors.New("usb: interface claimed already")
 
-// ErrUsage is a call that no device can serve: an endpoint or setting that the interface does not have, or a buffer of a wrong
-// size.
-var ErrUsage = errors.New("usb: no such endpoint or setting, or bad buffer size")
-
-// Interface is one interface of a configured device, as Options.Attach gets it. Its methods may be called concurrently.
-type Interface struct {
-	device   *device
-	settings []usb.Interface // at least one
-	infos    []usb.Device    // of the settings
-	ready    sync.Once
-
-	// The device's mu holds these.
-	current int        // index of the setting that the device is in
-	claimed *transport // nil while nobody has it
-}
-
-// Descriptor is the interface's descriptor in its default setting, with its endpoints and class descriptors.
+// Descriptor is the descriptor of the default setting, with its endpoints and class descriptors.
 func (i *Interface) Descriptor() usb.Interface { return i.settings[0] }
 
-// Settings are the descriptors of all the interface's settings, the default one first. The slice is shared and read only.
+// Settings are the descriptors of all settings, the default one first. The slice is shared and read
+// only.
 func (i *Interface) Settings() []usb.Interface { return i.settings }
 
-// Device describes the device and this interface in its default setting. It is shared and read only.
+// Device describes the device and the default setting of this interface. It is shared and read
+// only.
 func (i *Interface) Device() *usb.Device { return &i.infos[0] }
 
-// Location is where the device is.
+// Location is the place of the device.
 func (i *Interface) Location() Location { return i.device.location }
 
 // Controller is the host controller of the device.
-func (i *Interface) Controller() Controller { return i.device.root.controller }
+func (i *Interface) Controller() Controller { return i.device.controller }
 
-// Ready says that the class driver has brought the interface up, and will go on to run: Settle does not wait for it any longer.
-func (i *Interface) Ready() { i.ready.Do(i.device.bus.done) }
+// Ready ends Bus.Settle's wait for this interface. A class driver that continues to run calls it
+// when it has initialised the interface.
+func (i *Interface) Ready() { i.ready.Do(i.done) }
 
-// Claim gives the interface in its default setting to one user, who closes the transport in the end.
+// Claim claims the interface in its default setting. Closing the transport ends the claim.
 func (i *Interface) Claim() (usb.Transport, error) {
 	return i.ClaimSetting(context.Background(), i.settings[0].AltSetting)
 }
 
-// ClaimSetting is Claim for one of Settings. The device is asked for it when it is in another one (USB 2.0, 9.4.10).
+// ClaimSetting is Claim for one of Settings. If it is not the current one, the device is requested
+// to change to it (USB 2.0, 9.4.10).
 func (i *Interface) ClaimSetting(ctx context.Context, alt uint8) (usb.Transport, error) {
 	d := i.device
-	index := slices.IndexFunc(i.settings, func(s usb.Interface) bool { return s.AltSetting == alt })
+	index := slices.IndexFunc(i.settings,
+		func(s usb.Interface) bool { return s.AltSetting == alt })
 	if index < 0 {
-		return nil, fmt.Errorf("%w: setting %d of interface %d", ErrUsage, alt, i.settings[0].Number)
+		return nil, fmt.Errorf("%w: setting %d of interface %d",
+			ErrUsage, alt, i.settings[0].Number)
 	}
 	if err := d.changing.acquire(ctx, d.ctx); err != nil {
 		return nil, err
 	}
 	defer d.changing.release()
 	d.mu.Lock()
-	taken, current := i.claimed != nil, i.current
+	taken, current := i.claimed, i.current
 	d.mu.Unlock()
 	switch {
 	case d.away.Load():
@@ -74,19 +63,17 @@ func (i *Interface) ClaimSetting(ctx context.Context, alt uint8) (usb.Transport,
 	}
 	if index != current {
 		if err := d.setInterface(ctx, i, index); err != nil {
-			return nil, fmt.Errorf("usb: setting %d of interface %d: %w", alt, i.settings[0].Number, err)
+			return nil, fmt.Errorf("usb: setting %d of interface %d: %w",
+				alt, i.settings[0].Number, err)
 		}
 	}
-	t := newTransport(i, &i.settings[index], &i.infos[index])
-	d.mu.Lock()
-	i.claimed = t
-	d.mu.Unlock()
-	return t, nil
+	i.setClaimed(true)
+	return newTransport(d, &i.infos[index], i.settings[index].Endpoints,
+		func() { i.setClaimed(false) }), nil
 }
 
-// release is the end of a claim.
-func (i *Interface) release() {
+func (i *Interface) setClaimed(claimed bool) {
 	i.device.mu.Lock()
-	i.claimed = nil
+	i.claimed = claimed
 	i.device.mu.Unlock()
 }

@@ -19,21 +19,28 @@ func TestHubDescriptors(t *testing.T) {
 		want  hubDescriptor
 		bad   bool
 	}{
-		{name: "a usual hub", b: full, want: hubDescriptor{ports: 4, perPortPower: true, perPortCurrent: true, thinkTime: 3, powerGood: 100 * time.Millisecond}},
-		{name: "switched together", b: []byte{9, 0x29, 4, 0, 0, 0, 0, 0, 0xFF}, want: hubDescriptor{ports: 4}},
-		{name: "without the bits of its ports", b: []byte{7, 0x29, 7, 0, 0, 255, 0}, want: hubDescriptor{ports: 7, powerGood: 510 * time.Millisecond}},
-		{name: "255 ports", b: []byte{71, 0x29, 255, 0, 0, 0, 0}, want: hubDescriptor{ports: maxHubPorts}},
+		{name: "a common hub", b: full,
+			want: hubDescriptor{ports: 4, thinkTime: 3, powerGood: 100 * time.Millisecond}},
+		{name: "ganged", b: []byte{9, 0x29, 4, 0, 0, 0, 0, 0, 0xFF}, want: hubDescriptor{ports: 4}},
+		{name: "without the bits of its ports", b: []byte{7, 0x29, 7, 0, 0, 255, 0},
+			want: hubDescriptor{ports: 7, powerGood: 510 * time.Millisecond}},
+		{name: "255 ports", b: []byte{71, 0x29, 255, 0, 0, 0, 0},
+			want: hubDescriptor{ports: maxHubPorts}},
 		{name: "a USB 3 hub", b: []byte{12, 0x2A, 4, 9, 0, 1, 0, 0, 0, 0, 0, 0}, super: true,
-			want: hubDescriptor{ports: 4, perPortPower: true, perPortCurrent: true, powerGood: 2 * time.Millisecond}},
-		{name: "a USB 3 hub with more ports than a route string has", b: []byte{12, 0x2A, 200, 0x60, 0, 0, 0, 0, 0, 0, 0, 0}, super: true, want: hubDescriptor{ports: 15}},
+			want: hubDescriptor{ports: 4, powerGood: 2 * time.Millisecond}},
+		{name: "a USB 3 hub with more ports than a route string has",
+			b: []byte{12, 0x2A, 200, 0x60, 0, 0, 0, 0, 0, 0, 0, 0}, super: true,
+			want: hubDescriptor{ports: 15}},
 		{name: "no bytes", bad: true},
 		{name: "two bytes", b: []byte{2, 0x29}, bad: true},
 		{name: "six bytes", b: full[:6], bad: true},
 		{name: "a length byte of two", b: append([]byte{2}, full[1:]...), bad: true},
 		{name: "no ports", b: []byte{7, 0x29, 0, 0, 0, 0, 0}, bad: true},
 		{name: "another type", b: append([]byte{9, 0x21}, full[2:]...), bad: true},
-		{name: "a USB 2 descriptor of a USB 3 hub", b: append(slices.Clone(full), 0, 0, 0), super: true, bad: true},
-		{name: "a USB 3 descriptor that is too short", b: []byte{12, 0x2A, 4, 9, 0, 1, 0, 0, 0, 0, 0}, super: true, bad: true},
+		{name: "a USB 2 descriptor of a USB 3 hub", b: append(slices.Clone(full), 0, 0, 0),
+			super: true, bad: true},
+		{name: "a USB 3 descriptor that is too short",
+			b: []byte{12, 0x2A, 4, 9, 0, 1, 0, 0, 0, 0, 0}, super: true, bad: true},
 	} {
 		got, err := parseHubDescriptor(c.b, c.super)
 		if errors.Is(err, usb.ErrDescriptor) != c.bad || got != c.want {
@@ -50,12 +57,12 @@ func TestStatusChangeBitmaps(t *testing.T) {
 		hub   bool
 		want  []int
 	}{
-		{"nothing", nil, 4, false, nil},
-		{"the hub alone", []byte{1}, 4, true, nil},
-		{"first and last port", []byte{0x12}, 4, false, []int{1, 4}},
-		{"a port in the second byte", []byte{0, 1}, 8, false, []int{8}},
-		{"bits without a port", []byte{0xFE, 0xFF}, 2, false, []int{1, 2}},
-		{"fewer bytes than ports", []byte{0x80}, 31, false, []int{7}},
+		{name: "nothing", ports: 4},
+		{name: "the hub alone", b: []byte{1}, ports: 4, hub: true},
+		{name: "first and last port", b: []byte{0x12}, ports: 4, want: []int{1, 4}},
+		{name: "a port in the second byte", b: []byte{0, 1}, ports: 8, want: []int{8}},
+		{name: "bits without a port", b: []byte{0xFE, 0xFF}, ports: 2, want: []int{1, 2}},
+		{name: "fewer bytes than ports", b: []byte{0x80}, ports: 31, want: []int{7}},
 	} {
 		hub, got := changedPorts(c.b, c.ports)
 		if hub != c.hub || !slices.Equal(got, c.want) {
@@ -71,19 +78,36 @@ func TestPortStatusOfAHub(t *testing.T) {
 		super bool
 		want  PortStatus
 	}{
-		{"nothing", []byte{0, 0, 0, 0}, false, PortStatus{}},
-		{"powered, just connected", []byte{0x01, 0x01, 0x01, 0}, false, PortStatus{Connected: true, Powered: true, Change: ConnectChange}},
-		{"enabled at full speed", []byte{0x03, 0x01, 0x10, 0}, false, PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedFull, Change: ResetChange}},
-		{"enabled at low speed", []byte{0x03, 0x03, 0, 0}, false, PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedLow}},
-		{"enabled at high speed", []byte{0x03, 0x05, 0x02, 0}, false, PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedHigh, Change: EnableChange}},
-		{"over-current", []byte{0x08, 0, 0x08, 0}, false, PortStatus{OverCurrent: true, Change: OverCurrentChange}},
-		{"in reset", []byte{0x11, 0x01, 0, 0}, false, PortStatus{Connected: true, Resetting: true, Powered: true}},
-		{"resumed, of which nobody is told", []byte{0, 0, 0x04, 0}, false, PortStatus{}},
-		{"USB 3, trained", []byte{0x03, 0x02, 0x41, 0}, true, PortStatus{USB3: true, Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedSuper, Change: ConnectChange | LinkChange}},
-		{"USB 3, inactive", []byte{0xC1, 0x02, 0x40, 0}, true, PortStatus{USB3: true, Connected: true, Powered: true, Stuck: true, Change: LinkChange}},
-		{"USB 3, compliance", []byte{0x40, 0x03, 0, 0}, true, PortStatus{USB3: true, Powered: true, Stuck: true}},
-		{"USB 3, warm reset has ended", []byte{0x03, 0x02, 0x20, 0}, true, PortStatus{USB3: true, Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedSuper, Change: ResetChange}},
-		{"USB 3, cannot be configured", []byte{0x00, 0x02, 0x80, 0}, true, PortStatus{USB3: true, Powered: true, Change: ConfigChange}},
+		{name: "nothing", b: []byte{0, 0, 0, 0}, want: PortStatus{}},
+		{name: "powered, just connected", b: []byte{0x01, 0x01, 0x01, 0},
+			want: PortStatus{Connected: true, Powered: true, Change: ConnectChange}},
+		{name: "enabled at full speed", b: []byte{0x03, 0x01, 0x10, 0},
+			want: PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedFull,
+				Change: ResetChange}},
+		{name: "enabled at low speed", b: []byte{0x03, 0x03, 0, 0},
+			want: PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedLow}},
+		{name: "enabled at high speed", b: []byte{0x03, 0x05, 0x02, 0},
+			want: PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedHigh,
+				Change: EnableChange}},
+		{name: "over-current", b: []byte{0x08, 0, 0x08, 0},
+			want: PortStatus{OverCurrent: true, Change: OverCurrentChange}},
+		{name: "in reset", b: []byte{0x11, 0x01, 0, 0},
+			want: PortStatus{Connected: true, Resetting: true, Powered: true}},
+		{name: "resumed, which PortStatus does not have", b: []byte{0, 0, 0x04, 0},
+			want: PortStatus{}},
+		{name: "USB 3, trained", b: []byte{0x03, 0x02, 0x41, 0}, super: true,
+			want: PortStatus{USB3: true, Connected: true, Enabled: true, Powered: true,
+				Speed: usb.SpeedSuper, Change: ConnectChange | LinkChange}},
+		{name: "USB 3, inactive", b: []byte{0xC1, 0x02, 0x40, 0}, super: true,
+			want: PortStatus{USB3: true, Connected: true, Powered: true, Stuck: true,
+				Change: LinkChange}},
+		{name: "USB 3, compliance", b: []byte{0x40, 0x03, 0, 0}, super: true,
+			want: PortStatus{USB3: true, Powered: true, Stuck: true}},
+		{name: "USB 3, warm reset has ended", b: []byte{0x03, 0x02, 0x20, 0}, super: true,
+			want: PortStatus{USB3: true, Connected: true, Enabled: true, Powered: true,
+				Speed: usb.SpeedSuper, Change: ResetChange}},
+		{name: "USB 3, cannot be configured", b: []byte{0x00, 0x02, 0x80, 0}, super: true,
+			want: PortStatus{USB3: true, Powered: true, Change: ConfigChange}},
 	} {
 		got, err := parsePortStatus(c.b, c.super)
 		if err != nil || got != c.want {
@@ -104,18 +128,18 @@ func TestStrings(t *testing.T) {
 		want string
 		bad  bool
 	}{
-		{"plain", []byte{6, 3, 'o', 0, 'k', 0}, "ok", false},
-		{"empty", []byte{2, 3}, "", false},
-		{"bytes behind it", []byte{4, 3, 'o', 0, 'k', 0}, "o", false},
-		{"an odd length", []byte{5, 3, 'o', 0, 'k'}, "o", false},
-		{"a pair of surrogates", []byte{6, 3, 0x3D, 0xD8, 0x00, 0xDE}, "\U0001F600", false},
-		{"half a pair", []byte{4, 3, 0x3D, 0xD8}, "\uFFFD", false},
-		{"ended by NUL", []byte{8, 3, 'o', 0, 0, 0, 'k', 0}, "o", false},
-		{"longer than what came", []byte{8, 3, 'o', 0}, "", true},
-		{"a length of 0", []byte{0, 3, 'o', 0}, "", true},
-		{"a length of 1", []byte{1, 3, 'o', 0}, "", true},
-		{"another type", []byte{4, 2, 'o', 0}, "", true},
-		{"nothing", nil, "", true},
+		{name: "plain", b: []byte{6, 3, 'o', 0, 'k', 0}, want: "ok"},
+		{name: "empty", b: []byte{2, 3}},
+		{name: "more bytes behind it", b: []byte{4, 3, 'o', 0, 'k', 0}, want: "o"},
+		{name: "an odd length", b: []byte{5, 3, 'o', 0, 'k'}, want: "o"},
+		{name: "a pair of surrogates", b: []byte{6, 3, 0x3D, 0xD8, 0x00, 0xDE}, want: "\U0001F600"},
+		{name: "half a pair", b: []byte{4, 3, 0x3D, 0xD8}, want: "\uFFFD"},
+		{name: "ended by NUL", b: []byte{8, 3, 'o', 0, 0, 0, 'k', 0}, want: "o"},
+		{name: "longer than its bytes", b: []byte{8, 3, 'o', 0}, bad: true},
+		{name: "a length of 0", b: []byte{0, 3, 'o', 0}, bad: true},
+		{name: "a length of 1", b: []byte{1, 3, 'o', 0}, bad: true},
+		{name: "another type", b: []byte{4, 2, 'o', 0}, bad: true},
+		{name: "nothing", bad: true},
 	} {
 		got, err := parseString(c.b)
 		if got != c.want || errors.Is(err, usb.ErrDescriptor) != c.bad {
@@ -127,12 +151,12 @@ func TestStrings(t *testing.T) {
 		b    []byte
 		want uint16
 	}{
-		{"English first", []byte{6, 3, 0x09, 0x04, 0x07, 0x04}, 0x0409},
-		{"English last", []byte{6, 3, 0x07, 0x04, 0x09, 0x04}, 0x0409},
-		{"no English", []byte{6, 3, 0x07, 0x04, 0x0C, 0x04}, 0x0407},
-		{"none", []byte{2, 3}, 0x0409},
+		{name: "English first", b: []byte{6, 3, 0x09, 0x04, 0x07, 0x04}, want: 0x0409},
+		{name: "English last", b: []byte{6, 3, 0x07, 0x04, 0x09, 0x04}, want: 0x0409},
+		{name: "no English", b: []byte{6, 3, 0x07, 0x04, 0x0C, 0x04}, want: 0x0407},
+		{name: "none", b: []byte{2, 3}, want: 0x0409},
 	} {
-		languages, err := parseLanguages(c.b)
+		languages, err := stringUnits(c.b)
 		if got := chooseLanguage(languages); err != nil || got != c.want {
 			t.Errorf("%s: %#04x, %v", c.name, got, err)
 		}
@@ -155,7 +179,7 @@ func TestPacketSizeOfTheDefaultPipe(t *testing.T) {
 		}
 	}
 	if _, err := packetSize0(usb.SpeedUnknown, 8); err == nil {
-		t.Error("a speed that nobody knows")
+		t.Error("an unknown speed")
 	}
 }
 
@@ -164,7 +188,8 @@ func TestInterfacesOfAConfiguration(t *testing.T) {
 		return []byte{7, 5, address, kind, byte(size), byte(size >> 8), interval}
 	}
 	iface := func(number, alt byte, endpoints ...[]byte) []byte {
-		return slices.Concat([]byte{9, 4, number, alt, byte(len(endpoints)), 0xFF, 0, 0, 0}, slices.Concat(endpoints...))
+		return slices.Concat([]byte{9, 4, number, alt, byte(len(endpoints)), 0xFF, 0, 0, 0},
+			slices.Concat(endpoints...))
 	}
 	many := make([][]byte, 300)
 	for i := range many {
@@ -180,20 +205,42 @@ func TestInterfacesOfAConfiguration(t *testing.T) {
 		parts [][]byte
 		want  string // interface.setting and its endpoints with their sizes
 	}{
-		{"two interfaces", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)), iface(1, 0, endpoint(0x02, 3, 8, 10))}, "0.0 81/64 | 1.0 02/8"},
-		{"settings in the wrong order", usb.SpeedFull, [][]byte{iface(3, 1), iface(3, 0, endpoint(0x81, 2, 64, 0)), iface(3, 2)}, "3.0 81/64, 3.1, 3.2"},
-		{"a setting twice", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)), iface(0, 0, endpoint(0x82, 2, 64, 0))}, "0.0 81/64"},
-		{"settings that share an endpoint", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)), iface(0, 1, endpoint(0x81, 2, 64, 0))}, "0.0 81/64, 0.1 81/64"},
-		{"interfaces that share an endpoint", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)), iface(1, 0, endpoint(0x81, 2, 64, 0))}, "0.0 81/64 | 1.0"},
-		{"an endpoint twice", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0), endpoint(0x81, 2, 32, 0))}, "0.0 81/64"},
-		{"the default pipe", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x00, 2, 64, 0), endpoint(0x80, 2, 64, 0))}, "0.0"},
-		{"reserved bits in an address", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0xF1, 2, 64, 0))}, "0.0 81/64"},
-		{"control and isochronous", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x01, 0, 64, 0), endpoint(0x82, 1, 64, 0))}, "0.0"},
-		{"no packet size", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 0, 0))}, "0.0"},
-		{"high speed's size at full speed", usb.SpeedFull, [][]byte{iface(0, 0, endpoint(0x81, 2, 512, 0))}, "0.0 81/64"},
-		{"more than high speed has", usb.SpeedHigh, [][]byte{iface(0, 0, endpoint(0x81, 2, 1024, 0), endpoint(0x82, 3, 1024, 0))}, "0.0 81/512 82/1024"},
-		{"bulk at low speed", usb.SpeedLow, [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0))}, "0.0 81/8"},
-		{"nothing", usb.SpeedFull, nil, ""},
+		{name: "two interfaces", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)),
+				iface(1, 0, endpoint(0x02, 3, 8, 10))}, want: "0.0 81/64 | 1.0 02/8"},
+		{name: "settings in the wrong order", speed: usb.SpeedFull,
+			parts: [][]byte{iface(3, 1), iface(3, 0, endpoint(0x81, 2, 64, 0)), iface(3, 2)},
+			want:  "3.0 81/64, 3.1, 3.2"},
+		{name: "a setting twice", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)),
+				iface(0, 0, endpoint(0x82, 2, 64, 0))}, want: "0.0 81/64"},
+		{name: "settings that share an endpoint", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)),
+				iface(0, 1, endpoint(0x81, 2, 64, 0))}, want: "0.0 81/64, 0.1 81/64"},
+		{name: "interfaces that share an endpoint", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0)),
+				iface(1, 0, endpoint(0x81, 2, 64, 0))}, want: "0.0 81/64 | 1.0"},
+		{name: "an endpoint twice", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0), endpoint(0x81, 2, 32, 0))},
+			want:  "0.0 81/64"},
+		{name: "the default pipe", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x00, 2, 64, 0), endpoint(0x80, 2, 64, 0))},
+			want:  "0.0"},
+		{name: "reserved bits in an address", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0xF1, 2, 64, 0))}, want: "0.0 81/64"},
+		{name: "control and isochronous", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x01, 0, 64, 0), endpoint(0x82, 1, 64, 0))},
+			want:  "0.0"},
+		{name: "no packet size", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 0, 0))}, want: "0.0"},
+		{name: "high speed's size at full speed", speed: usb.SpeedFull,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 512, 0))}, want: "0.0 81/64"},
+		{name: "more than high speed has", speed: usb.SpeedHigh,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 1024, 0), endpoint(0x82, 3, 1024, 0))},
+			want:  "0.0 81/512 82/1024"},
+		{name: "bulk at low speed", speed: usb.SpeedLow,
+			parts: [][]byte{iface(0, 0, endpoint(0x81, 2, 64, 0))}, want: "0.0 81/8"},
+		{name: "nothing", speed: usb.SpeedFull},
 	} {
 		config := slices.Concat([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50}, slices.Concat(c.parts...))
 		config[2], config[3] = byte(len(config)), byte(len(config)>>8)
@@ -210,16 +257,20 @@ func TestInterfacesOfAConfiguration(t *testing.T) {
 	for range 1000 {
 		tiny = append(tiny, []byte{2, 0x21})
 	}
-	for name, parts := range map[string][][]byte{"300 interfaces": many, "300 settings": settings, "10 settings of each of 30 interfaces": both,
-		"1000 descriptors of two bytes": tiny} {
-		config := slices.Concat([]byte{9, 2, 0xFF, 0xFF, 1, 1, 0, 0x80, 50}, slices.Concat(parts...))
+	for name, parts := range map[string][][]byte{"300 interfaces": many, "300 settings": settings,
+		"10 settings of each of 30 interfaces": both,
+		"1000 descriptors of two bytes":        tiny} {
+		config := slices.Concat([]byte{9, 2, 0xFF, 0xFF, 1, 1, 0, 0x80, 50},
+			slices.Concat(parts...))
 		all, err := parseInterfaces(config, usb.SpeedFull)
 		described := 0
 		for _, i := range all {
 			described += len(i)
 		}
-		if err != nil || len(all) > maxInterfaces || len(all[0]) > maxSettings || described > maxDescribed || len(all[0][0].Other) > 64 {
-			t.Errorf("%s: %d interfaces, %d settings, %d other descriptors, %v", name, len(all), described, len(all[0][0].Other), err)
+		if err != nil || len(all) > maxInterfaces || len(all[0]) > maxSettings ||
+			described > maxDescribed || len(all[0][0].Other) > 64 {
+			t.Errorf("%s: %d interfaces, %d settings, %d other descriptors, %v", name, len(all),
+				described, len(all[0][0].Other), err)
 		}
 	}
 }
@@ -255,10 +306,12 @@ func TestChoiceOfAConfiguration(t *testing.T) {
 		configs [][]byte
 		want    int
 	}{
-		{"one", [][]byte{with(0xFF)}, 0},
-		{"the first with a class", [][]byte{with(0xFF, 0xFF), with(0xFF, 0x0B), with(0x0B)}, 1},
-		{"none with a class", [][]byte{with(0xFF), with(0xFF)}, 0},
-		{"one without interfaces, one that is damaged", [][]byte{with(), append(with(0x0B), 0)}, 1},
+		{name: "one", configs: [][]byte{with(0xFF)}},
+		{name: "the first with a class",
+			configs: [][]byte{with(0xFF, 0xFF), with(0xFF, 0x0B), with(0x0B)}, want: 1},
+		{name: "none with a class", configs: [][]byte{with(0xFF), with(0xFF)}},
+		{name: "one without interfaces, one that is damaged",
+			configs: [][]byte{with(), append(with(0x0B), 0)}, want: 1},
 	} {
 		if got := chooseConfig(c.configs); got != c.want {
 			t.Errorf("%s: %d", c.name, got)
@@ -271,7 +324,9 @@ func FuzzHubDescriptor(f *testing.F) {
 	f.Add([]byte{12, 0x2A, 4, 9, 0, 1, 0, 0, 0, 0, 0, 0}, true)
 	f.Fuzz(func(t *testing.T, b []byte, super bool) {
 		d, err := parseHubDescriptor(b, super)
-		if err == nil && (d.ports < 1 || d.ports > maxHubPorts || d.powerGood > 510*time.Millisecond || d.thinkTime > 3) {
+		if err == nil &&
+			(d.ports < 1 || d.ports > maxHubPorts || d.powerGood > 510*time.Millisecond ||
+				d.thinkTime > 3) {
 			t.Errorf("%+v", d)
 		}
 		if _, numbers := changedPorts(b, d.ports); len(numbers) > d.ports {
@@ -290,14 +345,16 @@ func FuzzStrings(f *testing.F) {
 		if s, err := parseString(b); err != nil && s != "" || len(s) > 3*127 {
 			t.Errorf("%q, %v", s, err)
 		}
-		if languages, err := parseLanguages(b); err == nil && len(languages) > 0 && !slices.Contains(languages, chooseLanguage(languages)) {
+		if languages, err := stringUnits(b); err == nil && len(languages) > 0 &&
+			!slices.Contains(languages, chooseLanguage(languages)) {
 			t.Error("a language that the device does not have")
 		}
 	})
 }
 
 func FuzzConfiguration(f *testing.F) {
-	f.Add([]byte{9, 2, 32, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 2, 0xFF, 0, 0, 0, 7, 5, 0x81, 2, 64, 0, 0, 7, 5, 2, 2, 64, 0, 0}, uint8(2))
+	f.Add([]byte{9, 2, 32, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 2, 0xFF, 0, 0, 0, 7, 5, 0x81, 2, 64, 0,
+		0, 7, 5, 2, 2, 64, 0, 0}, uint8(2))
 	f.Fuzz(func(t *testing.T, b []byte, speed uint8) {
 		if n, err := configLength(b); err == nil && (n < usb.ConfigurationSize || n > maxConfig) {
 			t.Errorf("%d bytes", n)
@@ -308,7 +365,8 @@ func FuzzConfiguration(f *testing.F) {
 		for k, settings := range all {
 			for _, i := range settings {
 				for _, e := range i.Endpoints {
-					if user, ok := owner[e.Address]; ok && user != k || e.Address&0x0F == 0 || e.MaxPacketSize == 0 || e.MaxPacketSize > 1024 {
+					if user, ok := owner[e.Address]; ok && user != k || e.Address&0x0F == 0 ||
+						e.MaxPacketSize == 0 || e.MaxPacketSize > 1024 {
 						t.Errorf("%+v", e)
 					}
 					owner[e.Address] = k

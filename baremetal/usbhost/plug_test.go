@@ -13,8 +13,9 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A device that is unplugged at any time of its enumeration, and plugged in again at once or later, is enumerated in the end, and
-// nothing is left of the first time.
+// TestUnplugAtEachMillisecondOfEnumeration: a device that is unplugged during its enumeration, and
+// plugged in again at once or later, is enumerated in the end. All resources of the first
+// enumeration are released.
 func TestUnplugAtEachMillisecondOfEnumeration(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -23,10 +24,14 @@ func TestUnplugAtEachMillisecondOfEnumeration(t *testing.T) {
 		speed usb.Speed
 		span  int
 	}{
-		{"on a root port", usbtest.Model{USB2: 1}, usb.SpeedUnknown, usb.SpeedFull, 200},
-		{"on a USB 3 root port", usbtest.Model{USB3: 1}, usb.SpeedUnknown, usb.SpeedSuper, 40},
-		{"behind a hub", usbtest.Model{USB2: 1}, usb.SpeedHigh, usb.SpeedFull, 380},
-		{"behind a USB 3 hub", usbtest.Model{USB3: 1}, usb.SpeedSuper, usb.SpeedSuper, 140},
+		{name: "on a root port", model: usbtest.Model{USB2: 1}, hub: usb.SpeedUnknown,
+			speed: usb.SpeedFull, span: 200},
+		{name: "on a USB 3 root port", model: usbtest.Model{USB3: 1}, hub: usb.SpeedUnknown,
+			speed: usb.SpeedSuper, span: 40},
+		{name: "behind a hub", model: usbtest.Model{USB2: 1}, hub: usb.SpeedHigh,
+			speed: usb.SpeedFull, span: 380},
+		{name: "behind a USB 3 hub", model: usbtest.Model{USB3: 1}, hub: usb.SpeedSuper,
+			speed: usb.SpeedSuper, span: 140},
 	} {
 		for _, which := range []string{"the reader", "the hub"} {
 			if which == "the hub" && c.hub == usb.SpeedUnknown {
@@ -70,7 +75,8 @@ func TestUnplugAtEachMillisecondOfEnumeration(t *testing.T) {
 	}
 }
 
-// Each thing that the bus asks for meets a device that has just gone.
+// TestUnplugBeforeEachStepOfEnumeration: the device is unplugged just before each action of the
+// bus.
 func TestUnplugBeforeEachStepOfEnumeration(t *testing.T) {
 	for _, back := range []bool{false, true} {
 		for step := 0; ; step++ {
@@ -113,17 +119,20 @@ func TestUnplugBeforeEachStepOfEnumeration(t *testing.T) {
 }
 
 func TestEachStepFailsOnce(t *testing.T) {
-	for _, fault := range []error{usb.ErrTransfer, usb.ErrTimeout, usb.ErrStall, usb.ErrBabble, usbtest.ErrBlocked} {
+	for _, fault := range []error{usb.ErrTransfer, usb.ErrTimeout, usb.ErrStall, usb.ErrBabble,
+		usbtest.ErrBlocked} {
 		for step := 0; ; step++ {
 			n, done := 0, false
 			model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
 				switch {
 				case s.Do == "reset", s.Do == "transfer":
-					return // a reset cannot fail so, and the status change pipe has its own test
+					// A reset cannot fail this way, and the status change endpoint has its own
+					// test.
+					return
 				case s.Do != "control" && s.Do != "address" && fault == usbtest.ErrBlocked:
-					return // what is between the bus and the controller alone does not wait for a device
+					return // an action of the controller alone, which does not wait for a device
 				case s.Setup.RequestType == 0x23 && fault == usb.ErrStall:
-					return // a hub that does not know how to switch a port on has none to offer
+					return // a hub that cannot switch on a port cannot be used
 				}
 				if n++; n == step+1 {
 					s.Err, done = fault, true
@@ -176,7 +185,7 @@ func TestCloseAtEachMillisecondOfEnumeration(t *testing.T) {
 	}
 }
 
-func TestTheControllerDiesAtEachMillisecondOfEnumeration(t *testing.T) {
+func TestTheControllerFailsAtEachMillisecondOfEnumeration(t *testing.T) {
 	for at := range 420 {
 		inBubble(t, usbtest.Model{USB2: 2, USB3: 1}, func(t *testing.T, r *rig) {
 			h := aHub(usb.SpeedHigh, 2)
@@ -189,7 +198,8 @@ func TestTheControllerDiesAtEachMillisecondOfEnumeration(t *testing.T) {
 			r.c.Kill(errors.New("master abort"))
 			r.settle()
 			r.wantPlaces("")
-			if r.happened("controller died: usb: host controller dead: master abort") != 1 || r.happened("refused") != 0 {
+			if r.happened("controller died: usb: host controller dead: master abort") != 1 ||
+				r.happened("refused") != 0 {
 				t.Errorf("after %d ms: %q", at, r.log())
 			}
 			if found, removed := r.happened(": found"), r.happened(": removed"); found != removed {
@@ -208,10 +218,10 @@ func TestBounces(t *testing.T) {
 		bounces []int // ms after the connection
 		want    int   // when the reset begins
 	}{
-		{"none", nil, debounce},
-		{"one at once", []int{3}, 103},
-		{"one in the middle", []int{50}, 150},
-		{"some, and one late", []int{10, 20, 99, 150}, 250},
+		{name: "none", want: debounce},
+		{name: "one at once", bounces: []int{3}, want: 103},
+		{name: "one in the middle", bounces: []int{50}, want: 150},
+		{name: "some, and one late", bounces: []int{10, 20, 99, 150}, want: 250},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
@@ -238,7 +248,7 @@ func TestBounces(t *testing.T) {
 			})
 		})
 	}
-	t.Run("for ever, and then no more", func(t *testing.T) {
+	t.Run("without end, and then no more", func(t *testing.T) {
 		inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
 			r.c.Plug(1, aReader(usb.SpeedFull))
 			r.add()
@@ -265,7 +275,7 @@ func TestBounces(t *testing.T) {
 	})
 }
 
-func TestADeviceThatNeverAnswersItsAddress(t *testing.T) {
+func TestADeviceThatDoesNotRespondToItsAddress(t *testing.T) {
 	for _, fault := range []error{usb.ErrTransfer, usbtest.ErrBlocked} {
 		t.Run(fault.Error(), func(t *testing.T) {
 			model := usbtest.Model{USB2: 3, Step: func(s *usbtest.Step) {
@@ -286,7 +296,7 @@ func TestADeviceThatNeverAnswersItsAddress(t *testing.T) {
 				if st, err := r.c.Port(2); err != nil || st.Enabled {
 					t.Errorf("%+v, %v", st, err)
 				}
-				r.c.Unplug(2) // another one in its place is welcome
+				r.c.Unplug(2) // another one on the same port is enumerated
 				time.Sleep(time.Second)
 				r.c.Plug(2, aReader(usb.SpeedFull))
 				time.Sleep(5 * time.Second)
@@ -300,7 +310,7 @@ func TestADeviceThatNeverAnswersItsAddress(t *testing.T) {
 }
 
 func TestPortsThatFail(t *testing.T) {
-	t.Run("a reset never ends", func(t *testing.T) {
+	t.Run("a reset does not end", func(t *testing.T) {
 		inBubble(t, usbtest.Model{USB2: 2}, func(t *testing.T, r *rig) {
 			r.c.JamReset(1)
 			r.c.Plug(1, aReader(usb.SpeedFull))
@@ -340,7 +350,7 @@ func TestPortsThatFail(t *testing.T) {
 			r.wantPlaces("1")
 		})
 	})
-	t.Run("an error disables the port all the time", func(t *testing.T) {
+	t.Run("errors disable the port repeatedly", func(t *testing.T) {
 		inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
 			r.c.Plug(1, aReader(usb.SpeedFull))
 			r.add()
@@ -361,14 +371,15 @@ func TestPortsThatFail(t *testing.T) {
 			r.wantPlaces("1")
 		})
 	})
-	t.Run("there is no place left", func(t *testing.T) {
+	t.Run("the controller has no slots left", func(t *testing.T) {
 		inBubble(t, usbtest.Model{USB2: 3, Slots: 2}, func(t *testing.T, r *rig) {
 			for n := range 3 {
 				r.c.Plug(n+1, aReader(usb.SpeedFull))
 			}
 			r.add()
 			r.settle()
-			if len(r.b.Devices()) != 2 || r.happened("refused: address: usb: no resources") != 1 || r.steps("reset") != 3 {
+			if len(r.b.Devices()) != 2 || r.happened("refused: address: usb: no resources") != 1 ||
+				r.steps("reset") != 3 {
 				t.Errorf("%q", r.log())
 			}
 		})
@@ -376,7 +387,7 @@ func TestPortsThatFail(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	t.Run("waits for devices that take their time to show", func(t *testing.T) {
+	t.Run("waits for devices that signal their connection late", func(t *testing.T) {
 		inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
 			r.add()
 			time.AfterFunc(99*time.Millisecond, func() { r.c.Plug(1, aReader(usb.SpeedFull)) })
@@ -387,16 +398,17 @@ func TestSettle(t *testing.T) {
 	t.Run("waits for class drivers to be ready", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ready := false
-			r := newRig(t, usbtest.Model{USB2: 2}, usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
-				if i.Location().RootPort == 1 {
-					return // not for us
-				}
-				time.Sleep(3 * time.Second)
-				ready = true
-				i.Ready()
-				i.Ready() // once more is no harm
-				<-ctx.Done()
-			}})
+			r := newRig(t, usbtest.Model{USB2: 2},
+				usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
+					if i.Location().RootPort == 1 {
+						return // of another class
+					}
+					time.Sleep(3 * time.Second)
+					ready = true
+					i.Ready()
+					i.Ready() // a second call has no effect
+					<-ctx.Done()
+				}})
 			r.c.Plug(1, aReader(usb.SpeedFull))
 			r.c.Plug(2, aReader(usb.SpeedFull))
 			r.add()
@@ -409,7 +421,11 @@ func TestSettle(t *testing.T) {
 	})
 	t.Run("ends with its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, usbtest.Model{USB2: 1}, usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) { <-ctx.Done() }})
+			r := newRig(t, usbtest.Model{USB2: 1},
+				usbhost.Options{Attach: func(ctx context.Context,
+					i *usbhost.Interface) {
+					<-ctx.Done()
+				}})
 			r.c.Plug(1, aReader(usb.SpeedFull))
 			r.add()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -436,7 +452,8 @@ func TestSeveralControllers(t *testing.T) {
 		}
 		r.settle()
 		all := r.b.Devices()
-		if len(all) != 2 || all[0].Device.Path != "first, port 1" || all[1].Device.Path != "second, port 1" || all[0].Device.Bus == all[1].Device.Bus {
+		if len(all) != 2 || all[0].Device.Path != "first, port 1" ||
+			all[1].Device.Path != "second, port 1" || all[0].Device.Bus == all[1].Device.Bus {
 			t.Errorf("%+v", all)
 		}
 		if first, last := r.offers()[0].at, r.offers()[1].at; last-first > ms(control) {

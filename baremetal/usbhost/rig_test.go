@@ -35,7 +35,8 @@ type offer struct {
 	at time.Duration
 }
 
-// inBubble runs f with a rig in virtual time, and checks that the bus broke no rule and left nothing behind.
+// inBubble runs f with a rig in virtual time. It checks that the bus violated no rule and released
+// all resources.
 func inBubble(t *testing.T, m usbtest.Model, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,20 +86,20 @@ func (r *rig) add() {
 	}
 }
 
-// patience is more than anything takes that comes to an end.
-const patience = time.Minute
+// longEnough is longer than any bounded wait of the bus.
+const longEnough = time.Minute
 
 func (r *rig) settle() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), longEnough)
 	defer cancel()
-	synctest.Wait() // what happened is known
+	synctest.Wait() // events that have happened were handled
 	if err := r.b.Settle(ctx); err != nil {
 		r.t.Fatalf("not settled: %v; %q", err, r.log())
 	}
 }
 
-// close checks what is left.
+// close closes the bus and checks that all resources were released.
 func (r *rig) close() {
 	r.t.Helper()
 	if err := r.b.Close(); err != nil {
@@ -121,7 +122,7 @@ func (r *rig) log() []string {
 	return append([]string(nil), r.events...)
 }
 
-// happened counts the events with that text.
+// happened counts the events that contain a text.
 func (r *rig) happened(text string) (n int) {
 	for _, e := range r.log() {
 		if strings.Contains(e, text) {
@@ -148,7 +149,7 @@ func (r *rig) last() *usbhost.Interface {
 	return all[len(all)-1].i
 }
 
-// places are the devices on the bus, by the port numbers on the way.
+// places are the devices on the bus, by the port numbers on the path.
 func (r *rig) places() string {
 	var s []string
 	for _, d := range r.b.Devices() {
@@ -158,7 +159,7 @@ func (r *rig) places() string {
 	return strings.Join(s, " ")
 }
 
-// wantPlaces compares them.
+// wantPlaces compares places.
 func (r *rig) wantPlaces(want string) {
 	r.t.Helper()
 	if got := r.places(); got != want {
@@ -166,7 +167,7 @@ func (r *rig) wantPlaces(want string) {
 	}
 }
 
-// at is a virtual reader of a speed, with a card in it.
+// at is a virtual reader of a speed, with a card.
 func at(speed usb.Speed) *reader.Device {
 	m := reader.New(reader.ShortAPDU)
 	m.Speed = speed
@@ -213,10 +214,12 @@ func text(s string) []byte {
 	return b
 }
 
-// steps counts the steps of a kind, or of control transfers with that request type and request.
+// steps counts the steps of a kind, or the control transfers with a request type and request.
 func (r *rig) steps(do string, request ...byte) (n int) {
 	for _, s := range r.c.Log() {
-		if s.Do == do && (len(request) < 2 || s.Setup.RequestType == request[0] && s.Setup.Request == request[1]) {
+		if s.Do == do &&
+			(len(request) < 2 || s.Setup.RequestType == request[0] &&
+				s.Setup.Request == request[1]) {
 			n++
 		}
 	}

@@ -9,29 +9,36 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// The table in port.go, for the states between which a port waits. A cell that is not there is "leave".
+// The table in portstate.go, for the states in which a port waits. A missing cell is "leave".
 func TestStatesOfAPort(t *testing.T) {
 	gone := PortStatus{Powered: true, Change: ConnectChange}
 	events := map[string]PortStatus{
-		"nothing there":             {Powered: true},
-		"plugged in":                {Powered: true, Connected: true, Change: ConnectChange},
-		"there, of old":             {Powered: true, Connected: true, Enabled: true},
-		"unplugged":                 gone,
-		"replugged":                 {Powered: true, Connected: true, Change: ConnectChange | EnableChange},
-		"disabled":                  {Powered: true, Connected: true, Change: EnableChange},
-		"stuck":                     {Powered: true, Connected: true, Enabled: true, Stuck: true, USB3: true},
+		"nothing there": {Powered: true},
+		"plugged in":    {Powered: true, Connected: true, Change: ConnectChange},
+		"there, of old": {Powered: true, Connected: true, Enabled: true},
+		"unplugged":     gone,
+		"replugged": {Powered: true, Connected: true, Change: ConnectChange |
+			EnableChange},
+		"disabled": {Powered: true, Connected: true, Change: EnableChange},
+		"stuck": {Powered: true, Connected: true, Enabled: true, Stuck: true,
+			USB3: true},
 		"over-current":              {OverCurrent: true, Change: OverCurrentChange | ConnectChange},
 		"over-current for a moment": {Change: OverCurrentChange | ConnectChange},
-		"other changes":             {Powered: true, Connected: true, Enabled: true, Change: ResetChange | LinkChange | ConfigChange},
+		"other changes": {Powered: true, Connected: true, Enabled: true,
+			Change: ResetChange | LinkChange | ConfigChange},
 	}
 	want := map[portState]map[string]action{
-		empty: {"plugged in": attach, "there, of old": attach, "replugged": attach, "disabled": attach, "stuck": attach, "other changes": attach,
+		empty: {"plugged in": attach, "there, of old": attach, "replugged": attach,
+			"disabled": attach, "stuck": attach, "other changes": attach,
 			"over-current": trip, "over-current for a moment": trip},
-		running: {"nothing there": empties, "plugged in": empties, "unplugged": empties, "replugged": empties, "disabled": restart, "stuck": restart,
+		running: {"nothing there": empties, "plugged in": empties, "unplugged": empties,
+			"replugged": empties, "disabled": restart, "stuck": restart,
 			"over-current": trip, "over-current for a moment": trip},
-		refused: {"nothing there": empties, "plugged in": empties, "unplugged": empties, "replugged": empties,
+		refused: {"nothing there": empties, "plugged in": empties, "unplugged": empties,
+			"replugged":    empties,
 			"over-current": trip, "over-current for a moment": trip},
-		tripped: {"nothing there": repower, "plugged in": repower, "there, of old": repower, "unplugged": repower, "replugged": repower, "disabled": repower,
+		tripped: {"nothing there": repower, "plugged in": repower, "there, of old": repower,
+			"unplugged": repower, "replugged": repower, "disabled": repower,
 			"stuck": repower, "over-current for a moment": repower, "other changes": repower},
 	}
 	for state, cells := range want {
@@ -51,46 +58,46 @@ func TestStatesOfAPort(t *testing.T) {
 
 func TestWindowsAtTheDefaultAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
+		a := newDefaultAddress()
 		now := time.Now()
 		ms := time.Millisecond
 		for n, c := range []struct {
 			least, slack, begin time.Duration
 		}{
-			{50 * ms, 0, 0},             // the window opens at 50
-			{50 * ms, 0, 15 * ms},       // at 65
-			{10 * ms, 10 * ms, 70 * ms}, // a hub's, at 80 to 90
-			{50 * ms, 0, 55 * ms},       // at 105
+			{least: 50 * ms},                                 // the window opens at 50
+			{least: 50 * ms, begin: 15 * ms},                 // at 65
+			{least: 10 * ms, slack: 10 * ms, begin: 70 * ms}, // a hub's, at 80 to 90
+			{least: 50 * ms, begin: 55 * ms},                 // at 105
 		} {
-			if got := g.reserve(now, c.least, c.slack).Sub(now); got != c.begin {
+			if got := a.reserve(now, c.least, c.slack).Sub(now); got != c.begin {
 				t.Errorf("reset %d begins at %v, not %v", n, got, c.begin)
 			}
 		}
-		if !g.enter() || g.enter() {
-			t.Fatal("the default address is for one")
+		if !a.tryAcquire() || a.tryAcquire() {
+			t.Fatal("the default address is not for one device")
 		}
 		time.Sleep(30 * ms)
-		g.leave(true)
-		if err := g.wait(t.Context()); err != nil {
+		a.release(true)
+		if err := a.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if g.window != 30*ms {
-			t.Errorf("%v was learned", g.window)
+		if a.window != 30*ms {
+			t.Errorf("%v was learned", a.window)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), ms)
 		defer cancel()
-		if g.wait(ctx) == nil {
-			t.Error("nobody has left")
+		if a.acquire(ctx) == nil {
+			t.Error("acquired while it was in use")
 		}
 		time.Sleep(time.Second)
-		g.leave(true)
-		if g.window != longestWindow {
-			t.Errorf("%v was learned", g.window)
+		a.release(true)
+		if a.window != longestWindow {
+			t.Errorf("%v was learned", a.window)
 		}
 	})
 }
 
-// echo is hardware that has always done already.
+// echo completes each transfer at once.
 type echo struct{ Device }
 
 func (echo) MaxTransfer() int { return 65536 }
@@ -105,8 +112,10 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	d := &device{hardware: echo{}, pipe0: newLock(), ctx: ctx, translator: &device{ctx: ctx}}
-	s := &usb.Interface{Endpoints: []usb.Endpoint{{Address: 0x81, Type: usb.BulkTransfer, MaxPacketSize: 64}, {Address: 0x02, Type: usb.BulkTransfer, MaxPacketSize: 64}}}
-	tr := newTransport(&Interface{device: d}, s, &usb.Device{})
+	tr := newTransport(d, &usb.Device{}, []usb.Endpoint{
+		{Address: 0x81, Type: usb.BulkTransfer, MaxPacketSize: 64},
+		{Address: 0x02, Type: usb.BulkTransfer, MaxPacketSize: 64},
+	}, nil)
 	buf := make([]byte, 256)
 	n := testing.AllocsPerRun(100, func() {
 		_, err1 := tr.Out(ctx, 0x02, buf[:11], time.Second)
@@ -121,30 +130,45 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 	}
 }
 
-// tree is a branch of a hub at some place.
-func tree(l Location, multi bool) *branch {
-	return &branch{hub: &device{location: l, hardware: echo{}, hub: &hub{multi: multi}}}
+// behind is a hub at a location, with address 6.
+func behind(l Location, multiTT bool) *upstream {
+	return &upstream{hub: &device{location: l, address: 6}, multiTT: multiTT}
 }
 
 func TestLocations(t *testing.T) {
 	deep := Location{RootPort: 3, Route: 0x0421, Tier: 3, Speed: usb.SpeedHigh}
-	full := Location{RootPort: 3, Route: 0x4, Tier: 1, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 9, MultiTT: true}
+	full := Location{RootPort: 3, Route: 0x4, Tier: 1, Speed: usb.SpeedFull, TTHub: 5, TTPort: 9,
+		MultiTT: true}
 	for _, c := range []struct {
 		name  string
-		b     *branch
+		up    *upstream
 		port  int
 		speed usb.Speed
 		want  Location
 	}{
-		{"on a root port", &branch{}, 7, usb.SpeedFull, Location{RootPort: 7, Speed: usb.SpeedFull}},
-		{"behind the fourth hub", tree(deep, false), 5, usb.SpeedHigh, Location{RootPort: 3, Route: 0x5421, Tier: 4, Speed: usb.SpeedHigh}},
-		{"on a port above 15", tree(deep, false), 20, usb.SpeedHigh, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedHigh}},
-		{"through a translator", tree(deep, false), 20, usb.SpeedLow, Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedLow, TTHub: echo{}, TTPort: 20}},
-		{"through one of several translators", tree(deep, true), 1, usb.SpeedFull, Location{RootPort: 3, Route: 0x1421, Tier: 4, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 1, MultiTT: true}},
-		{"behind a full-speed hub behind a translator", tree(full, false), 2, usb.SpeedLow, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedLow, TTHub: echo{}, TTPort: 9, MultiTT: true}},
-		{"faster than its hub, which cannot be", tree(full, false), 2, usb.SpeedHigh, Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedFull, TTHub: echo{}, TTPort: 9, MultiTT: true}},
+		{name: "on a root port", up: &upstream{}, port: 7, speed: usb.SpeedFull,
+			want: Location{RootPort: 7, Speed: usb.SpeedFull}},
+		{name: "behind the fourth hub", up: behind(deep, false), port: 5, speed: usb.SpeedHigh,
+			want: Location{RootPort: 3, Route: 0x5421, Tier: 4, Speed: usb.SpeedHigh}},
+		{name: "on a port above 15", up: behind(deep, false), port: 20, speed: usb.SpeedHigh,
+			want: Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedHigh}},
+		{name: "through a translator", up: behind(deep, false), port: 20, speed: usb.SpeedLow,
+			want: Location{RootPort: 3, Route: 0xF421, Tier: 4, Speed: usb.SpeedLow, TTHub: 6,
+				TTPort: 20}},
+		{name: "through one of several translators", up: behind(deep, true), port: 1,
+			speed: usb.SpeedFull,
+			want: Location{RootPort: 3, Route: 0x1421, Tier: 4, Speed: usb.SpeedFull, TTHub: 6,
+				TTPort: 1, MultiTT: true}},
+		{name: "behind a full-speed hub behind a translator", up: behind(full, false), port: 2,
+			speed: usb.SpeedLow,
+			want: Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedLow, TTHub: 5,
+				TTPort: 9, MultiTT: true}},
+		{name: "faster than its hub, which cannot be", up: behind(full, false), port: 2,
+			speed: usb.SpeedHigh,
+			want: Location{RootPort: 3, Route: 0x24, Tier: 2, Speed: usb.SpeedFull, TTHub: 5,
+				TTPort: 9, MultiTT: true}},
 	} {
-		if got := c.b.locate(c.port, c.speed); got != c.want {
+		if got := c.up.locate(c.port, c.speed); got != c.want {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
@@ -157,11 +181,15 @@ func TestBufferOf(t *testing.T) {
 		kind              usb.TransferType
 		want              uint16
 	}{
-		{0, 0x00, usb.ControlTransfer, 0}, {1, 0x80, usb.ControlTransfer, 0x8010}, {127, 0x8F, usb.BulkTransfer, 0x97FF},
-		{127, 0x01, usb.BulkTransfer, 0x17F1}, {0x55, 0x0A, usb.BulkTransfer, 0x155A},
+		{address: 0, endpoint: 0x00, kind: usb.ControlTransfer},
+		{address: 1, endpoint: 0x80, kind: usb.ControlTransfer, want: 0x8010},
+		{address: 127, endpoint: 0x8F, kind: usb.BulkTransfer, want: 0x97FF},
+		{address: 127, endpoint: 0x01, kind: usb.BulkTransfer, want: 0x17F1},
+		{address: 0x55, endpoint: 0x0A, kind: usb.BulkTransfer, want: 0x155A},
 	} {
 		if got := bufferOf(c.address, c.endpoint, c.kind); got != c.want {
-			t.Errorf("address %d, endpoint %#02x, type %d: %#04x, not %#04x", c.address, c.endpoint, c.kind, got, c.want)
+			t.Errorf("address %d, endpoint %#02x, type %d: %#04x, not %#04x", c.address, c.endpoint,
+				c.kind, got, c.want)
 		}
 	}
 }

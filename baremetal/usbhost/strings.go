@@ -17,8 +17,8 @@ const (
 	maxStringReads = 48     // of one device (policy)
 )
 
-// deviceStrings reads a device's strings, each once. Strings are an ornament: a device without any works as well, and one that
-// does not answer such a question in time is not asked another one.
+// deviceStrings reads the strings of a device, each once. Strings are optional. After a device has
+// not responded to one request for a string, no more are sent.
 type deviceStrings struct {
 	d        *device
 	language uint16
@@ -27,7 +27,7 @@ type deviceStrings struct {
 	known    map[uint8]string
 }
 
-// newStrings asks for the languages that a device has.
+// newStrings reads the languages of a device.
 func newStrings(d *device) *deviceStrings {
 	s := &deviceStrings{d: d, usable: true, known: map[uint8]string{0: ""}}
 	p := d.parsed
@@ -35,7 +35,7 @@ func newStrings(d *device) *deviceStrings {
 		s.usable = false
 		return s
 	}
-	languages, err := parseLanguages(s.read(0))
+	languages, err := stringUnits(s.read(0))
 	s.usable = s.usable && err == nil
 	s.language = chooseLanguage(languages)
 	return s
@@ -46,18 +46,19 @@ func namedInterfaces(config []byte) bool {
 	return slices.ContainsFunc(interfaces, func(i usb.Interface) bool { return i.NameIdx != 0 })
 }
 
-// get is the string with that index, empty when there is none.
+// get returns the string with an index, empty if it cannot be read.
 func (s *deviceStrings) get(index uint8) string {
 	text, ok := s.known[index]
 	if ok || !s.usable {
 		return text
 	}
-	text, _ = parseString(s.read(index)) // without it the text is empty
+	text, _ = parseString(s.read(index))
 	s.known[index] = text
 	return text
 }
 
-// read reads string index: as long as it can be, or if the device does not like that, its length first.
+// read reads string descriptor index: with the largest length, or if the device refuses that, first
+// its length.
 func (s *deviceStrings) read(index uint8) []byte {
 	b := make([]byte, maxString)
 	if n, err := s.try(index, b); err == nil && wholeString(b[:n]) {
@@ -78,19 +79,20 @@ func (s *deviceStrings) try(index uint8, b []byte) (n int, err error) {
 	if s.reads++; !s.usable || s.reads > maxStringReads {
 		return 0, usb.ErrStall
 	}
-	n, err = s.d.read(usb.TypeString, index, s.language, b)
+	n, err = s.d.readDescriptor(usb.TypeString, index, s.language, b)
 	if err != nil && !errors.Is(err, usb.ErrStall) {
 		s.usable = false
 	}
 	return n, err
 }
 
-// wholeString says whether b is a string descriptor with all its bytes there.
+// wholeString reports whether b contains a complete string descriptor.
 func wholeString(b []byte) bool {
 	return len(b) >= 2 && b[1] == usb.TypeString && b[0] >= 2 && int(b[0]) <= len(b)
 }
 
-// parseString reads a string descriptor. An odd last byte is left out, and so is what follows a NUL.
+// parseString parses a string descriptor. An odd last byte is ignored, and so is all that follows a
+// NUL.
 func parseString(b []byte) (string, error) {
 	units, err := stringUnits(b)
 	if err != nil {
@@ -101,9 +103,8 @@ func parseString(b []byte) (string, error) {
 	return text, nil
 }
 
-// parseLanguages reads string descriptor 0: the languages that there are.
-func parseLanguages(b []byte) ([]uint16, error) { return stringUnits(b) }
-
+// stringUnits returns the 16-bit units of a string descriptor: UTF-16 code units, or the language
+// codes of descriptor 0.
 func stringUnits(b []byte) ([]uint16, error) {
 	if !wholeString(b) {
 		return nil, fmt.Errorf("%w: string of %d bytes", usb.ErrDescriptor, len(b))
@@ -116,8 +117,8 @@ func stringUnits(b []byte) ([]uint16, error) {
 	return units, nil
 }
 
-// chooseLanguage prefers English, since readers are known by their English names, then what comes first. Devices that name no
-// language are asked for English.
+// chooseLanguage prefers English, in which readers have their usual names, to the first language.
+// It is English too for devices without a language.
 func chooseLanguage(languages []uint16) uint16 {
 	if len(languages) == 0 || slices.Contains(languages, english) {
 		return english

@@ -11,7 +11,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// willing is a gadget whose transfers all succeed, with two bulk endpoints and an interrupt endpoint.
+// willing is a device with two bulk endpoints and an interrupt endpoint whose transfers all
+// succeed.
 type willing struct{ *usbtest.Gadget }
 
 func aWillingOne(speed usb.Speed) willing {
@@ -21,16 +22,22 @@ func aWillingOne(speed usb.Speed) willing {
 		packet, g.Descriptor[7] = 8, 8
 	}
 	g.At = speed
-	g.Configs = [][]byte{configuration(1, []byte{9, 4, 0, 0, 3, 0xFF, 0, 0, 0, 7, 5, 0x81, 2, packet, 0, 0, 7, 5, 0x02, 2, packet, 0, 0, 7, 5, 0x83, 3, 8, 0, 10})}
-	g.Answer = func(s usb.Setup) ([]byte, error, bool) { return nil, nil, s.RequestType == usb.TypeVendor }
+	g.Configs = [][]byte{configuration(1,
+		[]byte{9, 4, 0, 0, 3, 0xFF, 0, 0, 0, 7, 5, 0x81, 2, packet, 0, 0, 7, 5, 0x02, 2, packet, 0,
+			0, 7, 5, 0x83, 3, 8, 0, 10})}
+	g.Answer = func(s usb.Setup) ([]byte, error, bool) {
+		return nil, nil,
+			s.RequestType == usb.TypeVendor
+	}
 	return willing{g}
 }
 
 func (willing) In(_ context.Context, _ uint8, buf []byte) (int, error) { return len(buf), nil }
 func (willing) Out(context.Context, uint8, []byte) error               { return nil }
 
-// move does a transfer on an endpoint.
-func move(ctx context.Context, tr usb.Transport, endpoint uint8, timeout time.Duration) (err error) {
+// move performs a transfer on an endpoint.
+func move(ctx context.Context, tr usb.Transport, endpoint uint8,
+	timeout time.Duration) (err error) {
 	switch buf := make([]byte, 64); {
 	case endpoint == 0:
 		_, err = tr.Control(ctx, usb.Setup{RequestType: usb.TypeVendor}, nil, timeout)
@@ -42,7 +49,7 @@ func move(ctx context.Context, tr usb.Transport, endpoint uint8, timeout time.Du
 	return err
 }
 
-// faults has transfers of the device at a place fail, on one endpoint, as often as it says.
+// faults makes a number of transfers on one endpoint of the device at a place fail.
 type faults struct {
 	port     string
 	endpoint uint8
@@ -51,14 +58,15 @@ type faults struct {
 }
 
 func (f *faults) step(s *usbtest.Step) {
-	mine := s.Do == "transfer" && s.Endpoint == f.endpoint || f.endpoint == 0 && s.Do == "control" && s.Setup.RequestType == usb.TypeVendor
+	mine := s.Do == "transfer" && s.Endpoint == f.endpoint || f.endpoint == 0 &&
+		s.Do == "control" && s.Setup.RequestType == usb.TypeVendor
 	if mine && s.Port == f.port && f.times > 0 {
 		f.times--
 		s.Err = f.err
 	}
 }
 
-// clearings are wValue and wIndex of the requests CLEAR_TT_BUFFER, to the hub at a place.
+// clearings are wValue and wIndex of the CLEAR_TT_BUFFER requests to the hub at a place.
 func (r *rig) clearings(hub string) (all [][2]uint16) {
 	r.t.Helper()
 	for _, s := range r.c.Log() {
@@ -74,7 +82,7 @@ func (r *rig) clearings(hub string) (all [][2]uint16) {
 	return all
 }
 
-// wantClearings compares them, and says whether a transfer met a busy buffer.
+// wantClearings compares clearings, and checks that no transfer failed because of a busy buffer.
 func (r *rig) wantClearings(hub string, want ...[2]uint16) {
 	r.t.Helper()
 	if got := r.clearings(hub); !slices.Equal(got, want) {
@@ -85,23 +93,25 @@ func (r *rig) wantClearings(hub string, want ...[2]uint16) {
 	}
 }
 
-// Each way in which a transfer fails, on each kind of pipe, and what the hub is asked for. The device is on port 3 and has address 2.
+// TestTheBufferOfATranslatorIsCleared: each failure of a transfer, on each kind of endpoint, and
+// the requests to the hub. The device is on port 3 and has address 2.
 func TestTheBufferOfATranslatorIsCleared(t *testing.T) {
 	const place, address = "1.3", 2
 	for _, hub := range []struct {
 		name       string
 		multi      bool
 		translator uint16
-	}{{"one translator", false, 1}, {"a translator for each port", true, 3}} {
+	}{{name: "one translator", translator: 1}, {name: "a translator for each port", multi: true,
+		translator: 3}} {
 		for _, pipe := range []struct {
 			name     string
 			endpoint uint8
 			want     []uint16 // USB 2.0, table 11-18
 		}{
-			{"bulk in", 0x81, []uint16{0x9021}},
-			{"bulk out", 0x02, []uint16{0x1022}},
-			{"control", 0x00, []uint16{0x0020, 0x8020}},
-			{"interrupt", 0x83, nil},
+			{name: "bulk in", endpoint: 0x81, want: []uint16{0x9021}},
+			{name: "bulk out", endpoint: 0x02, want: []uint16{0x1022}},
+			{name: "control", endpoint: 0x00, want: []uint16{0x0020, 0x8020}},
+			{name: "interrupt", endpoint: 0x83},
 		} {
 			for _, end := range []struct {
 				name  string
@@ -109,17 +119,23 @@ func TestTheBufferOfATranslatorIsCleared(t *testing.T) {
 				by    func(tr usb.Transport, cancel context.CancelFunc) // nil: by itself
 				want  error
 			}{
-				{"its timeout", usbtest.ErrBlocked, nil, usb.ErrTimeout},
-				{"its context", usbtest.ErrBlocked, func(_ usb.Transport, cancel context.CancelFunc) { cancel() }, context.Canceled},
-				{"Close", usbtest.ErrBlocked, func(tr usb.Transport, _ context.CancelFunc) { _ = tr.Close() }, usb.ErrGone},
-				{"a stall", usb.ErrStall, nil, usb.ErrStall},
-				{"a transaction error", usb.ErrTransfer, nil, usb.ErrTransfer},
-				{"babble", usb.ErrBabble, nil, usb.ErrBabble},
+				{name: "its timeout", fault: usbtest.ErrBlocked, want: usb.ErrTimeout},
+				{name: "its context", fault: usbtest.ErrBlocked,
+					by:   func(_ usb.Transport, cancel context.CancelFunc) { cancel() },
+					want: context.Canceled},
+				{name: "Close", fault: usbtest.ErrBlocked,
+					by: func(tr usb.Transport, _ context.CancelFunc) {
+						_ = tr.Close()
+					}, want: usb.ErrGone},
+				{name: "a stall", fault: usb.ErrStall, want: usb.ErrStall},
+				{name: "a transaction error", fault: usb.ErrTransfer, want: usb.ErrTransfer},
+				{name: "babble", fault: usb.ErrBabble, want: usb.ErrBabble},
 			} {
 				t.Run(hub.name+", "+pipe.name+", "+end.name, func(t *testing.T) {
 					f := &faults{port: place, endpoint: pipe.endpoint, err: end.fault, times: 1}
 					inBubble(t, usbtest.Model{USB2: 1, Step: f.step}, func(t *testing.T, r *rig) {
-						h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, MultiTT: hub.multi})
+						h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4,
+							MultiTT: hub.multi})
 						h.Plug(3, aWillingOne(usb.SpeedFull))
 						r.c.Plug(1, h)
 						r.add()
@@ -128,7 +144,8 @@ func TestTheBufferOfATranslatorIsCleared(t *testing.T) {
 						if a := tr.Device().Address; a != address {
 							t.Fatalf("address %d", a)
 						}
-						r.wantClearings("1") // none during enumeration, though it has requests that stall
+						// None during enumeration, though it has requests that stall.
+						r.wantClearings("1")
 						ctx, cancel := context.WithCancel(t.Context())
 						defer cancel()
 						result := make(chan error, 1)
@@ -140,7 +157,8 @@ func TestTheBufferOfATranslatorIsCleared(t *testing.T) {
 						if err := <-result; !errors.Is(err, end.want) {
 							t.Errorf("%v", err)
 						}
-						// The hub was asked before the transfer returned: no other can come before.
+						// The request precedes the return of the transfer, and so any other
+						// transfer.
 						var want [][2]uint16
 						for _, v := range pipe.want {
 							if end.fault != usb.ErrStall || pipe.endpoint != 0 {
@@ -165,24 +183,31 @@ func TestTheBufferOfATranslatorIsCleared(t *testing.T) {
 	}
 }
 
-// Where devices have no translator none is cleared; where one is further up it is that one's hub that is asked.
+// TestWhichHubIsAsked: the requests go to the hub of the translator, however far it is from the
+// device.
 func TestWhichHubIsAsked(t *testing.T) {
 	high := usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4, MultiTT: true}
 	full := usbtest.HubModel{Speed: usb.SpeedFull, Ports: 4}
 	for _, c := range []struct {
-		name  string
-		hubs  []usbtest.HubModel // a device on port 2 of the last, a hub on port 1 of the one before
+		name string
+		// A device on port 2 of the last, a hub on port 1 of the one before.
+		hubs  []usbtest.HubModel
 		speed usb.Speed
 		place string
 		asked string
 		want  [][2]uint16
 	}{
-		{"a full-speed device on a root port", nil, usb.SpeedFull, "1", "", nil},
-		{"a high-speed device behind a hub", []usbtest.HubModel{high}, usb.SpeedHigh, "1.2", "", nil},
-		{"a low-speed device behind full-speed hubs", []usbtest.HubModel{full, full}, usb.SpeedLow, "1.1.2", "", nil},
-		{"a low-speed device behind a high-speed hub", []usbtest.HubModel{high}, usb.SpeedLow, "1.2", "1", [][2]uint16{{0x9021, 2}}},
-		{"the nearest high-speed hub", []usbtest.HubModel{high, high}, usb.SpeedFull, "1.1.2", "1.1", [][2]uint16{{0x9031, 2}}},
-		{"a full-speed hub in between", []usbtest.HubModel{high, high, full, full}, usb.SpeedLow, "1.1.1.1.2", "1.1", [][2]uint16{{0x9051, 1}}},
+		{name: "a full-speed device on a root port", speed: usb.SpeedFull, place: "1"},
+		{name: "a high-speed device behind a hub", hubs: []usbtest.HubModel{high},
+			speed: usb.SpeedHigh, place: "1.2"},
+		{name: "a low-speed device behind full-speed hubs", hubs: []usbtest.HubModel{full, full},
+			speed: usb.SpeedLow, place: "1.1.2"},
+		{name: "a low-speed device behind a high-speed hub", hubs: []usbtest.HubModel{high},
+			speed: usb.SpeedLow, place: "1.2", asked: "1", want: [][2]uint16{{0x9021, 2}}},
+		{name: "the nearest high-speed hub", hubs: []usbtest.HubModel{high, high},
+			speed: usb.SpeedFull, place: "1.1.2", asked: "1.1", want: [][2]uint16{{0x9031, 2}}},
+		{name: "a full-speed hub in between", hubs: []usbtest.HubModel{high, high, full, full},
+			speed: usb.SpeedLow, place: "1.1.1.1.2", asked: "1.1", want: [][2]uint16{{0x9051, 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &faults{port: c.place, endpoint: 0x81, err: usb.ErrTransfer, times: 1}
@@ -210,7 +235,8 @@ func TestWhichHubIsAsked(t *testing.T) {
 	}
 }
 
-// A full-speed hub is a device like any other to the translator that it is behind.
+// TestTheRequestsOfAFullSpeedHubPassATranslator: a full-speed hub is a device as any other for the
+// translator that serves it.
 func TestTheRequestsOfAFullSpeedHubPassATranslator(t *testing.T) {
 	failing := 0
 	model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
@@ -244,11 +270,18 @@ func TestTheBufferIsClearedDuringEnumeration(t *testing.T) {
 		err   error
 		want  [][2]uint16
 	}{
-		{"the address", func(s *usbtest.Step) bool { return s.Do == "address" }, usb.ErrTransfer, [][2]uint16{{0x0000, 1}, {0x8000, 1}}},
-		{"the address, which is never answered", func(s *usbtest.Step) bool { return s.Do == "address" }, usbtest.ErrBlocked, [][2]uint16{{0x0000, 1}, {0x8000, 1}}},
-		{"the address, which is stalled", func(s *usbtest.Step) bool { return s.Do == "address" }, usb.ErrStall, nil},
-		{"a descriptor", func(s *usbtest.Step) bool { return s.Do == "control" }, usb.ErrTransfer, [][2]uint16{{0x0020, 1}, {0x8020, 1}}},
-		{"a descriptor, which is never answered", func(s *usbtest.Step) bool { return s.Do == "control" }, usbtest.ErrBlocked, [][2]uint16{{0x0020, 1}, {0x8020, 1}}},
+		{name: "the address", first: func(s *usbtest.Step) bool { return s.Do == "address" },
+			err: usb.ErrTransfer, want: [][2]uint16{{0x0000, 1}, {0x8000, 1}}},
+		{name: "the address, without a response",
+			first: func(s *usbtest.Step) bool { return s.Do == "address" }, err: usbtest.ErrBlocked,
+			want: [][2]uint16{{0x0000, 1}, {0x8000, 1}}},
+		{name: "the address, which is stalled",
+			first: func(s *usbtest.Step) bool { return s.Do == "address" }, err: usb.ErrStall},
+		{name: "a descriptor", first: func(s *usbtest.Step) bool { return s.Do == "control" },
+			err: usb.ErrTransfer, want: [][2]uint16{{0x0020, 1}, {0x8020, 1}}},
+		{name: "a descriptor, without a response",
+			first: func(s *usbtest.Step) bool { return s.Do == "control" }, err: usbtest.ErrBlocked,
+			want: [][2]uint16{{0x0020, 1}, {0x8020, 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			times := 1

@@ -11,7 +11,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// What a device has left behind that was unplugged in the middle of its transfers is no concern of the next one, which has its address.
+// TestTheNextDeviceFindsTheBuffersClear: a device is unplugged during its transfers. The next
+// device with the same address finds the buffers clear.
 func TestTheNextDeviceFindsTheBuffersClear(t *testing.T) {
 	f := &faults{port: "1.1", endpoint: 0x81, err: usbtest.ErrBlocked, times: 1}
 	inBubble(t, usbtest.Model{USB2: 1, Step: f.step}, func(t *testing.T, r *rig) {
@@ -41,8 +42,8 @@ func TestTheNextDeviceFindsTheBuffersClear(t *testing.T) {
 	})
 }
 
-// A device that is removed, here with the full-speed hub that it is behind, is only gone when its buffers are clear: then another may have
-// its address.
+// TestADeviceIsRemovedWhenItsBuffersAreClear: a device, here behind a full-speed hub, is only
+// removed when its buffers are clear, since another device may then get its address.
 func TestADeviceIsRemovedWhenItsBuffersAreClear(t *testing.T) {
 	const slow = 200 * time.Millisecond
 	var failing atomic.Bool
@@ -56,13 +57,14 @@ func TestADeviceIsRemovedWhenItsBuffersAreClear(t *testing.T) {
 	}}
 	inBubble(t, model, func(t *testing.T, r *rig) {
 		var cleared atomic.Int64
-		outer := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 2, Answer: func(s usb.Setup) ([]byte, error, bool) {
-			if s.Request == 8 && s.Value == 0x9031 {
-				time.Sleep(slow)
-				cleared.Store(int64(time.Since(r.start)))
-			}
-			return nil, nil, false
-		}})
+		outer := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 2,
+			Answer: func(s usb.Setup) ([]byte, error, bool) {
+				if s.Request == 8 && s.Value == 0x9031 {
+					time.Sleep(slow)
+					cleared.Store(int64(time.Since(r.start)))
+				}
+				return nil, nil, false
+			}})
 		inner := aHub(usb.SpeedFull, 2)
 		inner.Plug(1, aWillingOne(usb.SpeedFull))
 		outer.Plug(1, inner)
@@ -73,11 +75,13 @@ func TestADeviceIsRemovedWhenItsBuffersAreClear(t *testing.T) {
 		failing.Store(true)
 		go func() { _ = move(t.Context(), tr, 0x81, 0) }()
 		time.Sleep(10 * time.Millisecond)
-		inner.Plug(2, aWillingOne(usb.SpeedFull)) // the hub is asked why, and does not answer
+		// The hub does not respond to the request for the status.
+		inner.Plug(2, aWillingOne(usb.SpeedFull))
 		for r.happened("1.1.1: removed") == 0 {
 			time.Sleep(time.Millisecond)
 		}
-		if now, then := time.Since(r.start), time.Duration(cleared.Load()); then == 0 || now < then {
+		if now, then := time.Since(r.start), time.Duration(cleared.Load()); then == 0 ||
+			now < then {
 			t.Errorf("removed after %v, cleared after %v", now, then)
 		}
 		failing.Store(false)
@@ -87,16 +91,16 @@ func TestADeviceIsRemovedWhenItsBuffersAreClear(t *testing.T) {
 	})
 }
 
-// A hub that does not do what it is asked costs the transfer nothing but a bounded time, and nobody the hub.
+// TestAHubThatDoesNotClear: the transfer returns after a bounded time, and the hub is not removed.
 func TestAHubThatDoesNotClear(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		err  error
 		most time.Duration // after the failure
 	}{
-		{"since it does not know the request", usb.ErrStall, 10 * time.Millisecond},
-		{"since the request fails", usb.ErrTransfer, 20 * time.Millisecond},
-		{"since it does not answer", usbtest.ErrBlocked, 510 * time.Millisecond},
+		{name: "since it stalls the request", err: usb.ErrStall, most: 10 * time.Millisecond},
+		{name: "since the request fails", err: usb.ErrTransfer, most: 20 * time.Millisecond},
+		{name: "since it does not respond", err: usbtest.ErrBlocked, most: 510 * time.Millisecond},
 	} {
 		for _, endpoint := range []uint8{0x81, 0x00} {
 			t.Run(c.name, func(t *testing.T) {
@@ -121,7 +125,8 @@ func TestAHubThatDoesNotClear(t *testing.T) {
 					if took := time.Since(began); took > time.Second+c.most {
 						t.Errorf("%v", took)
 					}
-					if err := move(t.Context(), tr, endpoint, time.Second); !errors.Is(err, usb.ErrTransfer) || r.c.Blocked() != 1 {
+					if err := move(t.Context(), tr, endpoint, time.Second); !errors.Is(err,
+						usb.ErrTransfer) || r.c.Blocked() != 1 {
 						t.Errorf("with a buffer that is busy: %v", err)
 					}
 					time.Sleep(time.Second)
@@ -135,7 +140,7 @@ func TestAHubThatDoesNotClear(t *testing.T) {
 	}
 }
 
-// Many transfers of several devices fail at once, at a moment when something else happens.
+// TestManyTransfersFailAtOnce: transfers of several devices fail at the same time as another event.
 func TestManyTransfersFailAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -143,21 +148,28 @@ func TestManyTransfersFailAtOnce(t *testing.T) {
 		most  time.Duration // until all have ended; 0: by their timeout
 		works bool
 	}{
-		{"and nothing else", func(*rig, *usbtest.Hub) {}, 0, true},
-		{"when the devices are unplugged", func(_ *rig, h *usbtest.Hub) {
+		{name: "and nothing else", event: func(*rig, *usbtest.Hub) {}, works: true},
+		{name: "when the devices are unplugged", event: func(_ *rig, h *usbtest.Hub) {
 			for n := range 4 {
 				h.Unplug(n + 1)
 			}
-		}, 100 * time.Millisecond, false},
-		{"when the hub is unplugged", func(r *rig, _ *usbtest.Hub) { r.c.Unplug(1) }, 100 * time.Millisecond, false},
-		{"when the hub is reset", func(r *rig, _ *usbtest.Hub) { r.c.Fault(1) }, 100 * time.Millisecond, false},
-		{"when the bus is closed", func(r *rig, _ *usbtest.Hub) { _ = r.b.Close() }, 100 * time.Millisecond, false},
-		{"when the controller dies", func(r *rig, _ *usbtest.Hub) { r.c.Kill(errors.New("x")) }, 100 * time.Millisecond, false},
+		}, most: 100 * time.Millisecond},
+		{name: "when the hub is unplugged", event: func(r *rig, _ *usbtest.Hub) { r.c.Unplug(1) },
+			most: 100 * time.Millisecond},
+		{name: "when the hub is reset", event: func(r *rig, _ *usbtest.Hub) { r.c.Fault(1) },
+			most: 100 * time.Millisecond},
+		{name: "when the bus is closed", event: func(r *rig, _ *usbtest.Hub) { _ = r.b.Close() },
+			most: 100 * time.Millisecond},
+		{name: "when the controller fails",
+			event: func(r *rig, _ *usbtest.Hub) { r.c.Kill(errors.New("x")) },
+			most:  100 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var blocked atomic.Bool
 			model := usbtest.Model{USB2: 1, Step: func(s *usbtest.Step) {
-				if blocked.Load() && (s.Do == "transfer" && s.Endpoint != 0x83 && len(s.Port) > 1 || s.Setup.RequestType == usb.TypeVendor) {
+				if blocked.Load() &&
+					(s.Do == "transfer" && s.Endpoint != 0x83 && len(s.Port) > 1 ||
+						s.Setup.RequestType == usb.TypeVendor) {
 					s.Err = usbtest.ErrBlocked
 				}
 			}}
@@ -217,7 +229,7 @@ func TestManyTransfersFailAtOnce(t *testing.T) {
 	}
 }
 
-// The bus ends while a hub is asked that does not answer.
+// TestTheBusEndsWhileABufferIsCleared: the bus is closed while the hub does not respond.
 func TestTheBusEndsWhileABufferIsCleared(t *testing.T) {
 	f := &faults{port: "1.1", endpoint: 0x81, err: usb.ErrTransfer, times: 1}
 	for name, end := range map[string]func(r *rig){

@@ -10,44 +10,52 @@ import (
 	"tamaccid/ccid/usb"
 )
 
+// ErrUsage: the interface has no such endpoint or setting, or the size of the buffer is invalid.
+var ErrUsage = errors.New("usb: no such endpoint or setting, or bad buffer size")
+
 // A transport is a claimed interface.
 //
-//	event                  | transfers under way        | later calls  | the interface
-//	Close                  | cancelled, ErrGone         | ErrGone      | can be claimed again when they have ended
-//	the device has gone,   | ended by Device.Release,   | ErrGone      | stays claimed, of no use any more
-//	the bus was closed     | ErrGone                    |              |
+//	event                  | transfers in progress    | later calls | the interface
+//	Close                  | cancelled, ErrGone       | ErrGone     | can be claimed again then
+//	the device is removed, | ended by Device.Release, | ErrGone     | stays claimed
+//	the bus is closed      | ErrGone                  |             |
 type transport struct {
-	i         *Interface
 	device    *device
 	info      *usb.Device
 	endpoints []usb.Endpoint
+	release   func()        // ends the claim
 	ended     chan struct{} // closed by Close
 
 	mu     sync.Mutex
 	closed bool
-	active int           // calls under way
-	idle   chan struct{} // closed when the last one has returned, once closed
+	active int           // calls in progress
+	idle   chan struct{} // closed after Close when no call is in progress
 }
 
 var _ usb.Transport = (*transport)(nil)
 
-// clearLimit is for CLEAR_FEATURE, a request without data stage, ten times what a device has (USB 2.0, 9.2.6.4: 50 ms; policy).
+// clearLimit bounds CLEAR_FEATURE, a request without data stage: ten times what a device may take
+// (USB 2.0, 9.2.6.4: 50 ms; policy).
 const clearLimit = 500 * time.Millisecond
 
-// cancelPause is how long Close waits before it cancels again: a call may have been about to begin its transfer (policy).
+// cancelPause is the time between two cancellations by Close: a call may just be about to start its
+// transfer (policy).
 const cancelPause = time.Millisecond
 
-func newTransport(i *Interface, setting *usb.Interface, info *usb.Device) *transport {
-	return &transport{i: i, device: i.device, info: info, endpoints: setting.Endpoints, ended: make(chan struct{}), idle: make(chan struct{})}
+func newTransport(
+	d *device, info *usb.Device, endpoints []usb.Endpoint, release func(),
+) *transport {
+	return &transport{device: d, info: info, endpoints: endpoints, release: release,
+		ended: make(chan struct{}), idle: make(chan struct{})}
 }
 
-// Device describes the device and the interface in its setting.
+// Device describes the device and the claimed setting of the interface.
 func (t *transport) Device() *usb.Device { return t.info }
 
-// MaxIn is what the controller takes at once.
+// MaxIn is the largest transfer of the controller, in bytes.
 func (t *transport) MaxIn() int { return t.device.hardware.MaxTransfer() }
 
-// enter begins a call.
+// enter starts a call.
 func (t *transport) enter(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,8 +69,8 @@ func (t *transport) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave ends a call, and gives its error the meaning that the transport's end has for it. A transfer to a device that was unplugged
-// fails like any other: only the port knows.
+// leave ends a call and replaces its error by usb.ErrGone if the transport has ended. A transfer to
+// a device that was unplugged fails like any other, so the port is inspected after one.
 func (t *transport) leave(ctx context.Context, err error) error {
 	if errors.Is(err, usb.ErrTransfer) && !t.device.away.Load() {
 		t.device.port.inspect(ctx, t.device)
@@ -83,10 +91,13 @@ func (t *transport) leave(ctx context.Context, err error) error {
 	return err
 }
 
-// Control does a control transfer, one at a time for all the interfaces of the device.
-func (t *transport) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (n int, err error) {
+// Control performs a control transfer. The interfaces of a device take turns.
+func (t *transport) Control(
+	ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+) (n int, err error) {
 	if int(setup.Length) > len(data) {
-		return 0, fmt.Errorf("%w: %d bytes for a data stage of %d", ErrUsage, len(data), setup.Length)
+		return 0, fmt.Errorf("%w: %d bytes for a data stage of %d",
+			ErrUsage, len(data), setup.Length)
 	}
 	if err := t.enter(ctx); err != nil {
 		return 0, err
@@ -95,21 +106,23 @@ func (t *transport) Control(ctx context.Context, setup usb.Setup, data []byte, t
 	return n, t.leave(ctx, err)
 }
 
-func (t *transport) control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (n int, err error) {
+func (t *transport) control(
+	ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+) (n int, err error) {
 	d := t.device
 	if !d.pipe0.try() {
 		if timeout, err = t.queue(ctx, timeout); err != nil {
 			return 0, err
 		}
 	}
-	d.own(t)
+	d.setOwner(t)
 	n, err = d.control(ctx, setup, data, timeout)
-	d.own(nil)
+	d.setOwner(nil)
 	d.pipe0.release()
 	return n, err
 }
 
-// queue waits for the default pipe, and returns what is left of the timeout.
+// queue waits for the default control pipe and returns the rest of the timeout.
 func (t *transport) queue(ctx context.Context, timeout time.Duration) (time.Duration, error) {
 	began := time.Now()
 	var late <-chan time.Time
@@ -138,7 +151,7 @@ func (t *transport) queue(ctx context.Context, timeout time.Duration) (time.Dura
 	return timeout, nil
 }
 
-// endpoint finds an endpoint of the setting.
+// endpoint returns an endpoint of the setting, nil if there is none.
 func (t *transport) endpoint(address uint8) *usb.Endpoint {
 	for i := range t.endpoints {
 		if t.endpoints[i].Address == address {
@@ -149,9 +162,12 @@ func (t *transport) endpoint(address uint8) *usb.Endpoint {
 }
 
 // In reads one transfer.
-func (t *transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error) {
+func (t *transport) In(
+	ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+) (n int, err error) {
 	e := t.endpoint(endpoint)
-	if e == nil || !e.In() || len(buf) == 0 || len(buf) > t.MaxIn() || len(buf)%int(e.MaxPacketSize) != 0 {
+	if e == nil || !e.In() ||
+		len(buf) == 0 || len(buf) > t.MaxIn() || len(buf)%int(e.MaxPacketSize) != 0 {
 		return 0, fmt.Errorf("%w: %d bytes from endpoint %#02x", ErrUsage, len(buf), endpoint)
 	}
 	if err := t.enter(ctx); err != nil {
@@ -161,9 +177,11 @@ func (t *transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 	return n, t.leave(ctx, err)
 }
 
-// Out writes one transfer. Where it is longer than the controller takes at once it is cut at a multiple of the packet size, which
-// the device cannot see.
-func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error) {
+// Out writes one transfer. A transfer longer than the controller's largest is split at a multiple
+// of the packet size, which the device cannot observe.
+func (t *transport) Out(
+	ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+) (n int, err error) {
 	e := t.endpoint(endpoint)
 	if e == nil || e.In() {
 		return 0, fmt.Errorf("%w: %d bytes to endpoint %#02x", ErrUsage, len(buf), endpoint)
@@ -175,7 +193,9 @@ func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 	return n, t.leave(ctx, err)
 }
 
-func (t *transport) out(ctx context.Context, e *usb.Endpoint, buf []byte, timeout time.Duration) (n int, err error) {
+func (t *transport) out(
+	ctx context.Context, e *usb.Endpoint, buf []byte, timeout time.Duration,
+) (n int, err error) {
 	most := t.MaxIn() / int(e.MaxPacketSize) * int(e.MaxPacketSize)
 	if len(buf) <= most {
 		return t.device.transfer(ctx, e, buf, timeout)
@@ -207,7 +227,7 @@ func (t *transport) out(ctx context.Context, e *usb.Endpoint, buf []byte, timeou
 	return n, nil
 }
 
-// over says whether Close was called.
+// over reports whether Close was called.
 func (t *transport) over() bool {
 	select {
 	case <-t.ended:
@@ -217,7 +237,7 @@ func (t *transport) over() bool {
 	}
 }
 
-// ClearHalt ends a stall on both sides (USB 2.0, 5.8.5, 9.4.5).
+// ClearHalt ends a halt on both sides (USB 2.0, 5.8.5, 9.4.5).
 func (t *transport) ClearHalt(ctx context.Context, endpoint uint8) error {
 	if t.endpoint(endpoint) == nil {
 		return fmt.Errorf("%w: endpoint %#02x", ErrUsage, endpoint)
@@ -225,16 +245,14 @@ func (t *transport) ClearHalt(ctx context.Context, endpoint uint8) error {
 	if err := t.enter(ctx); err != nil {
 		return err
 	}
-	setup := usb.Setup{RequestType: usb.DirOut | usb.TypeStandard | usb.ToEndpoint, Request: usb.RequestClearFeature,
-		Value: usb.FeatureEndpointHalt, Index: uint16(endpoint)}
-	_, err := t.control(ctx, setup, nil, clearLimit)
+	_, err := t.control(ctx, clearHalt(endpoint), nil, clearLimit)
 	if err == nil {
 		err = t.device.hardware.ResetEndpoint(ctx, endpoint)
 	}
 	return t.leave(ctx, err)
 }
 
-// Close gives the interface back.
+// Close ends the claim.
 func (t *transport) Close() error {
 	t.mu.Lock()
 	if t.closed {
@@ -259,11 +277,11 @@ func (t *transport) Close() error {
 		}
 		pause.Stop()
 	}
-	t.i.release()
+	t.release()
 	return nil
 }
 
-// cancel ends the transfers that are under way.
+// cancel ends the transfers in progress.
 func (t *transport) cancel() {
 	for i := range t.endpoints {
 		t.device.hardware.Cancel(t.endpoints[i].Address)

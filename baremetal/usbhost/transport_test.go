@@ -13,14 +13,15 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// composite is a gadget with two interfaces, of which the second has two more settings.
+// composite is a device with two interfaces, of which the second one has three settings.
 func composite() *usbtest.Gadget {
 	g := gadget()
-	g.Configs = [][]byte{configuration(1, iface(0, 0, 0xFF, 0x81, 0x02), iface(1, 0, 0xFF), iface(1, 1, 0xFF, 0x83), iface(1, 2, 0xFF, 0x83, 0x04))}
+	g.Configs = [][]byte{configuration(1, iface(0, 0, 0xFF, 0x81, 0x02), iface(1, 0, 0xFF),
+		iface(1, 1, 0xFF, 0x83), iface(1, 2, 0xFF, 0x83, 0x04))}
 	return g
 }
 
-// iface is the interface with that number, the last that was offered.
+// iface is the last offered interface with a number.
 func (r *rig) iface(number uint8) *usbhost.Interface {
 	r.t.Helper()
 	all := r.offers()
@@ -43,7 +44,8 @@ func (r *rig) claim(number, alt uint8) usb.Transport {
 	return t
 }
 
-// onBus runs f with a device on the only port. A virtual reader cannot be that device: it belongs to a bubble.
+// onBus runs f with a device on the only port. A virtual reader cannot be that device: it belongs
+// to a bubble.
 func onBus(t *testing.T, m usbtest.Model, d usbtest.Device, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	m.USB2 = 1
@@ -59,7 +61,8 @@ func TestAnAPDUIsExchangedOverTheBus(t *testing.T) {
 	for _, speed := range []usb.Speed{usb.SpeedFull, usb.SpeedHigh, usb.SpeedSuper} {
 		t.Run(speed.String(), func(t *testing.T) {
 			inBubble(t, usbtest.Model{USB2: 1, USB3: 1}, func(t *testing.T, r *rig) {
-				h := usbtest.NewHub(usbtest.HubModel{Speed: max(speed, usb.SpeedHigh), Ports: 3, MultiTT: speed < usb.SpeedSuper})
+				h := usbtest.NewHub(usbtest.HubModel{Speed: max(speed, usb.SpeedHigh), Ports: 3,
+					MultiTT: speed < usb.SpeedSuper})
 				h.Plug(2, aReader(speed))
 				port := 1
 				if speed == usb.SpeedSuper {
@@ -74,27 +77,32 @@ func TestAnAPDUIsExchangedOverTheBus(t *testing.T) {
 					t.Fatal(err)
 				}
 				d := claimed.Device()
-				if d.Manufacturer != "tamaccid" || d.Product != "Virtual Reader" || d.Serial != "1" || d.Speed != speed || d.Bus != 1 || d.Address == 0 {
+				if d.Manufacturer != "tamaccid" || d.Product != "Virtual Reader" ||
+					d.Serial != "1" || d.Speed != speed || d.Bus != 1 || d.Address == 0 {
 					t.Errorf("%+v", d)
 				}
 				if !r.b.Devices()[1].Interfaces[0].Claimed {
 					t.Error("the interface does not count as claimed")
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), longEnough)
 				defer cancel()
 				rd, err := ccid.Open(ctx, claimed, ccid.Options{Notifications: true})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := rd.Slots()[0].Connect(ctx, ccid.T0|ccid.T1, ccid.ColdReset); err != nil {
+				if _, err := rd.Slots()[0].Connect(ctx, ccid.T0|ccid.T1,
+					ccid.ColdReset); err != nil {
 					t.Fatal(err)
 				}
-				hello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+				hello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03,
+					0x01, 0x0C, 0x06, 0x01}
 				answer := make([]byte, 258)
-				if n, err := rd.Slots()[0].Transmit(ctx, hello, answer); err != nil || !bytes.HasSuffix(answer[:n], []byte{0x90, 0x00}) {
+				if n, err := rd.Slots()[0].Transmit(ctx, hello, answer); err != nil ||
+					!bytes.HasSuffix(answer[:n], []byte{0x90, 0x00}) {
 					t.Errorf("% X, %v", answer[:n], err)
 				}
-				if n, err := rd.Slots()[0].Transmit(ctx, make([]byte, 4), answer); err != nil || string(answer[:n]) != "Hello world!\x90\x00" {
+				if n, err := rd.Slots()[0].Transmit(ctx, make([]byte, 4), answer); err != nil ||
+					string(answer[:n]) != "Hello world!\x90\x00" {
 					t.Errorf("% X, %v", answer[:n], err)
 				}
 				if err := rd.Close(); err != nil {
@@ -182,14 +190,35 @@ func TestBadCalls(t *testing.T) {
 		tr := r.claim(0, 0)
 		ctx := t.Context()
 		for name, call := range map[string]func() error{
-			"IN from an OUT endpoint":                   func() error { _, err := tr.In(ctx, 0x02, make([]byte, 64), 0); return err },
-			"OUT to an IN endpoint":                     func() error { _, err := tr.Out(ctx, 0x81, make([]byte, 64), 0); return err },
-			"an endpoint of another interface":          func() error { _, err := tr.In(ctx, 0x83, make([]byte, 64), 0); return err },
-			"a buffer that is not whole packets":        func() error { _, err := tr.In(ctx, 0x81, make([]byte, 65), 0); return err },
-			"no buffer":                                 func() error { _, err := tr.In(ctx, 0x81, nil, 0); return err },
-			"more than MaxIn":                           func() error { _, err := tr.In(ctx, 0x81, make([]byte, 1088), 0); return err },
-			"a data stage that is longer than its data": func() error { _, err := tr.Control(ctx, usb.Setup{Length: 2}, make([]byte, 1), 0); return err },
-			"the halt of an endpoint that is not there": func() error { return tr.ClearHalt(ctx, 0x05) },
+			"IN from an OUT endpoint": func() error {
+				_, err := tr.In(ctx, 0x02, make([]byte, 64), 0)
+				return err
+			},
+			"OUT to an IN endpoint": func() error {
+				_, err := tr.Out(ctx, 0x81, make([]byte, 64), 0)
+				return err
+			},
+			"an endpoint of another interface": func() error {
+				_, err := tr.In(ctx, 0x83, make([]byte, 64), 0)
+				return err
+			},
+			"a buffer that is not whole packets": func() error {
+				_, err := tr.In(ctx, 0x81, make([]byte, 65), 0)
+				return err
+			},
+			"no buffer": func() error { _, err := tr.In(ctx, 0x81, nil, 0); return err },
+			"more than MaxIn": func() error {
+				_, err := tr.In(ctx, 0x81, make([]byte, 1088), 0)
+				return err
+			},
+			"a data stage that is longer than its data": func() error {
+				_, err := tr.Control(ctx, usb.Setup{Length: 2}, make([]byte, 1), 0)
+				return err
+			},
+			"the halt of an endpoint that is not there": func() error {
+				return tr.ClearHalt(ctx,
+					0x05)
+			},
 		} {
 			if err := call(); !errors.Is(err, usbhost.ErrUsage) {
 				t.Errorf("%s: %v", name, err)
@@ -203,7 +232,7 @@ func TestBadCalls(t *testing.T) {
 	})
 }
 
-// Each way to end a transfer that waits, and what it says.
+// TestTransfersEnd: each way to end a transfer that waits, and its error.
 func TestTransfersEnd(t *testing.T) {
 	calls := map[string]func(ctx context.Context, tr usb.Transport, timeout time.Duration) error{
 		"in": func(ctx context.Context, tr usb.Transport, d time.Duration) error {
@@ -226,16 +255,33 @@ func TestTransfersEnd(t *testing.T) {
 			end     func(r *rig, tr usb.Transport, cancel context.CancelFunc)
 			want    error
 		}{
-			{"by its timeout", time.Second, func(*rig, usb.Transport, context.CancelFunc) {}, usb.ErrTimeout},
-			{"by its context", 0, func(_ *rig, _ usb.Transport, cancel context.CancelFunc) { cancel() }, context.Canceled},
-			{"by Close", 0, func(_ *rig, tr usb.Transport, _ context.CancelFunc) { _ = tr.Close() }, usb.ErrGone},
-			{"by the bus's end", 0, func(r *rig, _ usb.Transport, _ context.CancelFunc) { _ = r.b.Close() }, usb.ErrGone},
-			{"by the controller's death", 0, func(r *rig, _ usb.Transport, _ context.CancelFunc) { r.c.Kill(errors.New("x")) }, usb.ErrGone},
-			{"by unplugging, which the controller only sees as a failure", 0, func(r *rig, _ usb.Transport, _ context.CancelFunc) { r.c.Unplug(1) }, usb.ErrTransfer},
+			{name: "by its timeout", timeout: time.Second,
+				end: func(*rig, usb.Transport, context.CancelFunc) {}, want: usb.ErrTimeout},
+			{name: "by its context",
+				end:  func(_ *rig, _ usb.Transport, cancel context.CancelFunc) { cancel() },
+				want: context.Canceled},
+			{name: "by Close",
+				end: func(_ *rig, tr usb.Transport, _ context.CancelFunc) {
+					_ = tr.Close()
+				}, want: usb.ErrGone},
+			{name: "by the end of the bus",
+				end: func(r *rig, _ usb.Transport, _ context.CancelFunc) {
+					_ = r.b.Close()
+				}, want: usb.ErrGone},
+			{name: "by a failure of the controller",
+				end: func(r *rig, _ usb.Transport, _ context.CancelFunc) {
+					r.c.Kill(errors.New("x"))
+				}, want: usb.ErrGone},
+			{name: "by unplugging, which is a failed transfer for the controller",
+				end:  func(r *rig, _ usb.Transport, _ context.CancelFunc) { r.c.Unplug(1) },
+				want: usb.ErrTransfer},
 		} {
 			t.Run(name+" "+c.name, func(t *testing.T) {
 				g := composite()
-				g.Answer = func(s usb.Setup) ([]byte, error, bool) { return nil, usbtest.ErrBlocked, s.RequestType == 0x40 }
+				g.Answer = func(s usb.Setup) ([]byte, error, bool) {
+					return nil, usbtest.ErrBlocked,
+						s.RequestType == 0x40
+				}
 				onBus(t, usbtest.Model{}, g, func(t *testing.T, r *rig) {
 					tr, other := r.claim(0, 0), r.claim(1, 0)
 					ctx, cancel := context.WithCancel(t.Context())
@@ -244,11 +290,14 @@ func TestTransfersEnd(t *testing.T) {
 					go func() { result <- call(ctx, tr, c.timeout) }()
 					time.Sleep(10 * time.Millisecond)
 					c.end(r, tr, cancel)
-					if err := <-result; !errors.Is(err, c.want) && !(c.want == usb.ErrTransfer && errors.Is(err, usb.ErrGone)) {
+					if err := <-result; !errors.Is(err, c.want) &&
+						!(c.want == usb.ErrTransfer && errors.Is(err, usb.ErrGone)) {
 						t.Errorf("%v, not %v", err, c.want)
 					}
 					r.settle()
-					_, err := other.Control(t.Context(), usb.Setup{RequestType: 0x80, Request: usb.RequestGetDescriptor, Value: 0x0100, Length: 8}, make([]byte, 8), 0)
+					_, err := other.Control(t.Context(),
+						usb.Setup{RequestType: 0x80, Request: usb.RequestGetDescriptor,
+							Value: 0x0100, Length: 8}, make([]byte, 8), 0)
 					gone := len(r.b.Devices()) == 0
 					if gone && !errors.Is(err, usb.ErrGone) || !gone && err != nil {
 						t.Errorf("the other interface: %v", err)
@@ -275,7 +324,9 @@ func TestTheDefaultPipeIsSharedInTurn(t *testing.T) {
 			_, err := other.Control(ctx, usb.Setup{RequestType: 0x40, Request: 2}, nil, timeout)
 			return err
 		}
-		go func() { _, _ = slow.Control(t.Context(), usb.Setup{RequestType: 0x40, Request: 1}, nil, 0) }()
+		go func() {
+			_, _ = slow.Control(t.Context(), usb.Setup{RequestType: 0x40, Request: 1}, nil, 0)
+		}()
 		time.Sleep(10 * time.Millisecond)
 		if err := quick(t.Context(), time.Second); !errors.Is(err, usb.ErrTimeout) {
 			t.Errorf("while the other interface has the pipe: %v", err)
@@ -294,7 +345,7 @@ func TestTheDefaultPipeIsSharedInTurn(t *testing.T) {
 		if err := <-closed; !errors.Is(err, usb.ErrGone) {
 			t.Errorf("closed while it waited: %v", err)
 		}
-		other = r.claim(1, 1) // the setting that it is in
+		other = r.claim(1, 1) // its current setting
 		done := make(chan error)
 		go func() { done <- quick(t.Context(), time.Second) }()
 		time.Sleep(10 * time.Millisecond)
@@ -313,14 +364,15 @@ func TestClearHaltIsForBothSides(t *testing.T) {
 		}
 		log := r.c.Log()
 		device, host := log[len(log)-2], log[len(log)-1]
-		want := usb.Setup{RequestType: usb.ToEndpoint, Request: usb.RequestClearFeature, Index: 0x81}
+		want := usb.Setup{RequestType: usb.ToEndpoint, Request: usb.RequestClearFeature,
+			Index: 0x81}
 		if device.Setup != want || host.Do != "reset endpoint" || host.Endpoint != 0x81 {
 			t.Errorf("%+v, %+v", device, host)
 		}
 	})
 }
 
-// taker is a gadget that takes what it is sent.
+// taker is a device that accepts all data.
 type taker struct {
 	*usbtest.Gadget
 	got []int
@@ -338,17 +390,18 @@ func TestALongOutIsCutAtPackets(t *testing.T) {
 		length int
 		want   []int
 	}{
-		{"less than the controller takes", 900, []int{900}},
-		{"as much as the controller takes in whole packets", 960, []int{960}},
-		{"more", 2000, []int{960, 960, 80}},
-		{"nothing", 0, []int{0}},
+		{name: "less than the largest transfer", length: 900, want: []int{900}},
+		{name: "the largest transfer of whole packets", length: 960, want: []int{960}},
+		{name: "more", length: 2000, want: []int{960, 960, 80}},
+		{name: "nothing", want: []int{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := &taker{Gadget: gadget()}
 			onBus(t, usbtest.Model{MaxTransfer: 1000}, d, func(t *testing.T, r *rig) {
 				data := bytes.Repeat([]byte("abcdefg"), 300)[:c.length]
 				n, err := r.claim(0, 0).Out(t.Context(), 0x02, data, time.Second)
-				if err != nil || n != c.length || !bytes.Equal(d.all, data) || len(d.got) != len(c.want) {
+				if err != nil || n != c.length || !bytes.Equal(d.all, data) ||
+					len(d.got) != len(c.want) {
 					t.Fatalf("%d, %v, in pieces of %d", n, err, d.got)
 				}
 				for i := range c.want {
@@ -375,7 +428,9 @@ func TestAReaderIsUnpluggedDuringAnAPDU(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The applet that answers later, and 200 ms.
-		if _, err := slot.Transmit(t.Context(), append([]byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xF0}, "tamaccid\x02"...), answer); err != nil {
+		if _, err := slot.Transmit(t.Context(),
+			append([]byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xF0}, "tamaccid\x02"...),
+			answer); err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(50*time.Millisecond, func() { r.c.Unplug(1) })

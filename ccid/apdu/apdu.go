@@ -1,4 +1,4 @@
-// Package apdu tells the cases of command APDUs apart.
+// Package apdu distinguishes the cases of command APDUs, and collects response APDUs.
 //
 // Specifications: ISO/IEC 7816-3:2006, 12.1; ISO/IEC 7816-4:2013, 5.
 package apdu
@@ -21,7 +21,7 @@ const (
 	MaxShortResponse = MaxShortLe + 2
 )
 
-// ErrFormat says that the bytes are no command APDU.
+// ErrFormat is the error of Parse for bytes that are no command APDU.
 var ErrFormat = errors.New("apdu: not a command")
 
 // Case is one of the command cases (ISO/IEC 7816-3:2006, 12.1.3).
@@ -38,7 +38,7 @@ const (
 	Case4E
 )
 
-// Command is a command APDU taken apart. Data is a view into the command.
+// Command is a parsed command APDU. Data is a view of the command.
 type Command struct {
 	Case             Case
 	CLA, INS, P1, P2 byte
@@ -47,10 +47,10 @@ type Command struct {
 	Le int
 }
 
-// Extended says whether the command uses extended length fields.
+// Extended reports whether the command uses extended length fields.
 func (c Command) Extended() bool { return c.Case >= Case2E }
 
-// Parse takes a command APDU apart (ISO/IEC 7816-3:2006, 12.1.3, table 13). It allocates nothing.
+// Parse reads a command APDU (ISO/IEC 7816-3:2006, 12.1.3, table 13). It allocates nothing.
 func Parse(b []byte) (Command, error) {
 	if len(b) < HeaderSize || len(b) > MaxCommand {
 		return Command{}, ErrFormat

@@ -25,7 +25,8 @@ func TestCases(t *testing.T) {
 		{"extended Le", join(h, []byte{0, 1, 0}), Case2E, 0, 256},
 		{"extended Le of zero is 65536", join(h, []byte{0, 0, 0}), Case2E, 0, 65536},
 		{"extended Lc and data", join(h, []byte{0, 1, 0}, fill(256)), Case3E, 256, 0},
-		{"extended Lc of 65535, data and Le", join(h, []byte{0, 255, 255}, fill(65535), []byte{0, 0}), Case4E, 65535, 65536},
+		{"extended Lc of 65535, data and Le",
+			join(h, []byte{0, 255, 255}, fill(65535), []byte{0, 0}), Case4E, 65535, 65536},
 		{"three bytes", h[:3], 0, 0, 0},
 		{"data missing", join(h, []byte{3}, fill(1)), 0, 0, 0},
 		{"data too long", join(h, []byte{1}, fill(3)), 0, 0, 0},
@@ -36,17 +37,19 @@ func TestCases(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Parse(c.b)
-			if (err == nil) != (c.want != 0) || got.Case != c.want || len(got.Data) != c.data || got.Le != c.le {
+			if (err == nil) != (c.want != 0) || got.Case != c.want || len(got.Data) != c.data ||
+				got.Le != c.le {
 				t.Fatalf("%+v, %v", got, err)
 			}
-			if err == nil && (got.CLA != 0 || got.INS != 1 || got.P1 != 2 || got.P2 != 3 || got.Extended() != (c.want >= Case2E)) {
+			if err == nil && (got.CLA != 0 || got.INS != 1 || got.P1 != 2 || got.P2 != 3 ||
+				got.Extended() != (c.want >= Case2E)) {
 				t.Fatalf("%+v", got)
 			}
 		})
 	}
 }
 
-// FuzzParse checks that what is taken apart is all that was there.
+// FuzzParse checks that the parsed fields cover the whole command.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte{0, 0xA4, 4, 0, 2, 1, 2, 0})
 	f.Add([]byte{0, 0xB0, 0, 0, 0, 1, 0})

@@ -1,8 +1,9 @@
-// Package atr reads what a card says of itself: the answer to reset, and the protocol and parameters selection (PPS)
-// that follows from it. Parsing is apart from interpretation: Parse fills a neutral structure, the methods and functions
-// over it choose.
+// Package atr parses a card's answer to reset, and has the protocol and parameters selection (PPS)
+// and the waiting times that follow from it. Parsing is apart from interpretation: Parse fills a
+// neutral structure, Interpret applies the rules.
 //
-// Specifications: ISO/IEC 7816-3:2006, clauses 8 (answer to reset), 9 (PPS), 10.2 and 11.4 (parameters of T=0 and T=1).
+// Specifications: ISO/IEC 7816-3:2006, clauses 8 (answer to reset), 9 (PPS), 10.2 and 11.4
+// (parameters of T=0 and T=1).
 package atr
 
 import (
@@ -13,7 +14,8 @@ import (
 // MaxSize is the longest answer to reset: TS and 32 characters (ISO/IEC 7816-3:2006, 8.1).
 const MaxSize = 33
 
-// MaxGroups is how many groups of interface bytes fit in 33 bytes when every group has nothing but its TD: TS, T0 and 31 more.
+// MaxGroups is the number of groups of interface bytes in 33 bytes if every group has only its TD:
+// TS, T0 and 31 more.
 const MaxGroups = 32
 
 // Errors of Parse.
@@ -23,7 +25,8 @@ var (
 	ErrTruncated = errors.New("atr: ends before its own format says so")
 )
 
-// TS values (ISO/IEC 7816-3:2006, 8.1), the first byte as a reader reports it: already decoded by its own convention.
+// TS values (ISO/IEC 7816-3:2006, 8.1), the first byte as a reader reports it: already decoded by
+// its own convention.
 const (
 	tsDirect  = 0x3B
 	tsInverse = 0x3F
@@ -31,7 +34,7 @@ const (
 	tsInverseRaw = 0x03
 )
 
-// Bits of T0 and TD that say which bytes follow (ISO/IEC 7816-3:2006, 8.2.3).
+// Bits of T0 and TD for the bytes that follow (ISO/IEC 7816-3:2006, 8.2.3).
 const (
 	hasTA = 0x10
 	hasTB = 0x20
@@ -41,51 +44,54 @@ const (
 
 // Group is one set of interface bytes TA(i), TB(i), TC(i), TD(i).
 type Group struct {
-	// T is the protocol the group is for: the value in TD(i-1). It means nothing in the first two groups' global bytes.
+	// T is the protocol the group is for: the value in TD(i-1). It does not apply to the global
+	// bytes of the first two groups.
 	T          uint8
 	TA, TB, TC uint8
 	TD         uint8
 	present    uint8
 }
 
-// HasTA says whether TA(i) is there; likewise the others.
+// HasTA reports whether TA(i) is present.
 func (g Group) HasTA() bool { return g.present&hasTA != 0 }
 
-// HasTB says whether TB(i) is there.
+// HasTB reports whether TB(i) is present.
 func (g Group) HasTB() bool { return g.present&hasTB != 0 }
 
-// HasTC says whether TC(i) is there.
+// HasTC reports whether TC(i) is present.
 func (g Group) HasTC() bool { return g.present&hasTC != 0 }
 
-// HasTD says whether TD(i) is there, which means that another group follows.
+// HasTD reports whether TD(i) is present, and another group follows.
 func (g Group) HasTD() bool { return g.present&hasTD != 0 }
 
 // Check is the state of the check character TCK.
 type Check uint8
 
-// States of TCK (ISO/IEC 7816-3:2006, 8.2.5). Missing, wrong and unasked-for check characters exist in the field and the
-// stacks before this one accepted them, so they are a finding, not an error: see the caller for what it does.
+// States of TCK (ISO/IEC 7816-3:2006, 8.2.5). Some cards have a missing, a wrong or an unexpected
+// check character, and libccid 1.8.2 accepts them. Therefore Parse reports the state, which is no
+// error.
 const (
-	CheckNone    Check = iota // not there, and not to be there
-	CheckGood                 // there and right
-	CheckWrong                // there and wrong
-	CheckMissing              // not there although a protocol other than T=0 is offered
+	CheckNone    Check = iota // not present, and not required
+	CheckGood                 // present and right
+	CheckWrong                // present and wrong
+	CheckMissing              // not present although a protocol other than T=0 is offered
 )
 
-// ATR is a parsed answer to reset. The zero value is no answer at all.
+// ATR is a parsed answer to reset. The zero value has none.
 type ATR struct {
 	raw    [MaxSize]byte
 	size   uint8
 	groups [MaxGroups]Group
 	count  uint8
-	hist   uint8 // where the historical bytes start
+	hist   uint8 // start of the historical bytes
 	histN  uint8
 	extra  uint8 // bytes after the end
 	check  Check
 }
 
-// Parse reads an answer to reset as a reader reports it. Bytes that follow a complete one are kept and counted by Extra. On
-// ErrTruncated what was there is returned parsed too.
+// Parse reads an answer to reset as a reader reports it. Bytes that follow a complete answer are
+// kept, and counted by Extra. On ErrTruncated what is present is returned too. Other errors:
+// ErrSize, ErrTS.
 func Parse(b []byte) (ATR, error) {
 	var a ATR
 	if len(b) < 2 || len(b) > MaxSize {
@@ -142,7 +148,7 @@ func Parse(b []byte) (ATR, error) {
 	return a, nil
 }
 
-// checkCharacter verifies TCK at b[at]: all bytes from T0 to TCK give zero under exclusive or.
+// checkCharacter verifies TCK at b[at]: the exclusive or of all bytes from T0 to TCK is zero.
 func checkCharacter(b []byte, at int) Check {
 	if at >= len(b) {
 		return CheckMissing
@@ -172,5 +178,5 @@ func (a *ATR) Check() Check { return a.check }
 // Extra is the number of bytes after a complete answer.
 func (a *ATR) Extra() int { return int(a.extra) }
 
-// Inverse says whether the card talks in the inverse convention (ISO/IEC 7816-3:2006, 8.1).
+// Inverse reports whether the card uses the inverse convention (ISO/IEC 7816-3:2006, 8.1).
 func (a *ATR) Inverse() bool { return a.size > 0 && a.raw[0] != tsDirect }

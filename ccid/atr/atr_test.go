@@ -34,9 +34,11 @@ func TestParse(t *testing.T) {
 		{"a missing one is a finding", "3B 80 01", nil, 1, "", CheckMissing, 0},
 		{"T=0 by TD1 has none", "3B 80 00", nil, 1, "", CheckNone, 0},
 		{"T=0 and T=15 has one", "3B 80 80 1F 03 1C", nil, 3, "", CheckGood, 0},
-		{"a contactless card, composed by the reader", "3B 8F 80 01 80 4F 0C A0 00 00 03 06 03 00 01 00 00 00 00 6A", nil, 2,
+		{"a contactless card, composed by the reader",
+			"3B 8F 80 01 80 4F 0C A0 00 00 03 06 03 00 01 00 00 00 00 6A", nil, 2,
 			"804F0CA0000003060300010000 0000", CheckGood, 0},
-		{"OpenPGP card 1.1", "3B FA 13 00 FF 81 31 80 45 00 31 C1 73 C0 01 00 00 90 00 B1", nil, 3, "0031C173C00100009000", CheckGood, 0},
+		{"OpenPGP card 1.1", "3B FA 13 00 FF 81 31 80 45 00 31 C1 73 C0 01 00 00 90 00 B1", nil, 3,
+			"0031C173C00100009000", CheckGood, 0},
 		{"inverse convention", "3F 00", nil, 0, "", CheckNone, 0},
 		{"inverse convention as some readers report it", "03 00", nil, 0, "", CheckNone, 0},
 		{"bytes after the end are counted", "3B 00 AA BB", nil, 0, "", CheckNone, 2},
@@ -47,8 +49,11 @@ func TestParse(t *testing.T) {
 		{"interface bytes missing", "3B F0 11", ErrTruncated, 1, "", CheckNone, 0},
 		{"historical bytes missing", "3B 05 41 42", ErrTruncated, 0, "4142", CheckNone, 0},
 		// CVE-2010-4531 (pcsc-lite), libccid ae01cdd.
-		{"chains that overran tables", "3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11", ErrTruncated, 8, "", CheckNone, 0},
-		{"a chain of nothing but TD", "3B 80" + strings.Repeat("80", 31), ErrTruncated, 32, "", CheckNone, 0},
+		{"chains that overran tables",
+			"3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 " +
+				"33 F0 11", ErrTruncated, 8, "", CheckNone, 0},
+		{"a chain of nothing but TD", "3B 80" + strings.Repeat("80", 31), ErrTruncated, 32, "",
+			CheckNone, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := unhex(t, c.atr)
@@ -59,9 +64,11 @@ func TestParse(t *testing.T) {
 			if errors.Is(err, ErrSize) {
 				return
 			}
-			if len(a.Groups()) != c.groups || !bytes.Equal(a.Historical(), unhex(t, c.hist)) || a.Check() != c.check ||
+			if len(a.Groups()) != c.groups || !bytes.Equal(a.Historical(), unhex(t, c.hist)) ||
+				a.Check() != c.check ||
 				a.Extra() != c.extra || !bytes.Equal(a.Bytes(), in) {
-				t.Fatalf("%d groups, % X, check %d, extra %d", len(a.Groups()), a.Historical(), a.Check(), a.Extra())
+				t.Fatalf("%d groups, % X, check %d, extra %d", len(a.Groups()), a.Historical(),
+					a.Check(), a.Extra())
 			}
 		})
 	}
@@ -75,22 +82,37 @@ func TestInterpret(t *testing.T) {
 		want      Info
 	}{
 		{"defaults are T=0", "3B 00", with(func(i *Info) { i.Offered = 1 })},
-		{"TA1 and TC1", "3B 50 96 FF", with(func(i *Info) { i.Offered, i.FiDi, i.ExtraGuard = 1, 0x96, 0xFF })},
+		{"TA1 and TC1", "3B 50 96 FF",
+			with(func(i *Info) { i.Offered, i.FiDi, i.ExtraGuard = 1, 0x96, 0xFF })},
 		{"T=1 alone", "3B 80 01 81", with(func(i *Info) { i.Offered, i.First = 2, 1 })},
 		{"both protocols, T=0 first", "3B 80 80 01 01", with(func(i *Info) { i.Offered = 3 })},
-		{"specific mode", "3B 90 96 10 81 17", with(func(i *Info) { i.Offered, i.First, i.Specific, i.Fixed, i.FiDi = 1, 1, true, true, 0x96 })},
+		{"specific mode", "3B 90 96 10 81 17",
+			with(func(i *Info) {
+				i.Offered, i.First, i.Specific, i.Fixed, i.FiDi = 1, 1, true, true,
+					0x96
+			})},
 		{"specific mode with implicit parameters", "3B 80 10 11 91",
 			with(func(i *Info) { i.Offered, i.First, i.Specific, i.Implicit = 1, 1, true, true })},
 		{"WI of T=0", "3B 80 40 20", with(func(i *Info) { i.Offered, i.WI = 1, 0x20 })},
 		{"WI of zero is reserved", "3B 80 40 00", with(func(i *Info) { i.Offered = 1 })},
 		{"T=1 with IFSC, waits and CRC", "3B 80 81 71 FE 75 01 00",
-			with(func(i *Info) { i.Offered, i.First, i.IFSC, i.BWI, i.CWI, i.CRC = 2, 1, 0xFE, 7, 5, true })},
-		{"only the first bytes of a kind count", "3B 80 81 91 20 11 FE 00", with(func(i *Info) { i.Offered, i.First, i.IFSC = 2, 1, 0x20 })},
-		{"IFSC of 255 means 254", "3B 80 81 11 FF 00", with(func(i *Info) { i.Offered, i.First, i.IFSC = 2, 1, 254 })},
-		{"IFSC of 0 means the default", "3B 80 81 11 00 00", with(func(i *Info) { i.Offered, i.First = 2, 1 })},
-		{"BWI above 9 is reserved", "3B 80 81 21 FF 00", with(func(i *Info) { i.Offered, i.First, i.CWI = 2, 1, 15 })},
+			with(func(i *Info) {
+				i.Offered, i.First, i.IFSC, i.BWI, i.CWI, i.CRC = 2, 1, 0xFE, 7, 5,
+					true
+			})},
+		{"only the first bytes of a kind count", "3B 80 81 91 20 11 FE 00",
+			with(func(i *Info) { i.Offered, i.First, i.IFSC = 2, 1, 0x20 })},
+		{"IFSC of 255 means 254", "3B 80 81 11 FF 00",
+			with(func(i *Info) { i.Offered, i.First, i.IFSC = 2, 1, 254 })},
+		{"IFSC of 0 means the default", "3B 80 81 11 00 00",
+			with(func(i *Info) { i.Offered, i.First = 2, 1 })},
+		{"BWI above 9 is reserved", "3B 80 81 21 FF 00",
+			with(func(i *Info) { i.Offered, i.First, i.CWI = 2, 1, 15 })},
 		{"bytes after T=15 are not T=1's", "3B 80 81 1F C3 00",
-			with(func(i *Info) { i.Offered, i.First, i.HasClasses, i.Classes, i.ClockStop = 2, 1, true, 3, 3 })},
+			with(func(i *Info) {
+				i.Offered, i.First, i.HasClasses, i.Classes, i.ClockStop = 2, 1,
+					true, 3, 3
+			})},
 		{"T=15 is no protocol", "3B 80 80 9F 02 01 00",
 			with(func(i *Info) { i.Offered, i.First, i.HasClasses, i.Classes = 3, 0, true, 2 })},
 		{"inverse convention", "3F 00", with(func(i *Info) { i.Offered, i.Inverse = 1, true })},
@@ -116,8 +138,9 @@ func TestRates(t *testing.T) {
 		clock uint32
 		rate  uint32
 	}{
-		// field figures: 372/1, 372/12, 512/16, 512/32, 512/64 at 4 MHz
-		{0x11, 4000, 10752}, {0x18, 4000, 129032}, {0x95, 4000, 125000}, {0x96, 4000, 250000}, {0x97, 4000, 500000},
+		// 372/1, 372/12, 512/16, 512/32, 512/64 at 4 MHz
+		{0x11, 4000, 10752}, {0x18, 4000, 129032}, {0x95, 4000, 125000}, {0x96, 4000, 250000},
+		{0x97, 4000, 500000},
 		{0x71, 4000, 0}, {0x10, 4000, 0}, {0x1F, 4000, 0},
 	} {
 		if got := BitRate(c.fidi, c.clock); got != c.rate {
@@ -150,8 +173,10 @@ func TestWaits(t *testing.T) {
 		{"BWT", l.BlockWaitingTime(), 1100*time.Microsecond + 1536*time.Millisecond},
 		{"CWT", l.CharacterWaitingTime(), 8203 * 100 * time.Microsecond},
 		{"characters", l.Characters(10), 12 * time.Millisecond},
-		{"guard time", Line{FiDi: 0x11, Clock: 3720, ExtraGuard: 8}.Characters(10), 20 * time.Millisecond},
-		{"guard time 255 is the minimum", Line{FiDi: 0x11, Clock: 3720, ExtraGuard: 255}.Characters(10), 12 * time.Millisecond},
+		{"guard time", Line{FiDi: 0x11, Clock: 3720, ExtraGuard: 8}.Characters(10),
+			20 * time.Millisecond},
+		{"guard time 255 is the minimum", Line{FiDi: 0x11, Clock: 3720,
+			ExtraGuard: 255}.Characters(10), 12 * time.Millisecond},
 		{"reserved FiDi and no clock still give a wait", Line{FiDi: 0x70}.WaitingTime(), 997541899},
 	} {
 		if d := c.got - c.want; d > time.Microsecond || d < -time.Microsecond {

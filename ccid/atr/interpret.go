@@ -1,6 +1,6 @@
 package atr
 
-// Defaults for what an answer to reset leaves out.
+// Defaults for parameters that an answer to reset does not have.
 const (
 	DefaultFiDi = 0x11 // F = 372, D = 1 (ISO/IEC 7816-3:2006, 8.3)
 	DefaultWI   = 10   // ISO/IEC 7816-3:2006, 10.2
@@ -15,18 +15,19 @@ const (
 	MaxIFS = 254
 )
 
-// Info is what an ATR means.
+// Info is the interpretation of an answer to reset.
 type Info struct {
-	// Offered has bit t set for each transmission protocol T=t offered. First is the one the card starts with (or, in specific
-	// mode, the only one).
+	// Offered has bit t set for each transmission protocol T=t offered. First is the one the card
+	// starts with (or, in specific mode, the only one).
 	Offered uint16
 	First   uint8
-	// Specific says that TA2 is there: no PPS, the card talks First with the parameters of the ATR, or with implicit ones when
-	// Implicit. Fixed says that the card cannot change to negotiable mode by a warm reset.
+	// Specific is set if TA2 is present: no PPS, the card uses First with the parameters of the
+	// ATR, or with implicit ones if Implicit is set. Fixed is set if a warm reset does not change
+	// the card to negotiable mode.
 	Specific, Implicit, Fixed bool
 	// FiDi is TA1 or its default.
 	FiDi uint8
-	// ExtraGuard is N of TC1, in elementary time units; 255 has its own meaning for each protocol.
+	// ExtraGuard is N of TC1, in elementary time units; the meaning of 255 depends on the protocol.
 	ExtraGuard uint8
 	Inverse    bool
 	// WI is TC2, for T=0.
@@ -35,8 +36,9 @@ type Info struct {
 	IFSC     uint8
 	BWI, CWI uint8
 	CRC      bool
-	// Classes has the operating conditions of T=15: bit 0 class A (5 V), bit 1 B (3 V), bit 2 C (1.8 V); HasClasses says that
-	// the card gave any. ClockStop is the two-bit clock stop indicator (ISO/IEC 7816-3:2006, 8.3).
+	// Classes has the operating conditions of T=15: bit 0 class A (5 V), bit 1 B (3 V), bit 2 C
+	// (1.8 V); HasClasses is set if there is any. ClockStop is the two-bit clock stop indicator
+	// (ISO/IEC 7816-3:2006, 8.3).
 	HasClasses bool
 	Classes    uint8
 	ClockStop  uint8
@@ -57,8 +59,9 @@ const (
 	ClassC = 1 << 2 // 1.8 V
 )
 
-// Interpret applies the rules of ISO/IEC 7816-3:2006, 8.2.3 and 8.3: global bytes are those of the first two groups and those
-// of T=15; a specific byte belongs to the protocol that the TD before it names, and only the first of a kind counts.
+// Interpret applies the rules of ISO/IEC 7816-3:2006, 8.2.3 and 8.3: global bytes are those of the
+// first two groups and those of T=15; a specific byte belongs to the protocol in the TD before it,
+// and only the first of a kind counts.
 func (a *ATR) Interpret() Info {
 	i := Info{
 		FiDi: DefaultFiDi, WI: DefaultWI, IFSC: DefaultIFSC, BWI: DefaultBWI, CWI: DefaultCWI,
@@ -133,7 +136,8 @@ func (a *ATR) Interpret() Info {
 // maxBWI is the largest value that is not reserved (ISO/IEC 7816-3:2006, 11.4.3).
 const maxBWI = 9
 
-// clampIFS replaces the reserved values 0 and 255 (ISO/IEC 7816-3:2006, 11.4.2) by what cards that use them mean.
+// clampIFS replaces the reserved values 0 and 255 (ISO/IEC 7816-3:2006, 11.4.2) by the default and
+// the largest value.
 func clampIFS(v uint8) uint8 {
 	switch v {
 	case 0:
@@ -144,5 +148,5 @@ func clampIFS(v uint8) uint8 {
 	return v
 }
 
-// Offers says whether the card offers protocol T=t.
+// Offers reports whether the card offers protocol T=t.
 func (i Info) Offers(t uint8) bool { return t < 15 && i.Offered&(1<<t) != 0 }

@@ -13,10 +13,11 @@ const PPSS = 0xFF
 
 const ppsHasPPS1 = 0x10
 
-// ErrPPS says that the card's answer does not accept the proposal.
+// ErrPPS is the error for a response that does not accept the proposal.
 var ErrPPS = errors.New("atr: PPS not accepted")
 
-// AppendPPS appends a PPS request for protocol t. FiDi is proposed in PPS1 unless it is the default.
+// AppendPPS appends a PPS request for protocol t. FiDi is proposed in PPS1 unless it is the
+// default.
 func AppendPPS(dst []byte, t, fidi uint8) []byte {
 	pps0 := t & 0x0F
 	if fidi == DefaultFiDi {
@@ -26,8 +27,8 @@ func AppendPPS(dst []byte, t, fidi uint8) []byte {
 	return append(dst, PPSS, pps0, fidi, PPSS^pps0^fidi)
 }
 
-// CheckPPS compares the card's response with the request, and returns the FiDi that is now in force: the one proposed, or the
-// default when the card left PPS1 out (ISO/IEC 7816-3:2006, 9.3).
+// CheckPPS compares the card's response with the request, and returns the FiDi that applies now:
+// the one proposed, or the default if the response has no PPS1 (ISO/IEC 7816-3:2006, 9.3).
 func CheckPPS(request, response []byte) (fidi uint8, err error) {
 	if len(request) < 3 || len(response) < 3 || len(response) > len(request) {
 		return 0, fmt.Errorf("%w: %d bytes", ErrPPS, len(response))

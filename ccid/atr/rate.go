@@ -2,13 +2,15 @@ package atr
 
 import "time"
 
-// fi holds F by its code, and fmax the largest clock frequency in kHz that goes with it (ISO/IEC 7816-3:2006, table 7).
+// fi holds F by its code, and fmax the largest clock frequency in kHz that goes with it (ISO/IEC
+// 7816-3:2006, table 7).
 var (
 	fi   = [16]uint16{372, 372, 558, 744, 1116, 1488, 1860, 0, 0, 512, 768, 1024, 1536, 2048, 0, 0}
-	fmax = [16]uint16{4000, 5000, 6000, 8000, 12000, 16000, 20000, 0, 0, 5000, 7500, 10000, 15000, 20000, 0, 0}
+	fmax = [16]uint16{4000, 5000, 6000, 8000, 12000, 16000, 20000, 0, 0, 5000, 7500, 10000, 15000,
+		20000, 0, 0}
 	// di holds D by its code (ISO/IEC 7816-3:2006, table 8).
 	di = [16]uint8{0, 1, 2, 4, 8, 16, 32, 64, 12, 20, 0, 0, 0, 0, 0, 0}
-	// slower gives the codes of D in falling order, for stepping down.
+	// slower has the codes of D in descending order.
 	slower = [...]uint8{7, 6, 9, 5, 8, 4, 3, 2, 1}
 )
 
@@ -21,7 +23,7 @@ func D(fidi uint8) int { return int(di[fidi&0x0F]) }
 // MaxClock is the largest clock frequency in kHz for a FiDi byte's F, 0 where the code is reserved.
 func MaxClock(fidi uint8) int { return int(fmax[fidi>>4]) }
 
-// BitRate is the rate in bits a second of FiDi at a clock in kHz, 0 where a code is reserved.
+// BitRate is the rate in bit/s of FiDi at a clock in kHz, 0 where a code is reserved.
 func BitRate(fidi uint8, clock uint32) uint32 {
 	f, d := F(fidi), D(fidi)
 	if f == 0 || d == 0 {
@@ -30,8 +32,8 @@ func BitRate(fidi uint8, clock uint32) uint32 {
 	return uint32(uint64(clock) * 1000 * uint64(d) / uint64(f))
 }
 
-// Slower returns the FiDi with the next smaller D and the same F, and false when there is none: every pair between the
-// card's and the default one may be proposed in a PPS (ISO/IEC 7816-3:2006, 9.2).
+// Slower returns the FiDi with the next smaller D and the same F, and false if there is none: every
+// pair between the card's and the default one may be proposed in a PPS (ISO/IEC 7816-3:2006, 9.2).
 func Slower(fidi uint8) (uint8, bool) {
 	have := D(fidi)
 	for _, code := range slower {
@@ -42,7 +44,7 @@ func Slower(fidi uint8) (uint8, bool) {
 	return fidi, false
 }
 
-// Line is a card line's setting, from which its waits follow.
+// Line has the settings of a card's line, from which its waits follow.
 type Line struct {
 	FiDi       uint8
 	Clock      uint32 // kHz
@@ -51,7 +53,7 @@ type Line struct {
 	BWI, CWI   uint8
 }
 
-// fallback values where the line's are missing or reserved: the waits must never be zero.
+// Values in place of missing or reserved ones: the waits must not be zero (policy).
 const (
 	fallbackClock = 3580 // kHz, the slowest default clock of common readers
 	fallbackFiDi  = DefaultFiDi
@@ -83,7 +85,8 @@ func (l Line) ETU(n uint64) time.Duration {
 	return l.cycles(n * f / d)
 }
 
-// Characters is the longest time that n characters take, extra guard time included (ISO/IEC 7816-3:2006, 8.3).
+// Characters is the longest time that n characters take, extra guard time included (ISO/IEC
+// 7816-3:2006, 8.3).
 func (l Line) Characters(n int) time.Duration {
 	etu := uint64(12)
 	if l.ExtraGuard != 255 { // 255 is the minimum: 12 etu (T=0) or 11 (T=1)

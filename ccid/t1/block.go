@@ -1,6 +1,7 @@
 package t1
 
-// A block is NAD, PCB, LEN, up to 254 bytes of information field, and one or two bytes of epilogue (ISO/IEC 7816-3:2006, 11.3).
+// A block is NAD, PCB, LEN, up to 254 bytes of information field, and one or two bytes of epilogue
+// (ISO/IEC 7816-3:2006, 11.3).
 const (
 	prologueSize = 3
 	maxINF       = 254
@@ -43,7 +44,7 @@ const (
 	blockS
 )
 
-// block is a received block taken apart. Inf is a view.
+// block is a parsed block of the card. inf is a view.
 type block struct {
 	kind blockKind
 	pcb  byte
@@ -60,8 +61,9 @@ func (b block) more() bool    { return b.pcb&pcbIMore != 0 }
 func (b block) isReply() bool { return b.pcb&pcbSReply != 0 }
 func (b block) sKind() byte   { return b.pcb & pcbSKind }
 
-// decode checks a block in the order form, redundancy code, content (ISO/IEC 7816-3:2006, 11.6.3). Bytes after the length that
-// LEN gives make it invalid. The node address is not looked at: it is not used, and cards exist that invent one.
+// decode checks a block in the order form, redundancy code, content (ISO/IEC 7816-3:2006, 11.6.3).
+// Bytes beyond LEN make it invalid. The node address is ignored: it is not used, and some cards
+// send any value.
 func decode(b []byte, crc bool) block {
 	epilogue := edcSize(crc)
 	if len(b) < prologueSize+epilogue {
@@ -135,8 +137,9 @@ func lrc(b []byte) (x byte) {
 	return x
 }
 
-// crc16 is the redundancy code that ISO/IEC 7816-3:2006, 11.3.4 takes from ISO/IEC 13239: x^16 + x^12 + x^5 + 1, bits reversed,
-// preset to ones. Cards send it without the final complement and with the high byte first.
+// crc16 is the redundancy code that ISO/IEC 7816-3:2006, 11.3.4 takes from ISO/IEC 13239: x^16 +
+// x^12 + x^5 + 1, bits reversed, preset to ones. Cards send it without the final complement and
+// with the high byte first.
 func crc16(b []byte) uint16 {
 	v := uint16(0xFFFF)
 	for _, c := range b {

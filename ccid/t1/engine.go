@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// The machine. One call of Transmit is one turn through it; between calls it is in step (both sequence numbers agree with the
-// card's) or lost.
+// The machine. One call of Transmit is one pass through it; between calls it is in step (both
+// sequence numbers agree with the card's) or lost.
 //
-//	state       what is out          expected
+//	state       sent last            expected
 //	sending     I-block, more = 1    R-block that acknowledges it
 //	sent        I-block, more = 0    I-block
 //	receiving   R-block              next I-block of the card's chain
@@ -22,74 +22,71 @@ import (
 //	event                              sending              sent                 receiving
 //	R, N(R) = ours                     I-block again        I-block again        R-block again
 //	R, N(R) = next                     next I-block         last block again     R-block again
-//	I, N(S) as expected                invalid              take it; R or end    take it; R or end
+//	I, N(S) as expected                invalid              taken; R or end      taken; R or end
 //	I, other N(S)                      invalid              invalid              invalid
-//	S(WTX request)                     S(WTX response), the next wait multiplied; at most maxWTX and Limit
+//	S(WTX request)                     S(WTX response), next wait multiplied; at most maxWTX
+//	                                   and Config.Limit
 //	S(IFS request)                     S(IFS response), IFSC set; at most maxIFS
 //	S(ABORT request)                   S(ABORT response), then R: ErrAborted; I: a new answer
-//	invalid block, or none in time     R-block with the reason (after S(request): the request again), rules 7.1 to 7.3
-//	third invalid block in a row       lost, S(RESYNCH request) at most three times, rules 6 and 7.4.2
+//	invalid block, or none in time     R-block with the reason, rules 7.1 to 7.3; after S-request
+//	                                   that request again
+//	third invalid block in a row       lost, S(RESYNCH request) up to three times, rules 6, 7.4.2
 //	resynchronised                     from the start       ErrLost              ErrLost
 //	                                   (once; else ErrLost)
 //	link error, context ends           lost, error
-//	answer longer than the buffer      read to its end, *ShortBufferError
+//	answer longer than the buffer      read to its end, *apdu.ShortBufferError
 //
-// A command whose last block was sent is never sent again after a resynchronisation: the card may have executed it, and a
-// second try of a PIN counts.
+// A command whose last block was sent is never sent again after a resynchronisation: the card may
+// have executed it, and would count a second presentation of a PIN.
 const (
-	// maxTries is how often a block may fail before resynchronisation: the first time and two more (rule 7.4.2).
+	// maxTries is how often a block may fail before resynchronisation: the first time and two more
+	// (rule 7.4.2).
 	maxTries = 3
 	// maxResynch is how often resynchronisation is tried (rule 6.4).
 	maxResynch = 3
-	// maxWTX bounds waiting time extensions in a call, maxIFS and maxAborts other requests of the card, and maxEmpty its
-	// chained blocks without content (policy: the standard has no bound).
+	// maxWTX bounds waiting time extensions in a call, maxIFS and maxAborts other requests of the
+	// card, and maxEmpty its chained blocks without content (policy: the standard has no bound).
 	maxWTX    = 4096
 	maxIFS    = 16
 	maxAborts = 2
 	maxEmpty  = 16
-	// maxResponse is the longest response: 65,536 bytes and the status (ISO/IEC 7816-4:2013, 5.1).
-	maxResponse = 65536 + 2
 )
 
 // Errors of a call. Those of the link are passed through.
 var (
-	// ErrNoBlock is what a Link returns when the card sent nothing, or nothing that can be read, within its time: the
-	// machine recovers.
+	// ErrNoBlock is the error of a Link if the card has sent nothing, or nothing readable, in time.
+	// The machine recovers from it.
 	ErrNoBlock = errors.New("t1: no block from the card")
-	// ErrLost says that card and machine lost each other; they are in step again, but the command may have been executed.
+	// ErrLost is the error for a loss of synchronisation. Card and machine are in step again, but
+	// the command may have been executed.
 	ErrLost = errors.New("t1: answer lost")
-	// ErrDead says that the card does not resynchronise. It needs a reset, though the next call will try once more.
+	// ErrDead is the error if the card does not resynchronise. It needs a reset; the next call
+	// tries to resynchronise once more.
 	ErrDead = errors.New("t1: card does not resynchronise")
-	// ErrAborted says that the card gave up the command.
+	// ErrAborted is the error if the card has aborted the command.
 	ErrAborted = errors.New("t1: aborted by the card")
-	// ErrCard says that the card breaks the protocol in a way that does not end.
+	// ErrCard is the error for a card that violates the protocol without end.
 	ErrCard = errors.New("t1: card breaks the protocol")
-	// ErrLimit says that the card asked for more time than it is given.
+	// ErrLimit is the error for a card that requests more time than Config.Limit.
 	ErrLimit = errors.New("t1: card takes too long")
 )
 
-// ShortBufferError says how long the answer was that did not fit.
-type ShortBufferError struct{ Need int }
-
-func (e *ShortBufferError) Error() string {
-	return fmt.Sprintf("t1: buffer too small: %d bytes needed", e.Need)
-}
-
-// Link moves blocks to the card and back.
+// Link exchanges blocks with the card.
 type Link interface {
-	// Exchange sends a block and reads the card's into buf, which has room for MaxBlock bytes. Extension multiplies the
-	// block waiting time once; 0 is none. ErrNoBlock (wrapped) says that none came.
-	Exchange(ctx context.Context, block, buf []byte, extension uint8) (n int, err error)
+	// Exchange sends a block and returns the card's, which stays valid until the next call. The
+	// extension multiplies the block waiting time once; 0 is none. ErrNoBlock, wrapped, is the
+	// error when none came.
+	Exchange(ctx context.Context, block []byte, extension uint8) (answer []byte, err error)
 }
 
 // Config has the parameters of a session.
 type Config struct {
 	NAD byte
 	CRC bool
-	// IFSC is the card's information field size from its answer to reset, IFSD the machine's own, which the card must have
-	// been told (see NegotiateIFSD) unless it is 32. 0 stands for 32 (ISO/IEC 7816-3:2006, 11.4.2).
+	// IFSC is the card's information field size from its answer to reset, IFSD the machine's own,
+	// as the card has it (see NegotiateIFSD). 0 stands for 32 (ISO/IEC 7816-3:2006, 11.4.2).
 	IFSC, IFSD uint8
-	// MaxINF bounds the information field of blocks sent, whatever the card takes. 0 is no bound.
+	// MaxINF bounds the information field of blocks sent, beside IFSC. 0 is no bound.
 	MaxINF uint8
 	// Limit bounds a call with all its waiting time extensions. 0 is no bound.
 	Limit time.Duration
@@ -97,23 +94,23 @@ type Config struct {
 
 const defaultIFS = 32 // ISO/IEC 7816-3:2006, 11.4.2
 
-// Engine is one session of T=1. It allocates nothing in a call that succeeds. It is not safe for concurrent use.
+// Engine is one session of T=1. It allocates nothing in a call that succeeds. It is not safe for
+// concurrent use.
 type Engine struct {
 	link Link
 	c    Config
 	ifsc uint8
-	ns   byte // N(S) of the next I-block, or of the one that is out
+	ns   byte // N(S) of the next I-block, or of the one that was sent last
 	nr   byte // N(S) expected of the card
 	lost bool
-	// negotiated is the IFSD that the card agreed to, 0 when it was never asked.
+	// negotiated is the IFSD that the card has agreed to, 0 without an agreement.
 	negotiated uint8
 
 	out  [MaxBlock]byte
 	outN int
-	in   [MaxBlock]byte
 }
 
-// New starts a session as it is after a reset.
+// New returns a session in the state after a reset of the card.
 func New(link Link, c Config) *Engine {
 	e := &Engine{link: link}
 	e.Reset(c)
@@ -133,13 +130,14 @@ func (e *Engine) Reset(c Config) {
 	e.Wipe()
 }
 
-// Lose says that a block may have gone astray outside the machine; the next call resynchronises first.
+// Lose reports to the machine that a block may have been lost outside of it: the next call
+// resynchronises first.
 func (e *Engine) Lose() { e.lost = true }
 
-// IFSC is the largest information field that the card takes now.
+// IFSC is the size of the largest information field that the card takes now, in bytes.
 func (e *Engine) IFSC() int { return int(e.ifsc) }
 
-// IFSD is the largest information field that the card was told to send.
+// IFSD is the size of the largest information field that the card may send, in bytes.
 func (e *Engine) IFSD() int {
 	if e.negotiated != 0 {
 		return int(e.negotiated)
@@ -147,32 +145,27 @@ func (e *Engine) IFSD() int {
 	return int(e.c.IFSD)
 }
 
-// Wipe clears the blocks of the last exchange.
-func (e *Engine) Wipe() {
-	clear(e.out[:])
-	clear(e.in[:])
-}
+// Wipe clears the last block that was sent. Those of the card are the link's.
+func (e *Engine) Wipe() { clear(e.out[:]) }
 
-// put builds the block that goes out next.
+// put builds the block that is sent next.
 func (e *Engine) put(pcb byte, inf []byte) {
 	b := append(e.out[:0], e.c.NAD, pcb, byte(len(inf)))
 	b = append(b, inf...)
 	e.outN = len(appendEDC(b, e.c.CRC))
 }
 
-// swap sends what put has built and takes the card's block apart. The error is the link's.
+// swap sends the block that put has built and parses the card's. The error is the link's.
 func (e *Engine) swap(ctx context.Context, extension uint8) (block, error) {
-	n, err := e.link.Exchange(ctx, e.out[:e.outN], e.in[:], extension)
+	answer, err := e.link.Exchange(ctx, e.out[:e.outN], extension)
 	switch {
 	case errors.Is(err, ErrNoBlock):
 		return block{kind: blockInvalidEDC}, nil
 	case err != nil:
 		e.lost = true
 		return block{}, err
-	case n < 0 || n > len(e.in):
-		return block{kind: blockInvalid}, nil
 	}
-	return decode(e.in[:n], e.c.CRC), nil
+	return decode(answer, e.c.CRC), nil
 }
 
 // resynch brings machine and card back to the start of the protocol (rule 6).
@@ -191,18 +184,17 @@ func (e *Engine) resynch(ctx context.Context) error {
 		e.ifsc = min(e.ifsc, e.c.IFSC, maxINF)
 		if want := e.negotiated; want != 0 {
 			err = e.NegotiateIFSD(ctx, want)
-			e.lost = false // a card that resynchronised is in step, whatever it thinks of IFSD
+			// a card that has resynchronised is in step, whether it accepts IFSD or not
+			e.lost = false
 		}
 		return err
 	}
 	return ErrDead
 }
 
-// Resynch does what the next call would do first after a loss; it can be used to try whether the card is still there.
-func (e *Engine) Resynch(ctx context.Context) error { return e.resynch(ctx) }
-
-// NegotiateIFSD tells the card how long its blocks may be (rule 4). A card that does not agree keeps to 32 bytes, which is no
-// error; the next call resynchronises first.
+// NegotiateIFSD sends the card the size of the information fields that it may send, 1 to 254 bytes
+// (rule 4). A card that does not agree keeps to 32 bytes, which is no error; the next call
+// resynchronises first.
 func (e *Engine) NegotiateIFSD(ctx context.Context, ifsd uint8) error {
 	if ifsd == 0 || ifsd > maxINF {
 		return fmt.Errorf("%w: IFSD %d", ErrCard, ifsd)

@@ -3,17 +3,18 @@ package t1
 import (
 	"context"
 	"time"
+
+	"tamaccid/ccid/apdu"
 )
 
 // turn is the state of one call.
 type turn struct {
 	command  []byte
-	response []byte
-	pos      int // start of the chunk that is out
+	response apdu.Response
+	pos      int // start of the chunk that was sent last
 	chunk    int // its length
 	out      bool
 	started  time.Time
-	got      int // response bytes received, whether they fit or not
 	tries    int
 	wtx      int
 	ifs      int
@@ -21,20 +22,21 @@ type turn struct {
 	empty    int
 	aborted  bool
 	restart  bool // the command was sent from the start once already
-	repair   bool // the block that is out asks for a repetition
+	repair   bool // the block that was sent last requests a repetition
 }
 
-// more says whether chunks follow the one that is out.
+// more reports whether chunks follow the one that was sent last.
 func (t *turn) more() bool { return t.pos+t.chunk < len(t.command) }
 
-// Transmit sends a command and reads the card's answer into response.
+// Transmit sends a command and reads the card's answer into response; n is its length. Errors:
+// ErrLost, ErrDead, ErrAborted, ErrCard, ErrLimit, *apdu.ShortBufferError, and those of the link.
 func (e *Engine) Transmit(ctx context.Context, command, response []byte) (n int, err error) {
 	if e.lost {
 		if err := e.resynch(ctx); err != nil {
 			return 0, err
 		}
 	}
-	t := turn{command: command, response: response, started: time.Now()}
+	t := turn{command: command, response: apdu.ResponseIn(response), started: time.Now()}
 	e.putI(&t)
 	b, err := e.swap(ctx, 0)
 	if err != nil {
@@ -43,23 +45,20 @@ func (e *Engine) Transmit(ctx context.Context, command, response []byte) (n int,
 	return e.run(ctx, &t, b)
 }
 
-// Prologue returns NAD, PCB and LEN of a whole I-block with n bytes, for a reader that fills in the content itself (a PIN).
-// Complete must follow with the card's block, or Cancelled when none was sent.
+// Prologue returns NAD, PCB and LEN of a whole I-block with n bytes, for a reader that fills in the
+// content itself (a PIN). Complete follows with the card's block, or Lose if it is not known
+// whether the block was sent.
 func (e *Engine) Prologue(n int) [prologueSize]byte {
 	return [prologueSize]byte{e.c.NAD, e.ns << 6, byte(n)}
 }
 
-// Complete goes on after the card's answer to a block whose prologue Prologue gave. It keeps a copy
-// of the answer, which Wipe clears. Retransmission of that block is not possible: a card that asks
-// for it makes the call fail with ErrLost.
+// Complete goes on after the card's answer to a block whose prologue Prologue gave. The answer must
+// stay valid until the next exchange on the link. Retransmission of that block is not possible: a
+// card that asks for it makes the call fail with ErrLost.
 func (e *Engine) Complete(ctx context.Context, answer, response []byte) (n int, err error) {
-	t := turn{response: response, started: time.Now(), out: true, restart: true}
+	t := turn{response: apdu.ResponseIn(response), started: time.Now(), out: true, restart: true}
 	e.outN = 0
-	b := block{kind: blockInvalid}
-	if len(answer) <= len(e.in) {
-		b = decode(e.in[:copy(e.in[:], answer)], e.c.CRC)
-	}
-	return e.run(ctx, &t, b)
+	return e.run(ctx, &t, decode(answer, e.c.CRC))
 }
 
 // putI builds the I-block for the chunk at t.pos.
@@ -104,16 +103,13 @@ func (e *Engine) run(ctx context.Context, t *turn, b block) (int, error) {
 
 // finish ends a call that the card has answered.
 func (e *Engine) finish(t *turn) (int, error) {
-	switch {
-	case t.aborted:
+	if t.aborted {
 		return 0, ErrAborted
-	case t.got > len(t.response):
-		return 0, &ShortBufferError{Need: t.got}
 	}
-	return t.got, nil
+	return t.response.End()
 }
 
-// recover resynchronises, and starts the command over when the card cannot have executed it.
+// recover resynchronises, and starts the command again if the card cannot have executed it.
 func (e *Engine) recover(ctx context.Context, t *turn) error {
 	whole := !(t.out && t.more())
 	if err := e.resynch(ctx); err != nil {
@@ -122,7 +118,11 @@ func (e *Engine) recover(ctx context.Context, t *turn) error {
 	if whole || t.restart {
 		return ErrLost
 	}
-	*t = turn{command: t.command, response: t.response, started: t.started, wtx: t.wtx, ifs: t.ifs, aborts: t.aborts, restart: true}
+	t.response.Reset()
+	*t = turn{
+		command: t.command, response: t.response, started: t.started,
+		wtx: t.wtx, ifs: t.ifs, aborts: t.aborts, restart: true,
+	}
 	e.putI(t)
 	return nil
 }
@@ -153,7 +153,8 @@ func (e *Engine) step(t *turn, b block) (done bool, extension uint8, err error) 
 	return false, 0, nil
 }
 
-// reject asks for a repetition (rule 7.1), in the same words when that was the last thing asked for (rule 7.2).
+// reject asks for a repetition (rule 7.1), with the same block if that request was sent last (rule
+// 7.2).
 func (e *Engine) reject(t *turn, reason byte) {
 	t.tries++
 	if t.repair && e.outN > 0 {
@@ -163,7 +164,7 @@ func (e *Engine) reject(t *turn, reason byte) {
 	e.putR(reason)
 }
 
-// takeI takes a chunk of the answer. It acknowledges the block that is out.
+// takeI takes a chunk of the answer, which acknowledges the block that was sent last.
 func (e *Engine) takeI(t *turn, b block) (done bool, extension uint8, err error) {
 	if t.out {
 		t.out = false
@@ -171,14 +172,11 @@ func (e *Engine) takeI(t *turn, b block) (done bool, extension uint8, err error)
 	}
 	t.tries, t.aborted, t.repair = 0, false, false
 	e.nr ^= 1
-	if t.got < len(t.response) {
-		copy(t.response[t.got:], b.inf)
-	}
-	t.got += len(b.inf)
+	t.response.Append(b.inf...)
 	if len(b.inf) == 0 {
 		t.empty++
 	}
-	if t.got > maxResponse || t.empty > maxEmpty {
+	if t.response.Len() > apdu.MaxResponse || t.empty > maxEmpty {
 		return false, 0, ErrCard
 	}
 	if !b.more() {
@@ -204,7 +202,7 @@ func (e *Engine) takeR(t *turn, b block) (done bool) {
 		e.putI(t)
 	case e.outN == 0: // a block that was built elsewhere cannot be sent again
 		t.tries = maxTries
-	default: // what was repeated before may be wanted once more
+	default: // the block is sent once more
 		t.tries++
 	}
 	return false
@@ -227,12 +225,13 @@ func (e *Engine) takeS(t *turn, b block) (extension uint8, err error) {
 		if t.aborts++; t.aborts > maxAborts {
 			return 0, ErrCard
 		}
-		// What was being sent or received is void; the block that is out has arrived.
+		// The chains of both directions end; the block that was sent last has arrived.
 		if t.out {
 			e.ns ^= 1
 		}
 		t.aborted, t.repair, t.out = true, false, false
-		t.command, t.got = nil, 0
+		t.command = nil
+		t.response.Reset()
 		e.put(pcbS|pcbSReply|sAbort, nil)
 		return 0, nil
 	default: // only the interface device resynchronises (rule 6.1)

@@ -16,7 +16,8 @@ const (
 	TypeEndpointCompanion    = 48
 )
 
-// Lengths of the standard descriptors (USB 2.0, tables 9-8, 9-10, 9-12, 9-13). An endpoint's may be longer (audio: 9).
+// Lengths of the standard descriptors (USB 2.0, tables 9-8, 9-10, 9-12, 9-13). An endpoint's may be
+// longer (audio: 9).
 const (
 	DeviceSize        = 18
 	ConfigurationSize = 9
@@ -25,7 +26,8 @@ const (
 	CompanionSize     = 6 // USB 3.2, 9.6.7
 )
 
-// ErrDescriptor says that a descriptor is shorter than its own kind demands, or than its own length byte.
+// ErrDescriptor is the error for a descriptor that is shorter than its type requires, or than its
+// length byte.
 var ErrDescriptor = errors.New("usb: malformed descriptor")
 
 func le16(b []byte, at int) uint16 { return uint16(b[at]) | uint16(b[at+1])<<8 }
@@ -33,7 +35,8 @@ func le16(b []byte, at int) uint16 { return uint16(b[at]) | uint16(b[at+1])<<8 }
 // ParseDevice reads a device descriptor (USB 2.0, 9.6.1). Bytes after the first 18 are ignored.
 func ParseDevice(b []byte) (DeviceDescriptor, error) {
 	if len(b) < DeviceSize || b[0] < DeviceSize || b[1] != TypeDevice {
-		return DeviceDescriptor{}, fmt.Errorf("%w: device descriptor of %d bytes", ErrDescriptor, len(b))
+		return DeviceDescriptor{}, fmt.Errorf("%w: device descriptor of %d bytes", ErrDescriptor,
+			len(b))
 	}
 	return DeviceDescriptor{
 		USBVersion: le16(b, 2), Class: b[4], SubClass: b[5], Protocol: b[6], MaxPacketSize0: b[7],
@@ -42,9 +45,8 @@ func ParseDevice(b []byte) (DeviceDescriptor, error) {
 	}, nil
 }
 
-// Descriptors walks the descriptors in b, calling f with each whole one until f returns false. It stops with
-// ErrDescriptor at a length byte of 0 or 1, or one that reaches past the end of b: what a hostile device would use to make a
-// walker loop or read too far.
+// Descriptors walks the descriptors in b, calling f with each whole one until f returns false. It
+// stops with ErrDescriptor at a length byte of 0 or 1, or one that reaches beyond the end of b.
 func Descriptors(b []byte, f func(d []byte) bool) error {
 	for len(b) > 0 {
 		n := int(b[0])
@@ -59,10 +61,12 @@ func Descriptors(b []byte, f func(d []byte) bool) error {
 	return nil
 }
 
-// Configuration returns b cut to wTotalLength, or whole when fewer bytes than that are there (USB 2.0, 9.6.3), without
-// the configuration descriptor itself. An error means that b does not start with a configuration descriptor.
+// Configuration returns what follows the configuration descriptor in b, up to wTotalLength if b has
+// so many bytes (USB 2.0, 9.6.3). ErrDescriptor is the error if b does not start with a
+// configuration descriptor.
 func Configuration(b []byte) (rest []byte, err error) {
-	if len(b) < ConfigurationSize || b[1] != TypeConfiguration || int(b[0]) < ConfigurationSize || int(b[0]) > len(b) {
+	if len(b) < ConfigurationSize || b[1] != TypeConfiguration || int(b[0]) < ConfigurationSize ||
+		int(b[0]) > len(b) {
 		return nil, fmt.Errorf("%w: no configuration descriptor", ErrDescriptor)
 	}
 	if total := int(le16(b, 2)); total >= int(b[0]) && total < len(b) {
@@ -71,7 +75,8 @@ func Configuration(b []byte) (rest []byte, err error) {
 	return b[b[0]:], nil
 }
 
-// Interface is an interface descriptor with the endpoints and other descriptors that belong to it (USB 2.0, 9.6.5).
+// Interface is an interface descriptor with the endpoints and other descriptors that belong to it
+// (USB 2.0, 9.6.5).
 type Interface struct {
 	Number     uint8
 	AltSetting uint8
@@ -86,10 +91,10 @@ type Interface struct {
 }
 
 // maxOther bounds them (policy: a device may fill its configuration with descriptors of two bytes;
-// those of a reader are few).
+// a reader has a few).
 const maxOther = 64
 
-// TransferType says how an endpoint moves data (USB 2.0, table 9-13, bmAttributes).
+// TransferType is how an endpoint transfers data (USB 2.0, table 9-13, bmAttributes).
 type TransferType uint8
 
 // The transfer types.
@@ -106,19 +111,21 @@ type Endpoint struct {
 	Type          TransferType
 	MaxPacketSize uint16 // without the bits for additional transactions
 	Interval      uint8
-	// MaxBurst is how many packets more than one may be moved at a time: bMaxBurst of SuperSpeed (USB 3.2, 9.6.7), or the
-	// additional transactions of a high-speed periodic endpoint (USB 2.0, table 9-13, wMaxPacketSize bits 12:11).
+	// MaxBurst is how many packets more than one are transferred at a time at most: bMaxBurst of
+	// SuperSpeed (USB 3.2, 9.6.7), or the additional transactions of a high-speed periodic endpoint
+	// (USB 2.0, table 9-13, wMaxPacketSize bits 12:11).
 	MaxBurst uint8
-	// BytesPerInterval is how much a periodic SuperSpeed endpoint moves in an interval, wBytesPerInterval (USB 3.2, 9.6.7), as the device
-	// says; 0 where it says nothing.
+	// BytesPerInterval is wBytesPerInterval of a periodic SuperSpeed endpoint (USB 3.2, 9.6.7), in
+	// bytes; 0 without a companion descriptor.
 	BytesPerInterval uint16
 }
 
-// In says whether the endpoint sends to the host.
+// In reports whether the endpoint sends to the host.
 func (e Endpoint) In() bool { return e.Address&DirIn != 0 }
 
-// Interfaces parses all the interfaces in a configuration's descriptors, alternate settings being entries of their own.
-// A damaged tail is cut off: what came before it is returned together with ErrDescriptor.
+// Interfaces parses all the interfaces in a configuration's descriptors, alternate settings being
+// entries of their own. What precedes a malformed descriptor is returned together with
+// ErrDescriptor.
 func Interfaces(config []byte) ([]Interface, error) {
 	rest, err := Configuration(config)
 	if err != nil {
@@ -129,7 +136,8 @@ func Interfaces(config []byte) ([]Interface, error) {
 		last := len(all) - 1
 		switch {
 		case d[1] == TypeInterface && len(d) >= InterfaceSize:
-			all = append(all, Interface{Number: d[2], AltSetting: d[3], Class: d[5], SubClass: d[6], Protocol: d[7], NameIdx: d[8]})
+			all = append(all, Interface{Number: d[2], AltSetting: d[3], Class: d[5], SubClass: d[6],
+				Protocol: d[7], NameIdx: d[8]})
 		case last < 0 || d[1] == TypeInterface || d[1] == TypeInterfaceAssociation:
 			// before the first interface, too short, or of no use to a class driver
 		case d[1] == TypeEndpointCompanion:
@@ -148,8 +156,8 @@ func Interfaces(config []byte) ([]Interface, error) {
 	return all, err
 }
 
-// maxBurst is the largest bMaxBurst (USB 3.2, table 9-27), maxTransactions the largest number of additional transactions (USB
-// 2.0, table 9-13: 11b is reserved).
+// maxBurst is the largest bMaxBurst (USB 3.2, table 9-27), maxTransactions the largest number of
+// additional transactions (USB 2.0, table 9-13: 11b is reserved).
 const (
 	maxBurst        = 15
 	maxTransactions = 2
@@ -157,7 +165,8 @@ const (
 
 func parseEndpoint(d []byte) Endpoint {
 	size := le16(d, 4)
-	e := Endpoint{Address: d[2], Type: TransferType(d[3] & 3), MaxPacketSize: size & 0x7FF, Interval: d[6]}
+	e := Endpoint{Address: d[2], Type: TransferType(d[3] & 3), MaxPacketSize: size & 0x7FF,
+		Interval: d[6]}
 	if e.Type == InterruptTransfer || e.Type == IsochronousTransfer {
 		e.MaxBurst = min(uint8(size>>11&3), maxTransactions)
 	}

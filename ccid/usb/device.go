@@ -12,6 +12,7 @@ const (
 	SpeedSuper         // 5 Gb/s and faster
 )
 
+// String is the name of the speed.
 func (s Speed) String() string {
 	switch s {
 	case SpeedLow:
@@ -26,22 +27,24 @@ func (s Speed) String() string {
 	return "unknown speed"
 }
 
-// Device is what enumeration found out about a device and the one interface of it that a Transport has claimed. Nothing in
-// it has been checked: the descriptors are the device's own bytes.
+// Device is the result of the enumeration of a device, and the interface of it that a Transport has
+// claimed. The descriptors are the device's own bytes, unchecked.
 type Device struct {
 	// Descriptor is the device descriptor as the device sent it, 18 bytes (USB 2.0, 9.6.1).
 	Descriptor []byte
-	// Config is the active configuration's descriptor with all that follows it, as the device sent it (USB 2.0, 9.6.3).
+	// Config is the active configuration's descriptor with all that follows it, as the device sent
+	// it (USB 2.0, 9.6.3).
 	Config []byte
 	// Interface and AltSetting are bInterfaceNumber and bAlternateSetting of the claimed interface.
 	Interface  uint8
 	AltSetting uint8
 	Speed      Speed
-	// Manufacturer, Product and Serial are the device's strings, empty where it has none. InterfaceName is the claimed
-	// interface's string.
+	// Manufacturer, Product and Serial are the device's strings, empty if it has none.
+	// InterfaceName is the claimed interface's string.
 	Manufacturer, Product, Serial string
 	InterfaceName                 string
-	// Path says where the device is, in the backend's own words. Bus and Address are zero where they are not known.
+	// Path is where the device is, in a form of the backend's. Bus and Address are zero if they are
+	// not known.
 	Path    string
 	Bus     uint8
 	Address uint8
@@ -63,12 +66,12 @@ type DeviceDescriptor struct {
 	Configurations  uint8
 }
 
-// Parsed returns the fields of the device descriptor, or ErrDescriptor when there is no whole one.
+// Parsed returns the fields of the device descriptor, or ErrDescriptor if it is malformed.
 func (d *Device) Parsed() (DeviceDescriptor, error) {
 	return ParseDevice(d.Descriptor)
 }
 
-// ID returns idVendor, idProduct and bcdDevice, zeros when the device descriptor is damaged.
+// ID returns idVendor, idProduct and bcdDevice, zeros if the device descriptor is malformed.
 func (d *Device) ID() (vendor, product, version uint16) {
 	p, err := d.Parsed()
 	if err != nil {

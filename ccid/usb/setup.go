@@ -42,10 +42,10 @@ const FeatureEndpointHalt = 0
 // SetupSize is the length of a setup packet on the wire (USB 2.0, 9.3).
 const SetupSize = 8
 
-// In says whether the data stage goes from the device to the host.
+// In reports whether the data stage goes from the device to the host.
 func (s Setup) In() bool { return s.RequestType&DirIn != 0 }
 
-// Bytes is the packet as it goes over the wire, little endian.
+// Bytes is the packet in its format on the wire.
 func (s Setup) Bytes() [SetupSize]byte {
 	return [SetupSize]byte{
 		s.RequestType, s.Request,

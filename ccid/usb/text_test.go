@@ -12,12 +12,14 @@ func TestText(t *testing.T) {
 		size int
 		want string
 	}{
-		{name: "letters of several scripts, digits, symbols", in: "Łódź 读卡器 №1 ©", want: "Łódź 读卡器 №1 ©"},
+		{name: "letters of several scripts, digits, symbols", in: "Łódź 读卡器 №1 ©",
+			want: "Łódź 读卡器 №1 ©"},
 		{name: "a letter with a combining mark", in: "e\u0301", want: "e\u0301"},
 		{name: "C0 controls", in: "a\x00b\x1b[2Jc\td\r\ne\x7ff", want: "a b [2Jc d e f"},
 		{name: "C1 controls: CSI, NEL", in: "a\u009b2Jb\u0085c", want: "a 2Jb c"},
 		{name: "direction of text", in: "a\u202eb\u202ac\u2066d\u200fe", want: "a b c d e"},
-		{name: "byte order mark, zero width space and joiner, soft hyphen", in: "\ufeffa\u200bb\u200dc\u00add", want: "a b c d"},
+		{name: "byte order mark, zero width space and joiner, soft hyphen",
+			in: "\ufeffa\u200bb\u200dc\u00add", want: "a b c d"},
 		{name: "line and paragraph separators", in: "a\u2028b\u2029c", want: "a b c"},
 		{name: "spaces other than the space", in: "a\u00a0b\u3000c\u2003d", want: "a b c d"},
 		{name: "private use", in: "a\ue000b\U000f0000c", want: "a b c"},

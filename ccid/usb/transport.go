@@ -1,6 +1,7 @@
-// Package usb is what a class driver needs to know of USB: descriptors, setup packets, endpoints and the one
-// interface, Transport, that every USB backend implements (a host controller driver of our own, the firmware's USB
-// stack, the kernel's, a virtual reader). It moves nothing itself.
+// Package usb has the types that class drivers and USB backends share: descriptors, setup packets,
+// endpoints, and the one interface, Transport, that every backend implements (the host controller
+// drivers of this module, the firmware's USB stack, the kernel's, a virtual reader). It transfers
+// nothing itself.
 //
 // Specifications: Universal Serial Bus Specification 2.0 (USB 2.0), chapters 5.8, 8.5, 9.
 package usb
@@ -13,49 +14,55 @@ import (
 
 // A Transport is one claimed interface of one USB device.
 //
-// Methods of different endpoints may be called concurrently; calls on one endpoint are serialised by the caller (the
-// control endpoint counts as one). A timeout of zero or less means that only ctx bounds the call. When a method returns,
-// nothing of its transfer is still in flight and the buffer belongs to the caller again: data that a device sends
-// after a timeout waits in the device for the next In.
+// Methods of different endpoints may be called concurrently; calls on one endpoint are serialised
+// by the caller (the control endpoint counts as one). A timeout of zero or less means that only ctx
+// bounds the call. When a method returns, nothing of its transfer is still in flight and the buffer
+// belongs to the caller again: data that a device has not sent before a timeout remains in the
+// device for the next In.
 //
 // Errors are the sentinels of this package, possibly wrapped, or ctx.Err().
 type Transport interface {
-	// Device describes what was enumerated. The result is shared and read only.
+	// Device describes the device and the claimed interface. The result is shared and read only.
 	Device() *Device
 
-	// Control does one control transfer; direction and length come from setup, and data must hold setup.Length bytes.
-	// n is the length of the data stage. A device that does not know the request answers ErrStall, which needs no
-	// ClearHalt (USB 2.0, 8.5.3.4).
+	// Control does one control transfer; direction and length come from setup, and data must hold
+	// setup.Length bytes. n is the length of the data stage. ErrStall is the error for a request
+	// that the device does not support; it needs no ClearHalt (USB 2.0, 8.5.3.4).
 	Control(ctx context.Context, setup Setup, data []byte, timeout time.Duration) (n int, err error)
 
-	// In reads one transfer from a bulk or interrupt IN endpoint: it ends with a short or zero-length packet, or when buf
-	// is full. len(buf) must be a multiple of the endpoint's packet size and at most MaxIn. n == 0 with a nil error is a
-	// zero-length packet. On an error n bytes may still have arrived, and are in buf.
+	// In reads one transfer from a bulk or interrupt IN endpoint: it ends with a short or
+	// zero-length packet, or when buf is full. len(buf) must be a multiple of the endpoint's packet
+	// size and at most MaxIn. n == 0 with a nil error is a zero-length packet. On an error n bytes
+	// may still have arrived, and are in buf.
 	In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error)
 
 	// Out writes buf as one bulk transfer. It never appends a zero-length packet.
 	Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error)
 
-	// ClearHalt ends a stall: CLEAR_FEATURE(ENDPOINT_HALT) on the device, and the data toggle reset on the host's side.
+	// ClearHalt ends a stall: CLEAR_FEATURE(ENDPOINT_HALT) on the device, and the data toggle reset
+	// on the host's side.
 	ClearHalt(ctx context.Context, endpoint uint8) error
 
 	// MaxIn is the largest len(buf) that In takes in one call (65,536 through UEFI firmware).
 	MaxIn() int
 
-	// Close gives the interface back. Transfers in flight end with ErrGone.
+	// Close ends the claim. Transfers in progress end with ErrGone.
 	Close() error
 }
 
-// Errors of a transfer. A backend may wrap them to add its own reason.
+// Errors of a transfer. A backend may wrap them and add its own reason.
 var (
-	// ErrStall is a STALL handshake: the endpoint is halted (bulk, interrupt) or the request is not supported (control).
+	// ErrStall is a STALL handshake: the endpoint is halted (bulk, interrupt) or the request is not
+	// supported (control).
 	ErrStall = errors.New("usb: endpoint stalled")
-	// ErrTimeout says that the time given to the call ran out.
+	// ErrTimeout is the error if a transfer has not ended in the time of the call.
 	ErrTimeout = errors.New("usb: transfer timed out")
-	// ErrGone says that the device is no longer there, or that the transport was closed. It never recovers.
+	// ErrGone is the error after the device has been unplugged or the transport closed. It is
+	// permanent.
 	ErrGone = errors.New("usb: device gone")
-	// ErrBabble says that the device sent more than was asked for in a packet.
+	// ErrBabble is the error if the device has sent more than a packet or the buffer takes.
 	ErrBabble = errors.New("usb: device sent too much")
-	// ErrTransfer is any other failure on the wire: CRC, bit stuffing, no handshake, a host controller's error.
+	// ErrTransfer is any other failure on the wire: CRC, bit stuffing, no handshake, a host
+	// controller's error.
 	ErrTransfer = errors.New("usb: transfer failed")
 )

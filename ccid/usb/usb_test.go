@@ -7,9 +7,11 @@ import (
 )
 
 func TestSetup(t *testing.T) {
-	s := Setup{RequestType: DirIn | TypeClass | ToInterface, Request: 3, Value: 0x0102, Index: 0x0304, Length: 0x0506}
+	s := Setup{RequestType: DirIn | TypeClass | ToInterface, Request: 3, Value: 0x0102,
+		Index: 0x0304, Length: 0x0506}
 	b := s.Bytes()
-	if !bytes.Equal(b[:], []byte{0xA1, 3, 2, 1, 4, 3, 6, 5}) || ParseSetup(b) != s || !s.In() || (Setup{}).In() {
+	if !bytes.Equal(b[:], []byte{0xA1, 3, 2, 1, 4, 3, 6, 5}) || ParseSetup(b) != s || !s.In() ||
+		(Setup{}).In() {
 		t.Fatalf("% X", b)
 	}
 }
@@ -32,7 +34,8 @@ func TestParseDevice(t *testing.T) {
 }
 
 func TestSpeed(t *testing.T) {
-	for s, want := range map[Speed]string{SpeedLow: "low speed", SpeedFull: "full speed", SpeedHigh: "high speed", SpeedSuper: "super speed", 9: "unknown speed"} {
+	for s, want := range map[Speed]string{SpeedLow: "low speed", SpeedFull: "full speed",
+		SpeedHigh: "high speed", SpeedSuper: "super speed", 9: "unknown speed"} {
 		if s.String() != want {
 			t.Errorf("%d: %s", s, s)
 		}
@@ -49,7 +52,8 @@ func TestInterfaces(t *testing.T) {
 		6, 48, 0, 0, 8, 0, // endpoint companion
 		9, 4, 0, 1, 0, 3, 1, 1, 4,
 		9, 4, 1, 0, 1, 0x0B, 0, 0, 5,
-		9, 5, 0x02, 2, 0x00, 0x0A, 0, 0, 0, // endpoint descriptor of nine bytes (edk2 issue 9542); size 512 with transaction bits
+		// endpoint descriptor of nine bytes (edk2 issue 9542); size 512 with transaction bits
+		9, 5, 0x02, 2, 0x00, 0x0A, 0, 0, 0,
 		5, 0x24, 1, 2, 3,
 	}
 	config[2] = byte(len(config))
@@ -57,13 +61,15 @@ func TestInterfaces(t *testing.T) {
 	if err != nil || len(all) != 3 {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if i := all[0]; i.Class != 3 || len(i.Endpoints) != 1 || !i.Endpoints[0].In() || i.Endpoints[0].Type != InterruptTransfer || len(i.Other) != 1 {
+	if i := all[0]; i.Class != 3 || len(i.Endpoints) != 1 || !i.Endpoints[0].In() ||
+		i.Endpoints[0].Type != InterruptTransfer || len(i.Other) != 1 {
 		t.Errorf("%+v", i)
 	}
 	if i := all[1]; i.AltSetting != 1 || len(i.Endpoints) != 0 {
 		t.Errorf("%+v", i)
 	}
-	if i := all[2]; i.NameIdx != 5 || len(i.Endpoints) != 1 || i.Endpoints[0].MaxPacketSize != 512 || i.Endpoints[0].In() || len(i.Other) != 1 {
+	if i := all[2]; i.NameIdx != 5 || len(i.Endpoints) != 1 ||
+		i.Endpoints[0].MaxPacketSize != 512 || i.Endpoints[0].In() || len(i.Other) != 1 {
 		t.Errorf("%+v", i)
 	}
 	if i, err := FindInterface(config, 1, 0); err != nil || i.Class != 0x0B {
@@ -74,7 +80,8 @@ func TestInterfaces(t *testing.T) {
 	}
 }
 
-// mu_basecore issue 410, CVE-2020-25647 (GRUB): lengths within a configuration are the device's word only.
+// mu_basecore issue 410, CVE-2020-25647 (GRUB): lengths within a configuration are not to be
+// trusted.
 func TestLengthsWithinAConfigurationThatLie(t *testing.T) {
 	reader := []byte{9, 4, 0, 0, 1, 0x0B, 0, 0, 0, 7, 5, 0x81, 2, 64, 0, 0}
 	for _, c := range []struct {
@@ -86,9 +93,12 @@ func TestLengthsWithinAConfigurationThatLie(t *testing.T) {
 		err        error
 	}{
 		{"none does", 0, nil, 1, 1, nil},
-		{"a descriptor of no bytes ends it", 0, []byte{0, 5, 0x02, 2, 64, 0, 0}, 1, 1, ErrDescriptor},
-		{"a descriptor of one byte ends it", 0, []byte{1, 7, 5, 0x02, 2, 64, 0, 0}, 1, 1, ErrDescriptor},
-		{"a descriptor that goes beyond the end", 0, []byte{200, 5, 0x02, 2, 64, 0, 0}, 1, 1, ErrDescriptor},
+		{"a descriptor of no bytes ends it", 0, []byte{0, 5, 0x02, 2, 64, 0, 0}, 1, 1,
+			ErrDescriptor},
+		{"a descriptor of one byte ends it", 0, []byte{1, 7, 5, 0x02, 2, 64, 0, 0}, 1, 1,
+			ErrDescriptor},
+		{"a descriptor that goes beyond the end", 0, []byte{200, 5, 0x02, 2, 64, 0, 0}, 1, 1,
+			ErrDescriptor},
 		{"an endpoint of six bytes", 0, []byte{6, 5, 0x02, 2, 64, 0}, 1, 1, nil},
 		{"an interface of eight bytes", 0, []byte{8, 4, 1, 0, 0, 0x0B, 0, 0}, 1, 1, nil},
 		{"a configuration that claims more than there is", 0xFFFF, nil, 1, 1, nil},
@@ -121,16 +131,23 @@ func TestMaxBurst(t *testing.T) {
 		want uint8
 	}{
 		{"a bulk endpoint without a companion", []byte{7, 5, 0x81, bulk, 0, 2, 0}, 0},
-		{"a companion behind its endpoint", []byte{7, 5, 0x81, bulk, 0, 4, 0, 6, 48, 9, 0, 0, 0}, 9},
-		{"a companion behind other bytes of the endpoint's", []byte{7, 5, 0x81, bulk, 0, 4, 0, 3, 0x24, 0, 6, 48, 9, 0, 0, 0}, 9},
-		{"a companion that claims more than there is", []byte{7, 5, 0x81, bulk, 0, 4, 0, 6, 48, 255, 0, 0, 0}, 15},
+		{"a companion behind its endpoint", []byte{7, 5, 0x81, bulk, 0, 4, 0, 6, 48, 9, 0, 0, 0},
+			9},
+		{"a companion behind other bytes of the endpoint's",
+			[]byte{7, 5, 0x81, bulk, 0, 4, 0, 3, 0x24, 0, 6, 48, 9, 0, 0, 0}, 9},
+		{"a companion that claims more than there is",
+			[]byte{7, 5, 0x81, bulk, 0, 4, 0, 6, 48, 255, 0, 0, 0}, 15},
 		{"a companion that is too short", []byte{7, 5, 0x81, bulk, 0, 4, 0, 5, 48, 9, 0, 0}, 0},
-		{"a companion in front of the endpoint", []byte{6, 48, 9, 0, 0, 0, 7, 5, 0x81, bulk, 0, 4, 0}, 0},
-		{"a high-speed interrupt endpoint with three transactions", []byte{7, 5, 0x81, interrupt, 0, 0x14, 1}, 2},
+		{"a companion in front of the endpoint",
+			[]byte{6, 48, 9, 0, 0, 0, 7, 5, 0x81, bulk, 0, 4, 0}, 0},
+		{"a high-speed interrupt endpoint with three transactions",
+			[]byte{7, 5, 0x81, interrupt, 0, 0x14, 1}, 2},
 		{"the reserved number of transactions", []byte{7, 5, 0x81, interrupt, 0, 0x1C, 1}, 2},
-		{"a bulk endpoint, which has no additional transactions", []byte{7, 5, 0x81, bulk, 0, 0x12, 0}, 0},
+		{"a bulk endpoint, which has no additional transactions",
+			[]byte{7, 5, 0x81, bulk, 0, 0x12, 0}, 0},
 	} {
-		config := append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0x0B, 0, 0, 0}, c.tail...)
+		config := append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0x0B, 0, 0, 0},
+			c.tail...)
 		config[2] = byte(len(config))
 		all, err := Interfaces(config)
 		if err != nil || len(all) != 1 || len(all[0].Endpoints) != 1 {
@@ -151,10 +168,13 @@ func TestBytesPerInterval(t *testing.T) {
 	}{
 		{"an endpoint without a companion", []byte{7, 5, 0x81, interrupt, 64, 0, 4}, 0},
 		{"a companion", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 6, 48, 2, 0, 0x34, 0x12}, 0x1234},
-		{"as much as a word holds", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 6, 48, 2, 0, 0xFF, 0xFF}, 0xFFFF},
-		{"a companion that is too short", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 5, 48, 2, 0, 0x34}, 0},
+		{"as much as a word holds", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 6, 48, 2, 0, 0xFF, 0xFF},
+			0xFFFF},
+		{"a companion that is too short", []byte{7, 5, 0x81, interrupt, 0, 4, 4, 5, 48, 2, 0, 0x34},
+			0},
 	} {
-		config := append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0x0B, 0, 0, 0}, c.tail...)
+		config := append([]byte{9, 2, 0, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0x0B, 0, 0, 0},
+			c.tail...)
 		config[2] = byte(len(config))
 		all, err := Interfaces(config)
 		if err != nil || len(all) != 1 || len(all[0].Endpoints) != 1 {
@@ -168,7 +188,8 @@ func TestBytesPerInterval(t *testing.T) {
 
 // FuzzInterfaces walks any bytes; what comes out lies within them.
 func FuzzInterfaces(f *testing.F) {
-	f.Add([]byte{9, 2, 27, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 3, 1, 1, 4, 9, 0x21, 1, 1, 0, 1, 0x22, 40, 0})
+	f.Add([]byte{9, 2, 27, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 3, 1, 1, 4, 9, 0x21, 1, 1, 0, 1,
+		0x22, 40, 0})
 	f.Add([]byte{9, 2, 255, 255, 1, 1, 0, 0x80, 50, 0, 4})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		all, err := Interfaces(b)

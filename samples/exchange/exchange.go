@@ -12,14 +12,15 @@ import (
 	"tamaccid/sclib"
 )
 
-// errNotPassed says that a step failed. What and how was printed.
+// errNotPassed means that a step failed. The report has the details.
 var errNotPassed = errors.New("not all readers passed")
 
-// patience is how long one reader may take (policy): the slowest of them, that moves single bytes, takes half a minute under
-// emulation.
-const patience = 10 * time.Minute
+// readerTimeout bounds the test of one reader (policy). A reader at character level takes 30 s in
+// QEMU.
+const readerTimeout = 10 * time.Minute
 
-// run tests the readers chosen, one after the other, and says on w how they did. A step that fails is a reader's last.
+// run tests the chosen readers, one after the other, and writes a report to w. The test of a reader
+// ends at the first step that fails.
 func run(ctx context.Context, w io.Writer, sc *sclib.Context, o options) error {
 	names, err := sc.ListReaders(ctx)
 	if err != nil {
@@ -47,7 +48,8 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context, o options) error {
 			return err
 		}
 	}
-	fmt.Fprintf(w, "%s: %d passed, %d failed, %d without a card\n", plural(len(chosen), "reader"), passed, failed, empty)
+	fmt.Fprintf(w, "%s: %d passed, %d failed, %d without a card\n",
+		plural(len(chosen), "reader"), passed, failed, empty)
 	switch {
 	case failed > 0:
 		return errNotPassed
@@ -57,9 +59,9 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context, o options) error {
 	return nil
 }
 
-// test runs all steps with the card in one reader.
+// test executes all steps with the card in one reader.
 func test(ctx context.Context, w io.Writer, sc *sclib.Context, name string, o options) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, readerTimeout)
 	defer cancel()
 	card, err := sc.Connect(ctx, name, sclib.ShareExclusive, sclib.ProtocolAny)
 	if err != nil {
@@ -75,8 +77,8 @@ func test(ctx context.Context, w io.Writer, sc *sclib.Context, name string, o op
 		return err
 	}
 	fmt.Fprintf(w, "Card:     %v, ATR % X\n", status.Protocol, status.ATR)
-	most, told := maxData(ctx, card)
-	t := &trial{ctx: ctx, card: card, protocol: status.Protocol, most: most, told: told}
+	most, known := maxData(ctx, card)
+	t := &trial{ctx: ctx, card: card, protocol: status.Protocol, most: most, known: known}
 	left := 0
 	for _, s := range steps(o) {
 		before := t.exchanges
@@ -95,7 +97,8 @@ func test(ctx context.Context, w io.Writer, sc *sclib.Context, name string, o op
 		}
 		fmt.Fprintf(w, "  %-46s %s\n", s.title, note)
 	}
-	fmt.Fprintf(w, "Passed: %s, %d bytes to the card, %d back", plural(t.exchanges, "exchange"), t.sent, t.received)
+	fmt.Fprintf(w, "Passed: %s, %d bytes to the card, %d back",
+		plural(t.exchanges, "exchange"), t.sent, t.received)
 	if left > 0 {
 		fmt.Fprintf(w, "; %s left out or cut short", plural(left, "step"))
 	}
@@ -103,11 +106,13 @@ func test(ctx context.Context, w io.Writer, sc *sclib.Context, name string, o op
 	return nil
 }
 
-// propertyMaxAPDUData is the tag of dwMaxAPDUDataSize among a reader's properties (PC/SC part 10, 2.6.14).
+// propertyMaxAPDUData is the tag of dwMaxAPDUDataSize in a reader's properties (PC/SC part 10,
+// 2.6.14).
 const propertyMaxAPDUData = 10
 
-// maxData asks the reader how many data bytes an APDU may have: 0 stands for short APDUs. told is false when it does not say.
-func maxData(ctx context.Context, card *sclib.Card) (most int, told bool) {
+// maxData returns the greatest number of data bytes of an APDU by the reader's properties. It is 0
+// for short APDUs. known is false if the reader does not report it.
+func maxData(ctx context.Context, card *sclib.Card) (most int, known bool) {
 	features, err := card.Features(ctx)
 	if err != nil {
 		return 0, false
@@ -130,6 +135,7 @@ func maxData(ctx context.Context, card *sclib.Card) (most int, told bool) {
 	return 0, false
 }
 
+// plural returns a number with a noun.
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -137,12 +143,13 @@ func plural(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// advice says what went wrong and what to do next.
+// advice returns a message with the error and the next action of the user.
 func advice(err error) string {
 	const again = " and run this again."
 	switch {
 	case errors.Is(err, sclib.ErrNoReaders):
-		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," + again
+		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," +
+			again
 	case errors.Is(err, sclib.ErrUnknownReader):
 		return "No reader has this name.\nRun this without one to see the names."
 	case errors.Is(err, sclib.ErrNoCard):

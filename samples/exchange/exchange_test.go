@@ -16,7 +16,8 @@ import (
 	"tamaccid/sclib/sclibtest"
 )
 
-// plug opens all readers of a virtual device, with a card of the catalogue in each slot. The card "" is none.
+// plug opens all readers of a virtual device, with a card of the catalogue in each slot, or none if
+// kind is empty.
 func plug(t *testing.T, m reader.Model, kind string) *sclib.Context {
 	t.Helper()
 	d := reader.NewDevice(m)
@@ -66,14 +67,14 @@ Card:     T=0, ATR 3B 08 74 61 6D 61 63 63 69 64
   case 3, all lengths 1 to 255                   ok, 255 exchanges
   case 4, all lengths 1 to 255, 255 to 1 back    ok, 255 exchanges
   a command that takes 0 units of time           ok, 1 exchange
-  extended case 2, up to 65535                   ok, 3 exchanges; the rest left out: T=0 tells a card of 256 bytes at most
+  extended case 2, up to 65535                   ok, 3 exchanges; the rest left out: T=0 has no Le above 256
   extended case 3, up to 65535                   ok, 6 exchanges
   extended case 4, up to 65535 there and back    ok, 7 exchanges
 Passed: 787 exchanges, 210335 bytes to the card, 138034 back; 1 step left out or cut short
 
 1 reader: 1 passed, 0 failed, 0 without a card
 `},
-		{"T=1 at the level of extended APDUs, at some lengths", reader.ExtendedAPDU, "t1", options{quick: true, units: 1}, `Reader:   tamaccid Virtual Reader 0
+		{"T=1 at extended APDU level, at some lengths", reader.ExtendedAPDU, "t1", options{quick: true, units: 1}, `Reader:   tamaccid Virtual Reader 0
 Card:     T=1, ATR 3B 88 81 31 FE 45 74 61 6D 61 63 63 69 64 97
   hello world                                    ok, 2 exchanges
   case 1                                         ok, 2 exchanges
@@ -108,7 +109,8 @@ Passed: 93 exchanges, 9059 bytes to the card, 7878 back; 3 steps left out or cut
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var w bytes.Buffer
-				if err := run(t.Context(), &w, plug(t, reader.New(test.level), test.card), test.options); err != nil {
+				if err := run(t.Context(), &w, plug(t, reader.New(test.level), test.card),
+					test.options); err != nil {
 					t.Error(err)
 				}
 				if w.String() != test.want {
@@ -119,7 +121,7 @@ Passed: 93 exchanges, 9059 bytes to the card, 7878 back; 3 steps left out or cut
 	}
 }
 
-func TestEveryKindOfReaderPasses(t *testing.T) {
+func TestReadersOfTheCatalogue(t *testing.T) {
 	for _, kind := range reader.Names() {
 		for _, c := range []string{"t0", "t1", "t0t1"} {
 			m, err := reader.Named(kind)
@@ -127,15 +129,17 @@ func TestEveryKindOfReaderPasses(t *testing.T) {
 				t.Fatal(err)
 			}
 			if m.ZLP == reader.OmitZLP && c != "t0" {
-				continue // costs a second for each answer that fills its packets
+				continue // takes a second for each answer that fills its packets
 			}
-			if only := m.Functions[len(m.Functions)-1].CCID.Protocols; only == reader.T0 && c != "t0" || only == reader.T1 && c == "t0" {
+			if only := m.Functions[len(m.Functions)-1].CCID.Protocols; only == reader.T0 &&
+				c != "t0" || only == reader.T1 && c == "t0" {
 				continue
 			}
 			t.Run(kind+" with card "+c, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var w bytes.Buffer
-					if err := run(t.Context(), &w, plug(t, m, c), options{quick: true}); err != nil {
+					if err := run(t.Context(), &w, plug(t, m, c),
+						options{quick: true}); err != nil {
 						t.Errorf("%v\n%s", err, &w)
 					}
 				})
@@ -144,14 +148,16 @@ func TestEveryKindOfReaderPasses(t *testing.T) {
 	}
 }
 
-// applets answers as the test card does to short commands, and changes one answer.
+// applets answers short commands as the test card does, and changes one answer.
 func applets(name string, change func(answer []byte) []byte) func(command []byte) []byte {
 	selected := byte(0)
 	return func(command []byte) []byte {
 		ok := []byte{0x90, 0x00}
 		answer := func(data []byte) []byte {
-			if data = append(append([]byte(nil), data...), ok...); command[1] == insCase4 && name == "case 4" ||
-				command[1] == insCase2 && name == "case 2" || command[1] == insCase3 && name == "case 3" {
+			if data = append(append([]byte(nil), data...), ok...); command[1] == insCase4 &&
+				name == "case 4" ||
+				command[1] == insCase2 && name == "case 2" || command[1] == insCase3 &&
+				name == "case 3" {
 				return change(data)
 			}
 			return data
@@ -176,29 +182,37 @@ func TestFaults(t *testing.T) {
 		in      string
 		change  func(answer []byte) []byte
 		prepare func(r *sclibtest.Reader)
-		want    string // what the line says
+		want    string // a part of the report
 	}{
-		{name: "a byte of an answer is another", in: "case 2", change: func(answer []byte) []byte {
+		{name: "a byte of an answer is wrong", in: "case 2", change: func(answer []byte) []byte {
 			if len(answer) > 102 {
 				answer[100] ^= 0x80
 			}
 			return answer
-		}, want: "Failed: case 2, all lengths 1 to 256: 101 bytes: byte 100 came back as E4, not 64"},
+		},
+			want: "Failed: case 2, all lengths 1 to 256: 101 bytes: byte 100 came back as E4, not 64"},
 		{name: "an answer is too short", in: "case 4", change: cut,
 			want: "Failed: case 4, all lengths 1 to 255, 255 to 1 back: 1 byte: 254 bytes came back, not 255"},
-		{name: "an answer where there should be none", in: "case 3",
+		{name: "an unexpected answer", in: "case 3",
 			change: func(answer []byte) []byte { return append([]byte{7}, answer...) },
 			want:   "Failed: case 3, all lengths 1 to 255: 1 byte: 1 byte came back, not 0"},
-		{name: "another status", in: "case 3", change: func([]byte) []byte { return []byte{0x6A, 0x80} },
-			want: "Failed: case 3, all lengths 1 to 255: 1 byte: status 6A 80: wrong data (with 0 bytes)"},
-		{name: "no status at all", in: "case 3", change: func([]byte) []byte { return []byte{0x90} },
-			want: "Failed: case 3, all lengths 1 to 255: 1 byte: not a response APDU: it has no status word: 90"},
-		{name: "the reader fails", prepare: func(r *sclibtest.Reader) { r.Fail("transmit", sclib.ErrComm) },
-			want: `Failed: hello world: transmit to the card in "Faulty": communication with the card failed`},
-		{name: "the card is mute", prepare: func(r *sclibtest.Reader) { r.Fail("connect", sclib.ErrUnresponsiveCard) },
+		{name: "another status", in: "case 3",
+			change: func([]byte) []byte { return []byte{0x6A, 0x80} },
+			want:   "Failed: case 3, all lengths 1 to 255: 1 byte: status 6A 80: wrong data (with 0 bytes)"},
+		{name: "no status at all", in: "case 3",
+			change: func([]byte) []byte { return []byte{0x90} },
+			want:   "Failed: case 3, all lengths 1 to 255: 1 byte: not a response APDU: it has no status word: 90"},
+		{name: "the reader fails",
+			prepare: func(r *sclibtest.Reader) { r.Fail("transmit", sclib.ErrComm) },
+			want:    `Failed: hello world: transmit to the card in "Faulty": communication with the card failed`},
+		{name: "the card is mute", prepare: func(r *sclibtest.Reader) {
+			r.Fail("connect",
+				sclib.ErrUnresponsiveCard)
+		},
 			want: `Failed: connect to "Faulty": the card does not answer`},
-		{name: "giving the card back fails", prepare: func(r *sclibtest.Reader) { r.Fail("disconnect", sclib.ErrComm) },
-			want: `Failed: disconnect`},
+		{name: "the disconnect fails",
+			prepare: func(r *sclibtest.Reader) { r.Fail("disconnect", sclib.ErrComm) },
+			want:    `Failed: disconnect`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -214,8 +228,9 @@ func TestFaults(t *testing.T) {
 			if err := run(t.Context(), &w, sc, options{}); !errors.Is(err, errNotPassed) {
 				t.Errorf("got %v", err)
 			}
-			for _, want := range []string{test.want, "\nPassed: 771 exchanges", "2 readers: 1 passed, 1 failed, 0 without a card\n",
-				"left out: the reader does not say that it takes extended APDUs\n"} {
+			for _, want := range []string{test.want, "\nPassed: 771 exchanges",
+				"2 readers: 1 passed, 1 failed, 0 without a card\n",
+				"left out: the reader does not report extended APDUs\n"} {
 				if !strings.Contains(w.String(), want) {
 					t.Errorf("did not print %q:\n%s", want, &w)
 				}
@@ -224,7 +239,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestWithoutSomething(t *testing.T) {
+func TestMissingParts(t *testing.T) {
 	tests := []struct {
 		name    string
 		kind    string
@@ -232,14 +247,16 @@ func TestWithoutSomething(t *testing.T) {
 		want    error
 		output  string
 	}{
-		{"no card", "", options{}, sclib.ErrNoCard, "No card.\n\n1 reader: 0 passed, 0 failed, 1 without a card\n"},
+		{"no card", "", options{}, sclib.ErrNoCard,
+			"No card.\n\n1 reader: 0 passed, 0 failed, 1 without a card\n"},
 		{"no reader of that name", "t0", options{reader: "Other"}, sclib.ErrUnknownReader, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var w bytes.Buffer
-				err := run(t.Context(), &w, plug(t, reader.New(reader.TPDU), test.kind), test.options)
+				err := run(t.Context(), &w, plug(t, reader.New(reader.TPDU), test.kind),
+					test.options)
 				if !errors.Is(err, test.want) || !strings.HasSuffix(w.String(), test.output) {
 					t.Errorf("got %v, printed:\n%s", err, &w)
 				}
@@ -249,7 +266,7 @@ func TestWithoutSomething(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a reader without a card does not spoil the others", func(t *testing.T) {
+	t.Run("a reader without a card does not affect the others", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			empty, full := sclibtest.NewReader("Empty"), sclibtest.NewReader("Full")
 			full.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: applets("", nil)})
@@ -257,7 +274,8 @@ func TestWithoutSomething(t *testing.T) {
 			defer sc.Release()
 			var w bytes.Buffer
 			if err := run(t.Context(), &w, sc, options{quick: true}); err != nil ||
-				!strings.HasSuffix(w.String(), "2 readers: 1 passed, 0 failed, 1 without a card\n") {
+				!strings.HasSuffix(w.String(),
+					"2 readers: 1 passed, 0 failed, 1 without a card\n") {
 				t.Errorf("%v\n%s", err, &w)
 			}
 		})
@@ -265,12 +283,14 @@ func TestWithoutSomething(t *testing.T) {
 	t.Run("a card without the applets", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := sclibtest.NewReader("Reader")
-			r.Insert(sclibtest.Card{ATR: card.ATRT1, Answer: func([]byte) []byte { return []byte{0x6A, 0x82} }})
+			r.Insert(sclibtest.Card{ATR: card.ATRT1,
+				Answer: func([]byte) []byte { return []byte{0x6A, 0x82} }})
 			sc := sclib.New(sclibtest.NewBackend(r))
 			defer sc.Release()
 			var w bytes.Buffer
 			if err := run(t.Context(), &w, sc, options{}); !errors.Is(err, errNotPassed) ||
-				!strings.Contains(w.String(), "Failed: hello world: status 6A 82: file or application not found (with 0 bytes)\n") {
+				!strings.Contains(w.String(),
+					"Failed: hello world: status 6A 82: file or application not found (with 0 bytes)\n") {
 				t.Errorf("%v\n%s", err, &w)
 			}
 		})
@@ -288,8 +308,10 @@ func TestWithoutSomething(t *testing.T) {
 				}
 				return short(command)
 			}})
-			r.HandleControl(sclib.CMIoctlGetFeatureRequest, func([]byte) []byte { return []byte{0x12, 4, 0x42, 0x33, 0, 0x12} })
-			r.HandleControl(0x42330012, func([]byte) []byte { return []byte{9, 1, 0, 10, 4, 0, 0, 1, 0} })
+			r.HandleControl(sclib.CMIoctlGetFeatureRequest,
+				func([]byte) []byte { return []byte{0x12, 4, 0x42, 0x33, 0, 0x12} })
+			r.HandleControl(0x42330012,
+				func([]byte) []byte { return []byte{9, 1, 0, 10, 4, 0, 0, 1, 0} })
 			sc := sclib.New(sclibtest.NewBackend(r))
 			defer sc.Release()
 			var w bytes.Buffer
@@ -302,7 +324,7 @@ func TestWithoutSomething(t *testing.T) {
 	})
 }
 
-func TestTheEndOfTheContextEndsIt(t *testing.T) {
+func TestRunEndsWithItsContext(t *testing.T) {
 	a, b := sclibtest.NewReader("A"), sclibtest.NewReader("B")
 	ctx, cancel := context.WithCancel(t.Context())
 	ends := func([]byte) []byte { cancel(); return []byte{0x90, 0x00} }
@@ -315,7 +337,7 @@ func TestTheEndOfTheContextEndsIt(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if strings.Contains(w.String(), "Reader:   B") {
-		t.Errorf("it went on:\n%s", &w)
+		t.Errorf("it continued:\n%s", &w)
 	}
 }
 
@@ -327,8 +349,10 @@ func TestCommandLines(t *testing.T) {
 		bad       string
 	}{
 		{name: "nothing", want: options{units: 1}},
-		{name: "a reader", arguments: []string{"Reader 1"}, want: options{units: 1, reader: "Reader 1"}},
-		{name: "everything", arguments: []string{"-time", "20", "-quick", "Reader"}, want: options{quick: true, units: 20, reader: "Reader"}},
+		{name: "a reader", arguments: []string{"Reader 1"},
+			want: options{units: 1, reader: "Reader 1"}},
+		{name: "everything", arguments: []string{"-time", "20", "-quick", "Reader"},
+			want: options{quick: true, units: 20, reader: "Reader"}},
 		{name: "two readers", arguments: []string{"A", "B"}, bad: "one reader"},
 		{name: "a reader without a name", arguments: []string{""}, bad: "one reader"},
 		{name: "no such option", arguments: []string{"-slow"}, bad: `no option "-slow"`},
@@ -345,7 +369,8 @@ func TestCommandLines(t *testing.T) {
 		}
 	}
 	names := []string{"Reader", "Reader 2", "Other"}
-	for name, want := range map[string]string{"": "Reader,Reader 2,Other", "Reader": "Reader", "ther": "Other", "ead": "Reader,Reader 2", "X": ""} {
+	for name, want := range map[string]string{"": "Reader,Reader 2,Other", "Reader": "Reader",
+		"ther": "Other", "ead": "Reader,Reader 2", "X": ""} {
 		o := options{reader: name}
 		if got := strings.Join(o.chosen(names), ","); got != want {
 			t.Errorf("%q chooses %q", name, got)

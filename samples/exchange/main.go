@@ -1,13 +1,14 @@
-// Exchange validates readers and the drivers under them: with a test card in each reader it runs APDUs of all four cases at all
-// lengths, and extended ones, and checks every byte that comes back.
+// Exchange validates readers and their drivers. With a test card in each reader it exchanges APDUs
+// of all four cases at all lengths, and extended ones, and checks each byte of the answers.
 //
 //	exchange [-quick] [-time UNITS] [READER]
 //
-// Without a name all readers with a card are tested; READER is a name or a part of one. -quick takes the lengths at which
-// messages, packets and blocks end instead of all. -time is how many of its units the card is to take over one command.
-// The exit status is 0 only if everything passed.
+// READER is the name of a reader or a part of it. Without it all readers with a card are tested.
+// -quick tests only the lengths near the ends of messages, packets and blocks. -time is the
+// processing time of one command, in units of the card. The exit status is 0 only if all tests
+// passed.
 //
-// The card has the applets of package tamaccid/ccid/sim/card, which virtual readers hold.
+// The card has the applets of package ccid/sim/card.
 package main
 
 import (
@@ -29,7 +30,7 @@ func main() {
 		os.Exit(1)
 	}
 	if err := exchange(o); err != nil {
-		if !errors.Is(err, errNotPassed) { // which said so already
+		if !errors.Is(err, errNotPassed) { // the report has it
 			fmt.Println(advice(err))
 		}
 		os.Exit(1)

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// options are what the command line asks for.
+// options are the options of the command line.
 type options struct {
 	quick  bool
-	units  byte   // of the time request
-	reader string // name or part of it; empty for all
+	units  byte   // the processing time of one command
+	reader string // a name or a part of it; empty means all readers
 }
 
-// parse reads a command line.
+// parse parses a command line.
 func parse(arguments []string) (options, error) {
 	o := options{units: 1}
 	named := false
@@ -42,7 +42,7 @@ func parse(arguments []string) (options, error) {
 	return o, nil
 }
 
-// chosen gives the readers that the command line means: the one of that name, else those with it in their names.
+// chosen returns the reader with the name of the command line, or those whose names contain it.
 func (o *options) chosen(names []string) []string {
 	var some []string
 	for _, name := range names {

@@ -17,15 +17,16 @@ var (
 
 const helloText = "Hello world!"
 
-// The commands of the exchange applet, and of the echo applet. P1 P2 of cases 2 and 4 are the length of the answer.
+// The commands of the exchange applet and of the echo applet. P1 P2 of cases 2 and 4 are the length
+// of the answer.
 //
 //	80 30 00 00             case 1
 //	80 32 00 00 Lc data     case 3, data 00 01 02 ...
-//	80 34 P1 P2 Le          case 2, answered with 00 01 02 ...
+//	80 34 P1 P2 Le          case 2, answer 00 01 02 ...
 //	80 36 P1 P2 Lc data Le  case 4, both
 //	80 38 00 tt             takes tt units of time
 //	80 12 01 80 data        extended case 3
-//	80 00 04 42 Le          extended case 2, answered with 42 42 42 ...
+//	80 00 04 42 Le          extended case 2, answer 42 42 42 ...
 //	80 EE 00 00 data Le     echo: the data
 const (
 	proprietary = 0x80
@@ -48,21 +49,21 @@ type step struct {
 	run   func(t *trial) error
 }
 
-// leftOut is the error of a step that this reader or card cannot do, or do to its end.
+// leftOut is the error of a step that the reader or the card does not support, or only partly.
 type leftOut string
 
 func (l leftOut) Error() string { return string(l) }
 
 // Reasons to leave a step out.
 const (
-	shortReader leftOut = "the reader takes short APDUs only"
-	mumReader   leftOut = "the reader does not say that it takes extended APDUs"
-	shortCard   leftOut = "the card takes short APDUs only"
-	noEcho      leftOut = "the card has no echo applet"
-	onlyShortLe leftOut = "T=0 tells a card of 256 bytes at most"
+	shortReader   leftOut = "the reader takes short APDUs only"
+	unknownReader leftOut = "the reader does not report extended APDUs"
+	shortCard     leftOut = "the card takes short APDUs only"
+	noEcho        leftOut = "the card has no echo applet"
+	onlyShortLe   leftOut = "T=0 has no Le above 256"
 )
 
-// steps is the test, in its order.
+// steps returns the steps of the test, in their order.
 func steps(o options) []step {
 	lengths, all := lengths(o.quick), "all lengths"
 	if o.quick {
@@ -88,6 +89,7 @@ func steps(o options) []step {
 	}
 }
 
+// lengths returns the lengths of short APDUs.
 func lengths(quick bool) (list []int) {
 	for n := 1; n <= iso7816.MaxShortNe; n++ {
 		if !quick || edge(n) {
@@ -97,23 +99,24 @@ func lengths(quick bool) (list []int) {
 	return list
 }
 
-// edge says whether something ends near a length: the length field, a message or block of 256 bytes, a packet of 64 bytes with a
-// message's header and perhaps a block's.
+// edge reports whether a length is near the end of a length field, of a message or block of 256
+// bytes, or of a packet of 64 bytes with the headers of message and block.
 func edge(n int) bool {
 	return n <= 2 || n >= 44 && n <= 54 || n == 127 || n == 128 || n >= 242
 }
 
-// extendedLengths are those near the ends of short length fields, 4 KB, and all that fits.
+// extendedLengths are those near the ends of short length fields, 4 KB, and the greatest length.
 var extendedLengths = []int{1, 255, 256, 257, 4096, iso7816.MaxData}
 
+// hello executes the command of samples/helloworld.
 func hello(t *trial) error {
 	if err := t.exchange(iso7816.Select(helloAID), nil); err != nil {
 		return err
 	}
-	return t.exchange(iso7816.Command{}, []byte(helloText)) // 00 00 00 00 is all that the applet knows
+	return t.exchange(iso7816.Command{}, []byte(helloText)) // 00 00 00 00
 }
 
-// each runs a command at all lengths.
+// each returns a step that executes a command at all lengths.
 func each(lengths []int, run func(t *trial, n int) error) func(t *trial) error {
 	return func(t *trial) error {
 		for _, n := range lengths {
@@ -126,12 +129,13 @@ func each(lengths []int, run func(t *trial, n int) error) func(t *trial) error {
 }
 
 func case2(t *trial, n int) error {
-	return t.exchange(iso7816.Command{CLA: proprietary, INS: insCase2, P1: byte(n >> 8), P2: byte(n), Ne: n}, counting[:n])
+	return t.exchange(iso7816.Command{CLA: proprietary, INS: insCase2,
+		P1: byte(n >> 8), P2: byte(n), Ne: n}, counting[:n])
 }
 
 func case3(t *trial, n int) error {
 	if n > iso7816.MaxShortData {
-		return nil // there is no such short command
+		return nil // a short command has no such length
 	}
 	return t.exchange(iso7816.Command{CLA: proprietary, INS: insCase3, Data: counting[:n]}, nil)
 }
@@ -141,11 +145,12 @@ func case4(t *trial, n int) error {
 		return nil
 	}
 	back := iso7816.MaxShortNe - n
-	return t.exchange(iso7816.Command{CLA: proprietary, INS: insCase4, P1: byte(back >> 8), P2: byte(back),
+	return t.exchange(iso7816.Command{CLA: proprietary, INS: insCase4, P1: byte(back >> 8),
+		P2:   byte(back),
 		Data: counting[:n], Ne: back}, counting[:back])
 }
 
-// extended runs a command at the extended lengths that the reader takes.
+// extended returns a step that executes a command at the extended lengths that the reader supports.
 func extended(run func(t *trial, n int) error) func(t *trial) error {
 	return func(t *trial) error {
 		if err := t.takesExtended(); err != nil {
@@ -170,37 +175,39 @@ func extended(run func(t *trial, n int) error) func(t *trial) error {
 	}
 }
 
-// takesExtended is the reason for which extended APDUs are left out, nil if there is none.
+// takesExtended returns the reason to leave extended APDUs out, or nil.
 func (t *trial) takesExtended() error {
 	switch {
-	case !t.told:
-		return mumReader
+	case !t.known:
+		return unknownReader
 	case t.most == 0:
 		return shortReader
 	}
 	return nil
 }
 
-// refusesExtended says whether a card that does not take extended length fields would answer so. Over T=0 it may be ENVELOPE that
-// it does not know (ISO/IEC 7816-4:2013, 5.2 and 11.7.2).
+// refusesExtended reports whether an error is the answer of a card without extended length fields.
+// At T=0 it can be the answer to ENVELOPE (ISO/IEC 7816-4:2013, 5.2 and 11.7.2).
 func refusesExtended(err error) bool {
 	return errors.Is(err, iso7816.SWWrongLength) || errors.Is(err, iso7816.SWInstruction)
 }
 
 func extendedCase2(t *trial, n int) error {
 	if t.protocol == sclib.ProtocolT0 && n > iso7816.MaxShortNe {
-		// P3 is one byte (ISO/IEC 7816-3:2006, 12.2.3). The echo shows that long answers come through.
+		// P3 is one byte (ISO/IEC 7816-3:2006, 12.2.3). The step echo tests long answers.
 		return onlyShortLe
 	}
-	return t.exchange(iso7816.Command{CLA: proprietary, INS: insExtendedCase2, P1: 0x04, P2: filler, Ne: n, Extended: true}, fillers[:n])
+	return t.exchange(iso7816.Command{CLA: proprietary, INS: insExtendedCase2,
+		P1: 0x04, P2: filler, Ne: n, Extended: true}, fillers[:n])
 }
 
 func extendedCase3(t *trial, n int) error {
-	return t.exchange(iso7816.Command{CLA: proprietary, INS: insExtendedCase3, P1: 0x01, P2: 0x80, Data: counting[:n], Extended: true}, nil)
+	return t.exchange(iso7816.Command{CLA: proprietary, INS: insExtendedCase3,
+		P1: 0x01, P2: 0x80, Data: counting[:n], Extended: true}, nil)
 }
 
-// echo sends and gets back data in which no page of 256 bytes is like another. Ne is the largest: with all the data that fits it
-// is the longest command there is.
+// echo exchanges data whose pages of 256 bytes all differ. Ne is the greatest, so that the last
+// command is the longest possible one.
 func echo(t *trial) error {
 	if err := t.takesExtended(); err != nil {
 		return err
@@ -212,6 +219,7 @@ func echo(t *trial) error {
 		return err
 	}
 	return extended(func(t *trial, n int) error {
-		return t.exchange(iso7816.Command{CLA: proprietary, INS: insEcho, Data: pages[:n], Ne: iso7816.MaxNe, Extended: true}, pages[:n])
+		return t.exchange(iso7816.Command{CLA: proprietary, INS: insEcho,
+			Data: pages[:n], Ne: iso7816.MaxNe, Extended: true}, pages[:n])
 	})(t)
 }

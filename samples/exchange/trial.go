@@ -9,13 +9,15 @@ import (
 	"tamaccid/sclib/iso7816"
 )
 
-// What commands and answers are made of.
+// The data of commands and answers.
 var (
 	counting = pattern(func(i int) byte { return byte(i) })
 	fillers  = pattern(func(int) byte { return filler })
-	pages    = pattern(func(i int) byte { return byte(i + i>>8*101) }) // any odd factor makes all pages differ
+	// with an odd factor all pages differ
+	pages = pattern(func(i int) byte { return byte(i + i>>8*101) })
 )
 
+// pattern returns MaxNe bytes.
 func pattern(at func(i int) byte) []byte {
 	b := make([]byte, iso7816.MaxNe)
 	for i := range b {
@@ -24,20 +26,20 @@ func pattern(at func(i int) byte) []byte {
 	return b
 }
 
-// A trial is the test of one reader, with what it knows of it and has done so far.
+// A trial is the test of one reader.
 type trial struct {
 	ctx      context.Context
 	card     *sclib.Card
 	protocol sclib.Protocol
-	most     int  // data bytes in an extended APDU, 0 when the reader takes short ones only
-	told     bool // the reader said that
+	most     int  // the greatest number of data bytes of an APDU; 0 means short APDUs
+	known    bool // the reader has reported most
 
 	exchanges int
 	sent      int // bytes
-	received  int
+	received  int // bytes
 }
 
-// Transmit sends a command and counts.
+// Transmit implements iso7816.Transmitter. It counts exchanges and bytes.
 func (t *trial) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	answer, err := t.card.Transmit(ctx, command)
 	if err == nil {
@@ -48,7 +50,7 @@ func (t *trial) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	return answer, err
 }
 
-// exchange sends a command and checks that the answer is want and status 90 00, to the byte.
+// exchange sends a command and checks that the answer is want and the status word 90 00.
 func (t *trial) exchange(c iso7816.Command, want []byte) error {
 	got, err := iso7816.Exchange(t.ctx, t, c)
 	var sw iso7816.StatusWord

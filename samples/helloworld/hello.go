@@ -13,10 +13,10 @@ import (
 // aid is the identifier of the "Hello world!" applet.
 var aid = []byte{0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
 
-// errNoText says that the applet answered, but not with its text.
+// errNoText means that the applet's answer has no text.
 var errNoText = errors.New("the card answered without a text")
 
-// run finds a card, asks it for its text and shows the conversation on w.
+// run connects to a card, reads its text and writes the exchange to w.
 func run(ctx context.Context, w io.Writer, sc *sclib.Context) (err error) {
 	card, err := connect(ctx, sc)
 	if err != nil {
@@ -34,11 +34,11 @@ func run(ctx context.Context, w io.Writer, sc *sclib.Context) (err error) {
 	fmt.Fprintf(w, "Reader: %s\n", status.Reader)
 	fmt.Fprintf(w, "ATR:    % X\n", status.ATR)
 
-	talk := shown{card, w}
-	if _, err := iso7816.Exchange(ctx, talk, iso7816.Select(aid)); err != nil {
+	shown := traced{card, w}
+	if _, err := iso7816.Exchange(ctx, shown, iso7816.Select(aid)); err != nil {
 		return err
 	}
-	text, err := iso7816.Exchange(ctx, talk, iso7816.Command{}) // 00 00 00 00 is all that the applet knows
+	text, err := iso7816.Exchange(ctx, shown, iso7816.Command{}) // 00 00 00 00
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func connect(ctx context.Context, sc *sclib.Context) (*sclib.Card, error) {
 		if err == nil {
 			return card, nil
 		}
-		// A card that does not answer says more than a reader without one.
+		// An error of a card is more useful than that of an empty reader.
 		if failure == nil || errors.Is(failure, sclib.ErrNoCard) {
 			failure = err
 		}
@@ -69,14 +69,14 @@ func connect(ctx context.Context, sc *sclib.Context) (*sclib.Card, error) {
 	return nil, failure
 }
 
-// shown is a card whose conversation everybody sees.
-type shown struct {
+// traced is a card whose exchanges are written to w.
+type traced struct {
 	*sclib.Card
 	w io.Writer
 }
 
-// Transmit sends a command and shows it and the answer.
-func (s shown) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+// Transmit sends a command, and writes the command and the answer.
+func (s traced) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	fmt.Fprintf(s.w, "C-APDU: % X\n", command)
 	answer, err := s.Card.Transmit(ctx, command)
 	if err == nil {
@@ -85,27 +85,32 @@ func (s shown) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	return answer, err
 }
 
-// advice says what went wrong and what to do next.
+// advice returns a message with the error and the next action of the user.
 func advice(err error) string {
 	const again = " and run this again."
 	var sw iso7816.StatusWord
 	switch {
 	case errors.Is(err, sclib.ErrNoReaders):
-		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," + again
+		return "No smart card reader found.\nPlug a reader in, see that its driver is loaded," +
+			again
 	case errors.Is(err, sclib.ErrNoService):
 		return "It failed: " + err.Error() + ".\nStart the service" + again
 	case errors.Is(err, sclib.ErrRemovedCard):
 		return "The card was removed.\nInsert it, leave it in the reader" + again
 	case errors.Is(err, sclib.ErrNoCard):
-		return "There is no card in the reader.\nInsert a card with the \"Hello world!\" applet" + again
+		return "There is no card in the reader.\nInsert a card with the \"Hello world!\" applet" +
+			again
 	case errors.Is(err, sclib.ErrReaderUnavailable):
 		return "The reader was unplugged.\nPlug it in" + again
 	case errors.Is(err, sclib.ErrSharing):
-		return "Another program is using the reader.\nEnd that program, or unplug the reader and plug it in," + again
+		return "Another program is using the reader.\n" +
+			"End that program, or unplug the reader and plug it in," + again
 	case errors.Is(err, sclib.ErrUnresponsiveCard):
-		return "The card does not answer.\nInsert it the right way round, or try another card," + again
+		return "The card does not answer.\nInsert it the right way round, or try another card," +
+			again
 	case errors.As(err, &sw):
-		return "The card refused with " + sw.Error() + ".\nInsert a card with the \"Hello world!\" applet" + again
+		return "The card refused with " + sw.Error() +
+			".\nInsert a card with the \"Hello world!\" applet" + again
 	}
 	return "It failed: " + err.Error() + ".\nTake the card out, insert it" + again
 }

@@ -21,7 +21,8 @@ func applet(text string) func(command []byte) []byte {
 	selected := false
 	return func(command []byte) []byte {
 		switch {
-		case bytes.Equal(command, []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}):
+		case bytes.Equal(command, []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62,
+			0x03, 0x01, 0x0C, 0x06, 0x01}):
 			selected = true
 			return []byte{0x90, 0x00}
 		case selected && bytes.Equal(command, []byte{0, 0, 0, 0}):
@@ -36,9 +37,10 @@ func always(answer ...byte) func(command []byte) []byte {
 }
 
 func TestRun(t *testing.T) {
-	const conversation = "Reader: Reader B\n" +
+	const selected = "Reader: Reader B\n" +
 		"ATR:    3B 80 80 01 01\n" +
-		"C-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\n" +
+		"C-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\n"
+	const conversation = selected +
 		"R-APDU: 90 00\n" +
 		"C-APDU: 00 00 00 00\n" +
 		"R-APDU: 48 65 6C 6C 6F 20 77 6F 72 6C 64 21 90 00\n" +
@@ -46,34 +48,45 @@ func TestRun(t *testing.T) {
 	hello := sclibtest.Card{ATR: atr, Answer: applet("Hello world!")}
 	tests := []struct {
 		name    string
-		a, b    *sclibtest.Card // what is in the two readers
+		a, b    *sclibtest.Card // the cards in the two readers
 		prepare func(a, b *sclibtest.Reader)
 		output  string
 		want    error
 	}{
 		{name: "the card is in the second reader", b: &hello, output: conversation},
 		{name: "the card in the first reader is mute",
-			a: &hello, b: &hello, prepare: func(a, b *sclibtest.Reader) { a.Fail("connect", sclib.ErrUnresponsiveCard) },
+			a: &hello, b: &hello, prepare: func(a,
+				b *sclibtest.Reader) {
+				a.Fail("connect", sclib.ErrUnresponsiveCard)
+			},
 			output: conversation},
 		{name: "no reader has a card", want: sclib.ErrNoCard},
 		{name: "one reader is empty and one card is mute", b: &hello,
-			prepare: func(a, b *sclibtest.Reader) { b.Fail("connect", sclib.ErrUnresponsiveCard) }, want: sclib.ErrUnresponsiveCard},
+			prepare: func(a, b *sclibtest.Reader) { b.Fail("connect", sclib.ErrUnresponsiveCard) },
+			want:    sclib.ErrUnresponsiveCard},
 		{name: "one card is mute and one reader is empty", a: &hello,
-			prepare: func(a, b *sclibtest.Reader) { a.Fail("connect", sclib.ErrUnresponsiveCard) }, want: sclib.ErrUnresponsiveCard},
-		{name: "the card has no such applet", b: &sclibtest.Card{ATR: atr, Answer: always(0x6A, 0x82)}, want: iso7816.SWNotFound,
-			output: "Reader: Reader B\nATR:    3B 80 80 01 01\nC-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\nR-APDU: 6A 82\n"},
-		{name: "the card answers without a status word", b: &sclibtest.Card{ATR: atr, Answer: always(0x90)}, want: iso7816.ErrResponse,
-			output: "Reader: Reader B\nATR:    3B 80 80 01 01\nC-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\nR-APDU: 90\n"},
-		{name: "the applet has no text", b: &sclibtest.Card{ATR: atr, Answer: applet("")}, want: errNoText,
+			prepare: func(a, b *sclibtest.Reader) { a.Fail("connect", sclib.ErrUnresponsiveCard) },
+			want:    sclib.ErrUnresponsiveCard},
+		{name: "the card has no such applet",
+			b: &sclibtest.Card{ATR: atr, Answer: always(0x6A, 0x82)}, want: iso7816.SWNotFound,
+			output: selected + "R-APDU: 6A 82\n"},
+		{name: "the card answers without a status word",
+			b: &sclibtest.Card{ATR: atr, Answer: always(0x90)}, want: iso7816.ErrResponse,
+			output: selected + "R-APDU: 90\n"},
+		{name: "the applet has no text", b: &sclibtest.Card{ATR: atr, Answer: applet("")},
+			want:   errNoText,
 			output: strings.SplitAfter(conversation, "00 00 00 00\n")[0] + "R-APDU: 90 00\n"},
-		{name: "the text would control the terminal", b: &sclibtest.Card{ATR: atr, Answer: applet("\x1b[2J\xff\u202eok")},
+		{name: "a text with control characters",
+			b: &sclibtest.Card{ATR: atr, Answer: applet("\x1b[2J\xff\u202eok")},
 			output: strings.SplitAfter(conversation, "00 00 00 00\n")[0] +
 				"R-APDU: 1B 5B 32 4A FF E2 80 AE 6F 6B 90 00\nText:   .[2J..ok\n"},
-		{name: "an exchange fails", b: &hello, prepare: func(a, b *sclibtest.Reader) { b.Fail("transmit", sclib.ErrTimeout) },
-			want:   sclib.ErrTimeout,
-			output: "Reader: Reader B\nATR:    3B 80 80 01 01\nC-APDU: 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01\n"},
-		{name: "giving the card back fails", b: &hello, prepare: func(a, b *sclibtest.Reader) { b.Fail("disconnect", sclib.ErrComm) },
-			want: sclib.ErrComm, output: conversation},
+		{name: "an exchange fails", b: &hello,
+			prepare: func(a, b *sclibtest.Reader) { b.Fail("transmit", sclib.ErrTimeout) },
+			want:    sclib.ErrTimeout,
+			output:  selected},
+		{name: "the disconnect fails", b: &hello,
+			prepare: func(a, b *sclibtest.Reader) { b.Fail("disconnect", sclib.ErrComm) },
+			want:    sclib.ErrComm, output: conversation},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -98,9 +111,10 @@ func TestRun(t *testing.T) {
 			if output.String() != test.output {
 				t.Errorf("printed:\n%s\nwant:\n%s", &output, test.output)
 			}
-			if log := b.Log(); slices.ContainsFunc(log, func(entry string) bool { return strings.HasPrefix(entry, "transmit") }) &&
+			if log := b.Log(); slices.ContainsFunc(log,
+				func(entry string) bool { return strings.HasPrefix(entry, "transmit") }) &&
 				log[len(log)-1] != "disconnect leave" {
-				t.Errorf("the card was not given back: %q", log)
+				t.Errorf("the card was not disconnected: %q", log)
 			}
 			if err := sc.Release(); err != nil {
 				t.Error(err)
@@ -113,7 +127,8 @@ func TestRunWithoutAReader(t *testing.T) {
 	sc := sclib.New(sclibtest.NewBackend())
 	defer sc.Release()
 	var output bytes.Buffer
-	if err := run(t.Context(), &output, sc); !errors.Is(err, sclib.ErrNoReaders) || output.Len() != 0 {
+	if err := run(t.Context(), &output, sc); !errors.Is(err, sclib.ErrNoReaders) ||
+		output.Len() != 0 {
 		t.Errorf("%v, printed %q", err, &output)
 	}
 }
@@ -121,14 +136,15 @@ func TestRunWithoutAReader(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	r := sclibtest.NewReader("Reader")
 	ctx, cancel := context.WithCancel(t.Context())
-	r.Insert(sclibtest.Card{ATR: atr, Answer: func([]byte) []byte { cancel(); return []byte{0x90, 0x00} }})
+	r.Insert(sclibtest.Card{ATR: atr,
+		Answer: func([]byte) []byte { cancel(); return []byte{0x90, 0x00} }})
 	sc := sclib.New(sclibtest.NewBackend(r))
 	defer sc.Release()
 	if err := run(ctx, new(bytes.Buffer), sc); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if _, connected := r.Connected(); connected {
-		t.Error("the card was not given back")
+		t.Error("the card was not disconnected")
 	}
 }
 
@@ -138,12 +154,21 @@ func TestAdvice(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"no reader", sclib.ErrNoReaders, "No smart card reader found.\nPlug a reader in, see that its driver is loaded, and run this again."},
-		{"no daemon", fmt.Errorf("%w: no socket", sclib.ErrNoService), "It failed: there is no smart card service: no socket.\nStart the service and run this again."},
-		{"no card", sclib.ErrNoCard, "There is no card in the reader.\nInsert a card with the \"Hello world!\" applet and run this again."},
-		{"another card", iso7816.SWNotFound, "The card refused with status 6A 82: file or application not found.\n" +
-			"Insert a card with the \"Hello world!\" applet and run this again."},
-		{"anything else", errNoText, "It failed: the card answered without a text.\nTake the card out, insert it and run this again."},
+		{"no reader", sclib.ErrNoReaders,
+			"No smart card reader found.\n" +
+				"Plug a reader in, see that its driver is loaded, and run this again."},
+		{"no daemon", fmt.Errorf("%w: no socket", sclib.ErrNoService),
+			"It failed: no smart card service is running: no socket.\n" +
+				"Start the service and run this again."},
+		{"no card", sclib.ErrNoCard,
+			"There is no card in the reader.\n" +
+				"Insert a card with the \"Hello world!\" applet and run this again."},
+		{"another card", iso7816.SWNotFound,
+			"The card refused with status 6A 82: file or application not found.\n" +
+				"Insert a card with the \"Hello world!\" applet and run this again."},
+		{"anything else", errNoText,
+			"It failed: the card answered without a text.\n" +
+				"Take the card out, insert it and run this again."},
 	}
 	for _, test := range tests {
 		if got := advice(test.err); got != test.want {

@@ -1,7 +1,7 @@
-// Helloworld asks the "Hello world!" applet on a smart card for its text and shows every byte of the conversation.
+// Helloworld reads the text of the "Hello world!" applet on a smart card, and prints each byte of
+// the exchange.
 //
-// It is written once against sclib; board/auto gives it the readers of the machine that it is built
-// for.
+// The program uses sclib. board/auto supplies the readers of the machine that it is built for.
 package main
 
 import (
@@ -13,8 +13,8 @@ import (
 	"tamaccid/board/auto"
 )
 
-// patience is how long it all may take. It takes a second; a card may ask for more time (policy).
-const patience = time.Minute
+// timeout bounds the exchange (policy). It takes a second; a card may request more time.
+const timeout = time.Minute
 
 func main() {
 	if err := helloworld(); err != nil {
@@ -29,7 +29,7 @@ func helloworld() error {
 		return err
 	}
 	defer sc.Release()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return run(ctx, os.Stdout, sc)
 }

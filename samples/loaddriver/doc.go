@@ -1,7 +1,7 @@
-// Loaddriver loads a UEFI driver with load options, starts it, and lets all drivers have the devices that they support:
+// Loaddriver loads a UEFI driver with load options, starts it, and connects all devices to drivers:
 //
 //	loaddriver SmartCardReader.efi usb=direct
 //
-// The Shell's load command passes no options to a driver. A program that starts before the operating system does the same with the
-// driver that it brings along.
+// The Shell's load command passes no options to a driver. The program is also the example for a
+// boot loader that loads its own driver.
 package main

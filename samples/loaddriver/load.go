@@ -9,10 +9,10 @@ import (
 	"tamaccid/uefi"
 )
 
-// errUsage is a command line without a driver.
+// errUsage is the error for an empty command line.
 var errUsage = errors.New("usage: loaddriver DRIVER.efi [OPTION...]")
 
-// load does what the command line says: words are the driver's file and its load options.
+// load loads the driver of the command line: words are its file name and its load options.
 func load(self uefi.Handle, words []string, out io.Writer) error {
 	if len(words) == 0 {
 		return errUsage
@@ -25,8 +25,7 @@ func load(self uefi.Handle, words []string, out io.Writer) error {
 	return connect()
 }
 
-// start loads a driver from the volume that this program came from, gives it its options and starts
-// it.
+// start loads a driver from the volume of this program, sets its load options and starts it.
 func start(self uefi.Handle, name, options string) error {
 	b := uefi.Boot()
 	own, err := b.LoadedImage(self)
@@ -39,7 +38,7 @@ func start(self uefi.Handle, name, options string) error {
 	}
 	driver, err := b.LoadImage(false, self, path, nil)
 	if err != nil {
-		if driver != 0 { // it is loaded, and Secure Boot does not let it start
+		if driver != 0 { // it is loaded, and must not be started
 			b.UnloadImage(driver)
 		}
 		return err
@@ -52,19 +51,20 @@ func start(self uefi.Handle, name, options string) error {
 		b.UnloadImage(driver)
 		return err
 	}
-	// A driver that returns an error is unloaded by firmware.
+	// Firmware unloads a driver that returns an error.
 	if text, err := b.StartImage(driver); err != nil {
 		return fmt.Errorf("%w %s", err, text)
 	}
 	return nil
 }
 
-// absolute is a file's name from the root directory of its volume, with the separators of UEFI.
+// absolute returns the path of a file from the root directory of its volume, with UEFI's
+// separators.
 func absolute(name string) string {
 	return `\` + strings.TrimLeft(strings.ReplaceAll(name, "/", `\`), `\`)
 }
 
-// connect lets drivers, the new one among them, have what they support.
+// connect connects all handles to the drivers that support them.
 func connect() error {
 	b := uefi.Boot()
 	all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
@@ -72,7 +72,7 @@ func connect() error {
 		return err
 	}
 	for _, h := range all {
-		_ = b.ConnectController(h, nil, true) // most handles have no driver, and need none
+		_ = b.ConnectController(h, nil, true) // most handles have no driver
 	}
 	return nil
 }

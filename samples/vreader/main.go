@@ -1,12 +1,14 @@
 //go:build linux && !tamago
 
-// Vreader serves a virtual smart card reader with a card in it to QEMU: for work on card software without hardware.
+// Vreader serves a virtual smart card reader with a card to QEMU, for work on card software without
+// hardware.
 //
 //	vreader -reader tpdu -card t1 -listen /tmp/reader
 //	vreader -reader Gemalto.txt -card t0 -listen 127.0.0.1:4000 -capture traffic.pcapng
 //
-// The reader is one of the catalogue, or a file with a real reader's descriptors as the libccid project's "parse" tool prints
-// them. Standard input takes commands: insert CARD, remove, unplug, replug, quit.
+// The reader is one of the catalogue, or that of a file with the descriptors of a real reader, in
+// the format of the libccid project's "parse" tool. The commands on standard input are: insert
+// CARD, remove, unplug, replug, quit.
 package main
 
 import (
@@ -29,7 +31,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// options are the command line.
+// options are the options of the command line.
 type options struct {
 	reader, card, listen, capture string
 	device, function, slot        int
@@ -43,10 +45,11 @@ func main() {
 	flag.StringVar(&o.card, "card", "t0", "none, or one of: "+strings.Join(card.Names(), " "))
 	flag.StringVar(&o.listen, "listen", "", "path of a Unix socket, or host:port")
 	flag.StringVar(&o.capture, "capture", "", "pcapng file for the USB traffic")
-	flag.IntVar(&o.device, "device", 0, "which device of a file with several")
-	flag.IntVar(&o.function, "function", 0, "which reader of a device with several gets the card")
-	flag.IntVar(&o.slot, "slot", 0, "which slot gets the card")
-	flag.StringVar(&o.speed, "speed", "", "low, full, high or super instead of the reader's own")
+	flag.IntVar(&o.device, "device", 0, "number of the device in a file with several")
+	flag.IntVar(&o.function, "function", 0,
+		"number of the reader for the card in a device with several")
+	flag.IntVar(&o.slot, "slot", 0, "number of the slot for the card")
+	flag.StringVar(&o.speed, "speed", "", "low, full, high or super, instead of that of the reader")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -101,7 +104,7 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 	return server.Listen(ctx, l)
 }
 
-// model finds the reader's description.
+// model returns the model of the reader.
 func model(o options) (reader.Model, error) {
 	m, err := reader.Named(o.reader)
 	if err != nil {
@@ -115,11 +118,14 @@ func model(o options) (reader.Model, error) {
 			return m, err
 		}
 		if o.device < 0 || o.device >= len(all) {
-			return m, fmt.Errorf("%s holds %d devices", o.reader, len(all))
+			return m, fmt.Errorf("%s has %d devices", o.reader, len(all))
 		}
 		m = all[o.device]
 	}
-	speeds := map[string]usb.Speed{"": m.Speed, "low": usb.SpeedLow, "full": usb.SpeedFull, "high": usb.SpeedHigh, "super": usb.SpeedSuper}
+	speeds := map[string]usb.Speed{
+		"": m.Speed, "low": usb.SpeedLow, "full": usb.SpeedFull, "high": usb.SpeedHigh,
+		"super": usb.SpeedSuper,
+	}
 	speed, ok := speeds[o.speed]
 	if !ok {
 		return m, fmt.Errorf("no speed %q", o.speed)
@@ -128,6 +134,7 @@ func model(o options) (reader.Model, error) {
 	return m, nil
 }
 
+// listen listens at a path or at host:port.
 func listen(address string) (net.Listener, error) {
 	if address == "" {
 		return nil, errors.New("-listen is missing: a path or host:port")
@@ -138,17 +145,20 @@ func listen(address string) (net.Listener, error) {
 	return net.Listen("unix", address)
 }
 
-// describe says what is served and how QEMU gets at it.
+// describe prints the reader and the options for QEMU.
 func describe(out io.Writer, m reader.Model, address net.Addr) {
-	fmt.Fprintf(out, "reader: %s %s (%04X:%04X)\n", m.Manufacturer, m.ProductName, m.Vendor, m.Product)
+	fmt.Fprintf(out, "reader: %s %s (%04X:%04X)\n", m.Manufacturer, m.ProductName, m.Vendor,
+		m.Product)
 	socket := "path=" + address.String()
 	if tcp, ok := address.(*net.TCPAddr); ok {
 		socket = fmt.Sprintf("host=%s,port=%d,nodelay=on", tcp.IP, tcp.Port)
 	}
-	fmt.Fprintf(out, "QEMU options: -device qemu-xhci -chardev socket,id=vreader,%s -device usb-redir,chardev=vreader\n", socket)
+	fmt.Fprintf(out, "QEMU options: -device qemu-xhci -chardev socket,id=vreader,%s "+
+		"-device usb-redir,chardev=vreader\n", socket)
 }
 
-// commands obeys standard input until it ends, and says whether it said quit.
+// commands executes the commands of standard input until its end, and reports whether the last one
+// was quit.
 func commands(in io.Reader, out io.Writer, d *reader.Device, r *reader.Reader, slot int) bool {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -173,7 +183,8 @@ func commands(in io.Reader, out io.Writer, d *reader.Device, r *reader.Reader, s
 		case word[0] == "quit":
 			return true
 		default:
-			fmt.Fprintln(out, "commands: insert CARD, remove, unplug, replug, quit; cards:", strings.Join(card.Names(), " "))
+			fmt.Fprintln(out, "commands: insert CARD, remove, unplug, replug, quit; cards:",
+				strings.Join(card.Names(), " "))
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
-// Package iso7816 builds and reads what a program and a card say to each other: command APDUs, response APDUs, status words.
+// Package iso7816 encodes and parses command APDUs, response APDUs and status words.
 //
-// Specifications: ISO/IEC 7816-3:2006, 12.1 (the encoding of commands); ISO/IEC 7816-4:2013, 5.1 to 5.6 (their meaning).
+// Specifications: ISO/IEC 7816-3:2006, 12.1 (encoding of commands); ISO/IEC 7816-4:2013, 5.1 to 5.6
+// (semantics).
 package iso7816
 
 import (
@@ -20,13 +21,16 @@ const (
 
 // Errors of the encoders and parsers.
 var (
-	ErrCommand  = errors.New("not a command APDU")
-	ErrLength   = errors.New("too many bytes for a command APDU")
+	// ErrCommand means that bytes are no command APDU.
+	ErrCommand = errors.New("not a command APDU")
+	// ErrLength means that a length does not fit into a command APDU.
+	ErrLength = errors.New("too many bytes for a command APDU")
+	// ErrResponse means that bytes are no response APDU.
 	ErrResponse = errors.New("not a response APDU: it has no status word")
 )
 
-// A Command is a command APDU: a header, Data with Nc bytes, and Ne, the largest number of bytes expected in the answer.
-// No data and Ne 0 is case 1, no data case 2, Ne 0 case 3, both case 4.
+// A Command is a command APDU: a header, Data with Nc bytes, and Ne, the largest number of bytes
+// expected in the answer. No data and Ne 0 is case 1, no data case 2, Ne 0 case 3, both case 4.
 type Command struct {
 	CLA, INS, P1, P2 byte
 	Data             []byte
@@ -37,16 +41,16 @@ type Command struct {
 // Bytes encodes the command.
 func (c Command) Bytes() ([]byte, error) { return c.Append(nil) }
 
-// Append appends the encoded command to dst. Length fields are extended if Extended says so or if
+// Append appends the encoded command to dst. Length fields are extended if Extended is set or if
 // short ones do not hold the lengths. A command with neither data nor Ne has no length fields.
-// ErrLength says that no length field holds the lengths. The result is the only copy of the
-// command: a dst without room for it is copied once, before.
+// The error is ErrLength if no length field holds the lengths. The result is the only copy of the
+// command: if the capacity of dst is too small, dst is copied before the command is appended.
 func (c Command) Append(dst []byte) ([]byte, error) {
 	nc := len(c.Data)
 	if nc > MaxData || c.Ne < 0 || c.Ne > MaxNe {
 		return dst, ErrLength
 	}
-	const lengths = 1 + 2 + 2 // the most that length fields take
+	const lengths = 1 + 2 + 2 // the longest length fields
 	dst = slices.Grow(dst, apdu.HeaderSize+lengths+nc)
 	dst = append(dst, c.CLA, c.INS, c.P1, c.P2)
 	if c.Extended || nc > MaxShortData || c.Ne > MaxShortNe {
@@ -70,7 +74,8 @@ func (c Command) Append(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// ParseCommand reads a command APDU. Data lies within b. ErrCommand says that the lengths contradict each other.
+// ParseCommand parses a command APDU. Data is a part of b. The error is ErrCommand if the length
+// fields contradict the length of b.
 func ParseCommand(b []byte) (Command, error) {
 	parsed, err := apdu.Parse(b)
 	if err != nil {
@@ -85,8 +90,9 @@ func ParseCommand(b []byte) (Command, error) {
 // MaxAID is the longest application identifier (ISO/IEC 7816-4:2013, 12.2.3).
 const MaxAID = 16
 
-// Select is the command that selects an application by its identifier or the beginning of one (ISO/IEC 7816-4:2013, 11.1.1:
-// P1 04, selection by DF name; P2 00, first occurrence with control information). Ne is 0: set it for cards that want it.
+// Select is the command that selects an application by its identifier or the beginning of one
+// (ISO/IEC 7816-4:2013, 11.1.1: P1 04, selection by DF name; P2 00, first occurrence with control
+// information). Ne is 0: set it for cards that need Le.
 func Select(aid []byte) Command {
 	return Command{INS: 0xA4, P1: 0x04, Data: aid}
 }

@@ -5,14 +5,15 @@ import (
 	"fmt"
 )
 
-// A Transmitter exchanges APDUs with a card: *sclib.Card, or what looks at the bytes on their way to it.
+// A Transmitter exchanges APDUs with a card. *sclib.Card is one.
 type Transmitter interface {
+	// Transmit sends a command APDU and returns the response APDU.
 	Transmit(ctx context.Context, command []byte) (answer []byte, err error)
 }
 
-// Exchange sends a command and returns the data of the answer. No copy of the command is kept. A
-// status word other than 90 00 is the error, a StatusWord, beside what data there is; an answer
-// without one is ErrResponse.
+// Exchange sends a command and returns the data of the answer. It wipes its copy of the command. A
+// status word other than 90 00 is the error, of type StatusWord; the data is returned too. An
+// answer without a status word is ErrResponse.
 func Exchange(ctx context.Context, t Transmitter, c Command) (data []byte, err error) {
 	command, err := c.Bytes()
 	if err != nil {

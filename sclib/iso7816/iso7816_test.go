@@ -46,23 +46,30 @@ func TestCommands(t *testing.T) {
 		{"case 3 short, 1 byte", with(filler(1), 0, false), "00A40400 01", 1, ""},
 		{"case 3 short, 255 bytes", with(filler(255), 0, false), "00A40400 FF", 255, ""},
 		{"case 3 extended, 256 bytes", with(filler(256), 0, true), "00A40400 00 0100", 256, ""},
-		{"case 3 extended, 65,535 bytes", with(filler(65535), 0, true), "00A40400 00 FFFF", 65535, ""},
-		{"case 3 extended though short would do", with(filler(1), 0, true), "00A40400 00 0001", 1, ""},
+		{"case 3 extended, 65,535 bytes", with(filler(65535), 0, true), "00A40400 00 FFFF", 65535,
+			""},
+		{"case 3 extended though short would do", with(filler(1), 0, true), "00A40400 00 0001", 1,
+			""},
 		{"case 4 short", with(filler(255), 256, false), "00A40400 FF", 255, "00"},
-		{"case 4 extended for the data", with(filler(256), 1, true), "00A40400 00 0100", 256, "0001"},
-		{"case 4 extended for the answer", with(filler(1), 257, true), "00A40400 00 0001", 1, "0101"},
-		{"case 4 extended, the longest command", with(filler(65535), 65536, true), "00A40400 00 FFFF", 65535, "0000"},
+		{"case 4 extended for the data", with(filler(256), 1, true), "00A40400 00 0100", 256,
+			"0001"},
+		{"case 4 extended for the answer", with(filler(1), 257, true), "00A40400 00 0001", 1,
+			"0101"},
+		{"case 4 extended, the longest command", with(filler(65535), 65536, true),
+			"00A40400 00 FFFF", 65535, "0000"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			want := append(append(unhex(t, test.begin), filler(test.data)...), unhex(t, test.end)...)
+			want := append(append(unhex(t, test.begin), filler(test.data)...),
+				unhex(t, test.end)...)
 			got, err := test.command.Bytes()
 			if err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("encoded % .40X, %v", got, err)
 			}
 			back, err := iso7816.ParseCommand(want)
 			if err != nil || back.CLA != 0 || back.INS != 0xA4 || back.P1 != 4 || back.P2 != 0 ||
-				!bytes.Equal(back.Data, test.command.Data) || back.Ne != test.command.Ne || back.Extended != test.command.Extended {
+				!bytes.Equal(back.Data, test.command.Data) || back.Ne != test.command.Ne ||
+				back.Extended != test.command.Extended {
 				t.Errorf("parsed %.100v, %v", back, err)
 			}
 		})
@@ -84,19 +91,21 @@ func TestLengthsChooseTheEncoding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := iso7816.ParseCommand(encoded); err != nil || back.Extended != test.extended {
+		if back, err := iso7816.ParseCommand(encoded); err != nil ||
+			back.Extended != test.extended {
 			t.Errorf("%s: extended %v, %v", test.name, back.Extended, err)
 		}
 	}
 }
 
-func TestCommandsThatDoNotExist(t *testing.T) {
+func TestInvalidCommands(t *testing.T) {
 	for name, command := range map[string]iso7816.Command{
 		"more data than a length field holds": {Data: make([]byte, 65536)},
-		"more expected than there can be":     {Ne: 65537},
+		"too many expected bytes":             {Ne: 65537},
 		"a negative expectation":              {Ne: -1},
 	} {
-		if got, err := command.Append([]byte{1, 2}); !errors.Is(err, iso7816.ErrLength) || !bytes.Equal(got, []byte{1, 2}) {
+		if got, err := command.Append([]byte{1, 2}); !errors.Is(err, iso7816.ErrLength) ||
+			!bytes.Equal(got, []byte{1, 2}) {
 			t.Errorf("%s: % .40X, %v", name, got, err)
 		}
 	}
@@ -135,7 +144,8 @@ func TestResponses(t *testing.T) {
 		{name: "a status word alone", response: []byte{0x6A, 0x82}, sw: 0x6A82},
 		{name: "nothing", response: nil, bad: true},
 		{name: "half a status word", response: []byte{0x90}, bad: true},
-		{name: "the longest", response: append(make([]byte, 65536), 0x90, 0), data: string(make([]byte, 65536)), sw: 0x9000},
+		{name: "the longest", response: append(make([]byte, 65536), 0x90, 0),
+			data: string(make([]byte, 65536)), sw: 0x9000},
 		{name: "one byte more", response: make([]byte, 65539), bad: true},
 	}
 	for _, test := range tests {
@@ -179,11 +189,14 @@ func TestStatusWords(t *testing.T) {
 		{0x0000, "not a status of ISO/IEC 7816-4", false, false},
 	}
 	for _, test := range tests {
-		if test.sw.Text() != test.text || test.sw.OK() != test.ok || test.sw.Warning() != test.warning {
-			t.Errorf("%v: %q, ok %v, warning %v", test.sw, test.sw.Text(), test.sw.OK(), test.sw.Warning())
+		if test.sw.Text() != test.text || test.sw.OK() != test.ok ||
+			test.sw.Warning() != test.warning {
+			t.Errorf("%v: %q, ok %v, warning %v", test.sw, test.sw.Text(), test.sw.OK(),
+				test.sw.Warning())
 		}
 	}
-	if got := iso7816.StatusWord(0x6A82).Error(); got != "status 6A 82: file or application not found" {
+	if got := iso7816.StatusWord(
+		0x6A82).Error(); got != "status 6A 82: file or application not found" {
 		t.Error(got)
 	}
 	if err := (iso7816.Response{SW: 0x9000}).Err(); err != nil {
@@ -197,20 +210,20 @@ func TestStatusWords(t *testing.T) {
 	}
 }
 
-// teller answers with what it was given, and remembers the command.
-type teller struct {
+// fixed is a card with one answer. It keeps a copy of the command.
+type fixed struct {
 	answer  []byte
 	err     error
 	command []byte
 }
 
-func (c *teller) Transmit(_ context.Context, command []byte) ([]byte, error) {
+func (c *fixed) Transmit(_ context.Context, command []byte) ([]byte, error) {
 	c.command = bytes.Clone(command)
 	return c.answer, c.err
 }
 
 func TestExchange(t *testing.T) {
-	down := errors.New("the reader has gone")
+	down := errors.New("unplugged")
 	for _, c := range []struct {
 		name   string
 		answer string
@@ -224,12 +237,13 @@ func TestExchange(t *testing.T) {
 		{"data beside another status", "41 61 05", nil, "41", iso7816.StatusWord(0x6105)},
 		{"half a status word", "90", nil, "", iso7816.ErrResponse},
 		{"nothing", "", nil, "", iso7816.ErrResponse},
-		{"a failure on the way", "90 00", down, "", down},
+		{"a failed exchange", "90 00", down, "", down},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			card := &teller{answer: unhex(t, c.answer), err: c.err}
+			card := &fixed{answer: unhex(t, c.answer), err: c.err}
 			data, err := iso7816.Exchange(t.Context(), card, iso7816.Command{INS: 0xB0, Ne: 2})
-			if !errors.Is(err, c.want) || c.want == nil && err != nil || !bytes.Equal(data, unhex(t, c.data)) {
+			if !errors.Is(err, c.want) || c.want == nil && err != nil ||
+				!bytes.Equal(data, unhex(t, c.data)) {
 				t.Errorf("% X, %v", data, err)
 			}
 			if !bytes.Equal(card.command, []byte{0, 0xB0, 0, 0, 2}) {
@@ -237,13 +251,14 @@ func TestExchange(t *testing.T) {
 			}
 		})
 	}
-	card := &teller{}
-	if _, err := iso7816.Exchange(t.Context(), card, iso7816.Command{Ne: iso7816.MaxNe + 1}); err == nil || card.command != nil {
-		t.Errorf("a command that does not exist: %v, sent % X", err, card.command)
+	card := &fixed{}
+	if _, err := iso7816.Exchange(t.Context(), card,
+		iso7816.Command{Ne: iso7816.MaxNe + 1}); err == nil || card.command != nil {
+		t.Errorf("an invalid command: %v, sent % X", err, card.command)
 	}
 }
 
-// keeper keeps the command itself.
+// keeper keeps the command without a copy.
 type keeper struct{ command []byte }
 
 func (k *keeper) Transmit(_ context.Context, command []byte) ([]byte, error) {
@@ -251,7 +266,7 @@ func (k *keeper) Transmit(_ context.Context, command []byte) ([]byte, error) {
 	return []byte{0x90, 0x00}, nil
 }
 
-func TestNoCopyOfACommandStays(t *testing.T) {
+func TestExchangeWipesTheCommand(t *testing.T) {
 	verify := iso7816.Command{INS: 0x20, P2: 0x80, Data: []byte("31415926"), Ne: 256}
 	card := &keeper{}
 	if _, err := iso7816.Exchange(t.Context(), card, verify); err != nil {
@@ -268,7 +283,7 @@ func TestNoCopyOfACommandStays(t *testing.T) {
 	}
 }
 
-// FuzzCommand: whatever parses encodes to the same bytes.
+// FuzzCommand checks that a command that can be parsed is encoded to the same bytes.
 func FuzzCommand(f *testing.F) {
 	f.Add([]byte{0, 0xA4, 4, 0, 2, 0xA0, 0, 0})
 	f.Add([]byte{0, 0xA4, 4, 0, 0, 0, 2, 0xA0, 0, 1, 0})

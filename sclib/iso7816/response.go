@@ -2,12 +2,12 @@ package iso7816
 
 // A Response is a response APDU: data and a status word.
 type Response struct {
-	Data []byte
-	SW   StatusWord
+	Data []byte     // 0 to MaxNe bytes
+	SW   StatusWord // the last two bytes
 }
 
-// ParseResponse reads a response APDU. Data lies within b. ErrResponse says that b has no status word, or is longer than any
-// response can be.
+// ParseResponse parses a response APDU. Data is a part of b. The error is ErrResponse if b is
+// shorter than a status word or longer than a response APDU can be.
 func ParseResponse(b []byte) (Response, error) {
 	n := len(b) - 2
 	if n < 0 || n > MaxNe {
@@ -21,7 +21,8 @@ func (r Response) Append(dst []byte) []byte {
 	return append(append(dst, r.Data...), r.SW.SW1(), r.SW.SW2())
 }
 
-// Err is nil if the card did what was asked (90 00, or 61 xx with more data to fetch), else the status word as an error.
+// Err returns nil after normal processing (90 00, or 61 xx if more data is available), and the
+// status word otherwise.
 func (r Response) Err() error {
 	if r.SW.OK() {
 		return nil

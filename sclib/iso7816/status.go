@@ -2,11 +2,11 @@ package iso7816
 
 import "strconv"
 
-// A StatusWord is SW1 SW2, with which a card ends each answer (ISO/IEC 7816-4:2013, 5.6). As an error it says that the card
-// refused the command.
+// A StatusWord is SW1 SW2, the last two bytes of each response APDU (ISO/IEC 7816-4:2013, 5.6). It
+// is the error of a command that the card refused.
 type StatusWord uint16
 
-// Status words that programs decide on (ISO/IEC 7816-4:2013, tables 5 and 6).
+// Status words for comparisons (ISO/IEC 7816-4:2013, tables 5 and 6).
 const (
 	SWSuccess               StatusWord = 0x9000
 	SWFileInvalidated       StatusWord = 0x6283
@@ -28,19 +28,19 @@ const (
 	SWUnknown               StatusWord = 0x6F00
 )
 
-// SW1 is the first byte, which tells the kind of answer.
+// SW1 returns the first byte, the category of the status.
 func (sw StatusWord) SW1() byte { return byte(sw >> 8) }
 
-// SW2 is the second byte, which tells the details.
+// SW2 returns the second byte, the details of the status.
 func (sw StatusWord) SW2() byte { return byte(sw) }
 
-// OK reports normal processing: 90 00, or 61 xx when more data can be fetched.
+// OK reports normal processing: 90 00, or 61 xx if more data is available.
 func (sw StatusWord) OK() bool { return sw == SWSuccess || sw.SW1() == 0x61 }
 
-// Warning reports that the command was carried out with a remark (62 xx, 63 xx).
+// Warning reports warning processing: 62 xx or 63 xx. The card executed the command.
 func (sw StatusWord) Warning() bool { return sw.SW1() == 0x62 || sw.SW1() == 0x63 }
 
-// TriesLeft gives the counter of 63 Cx, as a PIN verification leaves it.
+// TriesLeft returns the counter of 63 Cx, the number of PIN verifications that are left.
 func (sw StatusWord) TriesLeft() (tries int, ok bool) {
 	if sw&0xFFF0 != 0x63C0 {
 		return 0, false
@@ -48,16 +48,16 @@ func (sw StatusWord) TriesLeft() (tries int, ok bool) {
 	return int(sw & 0x0F), true
 }
 
-// String writes the two bytes in hexadecimal: "90 00".
+// String returns the two bytes in hexadecimal: "90 00".
 func (sw StatusWord) String() string {
 	const digits = "0123456789ABCDEF"
 	return string([]byte{digits[sw>>12], digits[sw>>8&15], ' ', digits[sw>>4&15], digits[sw&15]})
 }
 
-// Error is the two bytes and what they mean.
+// Error returns the two bytes and their description.
 func (sw StatusWord) Error() string { return "status " + sw.String() + ": " + sw.Text() }
 
-// Text says what the status word means (ISO/IEC 7816-4:2013, tables 5 and 6).
+// Text returns a description of the status word (ISO/IEC 7816-4:2013, tables 5 and 6).
 func (sw StatusWord) Text() string {
 	if text, ok := exact[sw]; ok {
 		return text
@@ -80,7 +80,7 @@ func (sw StatusWord) Text() string {
 	return "not a status of ISO/IEC 7816-4"
 }
 
-// count reads a length in SW2, where 0 stands for 256.
+// count returns the length in SW2. 0 means 256.
 func count(sw2 byte) int {
 	if sw2 == 0 {
 		return MaxShortNe
@@ -88,7 +88,7 @@ func count(sw2 byte) int {
 	return int(sw2)
 }
 
-// kinds says what SW1 alone means (ISO/IEC 7816-4:2013, table 5).
+// kinds has the descriptions of SW1 (ISO/IEC 7816-4:2013, table 5).
 var kinds = map[byte]string{
 	0x62: "warning, card state unchanged",
 	0x63: "warning, card state changed",
@@ -105,7 +105,7 @@ var kinds = map[byte]string{
 	0x6F: "no precise diagnosis",
 }
 
-// exact says what both bytes mean (ISO/IEC 7816-4:2013, table 6).
+// exact has the descriptions of both bytes (ISO/IEC 7816-4:2013, table 6).
 var exact = map[StatusWord]string{
 	SWSuccess:               "success",
 	0x6281:                  "part of the returned data may be corrupted",

@@ -27,7 +27,7 @@ func (p *port) Device() *usb.Device {
 	return t.Device()
 }
 
-func (p *port) Claim() (usb.Transport, error) {
+func (p *port) ClaimSetting(context.Context, uint8) (usb.Transport, error) {
 	if p.refused != nil {
 		return nil, p.refused
 	}
@@ -117,7 +117,7 @@ type keyboard struct{ t *testing.T }
 func (k keyboard) Device() *usb.Device {
 	return &usb.Device{Config: []byte{9, 2, 9, 0, 0, 1, 0, 0x80, 50}}
 }
-func (k keyboard) Claim() (usb.Transport, error) {
+func (k keyboard) ClaimSetting(context.Context, uint8) (usb.Transport, error) {
 	k.t.Error("a keyboard was claimed")
 	return nil, errors.New("claimed")
 }

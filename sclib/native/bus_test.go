@@ -19,7 +19,7 @@ import (
 	"tamaccid/sclib/native"
 )
 
-// board is a board with one controller.
+// board returns the USB function of a board with one controller.
 func board(c *usbtest.Controller) func(usbhost.Options) (*usbhost.Bus, error) {
 	return func(o usbhost.Options) (*usbhost.Bus, error) {
 		bus := usbhost.New(o)
@@ -27,7 +27,7 @@ func board(c *usbtest.Controller) func(usbhost.Options) (*usbhost.Bus, error) {
 	}
 }
 
-// withCard is a reader with a card in it.
+// withCard returns a reader with a card.
 func withCard(t *testing.T) *reader.Device {
 	t.Helper()
 	chip, err := card.Named("t1")
@@ -46,7 +46,8 @@ func hello(ctx context.Context, sc *sclib.Context) error {
 		return err
 	}
 	defer c.Disconnect(sclib.LeaveCard)
-	command, err := iso7816.Select([]byte{0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}).Bytes()
+	command, err := iso7816.Select([]byte{0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06,
+		0x01}).Bytes()
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func hello(ctx context.Context, sc *sclib.Context) error {
 	return err
 }
 
-func TestWhatIsPluggedInIsReadyAndWhatIsUnpluggedGoes(t *testing.T) {
+func TestReadersArePluggedInAndUnplugged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usbtest.New(usbtest.Model{USB2: 2})
 		c.Plug(1, usbtest.Reader(withCard(t)))
@@ -104,15 +105,16 @@ func TestReadersThatCannotBeUsedAreReported(t *testing.T) {
 		dead := usbtest.Gadget{At: usb.SpeedFull}
 		c.Plug(1, &dead)
 		c.Plug(2, usbtest.Reader(withCard(t)))
-		var heard []string
-		readers, err := native.New(native.Options{Start: board(c), Report: func(err error) { heard = append(heard, err.Error()) }})
+		var reports []string
+		readers, err := native.New(native.Options{Start: board(c),
+			Report: func(err error) { reports = append(reports, err.Error()) }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		sc := sclib.New(readers)
 		defer sc.Release()
-		if len(heard) == 0 || !strings.Contains(strings.Join(heard, "\n"), "port 1: refused") {
-			t.Errorf("heard %q", heard)
+		if len(reports) == 0 || !strings.Contains(strings.Join(reports, "\n"), "port 1: refused") {
+			t.Errorf("reports %q", reports)
 		}
 		if err := hello(t.Context(), sc); err != nil {
 			t.Errorf("the other reader: %v", err)

@@ -9,14 +9,15 @@ import (
 	"tamaccid/sclib"
 )
 
-// codes gives the class driver's errors their PC/SC meaning. The first that fits counts: an error may wrap several.
+// codes maps errors of the class driver to PC/SC codes. An error may wrap several of them: the
+// first one of the list applies.
 var codes = []struct {
 	is   error
 	code sclib.Error
 }{
 	{ccid.ErrGone, sclib.ErrReaderUnavailable},
 	{ccid.ErrNoCard, sclib.ErrNoCard},
-	{ccid.ErrCardChanged, sclib.ErrRemovedCard}, // what is there now is not what Connect dealt with
+	{ccid.ErrCardChanged, sclib.ErrRemovedCard}, // the present card is not that of Connect
 	{ccid.ErrNotPowered, sclib.ErrUnpoweredCard},
 	{ccid.ErrMute, sclib.ErrUnresponsiveCard},
 	{ccid.ErrBadATR, sclib.ErrUnsupportedCard},
@@ -26,7 +27,8 @@ var codes = []struct {
 	{ccid.ErrPINCancelled, sclib.ErrCanceledByUser},
 	{ccid.ErrPINTimeout, sclib.ErrTimeout},
 	{ccid.ErrTimeout, sclib.ErrTimeout},
-	{ccid.ErrTooLong, sclib.ErrInvalidParameter}, // as through UEFI, whose SCardTransmit has no EFI_UNSUPPORTED (UEFI 2.11, 37.6.5)
+	// As in UEFI, where SCardTransmit has no EFI_UNSUPPORTED (UEFI 2.11, 37.6.5).
+	{ccid.ErrTooLong, sclib.ErrInvalidParameter},
 	{ccid.ErrInvalid, sclib.ErrInvalidParameter},
 	{ccid.ErrUnsupported, sclib.ErrUnsupportedFeature},
 	{ccid.ErrParity, sclib.ErrComm},
@@ -39,7 +41,7 @@ var codes = []struct {
 	{context.Canceled, sclib.ErrCanceled},
 }
 
-// coded gives an error its PC/SC code and keeps the cause.
+// coded adds a PC/SC code to an error of the class driver.
 func coded(err error) error {
 	for _, known := range codes {
 		if errors.Is(err, known.is) {

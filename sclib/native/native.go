@@ -1,12 +1,14 @@
-// Package native is the sclib backend for the readers that this program drives itself with the class
-// driver of this module: on boards without an operating system, and on Linux without a daemon.
+// Package native is the sclib backend for the readers that this program drives itself with the
+// class driver of this module: on boards without an operating system, and on Linux without a
+// daemon.
 //
 //	readers, err := native.New(native.Options{Start: q35.USB})
 //	sc := sclib.New(readers)
 //
-// Readers come and go as they are plugged in and out. A program that opens readers in another way
-// leaves Start out and adds each with Add, or serves each interface with Attach. Each slot of a
-// reader is a reader of sclib.
+// Readers come and go as they are plugged in and unplugged. A program that opens readers in another
+// way leaves Start out and adds each with Add, or serves each interface with Attach. Each slot of a
+// reader is a reader of sclib. GetStatusChange returns as soon as a reader comes or goes, or
+// reports a card by its interrupt endpoint; a reader without that endpoint is asked every 200 ms.
 package native
 
 import (
@@ -21,9 +23,9 @@ import (
 	"tamaccid/sclib"
 )
 
-// plugged is how long New waits for what is plugged in. A reader takes a third of a second, behind
-// hubs a second more (policy).
-const plugged = 10 * time.Second
+// settleLimit is how long New waits for the devices that are plugged in (policy: a reader takes a
+// third of a second, behind hubs a second more).
+const settleLimit = 10 * time.Second
 
 // ErrNotReady is reported when USB devices took too long to become ready; those that are ready can
 // be used.
@@ -41,22 +43,24 @@ type Options struct {
 
 // A Backend has the readers on a bus, and those that were added, while they are attached.
 type Backend struct {
-	bus *usbhost.Bus // nil without Options.Start
+	bus     *usbhost.Bus // nil without Options.Start
+	units   ccid.Units   // of the readers that Attach serves
+	changes sclib.Signal
 
 	mu       sync.Mutex
 	attached []attached
-	units    map[int]bool // numbers in the names of what Attach serves
 	closed   bool
+	watchers sync.WaitGroup
 }
 
-// attached is a reader and what sclib sees of it.
+// attached is a reader and its slots, each a reader of sclib.
 type attached struct {
 	reader *ccid.Reader
 	slots  []*reader
 }
 
-// New starts the USB host and waits up to 10 s for the readers that are plugged in. The error is that of
-// Options.Start.
+// New starts the USB host and waits up to 10 s for the readers that are plugged in. The error is
+// that of Options.Start.
 func New(o Options) (*Backend, error) {
 	b := new(Backend)
 	if o.Start == nil {
@@ -68,7 +72,7 @@ func New(o Options) (*Backend, error) {
 	}
 	bus, err := o.Start(usbhost.Options{
 		Attach: func(ctx context.Context, i *usbhost.Interface) {
-			if err := b.Attach(ctx, i); err != nil && ctx.Err() == nil {
+			if err := b.Attach(ctx, i); err != nil {
 				report(err)
 			}
 		},
@@ -82,7 +86,7 @@ func New(o Options) (*Backend, error) {
 		return nil, err
 	}
 	b.bus = bus
-	ctx, cancel := context.WithTimeout(context.Background(), plugged)
+	ctx, cancel := context.WithTimeout(context.Background(), settleLimit)
 	defer cancel()
 	if bus.Settle(ctx) != nil {
 		report(ErrNotReady)
@@ -90,7 +94,9 @@ func New(o Options) (*Backend, error) {
 	return b, nil
 }
 
-// Add adds a reader, which belongs to the backend from then on: it is closed when it has gone or the backend is closed.
+// Add adds a reader, which belongs to the backend from then on: it is closed when it has gone or
+// the backend is closed. GetStatusChange returns at once for a card in a reader whose notifications
+// are read (ccid.Options.Notifications), and asks others regularly.
 func (b *Backend) Add(r *ccid.Reader) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -103,13 +109,20 @@ func (b *Backend) Add(r *ccid.Reader) {
 		a.slots = append(a.slots, &reader{slot: s})
 	}
 	b.attached = append(b.attached, a)
+	if r.Listened() {
+		for _, s := range r.Slots() {
+			b.watchers.Go(func() { b.watch(s) })
+		}
+	}
+	b.changes.Send()
 }
 
-// remove takes a reader out of the list.
+// remove takes a reader from the list.
 func (b *Backend) remove(r *ccid.Reader) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.attached = slices.DeleteFunc(b.attached, func(a attached) bool { return a.reader == r })
+	b.changes.Send()
 }
 
 // Readers implements sclib.Backend.
@@ -135,6 +148,7 @@ func (b *Backend) Readers(ctx context.Context) ([]sclib.Reader, error) {
 // Close implements sclib.Backend. It closes all readers and stops the controllers.
 func (b *Backend) Close() error {
 	err := b.closeReaders()
+	b.watchers.Wait()
 	if b.bus != nil {
 		err = errors.Join(err, b.bus.Close())
 	}

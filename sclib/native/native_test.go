@@ -16,7 +16,7 @@ import (
 	"tamaccid/sclib/native"
 )
 
-// backend is one that does not start a USB host.
+// backend returns a backend without a USB host.
 func backend(t *testing.T) *native.Backend {
 	t.Helper()
 	b, err := native.New(native.Options{})
@@ -40,7 +40,7 @@ func plug(t *testing.T, b *native.Backend, d *reader.Device, unit int) {
 	b.Add(r)
 }
 
-// world is one virtual reader at an exchange level under a context.
+// world returns a virtual reader at an exchange level, its backend and a context.
 func world(t *testing.T, level reader.Level) (*reader.Device, *native.Backend, *sclib.Context) {
 	t.Helper()
 	d, b := reader.NewDevice(reader.New(level)), backend(t)
@@ -59,9 +59,10 @@ func want(t *testing.T, err, target error) {
 	}
 }
 
-// sayHello has the conversation of samples/helloworld.
+// sayHello has the exchanges of samples/helloworld.
 func sayHello(ctx context.Context, card *sclib.Card) (string, error) {
-	command, err := iso7816.Select([]byte{0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}).Bytes()
+	command, err := iso7816.Select([]byte{0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06,
+		0x01}).Bytes()
 	if err != nil {
 		return "", err
 	}
@@ -81,9 +82,10 @@ func sayHello(ctx context.Context, card *sclib.Card) (string, error) {
 	return "", errors.New("no text")
 }
 
-func TestHelloWorldOnEveryKindOfReaderAndCard(t *testing.T) {
+func TestHelloWorldAtEachLevelWithEachCard(t *testing.T) {
 	levels := map[string]reader.Level{
-		"character": reader.Character, "TPDU": reader.TPDU, "short APDU": reader.ShortAPDU, "extended APDU": reader.ExtendedAPDU,
+		"character": reader.Character, "TPDU": reader.TPDU, "short APDU": reader.ShortAPDU,
+		"extended APDU": reader.ExtendedAPDU,
 	}
 	for level, value := range levels {
 		for _, kind := range []string{"t0", "t1", "t1-crc", "t0t1"} {
@@ -95,15 +97,18 @@ func TestHelloWorldOnEveryKindOfReaderAndCard(t *testing.T) {
 					}
 					d, _, sc := world(t, value)
 					d.Reader(0).Insert(0, chip)
-					card, err := sc.Connect(t.Context(), name, sclib.ShareExclusive, sclib.ProtocolAny)
+					card, err := sc.Connect(t.Context(), name, sclib.ShareExclusive,
+						sclib.ProtocolAny)
 					if err != nil {
 						t.Fatal(err)
 					}
 					status, err := card.Status(t.Context())
-					if err != nil || !bytes.Equal(status.ATR, chip.ATR()) || !status.State.Has(sclib.StatePresent|sclib.StateSpecific) {
+					if err != nil || !bytes.Equal(status.ATR, chip.ATR()) ||
+						!status.State.Has(sclib.CardPresent|sclib.CardSpecific) {
 						t.Errorf("status %+v, %v", status, err)
 					}
-					if text, err := sayHello(t.Context(), card); err != nil || text != "Hello world!" {
+					if text, err := sayHello(t.Context(), card); err != nil ||
+						text != "Hello world!" {
 						t.Errorf("%q, %v", text, err)
 					}
 					if err := card.Disconnect(sclib.UnpowerCard); err != nil {
@@ -129,9 +134,10 @@ func TestConnect(t *testing.T) {
 		{"no card", "", sclib.ProtocolAny, 0, sclib.ErrNoCard},
 		{"a mute card", "mute", sclib.ProtocolAny, 0, sclib.ErrUnresponsiveCard},
 		{"T=1 is preferred", "t0t1", sclib.ProtocolAny, sclib.ProtocolT1, nil},
-		{"T=0 is asked for", "t0t1", sclib.ProtocolT0, sclib.ProtocolT0, nil},
-		{"a card that does not speak T=1", "t0", sclib.ProtocolT1, 0, sclib.ErrProtocolMismatch},
-		{"raw alone is nothing that there is", "t0", sclib.ProtocolRaw, 0, sclib.ErrProtocolMismatch},
+		{"T=0 is requested", "t0t1", sclib.ProtocolT0, sclib.ProtocolT0, nil},
+		{"a card without T=1", "t0", sclib.ProtocolT1, 0, sclib.ErrProtocolMismatch},
+		{"raw only is not supported", "t0", sclib.ProtocolRaw, 0,
+			sclib.ErrProtocolMismatch},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -149,7 +155,8 @@ func TestConnect(t *testing.T) {
 				if err != nil {
 					return
 				}
-				if active, err := card.ActiveProtocol(t.Context()); err != nil || active != test.active {
+				if active, err := card.ActiveProtocol(t.Context()); err != nil ||
+					active != test.active {
 					t.Errorf("speaks %v, %v", active, err)
 				}
 			})
@@ -165,7 +172,8 @@ func TestAnotherProtocolAfterAnEarlierConnection(t *testing.T) {
 		}
 		d, _, sc := world(t, reader.TPDU)
 		d.Reader(0).Insert(0, chip)
-		for _, protocol := range []sclib.Protocol{sclib.ProtocolT1, sclib.ProtocolT0, sclib.ProtocolT1} {
+		for _, protocol := range []sclib.Protocol{sclib.ProtocolT1, sclib.ProtocolT0,
+			sclib.ProtocolT1} {
 			card, err := sc.Connect(t.Context(), name, sclib.ShareShared, protocol)
 			if err != nil {
 				t.Fatal(err)
@@ -180,7 +188,7 @@ func TestAnotherProtocolAfterAnEarlierConnection(t *testing.T) {
 	})
 }
 
-func TestACommandThatTheReaderCannotTake(t *testing.T) {
+func TestACommandThatIsTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, _, sc := world(t, reader.ShortAPDU)
 		d.Reader(0).Insert(0, card.T1())
@@ -197,29 +205,7 @@ func TestACommandThatTheReaderCannotTake(t *testing.T) {
 	})
 }
 
-// The class driver numbers attributes for itself, since it knows nothing of PC/SC programs.
-func TestAttributesHaveTheSameNumbersBelow(t *testing.T) {
-	for above, below := range map[sclib.Attrib]uint32{
-		sclib.AttrVendorName: ccid.AttrVendorName, sclib.AttrVendorIFDType: ccid.AttrVendorIFDType, sclib.AttrVendorIFDVersion: ccid.AttrVendorIFDVersion,
-		sclib.AttrVendorIFDSerial: ccid.AttrVendorIFDSerial, sclib.AttrChannelID: ccid.AttrChannelID, sclib.AttrMaxInput: ccid.AttrMaxInput,
-		sclib.AttrAsyncProtocolTypes: ccid.AttrAsyncProtocolTypes, sclib.AttrSyncProtocolTypes: ccid.AttrSyncProtocolTypes,
-		sclib.AttrDefaultClock: ccid.AttrDefaultClock, sclib.AttrMaxClock: ccid.AttrMaxClock, sclib.AttrDefaultDataRate: ccid.AttrDefaultDataRate,
-		sclib.AttrMaxDataRate: ccid.AttrMaxDataRate, sclib.AttrMaxIFSD: ccid.AttrMaxIFSD, sclib.AttrPowerManagement: ccid.AttrPowerMgmtSupport,
-		sclib.AttrCharacteristics: ccid.AttrCharacteristics, sclib.AttrCurrentProtocol: ccid.AttrCurrentProtocolType,
-		sclib.AttrCurrentClock: ccid.AttrCurrentClock, sclib.AttrCurrentF: ccid.AttrCurrentF, sclib.AttrCurrentD: ccid.AttrCurrentD,
-		sclib.AttrCurrentN: ccid.AttrCurrentN, sclib.AttrCurrentW: ccid.AttrCurrentW, sclib.AttrCurrentIFSC: ccid.AttrCurrentIFSC,
-		sclib.AttrCurrentIFSD: ccid.AttrCurrentIFSD, sclib.AttrCurrentBWT: ccid.AttrCurrentBWT, sclib.AttrCurrentCWT: ccid.AttrCurrentCWT,
-		sclib.AttrCurrentEBCEncoding: ccid.AttrCurrentEBCEncoding, sclib.AttrICCPresence: ccid.AttrICCPresence,
-		sclib.AttrICCInterfaceStatus: ccid.AttrICCInterfaceStatus, sclib.AttrATRString: ccid.AttrATRString, sclib.AttrICCTypePerATR: ccid.AttrICCTypePerATR,
-		sclib.AttrDeviceUnit: ccid.AttrDeviceUnit, sclib.AttrFriendlyName: ccid.AttrDeviceFriendlyName, sclib.AttrSystemName: ccid.AttrDeviceSystemName,
-	} {
-		if uint32(above) != below {
-			t.Errorf("%#x is %#x below", above, below)
-		}
-	}
-}
-
-func TestACardThatGoesAndComes(t *testing.T) {
+func TestACardIsRemovedAndInserted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, _, sc := world(t, reader.TPDU)
 		d.Reader(0).Insert(0, card.T1())
@@ -233,19 +219,21 @@ func TestACardThatGoesAndComes(t *testing.T) {
 		d.Reader(0).Remove(0)
 		_, err = sayHello(t.Context(), connection)
 		want(t, err, sclib.ErrRemovedCard)
-		want(t, connection.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard), sclib.ErrNoCard)
+		want(t, connection.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+			sclib.LeaveCard), sclib.ErrNoCard)
 
 		d.Reader(0).Insert(0, card.T0())
 		_, err = sayHello(t.Context(), connection)
 		want(t, err, sclib.ErrRemovedCard)
-		if err := connection.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+		if err := connection.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+			sclib.LeaveCard); err != nil {
 			t.Fatal(err)
 		}
 		if text, err := sayHello(t.Context(), connection); err != nil || text != "Hello world!" {
 			t.Errorf("%q, %v", text, err)
 		}
 
-		// Swapped between two looks: it is another card, and the handle must not take it for the old one.
+		// Replaced between two calls: the handle must not use the new card as the old one.
 		d.Reader(0).Remove(0)
 		d.Reader(0).Insert(0, card.T0())
 		if _, err := sayHello(t.Context(), connection); err == nil {
@@ -261,7 +249,7 @@ func TestWaitingForACard(t *testing.T) {
 		if err := sc.GetStatusChange(t.Context(), states); err != nil {
 			t.Fatal(err)
 		}
-		if states[0].EventState&sclib.ChangeEmpty == 0 {
+		if states[0].EventState&sclib.StateEmpty == 0 {
 			t.Errorf("before: %#x", states[0].EventState)
 		}
 		states[0].CurrentState = states[0].EventState
@@ -271,13 +259,13 @@ func TestWaitingForACard(t *testing.T) {
 		if err := sc.GetStatusChange(ctx, states); err != nil {
 			t.Fatal(err)
 		}
-		if states[0].EventState&sclib.ChangePresent == 0 {
+		if states[0].EventState&sclib.StatePresent == 0 {
 			t.Errorf("after: %#x", states[0].EventState)
 		}
 	})
 }
 
-func TestAReaderThatGoesAndComes(t *testing.T) {
+func TestAReaderIsUnpluggedAndPluggedIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, b, sc := world(t, reader.TPDU)
 		d.Reader(0).Insert(0, card.T1())

@@ -8,7 +8,7 @@ import (
 	"tamaccid/sclib"
 )
 
-// slot is what this package needs of a ccid.Slot.
+// slot has the methods of ccid.Slot that this package uses.
 type slot interface {
 	Name() string
 	State(ctx context.Context) (ccid.State, error)
@@ -18,10 +18,11 @@ type slot interface {
 	Disconnect(ctx context.Context, action ccid.Action) error
 	Transmit(ctx context.Context, capdu, rapdu []byte) (int, error)
 	Control(ctx context.Context, code uint32, in []byte) ([]byte, error)
-	GetAttrib(ctx context.Context, tag uint32) ([]byte, error)
+	GetAttrib(ctx context.Context, tag sclib.Attrib) ([]byte, error)
 }
 
-// A reader makes a sclib.Reader of a slot. The slot has one user, this program: there is nothing to connect to but the card.
+// A reader is an sclib.Reader over a slot. The slot has one user, this program, so that ShareDirect
+// needs no connection.
 type reader struct {
 	slot slot
 }
@@ -35,69 +36,42 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	if err != nil {
 		return sclib.ReaderStatus{}, coded(err)
 	}
-	switch state {
-	case ccid.Absent:
-		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
-	case ccid.Inactive:
-		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
-	case ccid.Active:
-		status := sclib.ReaderStatus{
-			State:    sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable,
-			Protocol: sclib.Protocol(r.slot.Protocol()),
-			ATR:      r.slot.ATR(),
-		}
-		if status.Protocol != sclib.ProtocolUndefined {
-			status.State = sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific
-		}
-		return status, nil
+	var status sclib.ReaderStatus
+	if state == ccid.Active {
+		status.Protocol, status.ATR = r.slot.Protocol(), r.slot.ATR()
 	}
-	return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+	status.State = sclib.StateOf(state, status.Protocol)
+	return status, nil
 }
 
 // Connect implements sclib.Reader.
-func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+func (r *reader) Connect(
+	ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition,
+) (sclib.Protocol, error) {
 	if mode == sclib.ShareDirect {
 		if _, err := r.slot.State(ctx); err != nil {
 			return sclib.ProtocolUndefined, coded(err)
 		}
 		return sclib.ProtocolUndefined, nil
 	}
-	accept := ccid.Protocol(protocols & sclib.ProtocolAny)
-	if accept == ccid.Undefined {
-		return sclib.ProtocolUndefined, sclib.ErrProtocolMismatch // raw alone
+	accept := protocols & sclib.ProtocolAny
+	if accept == sclib.ProtocolUndefined {
+		return sclib.ProtocolUndefined, sclib.ErrProtocolMismatch // raw only
 	}
-	var active ccid.Protocol
-	var err error
-	switch reset {
-	case sclib.LeaveCard:
-		active, err = r.slot.Connect(ctx, accept, ccid.Leave)
-		if errors.Is(err, ccid.ErrNoProtocol) {
-			// A card that speaks another protocol since an earlier connection chooses again after a reset.
-			active, err = r.slot.Connect(ctx, accept, ccid.ColdReset)
-		}
-	case sclib.ResetCard:
-		active, err = r.slot.Connect(ctx, accept, ccid.WarmReset)
-	default:
+	active, err := r.slot.Connect(ctx, accept, reset.AtConnect())
+	if reset == sclib.LeaveCard && errors.Is(err, ccid.ErrNoProtocol) {
+		// The card has another protocol since an earlier connection. It needs a reset.
 		active, err = r.slot.Connect(ctx, accept, ccid.ColdReset)
 	}
 	if err != nil {
 		return sclib.ProtocolUndefined, coded(err)
 	}
-	return sclib.Protocol(active), nil
+	return active, nil
 }
 
 // Disconnect implements sclib.Reader.
 func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) error {
-	action := ccid.Leave
-	switch disposition {
-	case sclib.ResetCard:
-		action = ccid.WarmReset
-	case sclib.UnpowerCard:
-		action = ccid.Unpower
-	case sclib.EjectCard:
-		action = ccid.Eject
-	}
-	err := r.slot.Disconnect(ctx, action)
+	err := r.slot.Disconnect(ctx, disposition.AtDisconnect())
 	if err == nil || errors.Is(err, ccid.ErrGone) {
 		return nil
 	}
@@ -122,10 +96,11 @@ func (r *reader) Control(ctx context.Context, controlCode uint32, in, out []byte
 
 // GetAttrib implements sclib.Reader.
 func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []byte) (int, error) {
-	value, err := r.slot.GetAttrib(ctx, uint32(attribute))
+	value, err := r.slot.GetAttrib(ctx, attribute)
 	return give(out, value, err)
 }
 
+// give copies an answer to out.
 func give(out, answer []byte, err error) (int, error) {
 	switch {
 	case err != nil:

@@ -9,7 +9,8 @@ import (
 )
 
 func TestResetsLeaveAWorkingCard(t *testing.T) {
-	dispositions := map[string]sclib.Disposition{"leave": sclib.LeaveCard, "warm": sclib.ResetCard, "cold": sclib.UnpowerCard}
+	dispositions := map[string]sclib.Disposition{"leave": sclib.LeaveCard, "warm": sclib.ResetCard,
+		"cold": sclib.UnpowerCard}
 	for _, kind := range []string{"t0", "t1"} {
 		for before, first := range dispositions {
 			for then, second := range dispositions {
@@ -25,14 +26,17 @@ func TestResetsLeaveAWorkingCard(t *testing.T) {
 						t.Fatal(err)
 					}
 					for _, disposition := range []sclib.Disposition{first, second, first} {
-						if text, err := sayHello(t.Context(), card); err != nil || text != "Hello world!" {
+						if text, err := sayHello(t.Context(), card); err != nil ||
+							text != "Hello world!" {
 							t.Errorf("%q, %v", text, err)
 						}
-						if err := card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, disposition); err != nil {
+						if err := card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+							disposition); err != nil {
 							t.Fatal(err)
 						}
 					}
-					if text, err := sayHello(t.Context(), card); err != nil || text != "Hello world!" {
+					if text, err := sayHello(t.Context(), card); err != nil ||
+						text != "Hello world!" {
 						t.Errorf("%q, %v", text, err)
 					}
 				})

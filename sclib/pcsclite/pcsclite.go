@@ -1,37 +1,41 @@
 //go:build !tamago
 
-// Package pcsclite is sclib's way to the readers of a PC/SC daemon, pcscd of pcsc-lite, through its socket. It needs no C
-// library.
+// Package pcsclite is the sclib backend for the readers of the PC/SC daemon, pcscd of pcsc-lite. It
+// uses the daemon's socket, without a C library.
 //
-//	sc := readers, err := pcsclite.New(pcsclite.Options{})
-//	sc := sclib.New(readers)
+//	backend, err := pcsclite.New(pcsclite.Options{})
+//	sc := sclib.New(backend)
 //
-// The daemon shares readers among programs: share modes and transactions count for all of them.
+// The daemon shares readers among programs: share modes and transactions apply to all of them.
 //
-// Specification: pcsc-lite 1.9.9 to 2.5.1, winscard_msg.h (messages), eventhandler.h (reader states), pcsclite.h (values).
+// Specification: pcsc-lite 1.9.9 to 2.5.1, winscard_msg.h (messages), eventhandler.h (reader
+// states), pcsclite.h (values).
 package pcsclite
 
 import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"sync"
 
 	"tamaccid/sclib"
 )
 
-// Where the daemon listens, and the variable that says otherwise (pcsc-lite, sys_generic.h and winscard_msg.c).
+// The socket of the daemon (pcsc-lite, sys_generic.h and winscard_msg.c).
 const (
-	DefaultSocket  = "/run/pcscd/pcscd.comm"
+	// DefaultSocket is the path of the socket.
+	DefaultSocket = "/run/pcscd/pcscd.comm"
+	// SocketVariable is the environment variable with another path.
 	SocketVariable = "PCSCLITE_CSOCK_NAME"
 )
 
-// A Backend gives the readers of one daemon. It connects to it when it is first asked.
+// A Backend has the readers of one daemon. It connects to the daemon when a method needs it.
 type Backend struct {
 	path string
 
 	mu      sync.Mutex
-	states  *wire // for reader states; each connected reader has a wire of its own
+	states  *wire // for reader states; each connected reader has its own
 	readers []*reader
 }
 
@@ -42,8 +46,8 @@ type Options struct {
 	Socket string
 }
 
-// New makes a backend for the daemon behind a socket. The error is always nil: a daemon that cannot
-// be reached is an error of the first method that needs it, and one that is started later is found.
+// New returns a backend for the daemon at a socket. The error is always nil: the methods return
+// ErrNoService while the daemon does not run, and find one that starts later.
 func New(o Options) (*Backend, error) {
 	path := o.Socket
 	if path == "" {
@@ -55,18 +59,18 @@ func New(o Options) (*Backend, error) {
 	return &Backend{path: path}, nil
 }
 
-// A state is what the daemon tells of a reader.
+// A state is the daemon's state of a reader.
 type state struct {
 	name   string
 	status sclib.ReaderStatus
 }
 
-// list asks the daemon for its readers. A daemon that was restarted is found again.
+// list reads the states of the daemon's readers. It reconnects after a restart of the daemon.
 func (b *Backend) list(ctx context.Context) ([]state, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// The daemon answers at once; breaking the request off would break the wire.
+	// The daemon answers at once. A cancelled request would make the wire unusable.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestWait)
 	defer cancel()
 	b.mu.Lock()
@@ -91,7 +95,7 @@ func (b *Backend) list(ctx context.Context) ([]state, error) {
 	return parseStates(raw), nil
 }
 
-// parseStates reads an array of reader states; those without a name are free places.
+// parseStates parses an array of reader states. An entry without a name is free.
 func parseStates(raw []byte) []state {
 	var states []state
 	for ; len(raw) >= stateSize; raw = raw[stateSize:] {
@@ -100,11 +104,16 @@ func parseStates(raw []byte) []state {
 			continue
 		}
 		s := state{name: string(name)}
-		s.status.State = sclib.State(byteOrder.Uint32(raw[stateOfState:]))
-		if protocol := sclib.Protocol(byteOrder.Uint32(raw[stateOfProtocol:])); protocol&(sclib.ProtocolAny|sclib.ProtocolRaw) != 0 {
+		s.status.State = sclib.CardState(byteOrder.Uint32(raw[stateOfState:]))
+		// The daemon sets SCARD_SWALLOWED after a reset without an answer (pcsc-lite,
+		// eventhandler.c).
+		s.status.Mute = s.status.State.Has(sclib.CardPresent | sclib.CardSwallowed)
+		protocol := sclib.Protocol(byteOrder.Uint32(raw[stateOfProtocol:]))
+		if protocol&(sclib.ProtocolAny|sclib.ProtocolRaw) != 0 {
 			s.status.Protocol = protocol
 		}
-		if n := byteOrder.Uint32(raw[stateOfATRLength:]); n <= sclib.MaxATR && s.status.State&sclib.StatePresent != 0 {
+		n := byteOrder.Uint32(raw[stateOfATRLength:])
+		if n <= sclib.MaxATR && s.status.State&sclib.CardPresent != 0 {
 			s.status.ATR = bytes.Clone(raw[stateOfATR:][:n])
 		}
 		states = append(states, s)
@@ -134,21 +143,12 @@ func (b *Backend) Readers(ctx context.Context) ([]sclib.Reader, error) {
 		list[i] = readers[i]
 	}
 	for _, r := range b.readers {
-		if !contains(readers, r) {
+		if !slices.Contains(readers, r) {
 			r.gone.Store(true)
 		}
 	}
 	b.readers = readers
 	return list, nil
-}
-
-func contains(readers []*reader, r *reader) bool {
-	for _, other := range readers {
-		if other == r {
-			return true
-		}
-	}
-	return false
 }
 
 // Close implements sclib.Backend.

@@ -17,18 +17,18 @@ import (
 	"tamaccid/sclib"
 )
 
-// A daemon is pcscd for tests: one reader with one card, whose answers the test chooses.
+// A daemon replaces pcscd in tests. It has one reader with one card, whose answers the test sets.
 type daemon struct {
 	path     string
 	listener net.Listener
 
 	mu       sync.Mutex
 	name     string
-	state    sclib.State
+	state    sclib.CardState
 	atr      []byte
 	codes    map[uint32]uint32 // return codes of commands; the default is success
 	answer   func(command []byte) []byte
-	length   int    // of answers, instead of the true one, if not 0
+	length   int    // of answers, instead of the correct one, if not 0
 	version  uint32 // if not 0
 	commands []uint32
 	conns    []net.Conn
@@ -37,7 +37,8 @@ type daemon struct {
 func newDaemon(t *testing.T) *daemon {
 	t.Helper()
 	d := &daemon{path: filepath.Join(t.TempDir(), "s"), codes: map[uint32]uint32{},
-		name: "ACME 00 00", state: sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable, atr: []byte{0x3B, 0x00},
+		name: "ACME 00 00", state: sclib.CardPresent | sclib.CardPowered |
+			sclib.CardNegotiable, atr: []byte{0x3B, 0x00},
 		answer: func(command []byte) []byte { return append(bytes.Clone(command), 0x90, 0x00) }}
 	d.start(t)
 	t.Cleanup(d.stop)
@@ -81,7 +82,7 @@ func (d *daemon) set(f func()) {
 	f()
 }
 
-// seen gives the commands since the last time, without those that ask for states and versions.
+// seen returns the commands since the last call, without those for states and the version.
 func (d *daemon) seen() []uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -123,7 +124,8 @@ func (d *daemon) serve(conn net.Conn) {
 		case cmdConnect:
 			put(4+128+8, 0xCAFE)
 			put(4+128+12, uint32(sclib.ProtocolT1))
-			if !bytes.HasPrefix(body[4:], []byte(d.name+"\x00")) || byteOrder.Uint32(body) != 0x12345678 {
+			if !bytes.HasPrefix(body[4:], []byte(d.name+"\x00")) ||
+				byteOrder.Uint32(body) != 0x12345678 {
 				code = uint32(sclib.ErrUnknownReader)
 			}
 		case cmdReconnect:
@@ -151,7 +153,8 @@ func (d *daemon) serve(conn net.Conn) {
 				put(8+264, uint32(d.length))
 			}
 		}
-		if command != cmdEstablishContext && command != cmdVersion && command != cmdConnect && byteOrder.Uint32(body) != 0xCAFE {
+		if command != cmdEstablishContext && command != cmdVersion && command != cmdConnect &&
+			byteOrder.Uint32(body) != 0xCAFE {
 			code = uint32(sclib.ErrInvalidHandle)
 		}
 		put(len(body)-4, code)
@@ -201,7 +204,8 @@ func TestLifeOfACard(t *testing.T) {
 	sc, card := connect(t, d)
 	ctx := t.Context()
 	status, err := card.Status(ctx)
-	if err != nil || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, d.atr) || !status.State.Has(sclib.StatePresent) {
+	if err != nil || status.Protocol != sclib.ProtocolT1 || !bytes.Equal(status.ATR, d.atr) ||
+		!status.State.Has(sclib.CardPresent) {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	if err := card.BeginTransaction(ctx); err != nil {
@@ -209,17 +213,20 @@ func TestLifeOfACard(t *testing.T) {
 	}
 	for _, size := range []int{4, 261, sclib.MaxCommand - 10} {
 		command := bytes.Repeat([]byte{7}, size)
-		if answer, err := card.Transmit(ctx, command); err != nil || !bytes.Equal(answer, append(command, 0x90, 0)) {
+		if answer, err := card.Transmit(ctx, command); err != nil ||
+			!bytes.Equal(answer, append(command, 0x90, 0)) {
 			t.Errorf("%d bytes: got %d, %v", size, len(answer), err)
 		}
 	}
 	if err := card.EndTransaction(ctx, sclib.ResetCard); err != nil {
 		t.Error(err)
 	}
-	if answer, err := card.Control(ctx, sclib.CtlCode(1), []byte{1}); err != nil || !bytes.Equal(answer, []byte{1, 0x90, 0}) {
+	if answer, err := card.Control(ctx, sclib.CtlCode(1), []byte{1}); err != nil ||
+		!bytes.Equal(answer, []byte{1, 0x90, 0}) {
 		t.Errorf("control % X, %v", answer, err)
 	}
-	if value, err := card.GetAttrib(ctx, sclib.AttrVendorName); err != nil || string(value) != "ACME" {
+	if value, err := card.GetAttrib(ctx, sclib.AttrVendorName); err != nil ||
+		string(value) != "ACME" {
 		t.Errorf("attribute %q, %v", value, err)
 	}
 	if err := card.Disconnect(sclib.UnpowerCard); err != nil {
@@ -229,14 +236,15 @@ func TestLifeOfACard(t *testing.T) {
 		t.Error(err)
 	}
 	got := d.seen()
-	expected := []uint32{cmdEstablishContext, cmdConnect, cmdBeginTransaction, cmdTransmit, cmdTransmit, cmdTransmit, cmdReconnect,
+	expected := []uint32{cmdEstablishContext, cmdConnect, cmdBeginTransaction, cmdTransmit,
+		cmdTransmit, cmdTransmit, cmdReconnect,
 		cmdEndTransaction, cmdControl, cmdGetAttrib, cmdDisconnect}
 	if len(got) != len(expected) {
-		t.Fatalf("the daemon saw %v", got)
+		t.Fatalf("the daemon received %v", got)
 	}
 	for i := range got {
 		if got[i] != expected[i] {
-			t.Errorf("the daemon saw %v", got)
+			t.Errorf("the daemon received %v", got)
 		}
 	}
 }
@@ -246,15 +254,17 @@ func TestReturnCodes(t *testing.T) {
 		name string
 		code uint32
 		want error
-		next error // of the Transmit after that, when the daemon is well again
+		next error // of the next Transmit, without the code
 	}{
 		{"the card was removed", 0x80100069, sclib.ErrRemovedCard, sclib.ErrRemovedCard},
 		{"another program reset the card", 0x80100068, sclib.ErrResetCard, sclib.ErrResetCard},
 		{"a failed exchange", 0x80100016, sclib.ErrNotTransacted, nil},
-		{"pcsc-lite's number for an unsupported feature", 0x8010001F, sclib.ErrUnsupportedFeature, nil},
-		{"a handle that the daemon does not know", 0x80100003, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
-		{"the reader was unplugged", 0x80100017, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
-		{"a code that nobody knows", 0x801000FE, sclib.Error(0x801000FE), nil},
+		{"pcsc-lite's number for an unsupported feature", 0x8010001F, sclib.ErrUnsupportedFeature,
+			nil},
+		{"an unknown handle", 0x80100003, sclib.ErrReaderUnavailable, sclib.ErrReaderUnavailable},
+		{"the reader was unplugged", 0x80100017, sclib.ErrReaderUnavailable,
+			sclib.ErrReaderUnavailable},
+		{"a code that is not in the list", 0x801000FE, sclib.Error(0x801000FE), nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -303,7 +313,8 @@ func TestADaemonThatEnds(t *testing.T) {
 		t.Error(err)
 	}
 	d.start(t)
-	if _, err := sc.ListReaders(t.Context()); err != nil && !errors.Is(err, sclib.ErrServiceStopped) {
+	if _, err := sc.ListReaders(t.Context()); err != nil &&
+		!errors.Is(err, sclib.ErrServiceStopped) {
 		t.Fatal(err)
 	}
 	if names, err := sc.ListReaders(t.Context()); err != nil || len(names) != 1 {
@@ -311,7 +322,7 @@ func TestADaemonThatEnds(t *testing.T) {
 	}
 }
 
-func TestAnExchangeThatIsBrokenOff(t *testing.T) {
+func TestACancelledExchange(t *testing.T) {
 	d := newDaemon(t)
 	_, card := connect(t, d)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -321,7 +332,8 @@ func TestAnExchangeThatIsBrokenOff(t *testing.T) {
 	_, err = card.Transmit(t.Context(), []byte{0, 0, 0, 0})
 	want(t, err, sclib.ErrResetCard)
 	d.set(func() { d.answer = func([]byte) []byte { return []byte{0x90, 0} } })
-	if err := card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny, sclib.LeaveCard); err != nil {
+	if err := card.Reconnect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,
+		sclib.LeaveCard); err != nil {
 		t.Fatal(err)
 	}
 	if _, err = card.Transmit(t.Context(), []byte{0, 0, 0, 0}); err != nil {
@@ -329,12 +341,21 @@ func TestAnExchangeThatIsBrokenOff(t *testing.T) {
 	}
 }
 
-func TestLengthsThatLie(t *testing.T) {
+func TestWrongLengths(t *testing.T) {
 	d := newDaemon(t)
 	calls := map[string]func(card *sclib.Card) error{
-		"Transmit":  func(card *sclib.Card) error { _, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0}); return err },
-		"Control":   func(card *sclib.Card) error { _, err := card.Control(t.Context(), 1, nil); return err },
-		"GetAttrib": func(card *sclib.Card) error { _, err := card.GetAttrib(t.Context(), 1); return err },
+		"Transmit": func(card *sclib.Card) error {
+			_, err := card.Transmit(t.Context(), []byte{0, 0, 0, 0})
+			return err
+		},
+		"Control": func(card *sclib.Card) error {
+			_, err := card.Control(t.Context(), 1, nil)
+			return err
+		},
+		"GetAttrib": func(card *sclib.Card) error {
+			_, err := card.GetAttrib(t.Context(), 1)
+			return err
+		},
 	}
 	for name, call := range calls {
 		for _, length := range []int{sclib.MaxResponse + 1, 1<<31 - 1, -1} {
@@ -342,7 +363,7 @@ func TestLengthsThatLie(t *testing.T) {
 			_, card := connect(t, d)
 			d.set(func() { d.length = length })
 			if err := call(card); err == nil {
-				t.Errorf("%s believed a length of %d", name, length)
+				t.Errorf("%s accepted a length of %d", name, length)
 			}
 		}
 	}
@@ -354,12 +375,13 @@ func TestATransactionOfAnotherProgram(t *testing.T) {
 		command uint32
 		do      func(ctx context.Context, card *sclib.Card) error
 	}{
-		{"BeginTransaction", cmdBeginTransaction, func(ctx context.Context, card *sclib.Card) error {
-			if err := card.BeginTransaction(ctx); err != nil {
-				return err
-			}
-			return card.EndTransaction(ctx, sclib.LeaveCard)
-		}},
+		{"BeginTransaction", cmdBeginTransaction,
+			func(ctx context.Context, card *sclib.Card) error {
+				if err := card.BeginTransaction(ctx); err != nil {
+					return err
+				}
+				return card.EndTransaction(ctx, sclib.LeaveCard)
+			}},
 		{"Transmit", cmdTransmit, func(ctx context.Context, card *sclib.Card) error {
 			_, err := card.Transmit(ctx, []byte{0, 0, 0, 0})
 			return err
@@ -377,7 +399,8 @@ func TestATransactionOfAnotherProgram(t *testing.T) {
 			d := newDaemon(t)
 			_, card := connect(t, d)
 			d.set(func() { d.codes[call.command] = uint32(sclib.ErrSharing) })
-			time.AfterFunc(3*transactionPoll, func() { d.set(func() { delete(d.codes, call.command) }) })
+			time.AfterFunc(3*transactionPoll,
+				func() { d.set(func() { delete(d.codes, call.command) }) })
 			if err := call.do(t.Context(), card); err != nil {
 				t.Error(err)
 			}
@@ -389,7 +412,7 @@ func TestATransactionOfAnotherProgram(t *testing.T) {
 	}
 }
 
-func TestAReaderThatGoesAndComes(t *testing.T) {
+func TestAReaderIsUnpluggedAndPluggedIn(t *testing.T) {
 	d := newDaemon(t)
 	sc, card := connect(t, d)
 	d.set(func() { d.name = "" })
@@ -417,23 +440,28 @@ func TestParseStates(t *testing.T) {
 		readers  int
 		atr      int
 		protocol sclib.Protocol
+		mute     bool
 	}{
-		{"nothing", nil, 0, 0, 0},
-		{"a free place", entry("", 4, 2, 1), 0, 0, 0},
-		{"a card", entry("A", 4, 2, 1), 1, 2, sclib.ProtocolT0},
-		{"the longest ATR", entry("A", 4, 33, 2), 1, 33, sclib.ProtocolT1},
-		{"an ATR longer than there can be", entry("A", 4, 34, 2), 1, 0, sclib.ProtocolT1},
-		{"a length beyond everything", entry("A", 4, 0xFFFFFFFF, 2), 1, 0, sclib.ProtocolT1},
-		{"the ATR of a card that has gone", entry("A", 2, 2, 0xFFFFFFFF&^7), 1, 0, 0},
-		{"a name without an end", entry(strings.Repeat("A", nameSize), 4, 2, 1), 0, 0, 0},
-		{"half an entry", entry("A", 4, 2, 1)[:stateSize-1], 0, 0, 0},
+		{"nothing", nil, 0, 0, 0, false},
+		{"a free place", entry("", 4, 2, 1), 0, 0, 0, false},
+		{"a card", entry("A", 4, 2, 1), 1, 2, sclib.ProtocolT0, false},
+		{"the longest ATR", entry("A", 4, 33, 2), 1, 33, sclib.ProtocolT1, false},
+		{"an ATR that is too long", entry("A", 4, 34, 2), 1, 0, sclib.ProtocolT1, false},
+		{"the greatest length", entry("A", 4, 0xFFFFFFFF, 2), 1, 0, sclib.ProtocolT1, false},
+		{"the ATR of a card that was removed", entry("A", 2, 2, 0xFFFFFFFF&^7), 1, 0, 0, false},
+		{"a card that did not answer to its reset", entry("A", 0x0C, 0, 0), 1, 0, 0, true},
+		{"a name without an end", entry(strings.Repeat("A", nameSize), 4, 2, 1), 0, 0, 0, false},
+		{"half an entry", entry("A", 4, 2, 1)[:stateSize-1], 0, 0, 0, false},
 	}
 	for _, test := range tests {
 		states := parseStates(test.raw)
 		if len(states) != test.readers {
 			t.Errorf("%s: %d readers", test.name, len(states))
-		} else if len(states) == 1 && (len(states[0].status.ATR) != test.atr || states[0].status.Protocol != test.protocol) {
-			t.Errorf("%s: %+v", test.name, states[0])
+		} else if len(states) == 1 {
+			got := states[0].status
+			if len(got.ATR) != test.atr || got.Protocol != test.protocol || got.Mute != test.mute {
+				t.Errorf("%s: %+v", test.name, got)
+			}
 		}
 	}
 	if stateSize != 184 {

@@ -13,15 +13,16 @@ import (
 	"tamaccid/sclib"
 )
 
-// transactionPoll is how often the daemon is asked for what another program's transaction keeps away: it does not queue
-// (policy; libpcsclite's PCSCLITE_LOCK_POLL_RATE is 100 ms).
+// transactionPoll is the interval between attempts during another program's transaction: the daemon
+// does not queue requests (policy; PCSCLITE_LOCK_POLL_RATE of libpcsclite is 100 ms).
 const transactionPoll = 20 * time.Millisecond
 
-// transactionWait ends such a wait when ctx does not; a PIN entered on a reader's own keypad takes up to 90 s (policy).
+// transactionWait bounds these attempts if ctx does not. A PIN entry on a reader's keypad takes up
+// to 90 s (policy).
 const transactionWait = 2 * time.Minute
 
-// A reader is one reader of the daemon. While it is connected it has a wire and a context of its own, since a wire is
-// busy as long as a card works.
+// A reader is one reader of the daemon. While it is connected it has its own wire and context,
+// since an exchange with a card occupies the wire.
 type reader struct {
 	backend *Backend
 	name    string
@@ -51,7 +52,9 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 }
 
 // Connect implements sclib.Reader.
-func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+func (r *reader) Connect(
+	ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition,
+) (sclib.Protocol, error) {
 	if mode == sclib.ShareDirect {
 		protocols = sclib.ProtocolUndefined
 	}
@@ -74,7 +77,7 @@ func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sc
 	return r.active, nil
 }
 
-// open makes sure that there are a wire and a context.
+// open makes a wire and a context unless the reader has them.
 func (r *reader) open(ctx context.Context) error {
 	if r.wire != nil && !r.wire.broken {
 		return nil
@@ -86,7 +89,7 @@ func (r *reader) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const scopeSystem = 2 // SCARD_SCOPE_SYSTEM, the only one the daemon knows
+	const scopeSystem = 2 // SCARD_SCOPE_SYSTEM, the only scope of the daemon
 	reply, err := w.request(ctx, cmdEstablishContext, words(scopeSystem, 0, 0))
 	if err != nil {
 		w.close()
@@ -96,7 +99,8 @@ func (r *reader) open(ctx context.Context) error {
 	return nil
 }
 
-// drop closes the wire. The daemon disconnects what a client leaves behind, and resets the card if a transaction was open.
+// drop closes the wire. The daemon then disconnects the card, and resets it if a transaction is
+// open.
 func (r *reader) drop() {
 	if r.wire != nil {
 		r.wire.close()
@@ -104,7 +108,10 @@ func (r *reader) drop() {
 	r.wire, r.context, r.card, r.active = nil, 0, 0, sclib.ProtocolUndefined
 }
 
-func (r *reader) connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol) error {
+// connect sends SCardConnect.
+func (r *reader) connect(
+	ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol,
+) error {
 	if len(r.name) >= nameSize {
 		return sclib.ErrUnknownReader
 	}
@@ -122,18 +129,22 @@ func (r *reader) connect(ctx context.Context, mode sclib.ShareMode, protocols sc
 	return nil
 }
 
-func (r *reader) reconnect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) error {
+// reconnect sends SCardReconnect.
+func (r *reader) reconnect(
+	ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition,
+) error {
 	request := func() error {
-		reply, err := r.wire.request(ctx, cmdReconnect, words(r.card, uint32(mode), uint32(protocols), uint32(reset), 0, 0))
+		structure := words(r.card, uint32(mode), uint32(protocols), uint32(reset), 0, 0)
+		reply, err := r.wire.request(ctx, cmdReconnect, structure)
 		if err == nil {
 			r.active = sclib.Protocol(byteOrder.Uint32(reply[16:]))
 		}
 		return err
 	}
 	if mode == sclib.ShareExclusive {
-		return request() // refused because of other handles, not only of transactions
+		return request() // other handles are a reason for ErrSharing too, and last longer
 	}
-	return r.patiently(ctx, request)
+	return r.retryWhileShared(ctx, request)
 }
 
 // Disconnect implements sclib.Reader.
@@ -152,14 +163,16 @@ func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) 
 	return r.failed(err)
 }
 
-// lost says whether the connection ended under way.
+// lost reports whether the connection to the card was lost.
 func (r *reader) lost() bool { return r.wire == nil || r.wire.broken || r.card == 0 }
 
-// answered runs a request whose structure is followed by bytes in both directions. length is where the reply's structure has the
-// number of bytes that follow it, which they do only with success.
-func (r *reader) answered(ctx context.Context, command uint32, structure []byte, length int, in, out []byte) (int, error) {
+// exchange runs a request whose structure is followed by bytes in both directions. The number of
+// bytes after the reply is at offset length of its structure. They follow a successful reply only.
+func (r *reader) exchange(
+	ctx context.Context, command uint32, structure []byte, length int, in, out []byte,
+) (int, error) {
 	if r.lost() {
-		// A canceled exchange broke the wire; the handle has to reconnect.
+		// A cancelled exchange made the wire unusable. The handle has to reconnect.
 		return 0, sclib.ErrResetCard
 	}
 	n := 0
@@ -192,21 +205,25 @@ func (r *reader) answered(ctx context.Context, command uint32, structure []byte,
 
 // Transmit implements sclib.Reader.
 func (r *reader) Transmit(ctx context.Context, command, response []byte) (n int, err error) {
-	const received = 6 * 4
-	err = r.patiently(ctx, func() error {
-		structure := words(r.card, uint32(r.active), pciSize, uint32(len(command)), uint32(r.active), pciSize, uint32(len(response)), 0)
-		n, err = r.answered(ctx, cmdTransmit, structure, received, command, response)
+	const received = 6 * 4 // offset of the answer's length in the structure
+	err = r.retryWhileShared(ctx, func() error {
+		active := uint32(r.active)
+		structure := words(r.card, active, pciSize, uint32(len(command)), active, pciSize,
+			uint32(len(response)), 0)
+		n, err = r.exchange(ctx, cmdTransmit, structure, received, command, response)
 		return err
 	})
 	return n, err
 }
 
 // Control implements sclib.Reader.
-func (r *reader) Control(ctx context.Context, controlCode uint32, in, out []byte) (n int, err error) {
-	const returned = 4 * 4
-	err = r.patiently(ctx, func() error {
+func (r *reader) Control(
+	ctx context.Context, controlCode uint32, in, out []byte,
+) (n int, err error) {
+	const returned = 4 * 4 // offset of the answer's length in the structure
+	err = r.retryWhileShared(ctx, func() error {
 		structure := words(r.card, controlCode, uint32(len(in)), uint32(len(out)), 0, 0)
-		n, err = r.answered(ctx, cmdControl, structure, returned, in, out)
+		n, err = r.exchange(ctx, cmdControl, structure, returned, in, out)
 		return err
 	})
 	return n, err
@@ -233,8 +250,8 @@ func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []by
 	return copy(out, reply[8:8+n]), nil
 }
 
-// patiently runs a request again and again while another program's transaction keeps it away.
-func (r *reader) patiently(ctx context.Context, request func() error) error {
+// retryWhileShared repeats a request while it fails because of another program's transaction.
+func (r *reader) retryWhileShared(ctx context.Context, request func() error) error {
 	var limit *time.Timer
 	for {
 		err := request()
@@ -258,7 +275,8 @@ func (r *reader) patiently(ctx context.Context, request func() error) error {
 	}
 }
 
-// quick runs a request that the daemon answers at once. ctx does not break it off, since that would break the wire.
+// quick runs a request that the daemon answers at once. ctx does not cancel it, since that would
+// make the wire unusable.
 func (r *reader) quick(ctx context.Context, command uint32, structure []byte) error {
 	if r.lost() {
 		return sclib.ErrResetCard
@@ -277,18 +295,20 @@ func (r *reader) quick(ctx context.Context, command uint32, structure []byte) er
 
 // BeginTransaction implements sclib.Transactor.
 func (r *reader) BeginTransaction(ctx context.Context) error {
-	return r.patiently(ctx, func() error { return r.quick(ctx, cmdBeginTransaction, words(r.card, 0)) })
+	return r.retryWhileShared(ctx, func() error {
+		return r.quick(ctx, cmdBeginTransaction, words(r.card, 0))
+	})
 }
 
 // EndTransaction implements sclib.Transactor.
 func (r *reader) EndTransaction(ctx context.Context) error {
 	if r.lost() {
-		return nil // ended with the connection
+		return nil // the transaction ended with the connection
 	}
 	return r.quick(ctx, cmdEndTransaction, words(r.card, uint32(sclib.LeaveCard), 0))
 }
 
-// failed takes note of a reader or daemon that is gone.
+// failed records an unplugged reader or a stopped daemon, and returns the error.
 func (r *reader) failed(err error) error {
 	switch {
 	case errors.Is(err, sclib.ErrServiceStopped):
@@ -303,6 +323,7 @@ func (r *reader) failed(err error) error {
 	return err
 }
 
+// readFull fills b from the wire.
 func readFull(w *wire, b []byte) error {
 	_, err := io.ReadFull(w.conn, b)
 	return err

@@ -14,8 +14,9 @@ import (
 	"tamaccid/sclib"
 )
 
-// The protocol between libpcsclite and pcscd: native-endian structures over a stream socket, requests with a header of size and
-// command, replies without. Version 4.4 is what daemons from 1.8.24 to 2.5 accept (pcsc-lite, winscard_msg.h).
+// The protocol between libpcsclite and pcscd has native-endian structures on a stream socket.
+// Requests have a header with size and command, replies have none. Version 4.4 is accepted by
+// daemons from 1.8.24 to 2.5 (pcsc-lite, winscard_msg.h).
 const (
 	versionMajor = 4
 	versionMinor = 4
@@ -42,7 +43,7 @@ const (
 	maxReaders    = 16  // PCSCLITE_MAX_READERS_CONTEXTS of protocol 4.4
 	attributeSize = 264 // MAX_BUFFER_SIZE
 	headerSize    = 8
-	// pciSize is sizeof(SCARD_IO_REQUEST) with 64-bit longs; daemons pass it on and use nothing of it.
+	// pciSize is sizeof(SCARD_IO_REQUEST) with 64-bit longs. Daemons do not use it.
 	pciSize = 16
 )
 
@@ -55,19 +56,21 @@ const (
 	stateSize        = stateOfProtocol + 4
 )
 
-// requestWait bounds a request that needs no card: the daemon answers these from memory (policy).
+// requestWait bounds a request that needs no card and is answered from the daemon's memory
+// (policy).
 const requestWait = 5 * time.Second
 
-// byteOrder is that of the machine, which both sides share.
+// byteOrder is the byte order of the machine.
 var byteOrder = binary.NativeEndian
 
-// A wire is one connection to the daemon. After an error nothing is known of what comes next, so it is broken for good.
+// A wire is one connection to the daemon. An error makes it unusable, since the position in the
+// stream is not known any more.
 type wire struct {
 	conn   net.Conn
-	broken bool
+	broken bool // after an error, or close
 }
 
-// dial connects and agrees on the version.
+// dial connects and negotiates the version.
 func dial(ctx context.Context, path string) (*wire, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)
@@ -77,7 +80,8 @@ func dial(ctx context.Context, path string) (*wire, error) {
 	w := &wire{conn: conn}
 	reply, err := w.request(ctx, cmdVersion, words(versionMajor, versionMinor, 0))
 	if err == nil && byteOrder.Uint32(reply) != versionMajor {
-		err = fmt.Errorf("%w: the daemon speaks version %d", sclib.ErrNoService, byteOrder.Uint32(reply))
+		err = fmt.Errorf("%w: the daemon's protocol has version %d",
+			sclib.ErrNoService, byteOrder.Uint32(reply))
 	}
 	if err != nil {
 		conn.Close()
@@ -86,6 +90,7 @@ func dial(ctx context.Context, path string) (*wire, error) {
 	return w, nil
 }
 
+// close closes the connection.
 func (w *wire) close() {
 	w.broken = true
 	w.conn.Close()
@@ -100,8 +105,8 @@ func words(values ...uint32) []byte {
 	return b
 }
 
-// request sends a structure and reads the reply, the same structure with its last member, the return code, filled in. The
-// error is the return code's.
+// request sends a structure and reads the reply, the same structure with a return code in its last
+// member. It returns the return code as an error.
 func (w *wire) request(ctx context.Context, command uint32, structure []byte) ([]byte, error) {
 	reply := make([]byte, len(structure))
 	err := w.exchange(ctx, func() error {
@@ -117,7 +122,7 @@ func (w *wire) request(ctx context.Context, command uint32, structure []byte) ([
 	return reply, codeError(byteOrder.Uint32(reply[len(reply)-4:]))
 }
 
-// send writes header, structure and what follows it.
+// send writes header, structure and payload.
 func (w *wire) send(command uint32, structure, payload []byte) error {
 	message := append(append(words(uint32(len(structure)), command), structure...), payload...)
 	_, err := w.conn.Write(message)
@@ -131,9 +136,9 @@ func (w *wire) exchange(ctx context.Context, f func() error) error {
 		return sclib.ErrServiceStopped
 	}
 	if err := ctx.Err(); err != nil {
-		return err // nothing was sent, the wire is whole
+		return err // nothing was sent: the wire stays usable
 	}
-	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) }) // the past: now
+	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) })
 	err := f()
 	if !stop() || err != nil {
 		w.close()
@@ -147,10 +152,11 @@ func (w *wire) exchange(ctx context.Context, f func() error) error {
 	return fmt.Errorf("%w: %w", sclib.ErrServiceStopped, err)
 }
 
-// unsupportedFeature is pcsc-lite's number for SCARD_E_UNSUPPORTED_FEATURE, which winscard.h calls SCARD_E_UNEXPECTED.
+// unsupportedFeature is SCARD_E_UNSUPPORTED_FEATURE of pcsc-lite. In winscard.h the value is
+// SCARD_E_UNEXPECTED.
 const unsupportedFeature = 0x8010001F
 
-// codeError makes an error of a return code.
+// codeError returns the error for a return code. It is nil for success.
 func codeError(rv uint32) error {
 	switch rv {
 	case 0:
@@ -161,5 +167,5 @@ func codeError(rv uint32) error {
 	return sclib.Error(rv)
 }
 
-// errLength says that the daemon gave a length that there is no room for.
-var errLength = errors.New("the daemon gave a wrong length")
+// errLength is the error for a length in a reply that is greater than the buffer.
+var errLength = errors.New("the daemon returned a wrong length")

@@ -9,22 +9,23 @@ import (
 	"tamaccid/sclib"
 )
 
-// A Card is what is inserted into a Reader.
+// A Card is a card to insert into a Reader.
 type Card struct {
-	ATR       []byte
-	Protocols sclib.Protocol // what it speaks; none given means T=1
-	// Answer gives the response APDU. It may take its time, and may call the reader's methods of this package.
+	ATR       []byte         // the answer to reset
+	Protocols sclib.Protocol // the supported protocols; T=1 if none is set
+	// Answer returns the response APDU for a command APDU. It may sleep, and may call the methods
+	// of the reader that this package adds to sclib.Reader.
 	Answer func(command []byte) []byte
 }
 
-// A Reader is one slot.
+// A Reader is an sclib.Reader, one slot.
 type Reader struct {
 	name string
 
 	mu         sync.Mutex
-	inside     bool // a call is under way
+	inside     bool // a call is in progress
 	gone       bool
-	silent     bool // Status does not say
+	silent     bool // Status reports no state
 	card       *Card
 	powered    bool
 	active     sclib.Protocol
@@ -34,15 +35,17 @@ type Reader struct {
 	controls   map[uint32]func(in []byte) []byte
 	attributes map[sclib.Attrib][]byte
 	log        []string
+	looks      int // calls of Status
 }
 
-// NewReader makes an empty reader.
+// NewReader returns an empty reader.
 func NewReader(name string) *Reader {
-	return &Reader{name: name, failures: map[string]error{}, controls: map[uint32]func([]byte) []byte{},
+	return &Reader{name: name, failures: map[string]error{},
+		controls:   map[uint32]func([]byte) []byte{},
 		attributes: map[sclib.Attrib][]byte{}}
 }
 
-// Insert puts a card in, in the place of one that is there.
+// Insert inserts a card. It replaces a card that is present.
 func (r *Reader) Insert(card Card) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,50 +55,59 @@ func (r *Reader) Insert(card Card) {
 	r.card, r.powered, r.active = &card, false, sclib.ProtocolUndefined
 }
 
-// Remove takes the card out.
+// Remove removes the card.
 func (r *Reader) Remove() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.card, r.powered, r.active = nil, false, sclib.ProtocolUndefined
 }
 
-// Silence makes Status say StateUnknown, or speak again.
+// Silence makes Status report CardUnknown, until Silence(false).
 func (r *Reader) Silence(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.silent = on
 }
 
-// Fail makes a method, named in lower case as in Log, give an error, or with nil work again.
+// Fail makes a method return an error, until Fail with nil. The name of the method is in lower
+// case, as in Log.
 func (r *Reader) Fail(method string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failures[method] = err
 }
 
-// HandleControl makes Control answer a code.
+// HandleControl sets the function that answers a control code. It may sleep, and may call the
+// methods of the reader that this package adds to sclib.Reader.
 func (r *Reader) HandleControl(code uint32, answer func(in []byte) []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.controls[code] = answer
 }
 
-// SetAttrib makes GetAttrib answer.
+// SetAttrib sets the value of an attribute.
 func (r *Reader) SetAttrib(attribute sclib.Attrib, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attributes[attribute] = value
 }
 
-// Connected reports whether a program has the reader, and how.
+// Connected reports whether the reader is connected, and the share mode of the last connection.
 func (r *Reader) Connected() (sclib.ShareMode, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.mode, r.connected
 }
 
-// Log gives what was called since the last Log: "connect shared leave", "transmit 00 A4 04 00", "disconnect leave".
-// Status, Control and GetAttrib are left out.
+// Looks returns how often Status was called.
+func (r *Reader) Looks() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.looks
+}
+
+// Log returns the calls since the last Log: "connect shared leave", "transmit 00 A4 04 00",
+// "disconnect leave". It omits Status, Control and GetAttrib.
 func (r *Reader) Log() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,10 +121,11 @@ var modes = map[sclib.ShareMode]string{
 }
 
 var dispositions = map[sclib.Disposition]string{
-	sclib.LeaveCard: "leave", sclib.ResetCard: "reset", sclib.UnpowerCard: "unpower", sclib.EjectCard: "eject",
+	sclib.LeaveCard: "leave", sclib.ResetCard: "reset",
+	sclib.UnpowerCard: "unpower", sclib.EjectCard: "eject",
 }
 
-// enter starts a call. With an error it has ended already.
+// enter begins a call. Without an error the call must end with leave.
 func (r *Reader) enter(method, entry string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,23 +160,25 @@ func (r *Reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	}
 	r.mu.Lock()
 	defer r.leave()
+	r.looks++
 	switch {
 	case r.silent:
-		return sclib.ReaderStatus{State: sclib.StateUnknown}, nil
+		return sclib.ReaderStatus{State: sclib.CardUnknown}, nil
 	case r.card == nil:
-		return sclib.ReaderStatus{State: sclib.StateAbsent}, nil
+		return sclib.ReaderStatus{State: sclib.CardAbsent}, nil
 	case !r.powered:
-		return sclib.ReaderStatus{State: sclib.StatePresent | sclib.StateSwallowed}, nil
+		return sclib.ReaderStatus{State: sclib.CardPresent | sclib.CardSwallowed}, nil
 	}
 	return sclib.ReaderStatus{
-		State:    sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific,
+		State:    sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific,
 		Protocol: r.active,
 		ATR:      slices.Clone(r.card.ATR),
 	}, nil
 }
 
 // Connect implements sclib.Reader.
-func (r *Reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+func (r *Reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol,
+	reset sclib.Disposition) (sclib.Protocol, error) {
 	if err := r.enter("connect", "connect "+modes[mode]+" "+dispositions[reset]); err != nil {
 		return 0, err
 	}
@@ -240,7 +255,7 @@ func (r *Reader) Transmit(ctx context.Context, command, response []byte) (int, e
 	case r.gone:
 		return 0, sclib.ErrReaderUnavailable
 	case r.card != card:
-		return 0, sclib.ErrNoCard // pulled while it was answering
+		return 0, sclib.ErrNoCard // removed during the exchange
 	case len(answer) > len(response):
 		return 0, sclib.ErrInsufficientBuffer
 	}
@@ -253,12 +268,16 @@ func (r *Reader) Control(ctx context.Context, controlCode uint32, in, out []byte
 		return 0, err
 	}
 	r.mu.Lock()
-	defer r.leave()
 	answer, ok := r.controls[controlCode]
 	if !ok {
+		defer r.leave()
 		return 0, sclib.ErrUnsupportedFeature
 	}
-	return fill(out, answer(in))
+	r.mu.Unlock()
+	value := answer(in)
+	r.mu.Lock()
+	defer r.leave()
+	return fill(out, value)
 }
 
 // GetAttrib implements sclib.Reader.
@@ -275,6 +294,7 @@ func (r *Reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []by
 	return fill(out, value)
 }
 
+// fill copies a value to out.
 func fill(out, value []byte) (int, error) {
 	if len(value) > len(out) {
 		return 0, sclib.ErrInsufficientBuffer

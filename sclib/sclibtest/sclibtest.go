@@ -1,10 +1,12 @@
-// Package sclibtest has readers and cards made of Go functions, for tests of programs that use sclib.
+// Package sclibtest has an sclib backend with readers and cards made of Go functions, for tests of
+// programs that use sclib.
 //
 //	reader := sclibtest.NewReader("Test reader")
-//	reader.Insert(sclibtest.Card{ATR: atr, Answer: func(command []byte) []byte { return []byte{0x90, 0x00} }})
+//	reader.Insert(sclibtest.Card{ATR: atr, Answer: answer})
 //	sc := sclib.New(sclibtest.NewBackend(reader))
 //
-// A reader keeps the rules of sclib.Reader strictly: what a program or sclib does against them is an error that the test sees.
+// A Reader enforces the contract of sclib.Reader: a violation by package sclib is an error that the
+// test receives.
 package sclibtest
 
 import (
@@ -16,7 +18,7 @@ import (
 	"tamaccid/sclib"
 )
 
-// A Backend has the readers that the test attaches.
+// A Backend is an sclib.Backend with the readers that the test attaches.
 type Backend struct {
 	mu      sync.Mutex
 	readers []*Reader
@@ -24,7 +26,7 @@ type Backend struct {
 	failure error
 }
 
-// NewBackend makes a backend with readers attached.
+// NewBackend returns a backend with readers attached.
 func NewBackend(readers ...*Reader) *Backend { return &Backend{readers: readers} }
 
 // Attach adds a reader.
@@ -34,7 +36,8 @@ func (b *Backend) Attach(r *Reader) {
 	b.readers = append(b.readers, r)
 }
 
-// Detach takes a reader away, as when it is unplugged: its methods give ErrReaderUnavailable from then on.
+// Detach removes a reader, as an unplugging does: its methods return ErrReaderUnavailable from then
+// on.
 func (b *Backend) Detach(r *Reader) {
 	b.mu.Lock()
 	b.readers = slices.DeleteFunc(b.readers, func(other *Reader) bool { return other == r })
@@ -44,7 +47,7 @@ func (b *Backend) Detach(r *Reader) {
 	r.gone, r.connected = true, false
 }
 
-// Fail makes Readers give an error, or with nil work again.
+// Fail makes Readers return an error, until Fail(nil).
 func (b *Backend) Fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,7 +82,7 @@ func (b *Backend) Close() error {
 	return nil
 }
 
-// Closed reports whether the context gave the backend back.
+// Closed reports whether the context has closed the backend.
 func (b *Backend) Closed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"tamaccid/baremetal/usbhost"
 	"tamaccid/ccid"
@@ -12,96 +11,52 @@ import (
 	"tamaccid/uefi"
 )
 
-// attach is a reader's life on a host controller of our own, from its coming to its going. Other devices are named.
+// attach runs the life of a reader on a host controller that this driver drives, from the moment it
+// is plugged in until it is unplugged. Other devices are reported.
 func (d *Driver) attach(ctx context.Context, h *host, i *usbhost.Interface) {
-	setting, ok := readerSetting(i)
-	if !ok {
-		h.warn(i)
-		return
-	}
 	defer func() { // a panic costs this reader, and not the driver
 		if v := recover(); v != nil {
 			say("%s: %v", i.Device().Path, v)
 		}
 	}()
-	for first := true; ; first = false {
-		err := d.attachOnce(ctx, h, i, setting)
-		short := errors.Is(err, error(uefi.OutOfResources))
-		if err != nil && ctx.Err() == nil && !errors.Is(err, errClosing) && (first || !short) {
-			say("%s: %v", i.Device().Path, err)
-		}
-		if !short || waitForMemory(ctx, i) != nil {
-			return
-		}
+	err := ccid.Serve(ctx, directInterface{i}, ccid.Service{
+		Options:  ccid.Options{Notifications: true, Timing: d.options.timing()},
+		Units:    &d.units,
+		Attached: func(r *ccid.Reader) error { return d.offerAll(h, i, r) },
+		Detached: func(r *ccid.Reader) { d.withdrawGone(h, r) },
+		Retry: func(err error, failed int) bool {
+			short := errors.Is(err, error(uefi.OutOfResources))
+			if short && failed == 1 {
+				say("%s: %v", i.Device().Path, err)
+			}
+			return short
+		},
+	})
+	switch {
+	case errors.Is(err, ccid.ErrNotReader):
+		h.warn(i)
+	case err != nil && !errors.Is(err, errClosing):
+		say("%s: %v", i.Device().Path, err)
 	}
 }
 
-// attachOnce is one attempt at it. EFI_OUT_OF_RESOURCES is worth another one.
-func (d *Driver) attachOnce(ctx context.Context, h *host, i *usbhost.Interface, setting uint8) error {
+// directInterface is an interface that is claimed only while there is memory for a reader.
+type directInterface struct{ *usbhost.Interface }
+
+// ClaimSetting implements ccid.USBInterface. EFI_OUT_OF_RESOURCES is worth another attempt.
+func (i directInterface) ClaimSetting(ctx context.Context, alt uint8) (usb.Transport, error) {
 	if !room() {
-		return uefi.OutOfResources
+		return nil, uefi.OutOfResources
 	}
-	r, err := d.openDirect(ctx, i, setting)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	defer d.withdrawGone(h, r)
-	if err := d.offerAll(h, i, r); err != nil {
-		return err
-	}
-	i.Ready()
-	<-ctx.Done()
-	return nil
-}
-
-// readerSetting is the first setting in which an interface is a reader.
-func readerSetting(i *usbhost.Interface) (alt uint8, ok bool) {
-	for _, s := range i.Settings() {
-		if isReader(i.Device().Config, s) {
-			return s.AltSetting, true
-		}
-	}
-	return 0, false
-}
-
-// isReader says whether an interface in this setting is a reader: by its class, or by a reader's class descriptor in one of the
-// vendor's own class. Opening tells what is wrong with it, if anything is.
-func isReader(config []byte, s usb.Interface) bool {
-	switch s.Class {
-	case classSmartCard:
-		return true
-	case classVendor:
-		_, err := ccid.Probe(config, s.Number, s.AltSetting)
-		return err == nil
-	}
-	return false
-}
-
-// backgroundLimit is how long it may take to bring up a reader that nobody waits for (policy).
-const backgroundLimit = 60 * time.Second
-
-// openDirect brings a reader up.
-func (d *Driver) openDirect(ctx context.Context, i *usbhost.Interface, alt uint8) (r *ccid.Reader, err error) {
-	ctx, cancel := context.WithTimeout(ctx, backgroundLimit)
-	defer cancel()
-	t, err := i.ClaimSetting(ctx, alt)
+	t, err := i.Interface.ClaimSetting(ctx, alt)
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	unit := d.unit
-	d.unit++
-	d.mu.Unlock()
-	defer func() {
-		if r == nil {
-			t.Close()
-		}
-	}()
-	return ccid.Open(ctx, tap(t), ccid.Options{Unit: unit, Notifications: true, Timing: d.options.timing()})
+	return tap(t), nil
 }
 
-// errClosing says that the driver is about to let go of the host controller.
+// errClosing is why no reader is offered any more: the driver is about to release the host
+// controller.
 var errClosing = errors.New("driver: host controller is being closed")
 
 // offerAll installs the protocol for each slot of a reader. What it has begun when it fails,
@@ -137,8 +92,8 @@ func (d *Driver) offerAll(h *host, i *usbhost.Interface, r *ccid.Reader) error {
 	return nil
 }
 
-// withdrawGone removes the slots of a reader that has gone for good: one that somebody holds on to
-// answers that its reader has gone.
+// withdrawGone removes the slots of a reader that has gone for good. A slot whose protocol a
+// program still has open stays, and answers EFI_DEVICE_ERROR.
 func (d *Driver) withdrawGone(h *host, r *ccid.Reader) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,14 +107,15 @@ func (d *Driver) withdrawGone(h *host, r *ccid.Reader) {
 	}
 }
 
-// portBits and portMask take a route apart (USB 3.2, 8.9).
+// portBits and portMask select a port in a route string (USB 3.2, 8.9).
 const (
 	portBits = 4
 	portMask = 1<<portBits - 1
 )
 
-// interfacePath is the device path of an interface: a USB node for each hub on the way and one for the device, with the port of the
-// parent, counted from 0 as firmware does, and the interface (UEFI 2.11, 10.3.4.5).
+// interfacePath is the device path of an interface: a USB node for each hub on the way and one for
+// the device, with the port of the parent, counted from 0 as edk2's UsbBusDxe does, and the
+// interface (UEFI 2.11, 10.3.4.5).
 func interfacePath(controller uefi.DevicePath, at usbhost.Location, number uint8) (uefi.DevicePath, error) {
 	port, route := at.RootPort, at.Route
 	for path := controller; ; route >>= portBits {

@@ -188,8 +188,17 @@ func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 	if c.host != nil {
 		d.closeHost(c)
 	}
-	d.close(c.handle, c.guid)
+	d.release(c)
 	return nil
+}
+
+// release gives back what a controller has had since Start: its protocol, and the number of its
+// reader.
+func (d *Driver) release(c *controller) {
+	if c.host == nil {
+		d.units.Release(c.unit)
+	}
+	d.close(c.handle, c.guid)
 }
 
 // listen makes firmware poll the interrupt endpoint of a USB interface, where firmware can.

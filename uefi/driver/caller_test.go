@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/scard"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
@@ -94,7 +95,7 @@ type fakeSlot struct {
 	disconnect func(a ccid.Action) error
 	transmit   func(capdu, rapdu []byte) (int, error)
 	control    func(code uint32, in []byte) ([]byte, error)
-	attrib     func(tag uint32) ([]byte, error)
+	attrib     func(tag scard.Attrib) ([]byte, error)
 
 	log   []string
 	wiped int
@@ -157,7 +158,7 @@ func (f *fakeSlot) Control(ctx context.Context, code uint32, in []byte) ([]byte,
 	return f.control(code, in)
 }
 
-func (f *fakeSlot) GetAttrib(ctx context.Context, tag uint32) ([]byte, error) {
+func (f *fakeSlot) GetAttrib(ctx context.Context, tag scard.Attrib) ([]byte, error) {
 	f.enter(ctx, "attrib", f.attrib != nil)
 	if f.attrib == nil {
 		return nil, ccid.ErrHardware
@@ -196,7 +197,7 @@ func members(t *testing.T, d *Driver) map[string]func(this uintptr) uefi.Status 
 				addr(size))
 		},
 		"SCardGetAttrib": func(this uintptr) uefi.Status {
-			return call(d.getAttrib, this, uintptr(ccid.AttrATRString), out.at(), addr(size))
+			return call(d.getAttrib, this, uintptr(scard.AttrATRString), out.at(), addr(size))
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"tamaccid/ccid"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
@@ -14,9 +15,10 @@ import (
 
 // Driver is the resident driver.
 //
-// Firmware's calls come one at a time. What goes on between them, readers that come and go on a host controller of our own, runs in
-// goroutines: mu is held by a call from its beginning to its end, but while it waits for such a goroutine, and by a
-// goroutine while it changes what firmware sees.
+// Firmware's calls come one at a time. What goes on between them, readers that come and go on a
+// host controller of our own, runs in goroutines: mu is held by a call from its beginning to its
+// end, but while it waits for such a goroutine, and by a goroutine while it changes what firmware
+// sees.
 type Driver struct {
 	mu sync.Mutex
 
@@ -28,7 +30,7 @@ type Driver struct {
 	members  smartcard.Table
 	readers  readers
 	bound    map[uefi.Handle]*controller
-	unit     int // of the next reader, ends its name
+	units    ccid.Units
 	texts    texts
 	direct   direct
 	deferred deferred

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/scard"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )
@@ -338,7 +339,7 @@ func TestControlAndGetAttribWorkWhoeverIsConnected(t *testing.T) {
 		d, r, f := fakeReader(t)
 		r.held = by
 		f.control = func(uint32, []byte) ([]byte, error) { return []byte{1}, nil }
-		f.attrib = func(uint32) ([]byte, error) { return []byte{1}, nil }
+		f.attrib = func(scard.Attrib) ([]byte, error) { return []byte{1}, nil }
 		out, length := newBuffer(t, 1), place(t, uintptr(1))
 		if st := call(d.control, r.address(), 1, 0, 0, out.at(),
 			addr(length)); st != uefi.Success || r.held != by {
@@ -401,13 +402,13 @@ func TestGetAttrib(t *testing.T) {
 			d, r, f := fakeReader(t)
 			*length = c.room
 			clear(out.bytes())
-			f.attrib = func(tag uint32) ([]byte, error) {
-				if tag != ccid.AttrATRString {
+			f.attrib = func(tag scard.Attrib) ([]byte, error) {
+				if tag != scard.AttrATRString {
 					t.Errorf("attribute %#x", tag)
 				}
 				return append([]byte(nil), c.value...), c.err
 			}
-			if st := call(d.getAttrib, r.address(), uintptr(ccid.AttrATRString)|1<<40, c.out,
+			if st := call(d.getAttrib, r.address(), uintptr(scard.AttrATRString)|1<<40, c.out,
 				c.outLen); st != c.want {
 				t.Errorf("status %v, want %v", st, c.want)
 			}

@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/usbtest"
 	sim "tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/pcihost"
 	"tamaccid/uefi/smartcard"
@@ -73,10 +75,11 @@ type usbInterface struct {
 // plug makes the handle of interface n of a device.
 func (fw *firmware) plug(d *sim.Device, n int) *usbInterface {
 	fw.t.Helper()
+	// Firmware selects the configuration, and with it the default setting of each interface.
+	_, err := d.Control(usb.Setup{Request: usb.RequestSetConfiguration, Value: 1}, nil)
+	must(fw.t, err)
 	tr, err := d.Open(n)
-	if err != nil {
-		fw.t.Fatal(err)
-	}
+	must(fw.t, err)
 	return &usbInterface{fw.PlugTransport(tr, uint8(n), d.Attached), d}
 }
 
@@ -97,9 +100,6 @@ type virtualHost struct {
 
 func (v virtualHost) Halt() { v.f.halted++ }
 
-// Wipe does nothing: the virtual controller has no memory of its own.
-func (v virtualHost) Wipe() {}
-
 func (v virtualHost) Close() error { return errors.Join(v.Controller.Close(), v.f.stuck) }
 
 // newVirtual is a controller that has not been started yet.
@@ -110,7 +110,7 @@ func newVirtual() *usbtest.Controller {
 // plugHost makes the handle of a host controller with four ports, USB 2 and 3.
 func (fw *firmware) plugHost() *pciFunction {
 	f := &pciFunction{PCI: fw.PlugPCI(), virtual: newVirtual()}
-	replace(fw.t, &newHostController, func(_ *pcihost.Function, m usbhost.Memory) (hostController,
+	replace(fw.t, &newHostController, func(_ *pcihost.Function, m hcd.Memory) (usbhost.Controller,
 		error) {
 		if f.broken != nil {
 			return nil, f.broken

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"tamaccid/baremetal/usbhost"
-	"tamaccid/baremetal/usbhost/xhci"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid"
 	"tamaccid/uefi"
 	"tamaccid/uefi/pcihost"
@@ -24,18 +24,12 @@ type host struct {
 	closing    bool
 }
 
-// hostController is a driver for a host controller.
-type hostController interface {
-	usbhost.Controller
-	Halt()
-	Wipe()
-}
-
-// newHostController makes the driver for a host controller's registers. Tests have another one.
-var newHostController = func(f *pcihost.Function, m usbhost.Memory) (hostController, error) {
-	return xhci.New(f.Registers(), m, xhci.Options{Name: f.String(), Report: func(message string) {
-		say("%s", message)
-	}})
+// newHostController starts the driver of a host controller. Tests replace it.
+var newHostController = func(f *pcihost.Function, m hcd.Memory) (usbhost.Controller, error) {
+	return f.Driver().New(f.Registers(), m, hcd.Options{
+		Name:   f.String(),
+		Report: func(message string) { say("%s", message) },
+	})
 }
 
 // supportsHost says whether a handle with EFI_PCI_IO_PROTOCOL is a host controller that the driver would take, and remaining, a
@@ -61,7 +55,7 @@ func (d *Driver) supportsHost(h uefi.Handle, remaining uintptr) error {
 }
 
 func isHost(addr uintptr) error {
-	if !pcihost.IsXHCI(uefi.PCIIOAt(addr)) {
+	if pcihost.Driver(uefi.PCIIOAt(addr)) == nil {
 		return uefi.Unsupported
 	}
 	return nil
@@ -148,14 +142,15 @@ func (d *Driver) leaveBehind(h uefi.Handle) error {
 // openHost makes the host of a controller whose protocol is open at addr.
 func (d *Driver) openHost(c *controller, addr uintptr) error {
 	io := uefi.PCIIOAt(addr)
-	if !pcihost.IsXHCI(io) {
+	driver := pcihost.Driver(io)
+	if driver == nil {
 		return uefi.Unsupported
 	}
 	path := d.boot.DevicePathOf(c.handle)
 	if path == nil {
 		return errors.New("host controller without a device path")
 	}
-	f, err := pcihost.Open(io)
+	f, err := pcihost.Open(io, driver)
 	if err != nil {
 		return err
 	}

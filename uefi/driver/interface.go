@@ -9,32 +9,28 @@ import (
 	"tamaccid/uefi/usbio"
 )
 
-// Offsets of bInterfaceNumber, bAlternateSetting and bInterfaceClass in an interface descriptor
-// (USB 2.0, table 9-12), and classes (USB 2.0, 9.6.5; CCID 1.1, 4.4).
+// Offsets of bInterfaceNumber and bInterfaceClass in an interface descriptor (USB 2.0, table 9-12).
 const (
-	interfaceNumber  = 2
-	alternateSetting = 3
-	interfaceClass   = 5
-	classSmartCard   = 0x0B
-	classVendor      = 0xFF
+	interfaceNumber = 2
+	interfaceClass  = 5
 )
 
-// supportsInterface says whether a handle with EFI_USB_IO_PROTOCOL is a reader that is free.
+// supportsInterface returns nil if a handle with EFI_USB_IO_PROTOCOL is a reader that is free.
 func (d *Driver) supportsInterface(h uefi.Handle) error {
 	addr, err := d.openByDriver(h, &uefi.USBIOGUID, 0)
 	if err != nil {
 		return err
 	}
 	defer d.close(h, &uefi.USBIOGUID)
-	// Firmware has this descriptor at hand: other devices see no traffic of ours.
+	// Firmware has kept this descriptor: devices of other classes receive no requests.
 	desc, err := uefi.USBIOAt(addr).InterfaceDescriptor()
 	if err != nil {
 		return uefi.Unsupported
 	}
-	switch desc[interfaceClass] {
-	case classSmartCard:
+	switch ccid.Screen(desc[interfaceClass]) {
+	case ccid.CertainReader:
 		return nil
-	case classVendor: // a reader's, if it has a reader's class descriptor
+	case ccid.PerhapsReader:
 		if !d.timersRun() {
 			d.lookLater(h)
 			return uefi.Unsupported
@@ -45,21 +41,21 @@ func (d *Driver) supportsInterface(h uefi.Handle) error {
 		if err != nil {
 			return uefi.Unsupported
 		}
-		if _, err := ccid.Probe(config, desc[interfaceNumber], desc[alternateSetting]); err == nil {
+		if _, ok := ccid.Match(config, desc[interfaceNumber]); ok {
 			return nil
 		}
 	}
 	return uefi.Unsupported
 }
 
-// startInterface takes a reader of firmware's USB stack: slot 0 on the handle itself, each other slot on a child.
+// startInterface takes a reader of firmware's USB stack: slot 0 on the handle itself, each other
+// slot on a child.
 func (d *Driver) startInterface(h uefi.Handle) error {
 	addr, err := d.openByDriver(h, &uefi.USBIOGUID, 0)
 	if err != nil {
 		return err
 	}
-	c := &controller{handle: h, guid: &uefi.USBIOGUID, protocol: addr, unit: d.unit}
-	d.unit++
+	c := &controller{handle: h, guid: &uefi.USBIOGUID, protocol: addr, unit: d.units.Take()}
 	started := false
 	defer func() { // after a panic too
 		if !started {
@@ -79,12 +75,12 @@ func (d *Driver) startInterface(h uefi.Handle) error {
 	return nil
 }
 
-// abandon ends what an unsuccessful Start has begun. A slot that somebody uses already goes on
+// abandon ends what an unsuccessful Start has begun. A slot that a program uses already goes on
 // working until Stop or Unload.
 func (d *Driver) abandon(c *controller) {
 	if c.reader == nil && len(c.slots) == 0 {
 		delete(d.bound, c.handle)
-		d.close(c.handle, c.guid)
+		d.release(c)
 		return
 	}
 	d.bound[c.handle] = c
@@ -99,7 +95,10 @@ func (d *Driver) openReader(c *controller, limit time.Duration) error {
 	}
 	ctx, cancel := limited(limit)
 	defer cancel()
-	t, err := usbio.New(ctx, c.handle, c.protocol, func() bool { return d.pause(c.handle) })
+	t, err := usbio.New(ctx, c.handle, c.protocol, usbio.Options{
+		Setting: ccid.Match,
+		Pause:   func() bool { return d.pause(c.handle) },
+	})
 	if err != nil {
 		return err
 	}
@@ -121,11 +120,11 @@ func (d *Driver) openReader(c *controller, limit time.Duration) error {
 	return nil
 }
 
-// notificationSize is the length of a slot change notification (CCID 1.1, 6.3.1: two bits a slot), or of a hardware error's (6.3.2).
+// notificationSize is the length of a slot change notification (CCID 1.1, 6.3.1: two bits a slot),
+// or of a hardware error notification (6.3.2).
 func notificationSize(slots int) int { return max(1+(slots+3)/4, 4) }
 
-// tap stands between the class driver and the transport. Only the test build
-// puts something there.
+// tap wraps the transport that the class driver gets. Only the test build changes it.
 var tap = func(t usb.Transport) usb.Transport { return t }
 
 // bind installs the protocol for each slot.

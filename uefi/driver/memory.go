@@ -1,10 +1,6 @@
 package driver
 
 import (
-	"context"
-	"time"
-
-	"tamaccid/baremetal/usbhost"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 )
@@ -26,9 +22,6 @@ var (
 	room        = gate.Room
 )
 
-// memoryLook is how often a reader that waits for memory looks for it (policy).
-const memoryLook = time.Second
-
 // withMemory is f for a call that may need memory.
 func withMemory(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uefi.Status {
 	return func(a *gate.Args) uefi.Status {
@@ -36,17 +29,5 @@ func withMemory(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uefi.Status
 			return uefi.OutOfResources
 		}
 		return f(a)
-	}
-}
-
-// waitForMemory waits until it is time to look for memory again. Start does not wait for a reader
-// that does so.
-func waitForMemory(ctx context.Context, i *usbhost.Interface) error {
-	i.Ready()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(memoryLook):
-		return nil
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid"
 	"tamaccid/ccid/usb"
@@ -243,7 +244,7 @@ func TestStartOfAHostThatPanicsLeavesNothingBehind(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		works := newHostController
-		newHostController = func(*pcihost.Function, usbhost.Memory) (hostController, error) {
+		newHostController = func(*pcihost.Function, hcd.Memory) (usbhost.Controller, error) {
 			panic(injectedPanic{})
 		}
 		if st := attempt(func(a *gate.Args) uefi.Status {

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"tamaccid/ccid"
+	"tamaccid/ccid/scard"
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
@@ -54,7 +55,7 @@ type slot interface {
 	Disconnect(ctx context.Context, a ccid.Action) error
 	Transmit(ctx context.Context, capdu, rapdu []byte) (int, error)
 	Control(ctx context.Context, code uint32, in []byte) ([]byte, error)
-	GetAttrib(ctx context.Context, tag uint32) ([]byte, error)
+	GetAttrib(ctx context.Context, tag scard.Attrib) ([]byte, error)
 	Wipe()
 }
 
@@ -135,11 +136,11 @@ func (d *Driver) connect(a *gate.Args) uefi.Status {
 	}
 	ctx, cancel := limited(d.options.limit(connectLimit))
 	defer cancel()
-	p, err := r.slot.Connect(ctx, ccid.Protocol(protocols), ccid.Action(action))
+	p, err := r.slot.Connect(ctx, protocols, action)
 	if err != nil {
 		return connectStatus(err)
 	}
-	*active = smartcard.Protocol(p)
+	*active = p
 	r.held = mode
 	return uefi.Success
 }
@@ -161,7 +162,7 @@ func (d *Driver) disconnect(a *gate.Args) uefi.Status {
 	defer cancel()
 	held := r.held
 	r.held = 0 // after a panic too
-	st = status(r.slot.Disconnect(ctx, ccid.Action(action)))
+	st = status(r.slot.Disconnect(ctx, action))
 	if st == uefi.Unsupported && action == smartcard.Eject {
 		r.held = held
 		return st // not performed
@@ -194,10 +195,10 @@ func (d *Driver) status(a *gate.Args) uefi.Status {
 		return uefi.DeviceError
 	}
 	if state != nil {
-		*state = smartcard.State(now)
+		*state = now
 	}
 	if protocol != nil {
-		*protocol = smartcard.Protocol(r.slot.Protocol())
+		*protocol = r.slot.Protocol()
 	}
 	st = writeOutput(name, uefi.At[uintptr](nameLen), wide)
 	if s := writeOutput(atr, uefi.At[uintptr](atrLen), r.slot.ATR()); s != uefi.Success {
@@ -332,7 +333,7 @@ func (d *Driver) getAttrib(a *gate.Args) uefi.Status {
 	if st != uefi.Success {
 		return st
 	}
-	tag, out := uint32(a.At(1)), a.At(2)
+	tag, out := scard.Attrib(a.At(1)), a.At(2)
 	if out == 0 || !validOutput(out, a.At(3), shortResponse) {
 		return uefi.InvalidParameter
 	}

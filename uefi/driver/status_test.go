@@ -14,7 +14,6 @@ import (
 
 	"tamaccid/ccid"
 	"tamaccid/uefi"
-	"tamaccid/uefi/smartcard"
 )
 
 // sentinels are all errors that package ccid exports, with what UEFI calls them.
@@ -124,30 +123,5 @@ func TestNeed(t *testing.T) {
 	}
 	if n, ok := needed(ccid.ErrShortBuffer); n != 0 || ok {
 		t.Errorf("a short buffer without a need: %d, %v", n, ok)
-	}
-}
-
-func TestNumbersOfTheClassDriverAreThoseOfTheProtocol(t *testing.T) {
-	for _, c := range []struct {
-		name      string
-		ours, efi uint32
-	}{
-		{"no action", uint32(ccid.Leave), uint32(smartcard.NoReset)},
-		{"cold reset", uint32(ccid.ColdReset), uint32(smartcard.ColdReset)},
-		{"warm reset", uint32(ccid.WarmReset), uint32(smartcard.WarmReset)},
-		{"unpower", uint32(ccid.Unpower), uint32(smartcard.Unpower)},
-		{"eject", uint32(ccid.Eject), uint32(smartcard.Eject)},
-		{"no protocol", uint32(ccid.Undefined), uint32(smartcard.Undefined)},
-		{"T=0", uint32(ccid.T0), uint32(smartcard.T0)},
-		{"T=1", uint32(ccid.T1), uint32(smartcard.T1)},
-		{"raw", uint32(ccid.Raw), uint32(smartcard.Raw)},
-		{"unknown", uint32(ccid.Unknown), uint32(smartcard.Unknown)},
-		{"absent", uint32(ccid.Absent), uint32(smartcard.Absent)},
-		{"inactive", uint32(ccid.Inactive), uint32(smartcard.Inactive)},
-		{"active", uint32(ccid.Active), uint32(smartcard.Active)},
-	} {
-		if c.ours != c.efi {
-			t.Errorf("%s: %d, the specification has %d", c.name, c.ours, c.efi)
-		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/ccid"
 	"tamaccid/ccid/usb"
 )
 
@@ -40,7 +41,7 @@ func (h *host) warn(i *usbhost.Interface) {
 	dev := i.Device()
 	all, _ := usb.Interfaces(dev.Config) // what could be read of it
 	for _, s := range all {
-		if isReader(dev.Config, s) || s.Number < i.Descriptor().Number {
+		if _, ok := ccid.Match(dev.Config, s.Number); ok || s.Number < i.Descriptor().Number {
 			return
 		}
 	}

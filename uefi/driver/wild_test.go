@@ -7,7 +7,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"tamaccid/ccid"
+	"tamaccid/ccid/scard"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )
@@ -90,12 +90,12 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 					newBuffer(t, 256).at(), p)
 			}},
 		{name: "SCardGetAttrib, output", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.getAttrib, r.address(), uintptr(ccid.AttrATRString), p,
+			return call(d.getAttrib, r.address(), uintptr(scard.AttrATRString), p,
 				addr(place(t, uintptr(33))))
 		}},
 		{name: "SCardGetAttrib, length of the output",
 			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-				return call(d.getAttrib, r.address(), uintptr(ccid.AttrATRString),
+				return call(d.getAttrib, r.address(), uintptr(scard.AttrATRString),
 					newBuffer(t, 33).at(), p)
 			}},
 		{name: "GetDriverName, language", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
@@ -126,7 +126,7 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 				d.texts.driver = uefi.UTF16(driverName)
 				r.held = c.held
 				f.control = func(uint32, []byte) ([]byte, error) { return answer, nil }
-				f.attrib = func(uint32) ([]byte, error) { return answer, nil }
+				f.attrib = func(scard.Attrib) ([]byte, error) { return answer, nil }
 				if st := c.call(d, r, p); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}

@@ -56,6 +56,7 @@ var fleet = []fleetReader{
 	{name: "PIN pad", kind: "pinpad", cards: []string{"t0"}},
 	{name: "two endpoints", kind: "two-endpoints", cards: []string{"t1"}},
 	{name: "class FF", kind: "vendor-class", cards: []string{"t0"}},
+	{name: "alternate setting 1", kind: "alternate-setting", cards: []string{"t1"}},
 	{name: "class descriptor behind an endpoint", kind: "behind-endpoint", cards: []string{"t1"}},
 	{name: "nothing automatic", kind: "manual", cards: []string{"t0t1"}},
 	{name: "data rates by command", kind: "data-rate-command", cards: []string{"t0t1"}},
@@ -165,7 +166,7 @@ func report(level reader.Level, protocol string) []string {
 			"extended case 4, up to 65535 there and back    " + short, "3 steps left out"}
 	case protocol == "T=0":
 		return []string{"Passed: 787 exchanges",
-			"the rest left out: T=0 tells a card of 256 bytes at most", "1 step left out",
+			"the rest left out: T=0 has no Le above 256", "1 step left out",
 			"extended case 4, up to 65535 there and back    ok, 7 exchanges"}
 	}
 	return []string{"Passed: 790 exchanges, 210356 bytes to the card, 207928 back\n"}

@@ -243,7 +243,7 @@ func inEachMode(s *harness.Suite) {
 				hello(t, c)
 			}
 		})
-	s.Run("a reader is unplugged and plugged in", 90*time.Second,
+	s.Run("a reader is unplugged and plugged in, and has its name again", 90*time.Second,
 		func(t *testing.T, c *harness.Case) {
 			for range 3 {
 				must(t, c.Machine.UnplugReader(c.Ctx))
@@ -251,6 +251,10 @@ func inEachMode(s *harness.Suite) {
 				must(t, c.Machine.PlugReader(c.Ctx))
 				appears(t, c, true)
 				hello(t, c)
+				const name = "Reader: QEMU QEMU USB CCID 0"
+				if r := c.Must("helloworld.efi"); !strings.Contains(r.Output, name) {
+					t.Errorf("no %q in\n%s", name, r.Output)
+				}
 			}
 		})
 	s.Run("a reader is unplugged in the middle of APDUs", 2*time.Minute,

@@ -8,33 +8,34 @@ import (
 
 	"tamaccid/baremetal/usbhost"
 	"tamaccid/baremetal/usbhost/dmamem"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/uefi"
 )
 
-// Memory is memory that processor and controller reach. In host tests each buffer is a chunk of its
-// own.
+// Memory is memory for DMA. On a host, where a test replaces firmware, each buffer is a chunk of
+// its own.
 type Memory struct {
 	f    *Function
 	mu   sync.Mutex
 	held map[*byte]dmamem.Chunk
 }
 
-var _ usbhost.Memory = (*Memory)(nil)
+var _ hcd.Memory = (*Memory)(nil)
 
-// Memory is new memory for the controller.
+// Memory returns a memory without chunks.
 func (f *Function) Memory() *Memory { return &Memory{f: f, held: map[*byte]dmamem.Chunk{}} }
 
-// maxAlign is the alignment of every common buffer, that of its pages.
+// maxAlign is the alignment of a common buffer: it consists of pages.
 const maxAlign = uefi.PageSize
 
-// Alloc is usbhost.Memory's. An alignment above a page is usbhost.ErrNoMemory.
-func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
+// Alloc implements hcd.Memory. Alignments above a page are not supported.
+func (m *Memory) Alloc(size, align int) (hcd.Buffer, error) {
 	if size <= 0 || align > maxAlign {
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	c, err := m.f.more(size)
 	if err != nil {
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	at := uefi.At[byte](c.CPU)
 	b := unsafe.Slice(at, size)
@@ -42,11 +43,11 @@ func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held[at] = c
-	return usbhost.Buffer{Bytes: b, Bus: c.Bus}, nil
+	return hcd.Buffer{Bytes: b, Bus: c.Bus}, nil
 }
 
-// Free is usbhost.Memory's.
-func (m *Memory) Free(b usbhost.Buffer) {
+// Free implements hcd.Memory.
+func (m *Memory) Free(b hcd.Buffer) {
 	at := unsafe.SliceData(b.Bytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,7 +58,7 @@ func (m *Memory) Free(b usbhost.Buffer) {
 	}
 }
 
-// Close frees all buffers.
+// Close frees all chunks.
 func (m *Memory) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

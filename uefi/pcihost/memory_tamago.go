@@ -4,8 +4,8 @@ package pcihost
 
 import "tamaccid/baremetal/usbhost/dmamem"
 
-// Memory is memory that processor and controller reach.
+// Memory is memory for DMA.
 type Memory = dmamem.Memory
 
-// Memory is new memory for the controller.
+// Memory returns a memory without chunks.
 func (f *Function) Memory() *Memory { return dmamem.New(f.more, f.give) }

@@ -6,62 +6,79 @@ import (
 	"tamaccid/uefi"
 )
 
-// registerBAR is the base address register of the controller's registers (xHCI 1.2, 5.2.2: BAR 0).
-const registerBAR = 0
-
-// gone is the value of a read that no device answers (PCI, 6.1).
+// gone is the result of a read to which no device responds (PCI, 6.1).
 const gone = ^uint32(0)
 
-// tries is how often an access is tried that firmware refuses, and the end of what firmware has
-// allocated (policy). A controller whose registers read as all ones counts as removed.
+// tries is the number of attempts of an access that firmware rejects, and of a call that returns a
+// resource to it (policy). A controller whose registers read as all ones counts as removed.
 const tries = 2
 
-// Registers are a controller's memory-mapped registers. An access allocates nothing.
+// Registers are the memory-mapped registers of a controller. They implement hcd.Registers. An
+// access allocates nothing.
 type Registers struct {
-	io *uefi.PCIIO
+	io  *uefi.PCIIO
+	bar uint8
 
-	mu   sync.Mutex // holds word
+	mu   sync.Mutex // protects word
 	word uefi.PCIWord
 
-	// alone is set when only the caller's goroutine still runs: another one may hold mu for ever.
+	// alone: no other goroutine will run any more. One of them may hold mu.
 	alone bool
 	last  uefi.PCIWord
 }
 
-// Read32 reads a register. After an error the value is all ones.
-func (r *Registers) Read32(offset uint32) uint32 {
+// acquire returns the word for an access, and release ends the access.
+func (r *Registers) acquire() *uefi.PCIWord {
 	if r.alone {
-		return r.read(&r.last, offset)
+		return &r.last
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.read(&r.word, offset)
+	return &r.word
 }
 
-func (r *Registers) read(w *uefi.PCIWord, offset uint32) uint32 {
+func (r *Registers) release() {
+	if !r.alone {
+		r.mu.Unlock()
+	}
+}
+
+// read reads a register; all ones if that fails.
+func (r *Registers) read(width uefi.PCIWidth, offset uint32) uint32 {
+	w := r.acquire()
+	defer r.release()
 	for range tries {
-		if v, status := r.io.MemRead32(w, registerBAR, uint64(offset)); !status.IsError() {
+		if v, status := r.io.MemRead(w, width, r.bar, uint64(offset)); !status.IsError() {
 			return v
 		}
 	}
 	return gone
 }
 
-// Write32 writes a register. An error shows in the next read.
-func (r *Registers) Write32(offset uint32, v uint32) {
-	if r.alone {
-		r.write(&r.last, offset, v)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.write(&r.word, offset, v)
-}
-
-func (r *Registers) write(w *uefi.PCIWord, offset, v uint32) {
+// write writes a register. If that fails, the next read shows it.
+func (r *Registers) write(width uefi.PCIWidth, offset, v uint32) {
+	w := r.acquire()
+	defer r.release()
 	for range tries {
-		if !r.io.MemWrite32(w, registerBAR, uint64(offset), v).IsError() {
+		if !r.io.MemWrite(w, width, r.bar, uint64(offset), v).IsError() {
 			return
 		}
 	}
 }
+
+// Read8 implements hcd.Registers.
+func (r *Registers) Read8(offset uint32) uint8 { return uint8(r.read(uefi.PCIUint8, offset)) }
+
+// Read16 implements hcd.Registers.
+func (r *Registers) Read16(offset uint32) uint16 { return uint16(r.read(uefi.PCIUint16, offset)) }
+
+// Read32 implements hcd.Registers.
+func (r *Registers) Read32(offset uint32) uint32 { return r.read(uefi.PCIUint32, offset) }
+
+// Write8 implements hcd.Registers.
+func (r *Registers) Write8(offset uint32, v uint8) { r.write(uefi.PCIUint8, offset, uint32(v)) }
+
+// Write16 implements hcd.Registers.
+func (r *Registers) Write16(offset uint32, v uint16) { r.write(uefi.PCIUint16, offset, uint32(v)) }
+
+// Write32 implements hcd.Registers.
+func (r *Registers) Write32(offset uint32, v uint32) { r.write(uefi.PCIUint32, offset, v) }

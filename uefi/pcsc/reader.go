@@ -37,26 +37,14 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 		return sclib.ReaderStatus{}, r.failed(err, statusErrors)
 	}
 	out := sclib.ReaderStatus{ATR: status.ATR}
-	switch status.State {
-	case smartcard.Absent:
-		out.State = sclib.StateAbsent
-	case smartcard.Inactive:
-		out.State = sclib.StatePresent | sclib.StateSwallowed
-	case smartcard.Active:
-		out.State = sclib.StatePresent | sclib.StatePowered
+	if status.State == smartcard.Active {
 		// The protocol in SCardStatus is less reliable than that of SCardConnect.
-		out.Protocol = sclib.Protocol(status.Protocol)
+		out.Protocol = status.Protocol
 		if r.active != smartcard.Undefined {
-			out.Protocol = sclib.Protocol(r.active)
+			out.Protocol = r.active
 		}
-		if out.Protocol == sclib.ProtocolUndefined {
-			out.State |= sclib.StateNegotiable
-		} else {
-			out.State |= sclib.StateSpecific
-		}
-	default:
-		out.State = sclib.StateUnknown
 	}
+	out.State = sclib.StateOf(status.State, out.Protocol)
 	return out, nil
 }
 
@@ -78,13 +66,13 @@ func (r *reader) Connect(
 	if mode == sclib.ShareDirect {
 		_, err = r.connect(smartcard.AccessReader, smartcard.NoReset, smartcard.Undefined)
 	} else {
-		active, err = r.connectCard(ctx, smartcard.Protocol(protocols), reset)
+		active, err = r.connectCard(ctx, protocols, reset)
 	}
 	if err != nil {
 		return sclib.ProtocolUndefined, r.failed(err, connectErrors)
 	}
 	r.connected, r.active = true, active
-	return sclib.Protocol(active), nil
+	return active, nil
 }
 
 // connectCard connects with the mildest reset that is asked for and works. Only a cold reset works
@@ -93,13 +81,7 @@ func (r *reader) Connect(
 func (r *reader) connectCard(
 	ctx context.Context, protocols smartcard.Protocol, reset sclib.Disposition,
 ) (smartcard.Protocol, error) {
-	action := smartcard.ColdReset
-	switch reset {
-	case sclib.LeaveCard:
-		action = smartcard.NoReset
-	case sclib.ResetCard:
-		action = smartcard.WarmReset
-	}
+	action := reset.AtConnect()
 	if action != smartcard.ColdReset {
 		status, err := r.device.Status()
 		if err != nil {
@@ -131,15 +113,7 @@ func (r *reader) connect(
 
 // Disconnect implements sclib.Reader.
 func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) error {
-	action := smartcard.NoReset
-	switch disposition {
-	case sclib.ResetCard:
-		action = smartcard.WarmReset
-	case sclib.UnpowerCard:
-		action = smartcard.Unpower
-	case sclib.EjectCard:
-		action = smartcard.Eject
-	}
+	action := disposition.AtDisconnect()
 	err := r.device.Disconnect(action)
 	switch {
 	case errors.Is(err, smartcard.ErrRemoved):
@@ -187,7 +161,7 @@ func (r *reader) GetAttrib(ctx context.Context, attribute sclib.Attrib, out []by
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	value, err := r.device.GetAttrib(uint32(attribute))
+	value, err := r.device.GetAttrib(attribute)
 	if err != nil {
 		return 0, r.failed(err, exchangeErrors)
 	}

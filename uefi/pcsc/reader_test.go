@@ -211,22 +211,22 @@ func TestStatus(t *testing.T) {
 	tests := []struct {
 		name  string
 		set   func(p *uefitest.SmartCard)
-		state sclib.State
+		state sclib.CardState
 		want  error
 	}{
-		{"no card", func(p *uefitest.SmartCard) { p.State = smartcard.Absent }, sclib.StateAbsent,
+		{"no card", func(p *uefitest.SmartCard) { p.State = smartcard.Absent }, sclib.CardAbsent,
 			nil},
 		{"a card without power", func(p *uefitest.SmartCard) {},
-			sclib.StatePresent | sclib.StateSwallowed, nil},
+			sclib.CardPresent | sclib.CardSwallowed, nil},
 		{"a card with power", func(p *uefitest.SmartCard) { p.State = smartcard.Active },
-			sclib.StatePresent | sclib.StatePowered | sclib.StateNegotiable, nil},
+			sclib.CardPresent | sclib.CardPowered | sclib.CardNegotiable, nil},
 		{"a card with a protocol",
 			func(p *uefitest.SmartCard) { p.State, p.Active = smartcard.Active, smartcard.T1 },
-			sclib.StatePresent | sclib.StatePowered | sclib.StateSpecific, nil},
+			sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific, nil},
 		{"a driver that does not know", func(p *uefitest.SmartCard) { p.State = smartcard.Unknown },
-			sclib.StateUnknown, nil},
+			sclib.CardUnknown, nil},
 		{"a state that does not exist", func(p *uefitest.SmartCard) { p.State = 77 },
-			sclib.StateUnknown, nil},
+			sclib.CardUnknown, nil},
 		{"a reader that fails",
 			func(p *uefitest.SmartCard) { p.Refuse["status"] = uefi.DeviceError }, 0,
 			sclib.ErrComm},

@@ -11,7 +11,10 @@
 // 2.01.14, part 3 (attributes) and part 10 (control codes).
 package smartcard
 
-import "tamaccid/uefi"
+import (
+	"tamaccid/ccid/scard"
+	"tamaccid/uefi"
+)
 
 // GUID is EFI_SMART_CARD_READER_PROTOCOL_GUID (UEFI 2.11, 37.6.1).
 var GUID = uefi.MustGUID("2a4d1adf-21dc-4b81-a42f-8b8ee2380060")
@@ -45,71 +48,36 @@ const (
 	AccessCard   AccessMode = 2
 )
 
-// Action is what happens to the card on connection or disconnection (UEFI 2.11, 37.6.2).
-type Action uint32
-
-// Card actions (UEFI 2.11, 37.6.2: SCARD_CA_). Unpower and Eject are for Disconnect only.
-const (
-	NoReset   Action = 0
-	ColdReset Action = 1
-	WarmReset Action = 2
-	Unpower   Action = 3
-	Eject     Action = 4
+// The numbers of the protocol that PC/SC and the class driver have too; package scard defines them.
+type (
+	// Action is what happens to the card on connection or disconnection (UEFI 2.11, 37.6.2).
+	Action = scard.Action
+	// Protocol is a transmission protocol, or a mask of several (UEFI 2.11, 37.6.2).
+	Protocol = scard.Protocol
+	// State is the state of the card in a reader (UEFI 2.11, 37.6.4).
+	State = scard.State
 )
 
-// Protocol is a transmission protocol, or a mask of several (UEFI 2.11, 37.6.2).
-type Protocol uint32
-
-// Protocols (UEFI 2.11, 37.6.2: SCARD_PROTOCOL_).
+// Card actions (UEFI 2.11, 37.6.2: SCARD_CA_), protocols (37.6.2: SCARD_PROTOCOL_) and states
+// (37.6.4: SCARD_UNKNOWN and so on). Unpower and Eject are for Disconnect only.
 const (
-	Undefined Protocol = 0
-	T0        Protocol = 1
-	T1        Protocol = 2
-	Raw       Protocol = 4
+	NoReset   = scard.Leave
+	ColdReset = scard.ColdReset
+	WarmReset = scard.WarmReset
+	Unpower   = scard.Unpower
+	Eject     = scard.Eject
+
+	Undefined = scard.Undefined
+	T0        = scard.T0
+	T1        = scard.T1
+	Raw       = scard.Raw
+
+	Unknown  = scard.Unknown
+	Absent   = scard.Absent
+	Inactive = scard.Inactive // present, without power
+	Active   = scard.Active   // present, with power
 )
-
-func (p Protocol) String() string {
-	switch p {
-	case Undefined:
-		return "undefined"
-	case T0:
-		return "T=0"
-	case T1:
-		return "T=1"
-	case Raw:
-		return "raw"
-	case T0 | T1:
-		return "T=0 or T=1"
-	}
-	return "unknown protocol"
-}
-
-// State is the state of the card in a reader (UEFI 2.11, 37.6.4).
-type State uint32
-
-// States (UEFI 2.11, 37.6.4: SCARD_UNKNOWN and so on).
-const (
-	Unknown  State = 0
-	Absent   State = 1
-	Inactive State = 2 // there, without power
-	Active   State = 3 // there, with power
-)
-
-func (s State) String() string {
-	switch s {
-	case Absent:
-		return "absent"
-	case Inactive:
-		return "inactive"
-	case Active:
-		return "active"
-	}
-	return "unknown"
-}
-
-// ControlCode is SCARD_CTL_CODE(n) (UEFI 2.11, 37.6.6; PC/SC part 10).
-func ControlCode(n uint32) uint32 { return 0x42000000 + n }
 
 // GetFeatureRequest is CM_IOCTL_GET_FEATURE_REQUEST, SCARD_CTL_CODE(3400), the one control code
 // that the specification defines (UEFI 2.11, 37.6.6; PC/SC part 10, 2.2).
-const GetFeatureRequest uint32 = 0x42000000 + 3400
+const GetFeatureRequest = scard.GetFeatureRequest

@@ -6,6 +6,7 @@ import (
 	"unicode/utf16"
 	"unsafe"
 
+	"tamaccid/ccid/scard"
 	"tamaccid/uefi"
 	"tamaccid/uefi/internal/abi"
 )
@@ -271,10 +272,10 @@ func (r *Reader) Control(code uint32, in, out []byte) (n int, err error) {
 	return r.take("Control", status, out)
 }
 
-// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7) with a number of PC/SC part 3, 3.1.4;
-// sclib.Attrib has names for them. The slice belongs to the caller. uefi.Unsupported reports an
-// attribute that the driver does not know.
-func (r *Reader) GetAttrib(id uint32) (value []byte, err error) {
+// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7) with a number of PC/SC part 3, 3.1.2.
+// The slice belongs to the caller. uefi.Unsupported reports an attribute that the driver does not
+// know.
+func (r *Reader) GetAttrib(id scard.Attrib) (value []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.check(); err != nil {

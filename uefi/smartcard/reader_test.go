@@ -360,7 +360,7 @@ func TestLayout(t *testing.T) {
 		}
 	}
 	if smartcard.GUID.String() != "2a4d1adf-21dc-4b81-a42f-8b8ee2380060" ||
-		smartcard.GetFeatureRequest != 0x42000d48 || smartcard.ControlCode(1) != 0x42000001 {
+		smartcard.GetFeatureRequest != 0x42000d48 {
 		t.Error("constants")
 	}
 }

@@ -22,6 +22,7 @@ type PCI struct {
 	Command   uint16
 	BAR       uintptr           // of the registers
 	Registers map[uint32]uint32 // by offset
+	Widths    []uefi.PCIWidth   // of accesses to registers
 
 	Has, Can uefi.PCIAttributes // attributes that are enabled, and that can be
 
@@ -66,10 +67,8 @@ func (fw *Firmware) PlugPCI() *PCI {
 	}
 	f.Table = &uefi.PCIIOTable{
 		Mem: uefi.PCIIOAccess{
-			Read: f.function("read",
-				func(a []uintptr) { store(a[5], f.Registers[f.register(a)]) }),
-			Write: f.function("write",
-				func(a []uintptr) { f.Registers[f.register(a)] = *abi.At[uint32](a[5]) }),
+			Read:  f.function("read", f.read),
+			Write: f.function("write", f.write),
 		},
 		Config: uefi.PCIIOAccess{
 			Read: f.function("config", func(a []uintptr) {
@@ -149,20 +148,47 @@ func (f *PCI) function(name string, do func(a []uintptr)) uintptr {
 	})
 }
 
-// register is the offset of an access to a register of 32 bits: width, BAR and count are checked.
-func (f *PCI) register(a []uintptr) uint32 {
-	const width32 = 2
-	if a[1] != width32 || a[2] != f.BAR || a[3]%4 != 0 || a[4] != 1 {
+// register is the width and the offset of an access to a register; BAR, alignment and count are
+// checked.
+func (f *PCI) register(a []uintptr) (uefi.PCIWidth, uint32) {
+	width := uefi.PCIWidth(a[1])
+	if width > uefi.PCIUint32 || a[2] != f.BAR || a[3]%(1<<width) != 0 || a[4] != 1 {
 		f.fw.t.Errorf("access of width %d to BAR %d, offset %#x, count %d", a[1], a[2], a[3], a[4])
 	}
-	return uint32(a[3])
+	f.Widths = append(f.Widths, width)
+	return width, uint32(a[3])
+}
+
+func (f *PCI) read(a []uintptr) {
+	width, offset := f.register(a)
+	switch v := f.Registers[offset]; width {
+	case uefi.PCIUint8:
+		store(a[5], uint8(v))
+	case uefi.PCIUint16:
+		store(a[5], uint16(v))
+	case uefi.PCIUint32:
+		store(a[5], v)
+	}
+}
+
+func (f *PCI) write(a []uintptr) {
+	switch width, offset := f.register(a); width {
+	case uefi.PCIUint8:
+		f.Registers[offset] = uint32(*abi.At[uint8](a[5]))
+	case uefi.PCIUint16:
+		f.Registers[offset] = uint32(*abi.At[uint16](a[5]))
+	case uefi.PCIUint32:
+		f.Registers[offset] = *abi.At[uint32](a[5])
+	}
 }
 
 // config is the offset of an access to configuration space, which has the register's width.
 func (f *PCI) config(a []uintptr) uintptr {
-	const width16, width32 = 1, 2
-	width := map[uintptr]uintptr{configClass: width32, configCommand: width16}[a[2]]
-	if width == 0 || a[1] != width || a[3] != 1 {
+	width := map[uintptr]uefi.PCIWidth{
+		configClass:   uefi.PCIUint32,
+		configCommand: uefi.PCIUint16,
+	}[a[2]]
+	if width == 0 || uefi.PCIWidth(a[1]) != width || a[3] != 1 {
 		f.fw.t.Errorf("access of width %d to configuration space, offset %#x, count %d", a[1], a[2],
 			a[3])
 	}

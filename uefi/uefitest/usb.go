@@ -127,24 +127,16 @@ func USBNode(port, number byte) uefi.Node {
 	return uefi.Node{Type: uefi.MessagingNode, SubType: subtype, Data: []byte{port, number}}
 }
 
-// PlugTransport makes the handle of interface number of a device that has a Transport.
+// PlugTransport makes the handle of interface number of a device that has a Transport. The interface
+// is in alternate setting 0.
 func (fw *Firmware) PlugTransport(t usb.Transport, number uint8, attached func() bool) *USB {
-	u := fw.PlugUSB(&transportDevice{fw, t, attached})
+	d := &transportDevice{fw: fw, transport: t, attached: attached, number: number}
+	d.u = fw.PlugUSB(d)
 	info := t.Device()
-	u.Device, u.Config = info.Descriptor, info.Config[:uefi.USBConfigDescriptorSize]
-	ours := false
-	for b := info.Config; len(b) > 1 && b[0] > 1; b = b[b[0]:] { // USB 2.0, 9.6.5, 9.6.6
-		switch {
-		case b[1] == usb.TypeInterface:
-			if ours = b[2] == number; ours {
-				u.Interface = b[:b[0]]
-			}
-		case b[1] == usb.TypeEndpoint && ours:
-			u.Endpoints = append(u.Endpoints, b[:b[0]])
-		}
-	}
-	u.SetPath(USBNode(byte(u.Handle), number))
-	return u
+	d.u.Device, d.u.Config = info.Descriptor, info.Config[:uefi.USBConfigDescriptorSize]
+	d.describe(0)
+	d.u.SetPath(USBNode(byte(d.u.Handle), number))
+	return d.u
 }
 
 // function is a function of the protocol. Its first argument is This.
@@ -262,8 +254,26 @@ func (u *USB) poll(a []uintptr) uefi.Status {
 // transportDevice is a device that has a Transport.
 type transportDevice struct {
 	fw        *Firmware
+	u         *USB
 	transport usb.Transport
 	attached  func() bool
+	number    uint8 // of the interface
+}
+
+// describe finds the descriptors of the interface in an alternate setting (USB 2.0, 9.6.5, 9.6.6).
+func (d *transportDevice) describe(alt uint8) {
+	d.u.Interface, d.u.Endpoints = nil, nil
+	ours := false
+	for b := d.transport.Device().Config; len(b) > 1 && b[0] > 1; b = b[b[0]:] {
+		switch {
+		case b[1] == usb.TypeInterface:
+			if ours = b[2] == d.number && b[3] == alt; ours {
+				d.u.Interface = b[:b[0]]
+			}
+		case b[1] == usb.TypeEndpoint && ours:
+			d.u.Endpoints = append(d.u.Endpoints, b[:b[0]])
+		}
+	}
 }
 
 func (d *transportDevice) Attached() bool { return d.attached() }
@@ -296,6 +306,9 @@ func (d *transportDevice) Control(r uefi.USBRequest, data []byte, limit time.Dur
 		Index: r.Index, Length: r.Length}
 	n, err := d.transport.Control(context.Background(), setup, data, limit)
 	answer := d.end(data[:n], err, limit)
+	if err == nil && setup.RequestType == usb.ToInterface && setup.Request == usb.RequestSetInterface {
+		d.describe(uint8(setup.Value)) // as edk2's UsbIoControlTransfer (edk2-stable202605)
+	}
 	if err == nil && setup.In() && n < len(data) {
 		answer.Status = uefi.DeviceError
 	}

@@ -9,10 +9,12 @@ import (
 	"tamaccid/uefi"
 )
 
-// maxConfig bounds the configuration descriptor that is read (policy: those of real readers are below 1 KiB).
+// maxConfig bounds the configuration descriptor that is read (policy: those of real readers are
+// below 1 KiB).
 const maxConfig = 4096
 
-// maxConfigurations and maxEndpoints bound what a device may claim (policy; USB 2.0, 8.3.2.2: 15 endpoints a direction).
+// maxConfigurations and maxEndpoints bound what a device may claim (policy; USB 2.0, 8.3.2.2: 15
+// endpoints a direction).
 const (
 	maxConfigurations = 8
 	maxEndpoints      = 30
@@ -42,15 +44,15 @@ func (t *Transport) enumerate(ctx context.Context, path uefi.DevicePath) error {
 	if len(path) > 0 {
 		t.device.Path = path.String()
 	}
-	setting, err := t.io.InterfaceDescriptor()
+	name, err := t.setting()
 	if err != nil {
-		return fmt.Errorf("usbio: interface descriptor: %w", err)
+		return err
 	}
-	// bInterfaceNumber, bAlternateSetting, iInterface (USB 2.0, table 9-12)
-	t.device.Interface, t.device.AltSetting = setting[2], setting[3]
-	name := setting[8]
 	if t.device.Config, err = t.configuration(ctx); err != nil {
 		return fmt.Errorf("usbio: configuration descriptor: %w", err)
+	}
+	if name, err = t.selectSetting(ctx, name); err != nil {
+		return err
 	}
 	if err := t.endpoints(); err != nil {
 		return fmt.Errorf("usbio: endpoint descriptor: %w", err)
@@ -68,8 +70,54 @@ func (t *Transport) enumerate(ctx context.Context, path uefi.DevicePath) error {
 	return text.err
 }
 
-// configuration reads the active configuration's descriptor as the device sends it: firmware keeps class descriptors to
-// itself. Configurations are asked for by index, and known by their value.
+// setting asks firmware for the interface and its current setting.
+func (t *Transport) setting() (name uint8, err error) {
+	d, err := t.io.InterfaceDescriptor()
+	if err != nil {
+		return 0, fmt.Errorf("usbio: interface descriptor: %w", err)
+	}
+	// bInterfaceNumber, bAlternateSetting, iInterface (USB 2.0, table 9-12)
+	t.device.Interface, t.device.AltSetting = d[2], d[3]
+	return d[8], nil
+}
+
+// selectSetting puts the interface into the setting that Options.Setting returns, by SET_INTERFACE
+// (USB 2.0, 9.4.10). UEFI 2.11 has no function for that. edk2's UsbBusDxe (UsbIoControlTransfer)
+// recognizes the request on its way and describes the new setting from then on, and its XhciDxe
+// (XhcSetInterface) configures the endpoints. Firmware that does neither would refuse transfers to
+// these endpoints: that is an error here, which names the cause.
+//
+// The configuration descriptor has been read by then, and is not read whole again: with each whole
+// read XhciDxe assumes setting 0 (XhcControlTransfer, ActiveAlternateSetting).
+func (t *Transport) selectSetting(ctx context.Context, current uint8) (name uint8, err error) {
+	if t.options.Setting == nil {
+		return current, nil
+	}
+	alt, ok := t.options.Setting(t.device.Config, t.device.Interface)
+	if !ok || alt == t.device.AltSetting {
+		return current, nil
+	}
+	setup := usb.Setup{RequestType: usb.DirOut | usb.TypeStandard | usb.ToInterface,
+		Request: usb.RequestSetInterface, Value: uint16(alt), Index: uint16(t.device.Interface)}
+	if _, err := t.request(&t.control, setup, nil, newLimit(ctx, requestLimit, 0)); err != nil {
+		return 0, fmt.Errorf("usbio: alternate setting %d: %w", alt, err)
+	}
+	if name, err = t.setting(); err != nil {
+		return 0, err
+	}
+	if t.device.AltSetting != alt {
+		return 0, fmt.Errorf("usbio: firmware does not select alternate setting %d: %w",
+			alt, uefi.Unsupported)
+	}
+	// The interval that was left out may be that of an endpoint of this setting.
+	if last, ok := t.interval(t.device.Config); ok && last != 0 {
+		t.device.Config[len(t.device.Config)-1] = last
+	}
+	return name, nil
+}
+
+// configuration reads the active configuration's descriptor as the device sends it: firmware keeps
+// class descriptors to itself. Configurations are asked for by index, and known by their value.
 func (t *Transport) configuration(ctx context.Context) ([]byte, error) {
 	until := newLimit(ctx, descriptorLimit, 0)
 	active, err := t.io.ConfigDescriptor()
@@ -96,8 +144,9 @@ func (t *Transport) configuration(ctx context.Context) ([]byte, error) {
 	return nil, usb.ErrDescriptor
 }
 
-// whole reads a configuration descriptor of total bytes. Firmware's xHCI driver keeps a copy of each one that passes whole, for
-// ever: so the last byte is left out where firmware tells it, as it does when it is an endpoint's polling interval.
+// whole reads a configuration descriptor of total bytes. Firmware's xHCI driver keeps a copy of
+// each one that passes whole, for ever: so the last byte is left out where firmware tells it, as it
+// does when it is an endpoint's polling interval.
 func (t *Transport) whole(index uint8, total int, until limit) ([]byte, error) {
 	b := make([]byte, total)
 	n, err := t.descriptor(index, b[:total-1], until)
@@ -112,8 +161,8 @@ func (t *Transport) whole(index uint8, total int, until limit) ([]byte, error) {
 	return b[:n:n], err
 }
 
-// interval is the last byte of a configuration that ends with an endpoint descriptor: bInterval (USB 2.0, table 9-13). That of
-// an endpoint of another interface is of no interest, and 0.
+// interval is the last byte of a configuration that ends with an endpoint descriptor: bInterval
+// (USB 2.0, table 9-13). That of an endpoint of another interface is of no interest, and 0.
 func (t *Transport) interval(b []byte) (last uint8, ok bool) {
 	at := 0
 	for at+int(b[at]) < len(b) {
@@ -154,7 +203,8 @@ func (t *Transport) endpoints() error {
 		if err != nil {
 			return err
 		}
-		// bEndpointAddress, bmAttributes, wMaxPacketSize without the additional transactions, bInterval (USB 2.0, table 9-13)
+		// bEndpointAddress, bmAttributes, wMaxPacketSize without the additional transactions,
+		// bInterval (USB 2.0, table 9-13)
 		p := &pipe{kind: usb.TransferType(d[3] & 3), packet: (int(d[4]) | int(d[5])<<8) & 0x7ff, bInterval: d[6]}
 		if p.packet > 0 && (p.kind == usb.BulkTransfer || p.kind == usb.InterruptTransfer) {
 			t.pipes[d[2]] = p

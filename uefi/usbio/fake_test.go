@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 	"unsafe"
 
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/uefitest"
 )
@@ -32,6 +33,17 @@ type script struct {
 	control func(r uefi.USBRequest, data []byte) answer // for what is no configuration descriptor
 
 	pause func() (stop bool)
+	// settings are settings beside the current one, by bAlternateSetting. obeys: firmware follows
+	// SET_INTERFACE.
+	settings map[uint8]alternate
+	obeys    bool
+	choose   func(config []byte, number uint8) (alt uint8, ok bool)
+}
+
+// alternate is an interface in an alternate setting.
+type alternate struct {
+	setting   []byte
+	endpoints [][]byte
 }
 
 // reader is a CCID reader at full speed, on port 2 of a root hub.
@@ -85,7 +97,12 @@ func (s *script) Control(r uefi.USBRequest, data []byte, limit time.Duration) an
 	switch {
 	case r.RequestType == 0x80 && r.Request == 6 && r.Value>>8 == 2:
 		return s.config(int(r.Value&0xff), data, limit)
-	case s.control == nil:
+	case s.obeys && r.RequestType == usb.ToInterface && r.Request == usb.RequestSetInterface:
+		if alt, ok := s.settings[uint8(r.Value)]; ok {
+			s.Interface, s.Endpoints = alt.setting, alt.endpoints
+		}
+	}
+	if s.control == nil {
 		return s.unexpected()
 	}
 	return s.control(r, data)
@@ -112,7 +129,7 @@ func (s *script) at() uintptr { return uintptr(unsafe.Pointer(s.Table)) }
 
 // try opens the transport.
 func (s *script) try(ctx context.Context) (*Transport, error) {
-	return New(ctx, s.Handle, s.at(), s.pause)
+	return New(ctx, s.Handle, s.at(), Options{Pause: s.pause, Setting: s.choose})
 }
 
 // open opens the transport and forgets what that took.

@@ -46,7 +46,7 @@ func claim(t *testing.T) *Transport {
 		if d, err := uefi.USBIOAt(addr).InterfaceDescriptor(); err != nil || d[5] != classCCID {
 			continue
 		}
-		tr, err := New(t.Context(), h, addr, nil)
+		tr, err := New(t.Context(), h, addr, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

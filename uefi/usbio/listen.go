@@ -12,9 +12,10 @@ import (
 	"tamaccid/uefi"
 )
 
-// Firmware polls an interrupt endpoint by itself when it is asked to, and calls a function with what came: at TPL_NOTIFY, at any
-// moment, while Go is left or while Go is inside and waits for firmware. So that function is no Go, and does nothing but to
-// write down what it is handed, in a box that Go looks into when it wants to know.
+// Firmware polls an interrupt endpoint by itself when it is asked to, and calls a function with
+// what came: at TPL_NOTIFY, at any moment, while Go is left or while Go is inside and waits for
+// firmware. So that function is no Go, and does nothing but to write down what it is handed, in a
+// box that Go looks into when it wants to know.
 //
 //	state      event                                   does
 //	off        Listen                                  asks firmware to poll             -> on
@@ -49,7 +50,8 @@ const (
 // maxFailures is how many transfers in a row may fail before the endpoint is left alone (policy).
 const maxFailures = 10
 
-// Intervals at which firmware can poll, in milliseconds (UEFI 2.11, 17.2.4: UsbAsyncInterruptTransfer, 1 to 255).
+// Intervals at which firmware can poll, in milliseconds (UEFI 2.11, 17.2.4:
+// UsbAsyncInterruptTransfer, 1 to 255).
 const (
 	minInterval = 1
 	maxInterval = 255
@@ -152,7 +154,7 @@ func (t *Transport) recover(l *listener, result uefi.USBResult) {
 	if l.failures++; l.failures > maxFailures || t.gone.Load() || t.closed.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), clearLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
 	defer cancel()
 	if err := t.ClearHalt(ctx, l.endpoint); errors.Is(err, usb.ErrGone) {
 		return
@@ -160,8 +162,8 @@ func (t *Transport) recover(l *listener, result uefi.USBResult) {
 	_ = t.poll(l) // an endpoint that is not polled has no news
 }
 
-// pollInterval is how often an endpoint wants to be asked, in milliseconds (USB 2.0, table 9-13: frames at full speed, 2 to the power of
-// bInterval-1 microframes at high speed and above).
+// pollInterval is how often an endpoint wants to be asked, in milliseconds (USB 2.0, table 9-13:
+// frames at full speed, 2 to the power of bInterval-1 microframes at high speed and above).
 func pollInterval(speed usb.Speed, bInterval uint8) uint32 {
 	if speed != usb.SpeedHigh && speed != usb.SpeedSuper {
 		return min(max(uint32(bInterval), minInterval), maxInterval)

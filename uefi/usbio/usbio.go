@@ -24,8 +24,8 @@ import (
 	"tamaccid/uefi"
 )
 
-// maxTransfer is the most that firmware is asked for in one transfer: xHCI drivers in the field cut a longer one into transfer
-// requests that a short answer never completes.
+// maxTransfer is the most that firmware is asked for in one transfer: xHCI drivers in the field cut
+// a longer one into transfer requests that a short answer never completes.
 const maxTransfer = 65536
 
 // Limits (policy, where no clause is given).
@@ -42,22 +42,25 @@ const (
 	byteTime = 50 * time.Microsecond
 	// silence is how long nothing may have been heard of a device before its presence is checked.
 	silence = time.Second
-	// controlLimit is the end of a control transfer that the caller gave none (USB 2.0, 9.2.6.1: 5 s at most).
+	// controlLimit is the end of a control transfer that the caller gave none (USB 2.0, 9.2.6.1: 5
+	// s at most).
 	controlLimit = 5 * time.Second
 	// outLimit is the end of a bulk OUT transfer that the caller gave none.
 	outLimit = 30 * time.Second
-	// clearLimit is for CLEAR_FEATURE, a request without data stage, ten times what the device has (USB 2.0, 9.2.6.4: 50 ms).
-	clearLimit = 500 * time.Millisecond
+	// requestLimit is for a standard request without a data stage: ten times what the device has
+	// (USB 2.0, 9.2.6.4: 50 ms).
+	requestLimit = 500 * time.Millisecond
 )
 
-// ErrUsage is a call that no device can serve: an endpoint that the interface does not have, or a buffer of a wrong size.
+// ErrUsage is a call that no device can serve: an endpoint that the interface does not have, or a
+// buffer of a wrong size.
 var ErrUsage = errors.New("usbio: no such endpoint or bad buffer size")
 
 // Transport is one interface of one device.
 type Transport struct {
-	io     *uefi.USBIO
-	device usb.Device
-	pause  func() (stop bool)
+	io      *uefi.USBIO
+	device  usb.Device
+	options Options
 
 	pipes map[uint8]*pipe
 
@@ -90,23 +93,35 @@ type pipe struct {
 
 var _ usb.Transport = (*Transport)(nil)
 
+// Options are the settings of a Transport. Each may be nil.
+type Options struct {
+	// Setting returns the alternate setting that the interface with this number is to be used in,
+	// or that ok is false: then it stays in its current setting. config is the configuration
+	// descriptor with all that follows it.
+	Setting func(config []byte, number uint8) (alt uint8, ok bool)
+	// Pause is called between transfers: firmware's events may run in it. It reports whether
+	// firmware has called Stop for the device since, as it does for one that was removed. Then the
+	// device is asked, and counts as gone unless it answers.
+	Pause func() (stop bool)
+}
+
 // New is the transport of the interface with that handle, on which the caller has opened
 // EFI_USB_IO_PROTOCOL at address protocol, by driver or for an application exclusively. It reads
-// the descriptors and strings of the device, and fails when ctx ends before the descriptors are
-// read; strings that are late are left out. After Close the caller closes the protocol; firmware
-// must not take it away before.
-//
-// pause, when not nil, is called between transfers: firmware's events may run in it. It reports
-// whether firmware wants the driver to leave the device since, as it does for one that was removed.
-// Then the device is asked, and counts as gone unless it answers.
-func New(ctx context.Context, controller uefi.Handle, protocol uintptr, pause func() (stop bool)) (*Transport, error) {
+// the descriptors and strings of the device, selects an alternate setting where Options.Setting
+// returns another one than the current, and fails when ctx ends before that; strings that are late
+// are left out. After Close the caller closes the protocol; firmware must not uninstall it before.
+func New(
+	ctx context.Context, controller uefi.Handle, protocol uintptr, o Options,
+) (*Transport, error) {
 	if protocol == 0 {
 		return nil, uefi.InvalidParameter
 	}
-	if pause == nil {
-		pause = func() bool { return false }
+	if o.Pause == nil {
+		o.Pause = func() bool { return false }
 	}
-	t := &Transport{io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now(), pause: pause}
+	t := &Transport{
+		io: uefi.USBIOAt(protocol), pipes: map[uint8]*pipe{}, start: time.Now(), options: o,
+	}
 	if err := t.enumerate(ctx, uefi.Boot().DevicePathOf(controller)); err != nil {
 		return nil, err
 	}
@@ -141,7 +156,7 @@ func (t *Transport) Close() error {
 
 // ready comes before each transfer and returns why there can be none.
 func (t *Transport) ready(ctx context.Context) error {
-	if !t.gone.Load() && !t.closed.Load() && t.pause() && t.present() != there {
+	if !t.gone.Load() && !t.closed.Load() && t.options.Pause() && t.present() != there {
 		t.gone.Store(true)
 	}
 	if t.gone.Load() || t.closed.Load() {
@@ -150,8 +165,9 @@ func (t *Transport) ready(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Control does one control transfer. UEFI does not tell the length of the data stage. Firmware that reports a short one as an
-// error is understood: n is then what arrived, and one too small in the unlikely case that it ends in fill bytes.
+// Control does one control transfer. UEFI does not tell the length of the data stage. Firmware that
+// reports a short one as an error is understood: n is then what arrived, and one too small in the
+// unlikely case that it ends in fill bytes.
 func (t *Transport) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (n int, err error) {
 	if int(setup.Length) > len(data) {
 		return 0, fmt.Errorf("%w: %d bytes for a data stage of %d", ErrUsage, len(data), setup.Length)
@@ -164,7 +180,8 @@ func (t *Transport) Control(ctx context.Context, setup usb.Setup, data []byte, t
 	return t.request(&t.control, setup, data[:setup.Length], newLimit(ctx, timeout, controlLimit))
 }
 
-// fill marks what the device has not written in the buffer of a control transfer: no status word, length or string ends so.
+// fill marks what the device has not written in the buffer of a control transfer: no status word,
+// length or string ends so.
 const fill = 0xed
 
 // certain is how many fill bytes at the end of a buffer nobody sends by chance (policy).
@@ -238,7 +255,8 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 		n += got
 		switch {
 		case err == nil && got == 1 && t.present() != there:
-			// UHCI drivers in the field report one byte, which nobody sent, for a device that is away. Readers have no such messages.
+			// UHCI drivers in the field report one byte, which nobody sent, for a device that is
+			// away. Readers have no such messages.
 			t.gone.Store(true)
 			return 0, usb.ErrGone
 		case err == nil && (got < len(want) || n == len(buf)):
@@ -258,8 +276,8 @@ func (t *Transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 	}
 }
 
-// Out writes one bulk transfer. Where it is longer than firmware takes at once it is cut at a multiple of every packet size,
-// which the device cannot see.
+// Out writes one bulk transfer. Where it is longer than firmware takes at once it is cut at a
+// multiple of every packet size, which the device cannot see.
 //
 // Each wait is a short one, because on some controllers nothing but its end tells of a device that
 // was removed (QEMU's xHCI and EHCI). A single packet that the device has not taken until then is
@@ -322,8 +340,9 @@ func (t *Transport) stream(p *pipe, endpoint uint8, buf []byte, wait time.Durati
 	return n, t.outcome(&p.transfer, status, result, time.Since(began) >= wait, until)
 }
 
-// ClearHalt ends a stall. It resets the data toggle on both sides on every controller only when the endpoint is halted on the
-// host's side too, which is so after usb.ErrStall, usb.ErrBabble and usb.ErrTransfer.
+// ClearHalt ends a stall. It resets the data toggle on both sides on every controller only when the
+// endpoint is halted on the host's side too, which is so after usb.ErrStall, usb.ErrBabble and
+// usb.ErrTransfer.
 func (t *Transport) ClearHalt(ctx context.Context, endpoint uint8) error {
 	if err := t.ready(ctx); err != nil {
 		return err
@@ -331,6 +350,6 @@ func (t *Transport) ClearHalt(ctx context.Context, endpoint uint8) error {
 	t.controlling.Lock()
 	defer t.controlling.Unlock()
 	_, err := t.request(&t.control, usb.Setup{RequestType: usb.DirOut | usb.TypeStandard | usb.ToEndpoint, Request: usb.RequestClearFeature,
-		Value: usb.FeatureEndpointHalt, Index: uint16(endpoint)}, nil, newLimit(ctx, clearLimit, clearLimit))
+		Value: usb.FeatureEndpointHalt, Index: uint16(endpoint)}, nil, newLimit(ctx, requestLimit, 0))
 	return err
 }

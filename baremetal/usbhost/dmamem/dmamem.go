@@ -11,9 +11,10 @@ import (
 	"github.com/usbarmory/tamago/dma"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 )
 
-// Memory is a usbhost.Memory. Its methods may be called concurrently.
+// Memory implements hcd.Memory. Its methods may be called concurrently.
 type Memory struct {
 	more func(size int) (Chunk, error)
 	give func(Chunk)
@@ -24,7 +25,7 @@ type Memory struct {
 	held   map[uintptr]piece // by address of the buffer
 }
 
-// region is a chunk under TamaGo's allocator.
+// region is a chunk with TamaGo's allocator.
 type region struct {
 	Chunk
 	*dma.Region
@@ -34,24 +35,25 @@ type region struct {
 // piece is a buffer in use.
 type piece struct {
 	in   *region
-	base uint // as the allocator knows it
+	base uint // address in the allocator
 	size int
 }
 
-var _ usbhost.Memory = (*Memory)(nil)
+var _ hcd.Memory = (*Memory)(nil)
 
-// New makes a memory that asks more for at least size bytes when it needs them, and hands to give what it needs no longer.
-// Nothing is asked for before the first Alloc. An error of more ends up in Alloc's.
+// New returns a memory that calls more for a chunk of at least size bytes when it needs one, and
+// give for a chunk that it does not need any more. The first call is in the first Alloc. An error
+// of more is wrapped by that of Alloc.
 func New(more func(size int) (Chunk, error), give func(Chunk)) *Memory {
 	return &Memory{more: more, give: give, held: map[uintptr]piece{}}
 }
 
-// Alloc is usbhost.Memory's.
-func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
+// Alloc implements hcd.Memory.
+func (m *Memory) Alloc(size, align int) (hcd.Buffer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := needOf(size, align, 0); !ok || m.closed {
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	for _, r := range m.chunks {
 		if b, ok := m.carve(r, size, align); ok {
@@ -60,22 +62,23 @@ func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
 	}
 	r, err := m.grow(size, align)
 	if err != nil {
-		return usbhost.Buffer{}, err
+		return hcd.Buffer{}, err
 	}
 	b, ok := m.carve(r, size, align)
 	if !ok {
 		m.drop(r)
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	return b, nil
 }
 
-// carve takes a buffer out of r, if it has room. TamaGo's allocator panics where it has none: it is asked before.
-func (m *Memory) carve(r *region, size, align int) (usbhost.Buffer, bool) {
+// carve allocates a buffer in r, if it fits. TamaGo's allocator panics if it does not, so that is
+// checked before.
+func (m *Memory) carve(r *region, size, align int) (hcd.Buffer, bool) {
 	delta := r.Bus - uint64(r.CPU)
 	n, _ := needOf(size, align, delta)
 	if !fits(r.FreeBlocks(), n) {
-		return usbhost.Buffer{}, false
+		return hcd.Buffer{}, false
 	}
 	base, mem := r.Reserve(int(n.size), int(n.align))
 	off := n.offset(uintptr(base), delta)
@@ -84,19 +87,21 @@ func (m *Memory) carve(r *region, size, align int) (usbhost.Buffer, bool) {
 	cpu := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	r.pieces++
 	m.held[cpu] = piece{in: r, base: base, size: size}
-	return usbhost.Buffer{Bytes: b, Bus: uint64(cpu) + delta}, true
+	return hcd.Buffer{Bytes: b, Bus: uint64(cpu) + delta}, true
 }
 
-// grow adds a chunk in which a buffer of that size fits.
+// grow adds a chunk in which a buffer of the given size fits.
 func (m *Memory) grow(size, align int) (*region, error) {
-	n, _ := needOf(size, align, 1) // the most that it may take
+	n, _ := needOf(size, align, 1) // the largest need for any delta
 	c, err := m.more(chunkFor(n))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", usbhost.ErrNoMemory, err)
 	}
 	if !c.valid(chunkFor(n)) {
 		m.give(c)
-		return nil, fmt.Errorf("%w: the board gave %d bytes at %#x, bus address %#x", usbhost.ErrNoMemory, c.Size, c.CPU, c.Bus)
+		return nil, fmt.Errorf("%w: the board gave %d bytes at %#x, bus address %#x",
+			usbhost.ErrNoMemory,
+			c.Size, c.CPU, c.Bus)
 	}
 	d, err := dma.NewRegion(uint(c.CPU), c.Size, false)
 	if err != nil {
@@ -108,9 +113,9 @@ func (m *Memory) grow(size, align int) (*region, error) {
 	return r, nil
 }
 
-// Free is usbhost.Memory's. What is no buffer of this memory, or none any more, is left alone. A chunk that holds no buffer any
-// more goes back to the board, but for the last.
-func (m *Memory) Free(b usbhost.Buffer) {
+// Free implements hcd.Memory. A buffer that is not of this memory, or was freed before, is ignored.
+// A chunk without buffers is given back to the board, except for the last chunk.
+func (m *Memory) Free(b hcd.Buffer) {
 	cpu := uintptr(unsafe.Pointer(unsafe.SliceData(b.Bytes)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,13 +131,13 @@ func (m *Memory) Free(b usbhost.Buffer) {
 	}
 }
 
-// drop gives a chunk back.
+// drop gives a chunk back to the board.
 func (m *Memory) drop(r *region) {
 	m.chunks = slices.DeleteFunc(m.chunks, func(c *region) bool { return c == r })
 	m.give(r.Chunk)
 }
 
-// Close gives all chunks back, wiped: no controller may use them any more, and no buffer is good after it.
+// Close wipes all chunks and gives them back. No controller may use them any more.
 func (m *Memory) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 )
 
 // board gives chunks of the Go heap, whose objects do not move, and counts.
@@ -46,7 +47,7 @@ func (b *board) give(c Chunk) {
 	delete(b.given, c.CPU)
 }
 
-func alloc(t *testing.T, m *Memory, size, align int) usbhost.Buffer {
+func alloc(t *testing.T, m *Memory, size, align int) hcd.Buffer {
 	t.Helper()
 	b, err := m.Alloc(size, align)
 	if err != nil {
@@ -60,15 +61,19 @@ func TestBuffersAreClearApartAndWhereTheyMustBe(t *testing.T) {
 		t.Run(fmt.Sprintf("bus addresses %#x above", delta), func(t *testing.T) {
 			b := newBoard(t, delta)
 			m := New(b.more, b.give)
-			var all []usbhost.Buffer
-			for _, size := range []int{1, 64, 2112, 4096, 33 << 10, 64 << 10, 100 << 10, 64 << 10, 300 << 10, 16} {
+			var all []hcd.Buffer
+			for _, size := range []int{1, 64, 2112, 4096, 33 << 10, 64 << 10, 100 << 10, 64 << 10,
+				300 << 10, 16} {
 				for _, align := range []int{1, 64, 4096, 64 << 10} {
 					u := alloc(t, m, size, align)
 					if len(u.Bytes) != size || cap(u.Bytes) != size {
-						t.Fatalf("%d bytes: length %d, capacity %d", size, len(u.Bytes), cap(u.Bytes))
+						t.Fatalf("%d bytes: length %d, capacity %d", size, len(u.Bytes),
+							cap(u.Bytes))
 					}
-					if at := uint64(uintptr(unsafe.Pointer(&u.Bytes[0]))) + delta; at != u.Bus || at%uint64(align) != 0 {
-						t.Fatalf("%d bytes on %d: bus address %#x, should be %#x", size, align, u.Bus, at)
+					if at := uint64(uintptr(unsafe.Pointer(&u.Bytes[0]))) + delta; at != u.Bus ||
+						at%uint64(align) != 0 {
+						t.Fatalf("%d bytes on %d: bus address %#x, should be %#x", size, align,
+							u.Bus, at)
 					}
 					for i := range u.Bytes {
 						if u.Bytes[i] != 0 {
@@ -117,7 +122,7 @@ func TestMemoryEndsWithAnErrorAndGoesOn(t *testing.T) {
 	b := newBoard(t, 0)
 	b.limit, b.report = 1, errors.New("the board has no more")
 	m := New(b.more, b.give)
-	var all []usbhost.Buffer
+	var all []hcd.Buffer
 	for {
 		u, err := m.Alloc(64<<10, 64)
 		if err != nil {
@@ -145,8 +150,8 @@ func TestAForeignOrFreedBufferIsLeftAlone(t *testing.T) {
 	m := New(b.more, b.give)
 	u := alloc(t, m, 64, 64)
 	own := []byte{1, 2, 3}
-	m.Free(usbhost.Buffer{})
-	m.Free(usbhost.Buffer{Bytes: own})
+	m.Free(hcd.Buffer{})
+	m.Free(hcd.Buffer{Bytes: own})
 	m.Free(u)
 	m.Free(u)
 	if own[0] != 1 || len(b.given) != 1 {

@@ -1,13 +1,14 @@
-// Package dmamem makes usb.Memory of TamaGo's dma package, over memory that a board gives in chunks: pages of its own on a
-// bare machine, EFI_PCI_IO_PROTOCOL's common buffers under firmware.
+// Package dmamem implements hcd.Memory on TamaGo's dma package, over chunks of memory that a board
+// provides: pages on a bare machine, common buffers of EFI_PCI_IO_PROTOCOL under firmware.
 //
-// On a host only Chunk and the arithmetic are there: TamaGo's dma package needs TamaGo's runtime.
+// Its type Memory, made by New from a function that provides chunks and one that takes them back, needs
+// TamaGo's runtime. On a host the package has only Chunk and the arithmetic.
 package dmamem
 
-// Chunk is memory that the processor and a controller reach, contiguous for both.
+// Chunk is memory that the processor and a controller can address, contiguous for both.
 type Chunk struct {
 	CPU    uintptr // address for the processor, a multiple of 4,096
 	Bus    uint64  // address for the controller, a multiple of 4,096
-	Size   int     // bytes, at least what was asked for
-	Handle uintptr // the giver's own
+	Size   int     // bytes, at least the requested size
+	Handle uintptr // for the board
 }

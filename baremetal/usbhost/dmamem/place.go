@@ -1,30 +1,33 @@
 package dmamem
 
 const (
-	// boundary is what small buffers must not cross (usb.Memory; xHCI 1.2, table 6-1).
+	// boundary is the boundary that small buffers must not cross (hcd.Memory).
 	boundary = 64 << 10
-	// chunkSize is what is asked of the board at least (policy: a controller with some devices fits into one).
+	// chunkSize is the smallest size of a chunk: a controller with some devices fits into one
+	// (policy).
 	chunkSize = 256 << 10
-	// maxSize bounds one buffer (policy: far above what a controller asks for).
+	// maxSize bounds the size of a buffer, far above what a driver requests (policy).
 	maxSize = 64 << 20
 
 	pageSize = 4096
-	minAlign = 16 // policy: no smaller pieces
+	minAlign = 16 // the smallest alignment (policy)
 )
 
-// A need is what is reserved for one buffer: size bytes on a multiple of align in the processor's addresses. The buffer
-// begins slack bytes into it at most, where the bus address is a multiple of busAlign.
+// A need is the reservation for one buffer: size bytes whose processor address is a multiple of
+// align. The buffer starts where the bus address is a multiple of busAlign.
 type need struct {
 	size, align uint
 	busAlign    uint64
 }
 
-// needOf says what a buffer takes out of a chunk whose bus addresses are delta above the processor's. It fails for sizes and
-// alignments that nothing can have.
+// needOf returns the reservation for a buffer in a chunk whose bus addresses are delta above the
+// processor's. ok is false for invalid sizes and alignments.
 //
-// A buffer on a multiple of a power of two that is no smaller than itself crosses no boundary of that power.
+// A buffer that is aligned to a power of two not smaller than its size crosses no boundary of that
+// power.
 func needOf(size, align int, delta uint64) (n need, ok bool) {
-	if size <= 0 || size > maxSize || align < 0 || align > maxSize || align&(align-1) != 0 {
+	if size <= 0 || size > maxSize ||
+		align < 0 || align > maxSize || align&(align-1) != 0 {
 		return n, false
 	}
 	a := uint(max(align, minAlign))
@@ -41,17 +44,17 @@ func needOf(size, align int, delta uint64) (n need, ok bool) {
 	return n, true
 }
 
-// chunkFor is how large a chunk must be for n to fit, wherever the chunk lies.
+// chunkFor is the size of a chunk in which n fits at any address of the chunk.
 func chunkFor(n need) int {
 	return int(max((n.size+n.align+pageSize-1)&^(pageSize-1), chunkSize))
 }
 
-// offset is where in memory that was reserved at addr the buffer begins.
+// offset is the start of the buffer in a reservation at addr.
 func (n need) offset(addr uintptr, delta uint64) uintptr {
 	return uintptr(-(uint64(addr) + delta) & (n.busAlign - 1))
 }
 
-// fits says whether one of the free blocks, sizes by address, can hold n.
+// fits reports whether n fits into one of the free blocks (sizes by address).
 func fits(free map[uint]uint, n need) bool {
 	for addr, size := range free {
 		pad := -addr & (n.align - 1)
@@ -62,7 +65,7 @@ func fits(free map[uint]uint, n need) bool {
 	return false
 }
 
-// valid says whether a chunk is what was asked for.
+// valid reports whether a chunk has the requested size and is aligned.
 func (c Chunk) valid(size int) bool {
 	return c.Size >= size && c.CPU != 0 && c.CPU%pageSize == 0 && c.Bus%pageSize == 0 &&
 		c.CPU+uintptr(c.Size) > c.CPU && c.Bus+uint64(c.Size) > c.Bus

@@ -7,12 +7,12 @@ func TestNeedIsRefusedForWhatNothingCanHave(t *testing.T) {
 		name        string
 		size, align int
 	}{
-		{"no bytes", 0, 16},
-		{"fewer than no bytes", -1, 16},
-		{"more than a buffer may have", maxSize + 1, 16},
-		{"an alignment that is no power of two", 64, 48},
-		{"a negative alignment", 64, -64},
-		{"an alignment beyond all memory", 64, maxSize << 1},
+		{name: "no bytes", align: 16},
+		{name: "fewer than no bytes", size: -1, align: 16},
+		{name: "more than a buffer may have", size: maxSize + 1, align: 16},
+		{name: "an alignment that is no power of two", size: 64, align: 48},
+		{name: "a negative alignment", size: 64, align: -64},
+		{name: "an alignment beyond all memory", size: 64, align: maxSize << 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if n, ok := needOf(c.size, c.align, 0); ok {
@@ -24,22 +24,27 @@ func TestNeedIsRefusedForWhatNothingCanHave(t *testing.T) {
 
 // Wherever the allocator puts what it was asked for, the buffer in it lies as usb.Memory says.
 func TestABufferIsAlignedOnTheBusAndCrossesNoBoundary(t *testing.T) {
-	for _, delta := range []uint64{0, 1 << 32, 1<<64 - 1<<33, pageSize, 3 * pageSize, 1<<64 - pageSize, 5*boundary + 7*pageSize} {
-		for _, size := range []int{1, 8, 16, 17, 64, 100, 1024, 2112, 4096, 5000, 33 << 10, boundary, boundary + 1, 300 << 10} {
+	for _, delta := range []uint64{0, 1 << 32, 1<<64 - 1<<33, pageSize, 3 * pageSize,
+		1<<64 - pageSize, 5*boundary + 7*pageSize} {
+		for _, size := range []int{1, 8, 16, 17, 64, 100, 1024, 2112, 4096, 5000, 33 << 10,
+			boundary, boundary + 1, 300 << 10} {
 			for _, align := range []int{0, 1, 16, 64, 4096, 16 << 10, boundary, 2 * boundary} {
 				n, ok := needOf(size, align, delta)
 				if !ok {
 					t.Fatalf("%d bytes on %d are refused", size, align)
 				}
 				step := uintptr(n.align)
-				for base := (uintptr(0x12345678)/step + 1) * step; base < 0x12345678+40*step; base += step {
+				for base := (uintptr(0x12345678)/step +
+					1) * step; base < 0x12345678+40*step; base += step {
 					off := n.offset(base, delta)
 					bus := uint64(base) + uint64(off) + delta
 					if align > 0 && bus%uint64(align) != 0 {
-						t.Fatalf("%d bytes on %d, distance %#x: bus address %#x", size, align, delta, bus)
+						t.Fatalf("%d bytes on %d, distance %#x: bus address %#x", size, align,
+							delta, bus)
 					}
 					if uint(off)+uint(size) > n.size {
-						t.Fatalf("%d bytes on %d, distance %#x: end behind what was reserved", size, align, delta)
+						t.Fatalf("%d bytes on %d, distance %#x: end behind what was reserved", size,
+							align, delta)
 					}
 					if size <= boundary && bus/boundary != (bus+uint64(size)-1)/boundary {
 						t.Fatalf("%d bytes on %d at %#x cross a boundary", size, align, bus)
@@ -57,13 +62,14 @@ func TestFitsAsksForWhatTheAllocatorWillTake(t *testing.T) {
 		free map[uint]uint
 		want bool
 	}{
-		{"nothing is free", nil, false},
-		{"one block, as it must be", map[uint]uint{0x4000: 0x1000}, true},
-		{"a block one byte short", map[uint]uint{0x4000: 0xfff}, false},
-		{"a block whose aligned part is too short", map[uint]uint{0x4010: 0x1000}, false},
-		{"a block with room for alignment", map[uint]uint{0x4010: 0x1ff0}, true},
-		{"a block smaller than its own alignment", map[uint]uint{0x4010: 0x20}, false},
-		{"pieces that are enough together only", map[uint]uint{0x4000: 0x800, 0x6000: 0x800}, false},
+		{name: "nothing is free"},
+		{name: "one block, as it must be", free: map[uint]uint{0x4000: 0x1000}, want: true},
+		{name: "a block one byte short", free: map[uint]uint{0x4000: 0xfff}},
+		{name: "a block whose aligned part is too short", free: map[uint]uint{0x4010: 0x1000}},
+		{name: "a block with room for alignment", free: map[uint]uint{0x4010: 0x1ff0}, want: true},
+		{name: "a block smaller than its own alignment", free: map[uint]uint{0x4010: 0x20}},
+		{name: "pieces that are enough together only",
+			free: map[uint]uint{0x4000: 0x800, 0x6000: 0x800}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := fits(c.free, n); got != c.want {

@@ -2,6 +2,7 @@ package usbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,24 +11,28 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Model describes a controller. Zero times stand for those of ordinary hardware.
+// Model describes a controller. Zero times are those of ordinary hardware.
 type Model struct {
 	Name string
-	// USB2 and USB3 are the numbers of ports of each kind. The USB 2 ports come first.
+	// USB2 and USB3 are the numbers of ports of each kind. The USB 2 ports have the lower numbers.
 	USB2, USB3 int
-	// ControlTime and TransferTime are how long a control transfer and another one take at least; 0: 1 ms and 125 µs.
+	// ControlTime and TransferTime are the shortest durations of a control transfer and of any
+	// other transfer; 0: 1 ms and 125 µs.
 	ControlTime, TransferTime time.Duration
 	ResetTime                 time.Duration // of a port; 0: 50 ms
+	PowerGood                 time.Duration // from power on to good; 0: 20 ms
 	MaxTransfer               int           // 0: 65,536
-	Slots                     int           // how many devices there may be; 0: 32
-	PowerOff                  bool          // ports are without power at first
-	// Step, if set, is called at each thing that the bus does, before it is done, one after the other. It may plug and unplug.
+	Slots                     int           // the largest number of devices; 0: 32
+	PowerOff                  bool          // the ports are initially not powered
+	// Step, if set, is called before each action of the bus. Calls do not overlap. It may plug and
+	// unplug devices.
 	Step func(*Step)
 }
 
-// Step is something that the bus does.
+// Step is an action of the bus.
 type Step struct {
-	// Do is what: "reset", "new device", "address", "control", "transfer", "packet size", "hub", "configure", "reset endpoint".
+	// Do is the kind: "reset", "new device", "address", "control", "transfer", "packet size",
+	// "hub", "configure", "reset endpoint".
 	Do       string
 	At       time.Duration // since New
 	Device   Device        // nil when there is none
@@ -36,7 +41,8 @@ type Step struct {
 	Endpoint uint8
 	Hub      usbhost.HubInfo
 	Location usbhost.Location
-	// Err, set by Model.Step, is the result, in place of the thing itself. ErrBlocked is none until the bus gives up.
+	// Err, set by Model.Step, is the result of the action, which is then not performed. ErrBlocked
+	// is no result until the bus ends the action.
 	Err error
 }
 
@@ -49,7 +55,7 @@ type Controller struct {
 
 	stepping sync.Mutex // held while Model.Step runs
 
-	// world protects these.
+	// Protected by world.
 	handles    map[*handle]bool
 	log        []Step
 	violations []string
@@ -62,7 +68,7 @@ type Controller struct {
 
 var _ usbhost.Controller = (*Controller)(nil)
 
-// New makes a controller.
+// New returns a controller.
 func New(m Model) *Controller {
 	defaults := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -72,6 +78,7 @@ func New(m Model) *Controller {
 	defaults(&m.ControlTime, time.Millisecond)
 	defaults(&m.TransferTime, 125*time.Microsecond)
 	defaults(&m.ResetTime, 50*time.Millisecond)
+	defaults(&m.PowerGood, 20*time.Millisecond)
 	if m.MaxTransfer == 0 {
 		m.MaxTransfer = 65536
 	}
@@ -81,16 +88,20 @@ func New(m Model) *Controller {
 	if m.Name == "" {
 		m.Name = "virtual"
 	}
-	c := &Controller{model: m, changes: make(chan struct{}, 1), start: time.Now(), handles: map[*handle]bool{}}
+	c := &Controller{model: m, changes: make(chan struct{}, 1), start: time.Now(),
+		handles: map[*handle]bool{}}
 	for n := 1; n <= m.USB2+m.USB3; n++ {
 		super := n > m.USB2
-		c.ports = append(c.ports, &port{number: n, super: super, controller: func() *Controller { return c }, changedIt: c.signal,
-			resetTime: m.ResetTime, trainTime: trainTime, status: usbhost.PortStatus{USB3: super, Powered: !m.PowerOff}})
+		c.ports = append(c.ports,
+			&port{number: n, super: super, controller: func() *Controller { return c },
+				changedIt: c.signal,
+				resetTime: m.ResetTime, trainTime: trainTime,
+				status: usbhost.PortStatus{USB3: super, Powered: !m.PowerOff}})
 	}
 	return c
 }
 
-// signal says that a port has changed. It is called with world locked.
+// signal sends to Changes. world is held.
 func (c *Controller) signal() {
 	if c.closed || c.dead != nil {
 		return
@@ -101,11 +112,13 @@ func (c *Controller) signal() {
 	}
 }
 
+// violate records a violation. world is held.
 func (c *Controller) violate(format string, args ...any) {
-	c.violations = append(c.violations, fmt.Sprintf("%v: ", time.Since(c.start))+fmt.Sprintf(format, args...))
+	c.violations = append(c.violations, fmt.Sprintf("%v: ", time.Since(c.start))+
+		fmt.Sprintf(format, args...))
 }
 
-// Violations are the rules that were broken.
+// Violations are the violations of the specification by the bus.
 func (c *Controller) Violations() []string {
 	world.Lock()
 	defer world.Unlock()
@@ -119,61 +132,62 @@ func (c *Controller) Collisions() int {
 	return c.collisions
 }
 
-// Blocked is how many transfers failed since the buffer of their transaction translator was busy.
+// Blocked is the number of transfers that failed because the buffer of their transaction translator
+// was busy.
 func (c *Controller) Blocked() int {
 	world.Lock()
 	defer world.Unlock()
 	return c.blocked
 }
 
-// Log is what was done.
+// Log is the list of all actions of the bus.
 func (c *Controller) Log() []Step {
 	world.Lock()
 	defer world.Unlock()
 	return append([]Step(nil), c.log...)
 }
 
-// Slots is how many devices the controller has room taken for.
+// Slots is the number of devices that were not released.
 func (c *Controller) Slots() int {
 	world.Lock()
 	defer world.Unlock()
 	return len(c.handles)
 }
 
-// Plug puts a device into a root port.
+// Plug connects a device to a root port.
 func (c *Controller) Plug(port int, d Device) { c.ports[port-1].plug(d) }
 
-// Unplug takes the device out of a root port.
+// Unplug disconnects the device of a root port.
 func (c *Controller) Unplug(port int) {
 	world.Lock()
 	defer world.Unlock()
 	c.ports[port-1].unplug()
 }
 
-// Bounce is a contact of a root port that is open for a moment.
+// Bounce interrupts the connection of a root port for a moment.
 func (c *Controller) Bounce(port int) { c.ports[port-1].bounce() }
 
-// Fault disables a root port as an error does.
+// Fault disables a root port because of an error.
 func (c *Controller) Fault(port int) { c.ports[port-1].fault() }
 
-// OverCurrent begins or ends too high a current at a root port.
+// OverCurrent starts or ends an over-current at a root port.
 func (c *Controller) OverCurrent(port int, on bool) { c.ports[port-1].overCurrent(on) }
 
-// Stick makes a USB 3 port's link end up stuck until a warm reset.
+// Stick makes the link of a USB 3 port stuck until a warm reset.
 func (c *Controller) Stick(port int) {
 	world.Lock()
 	defer world.Unlock()
 	c.ports[port-1].stuck = true
 }
 
-// JamReset makes resets of a port never end.
+// JamReset makes resets of a port endless.
 func (c *Controller) JamReset(port int) {
 	world.Lock()
 	defer world.Unlock()
 	c.ports[port-1].noReset = true
 }
 
-// Kill is the sudden death of the controller.
+// Kill makes the controller fail.
 func (c *Controller) Kill(why error) {
 	world.Lock()
 	defer world.Unlock()
@@ -185,13 +199,14 @@ func (c *Controller) Kill(why error) {
 	close(c.changes)
 }
 
+// endAll ends all transfers. world is held.
 func (c *Controller) endAll(err error) {
 	for h := range c.handles {
 		h.end(err)
 	}
 }
 
-// sweep ends the transfers of devices that are no longer there. It is called with world locked.
+// sweep ends the transfers of devices that are not reachable any more. world is held.
 func (c *Controller) sweep() {
 	for h := range c.handles {
 		if !h.node.reachable() {
@@ -200,7 +215,7 @@ func (c *Controller) sweep() {
 	}
 }
 
-// atDefault says whether another USB 2 device than n is at the default address.
+// atDefault reports whether a USB 2 device other than n is at the default address. world is held.
 func (c *Controller) atDefault(n *node) bool {
 	found := false
 	var visit func(ports []*port)
@@ -221,7 +236,7 @@ func (c *Controller) atDefault(n *node) bool {
 	return found
 }
 
-// step records what the bus does and lets the test have its say. It is called without world.
+// step records an action and calls Model.Step. world is not held.
 func (c *Controller) step(s Step) error {
 	s.At = time.Since(c.start)
 	if c.model.Step != nil {
@@ -235,13 +250,13 @@ func (c *Controller) step(s Step) error {
 	return s.Err
 }
 
-// Name, Ports and so on are those of usbhost.Controller.
+// Name implements usbhost.Controller, as the following methods do.
 func (c *Controller) Name() string { return c.model.Name }
 
 // Ports is the number of root ports.
 func (c *Controller) Ports() int { return len(c.ports) }
 
-// do runs f on a port.
+// do calls f with a port and world held.
 func (c *Controller) do(number int, f func(p *port)) error {
 	world.Lock()
 	defer world.Unlock()
@@ -255,37 +270,40 @@ func (c *Controller) do(number int, f func(p *port)) error {
 	return nil
 }
 
-// Port reads a port's state.
+// Port returns the state of a port.
 func (c *Controller) Port(number int) (st usbhost.PortStatus, err error) {
 	err = c.do(number, func(p *port) { st = p.status })
 	return st, err
 }
 
-// SetPower switches a port's power.
+// SetPower switches the power of a port.
 func (c *Controller) SetPower(number int, on bool) error {
 	return c.do(number, func(p *port) { p.power(on) })
 }
 
-// StartReset begins a reset.
+// PowerGood is the model's.
+func (c *Controller) PowerGood() time.Duration { return c.model.PowerGood }
+
+// StartReset starts a reset of a port.
 func (c *Controller) StartReset(number int, kind usbhost.Reset) error {
 	_ = c.step(Step{Do: "reset", Port: fmt.Sprint(number)})
 	return c.do(number, func(p *port) { p.startReset(kind) })
 }
 
-// Disable ends the traffic on a port.
+// Disable disables a port.
 func (c *Controller) Disable(number int) error {
 	return c.do(number, func(p *port) { p.disable() })
 }
 
-// Acknowledge clears changes.
+// Acknowledge clears changes of a port.
 func (c *Controller) Acknowledge(number int, changes usbhost.PortChange) error {
 	return c.do(number, func(p *port) { p.status.Change &^= changes })
 }
 
-// Changes has a token when a port has changed.
+// Changes receives a value when a port has changed.
 func (c *Controller) Changes() <-chan struct{} { return c.changes }
 
-// Close stops everything.
+// Close stops the controller.
 func (c *Controller) Close() error {
 	world.Lock()
 	defer world.Unlock()
@@ -303,14 +321,20 @@ func (c *Controller) Close() error {
 	return nil
 }
 
-// Err is why it has died.
+// Err is the reason of a failure.
 func (c *Controller) Err() error {
 	world.Lock()
 	defer world.Unlock()
 	return c.dead
 }
 
-// sleep waits, or returns the reason why ctx has ended.
+// Halt makes the controller fail.
+func (c *Controller) Halt() { c.Kill(errors.New("halted")) }
+
+// Wipe does nothing: the model keeps no data.
+func (c *Controller) Wipe() {}
+
+// sleep waits for d, or until ctx ends, and returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -8,27 +8,28 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Device is a virtual device. Its methods may be called concurrently, by a controller that has made sure that it is on the
-// bus.
+// Device is a virtual device. Its methods may be called concurrently. A controller calls them only
+// while the device is reachable.
 type Device interface {
-	// Speed is the speed at which it wants to be connected.
+	// Speed is the highest speed that it supports.
 	Speed() usb.Speed
-	// BusReset is the reset of its port.
+	// BusReset is called for each reset of its port.
 	BusReset()
-	// Control does a control transfer, SET_ADDRESS excepted. setup.Length bounds data. ErrBlocked is NAK for ever.
+	// Control performs a control transfer. SET_ADDRESS comes only from controllers that send it as
+	// a request (xhcitest). setup.Length bounds data. ErrBlocked is NAK without end.
 	Control(ctx context.Context, setup usb.Setup, data []byte) (n int, err error)
-	// In and Out do a transfer, In for as long as it takes.
+	// In and Out perform a transfer. In waits for data until ctx ends.
 	In(ctx context.Context, endpoint uint8, buf []byte) (n int, err error)
 	Out(ctx context.Context, endpoint uint8, data []byte) error
 }
 
-// ErrBlocked is an endpoint that answers NAK for ever.
+// ErrBlocked: the endpoint responds with NAK without end.
 var ErrBlocked = reader.ErrBlocked
 
-// simulated is a virtual reader on the bus.
+// simulated is a virtual reader as a Device.
 type simulated struct{ *reader.Device }
 
-// Reader makes a device of a virtual reader.
+// Reader returns a virtual reader as a Device.
 func Reader(d *reader.Device) Device { return simulated{d} }
 
 func (s simulated) Speed() usb.Speed {
@@ -46,13 +47,13 @@ func (s simulated) Out(_ context.Context, endpoint uint8, data []byte) error {
 	return s.Device.Out(endpoint, data)
 }
 
-// Gadget is a device made of its descriptors. Its endpoints answer NAK.
+// Gadget is a device with arbitrary descriptors. Its endpoints respond with NAK.
 type Gadget struct {
 	At         usb.Speed
 	Descriptor []byte
 	Configs    [][]byte
-	Strings    map[uint8][]byte // whole string descriptors, 0 the languages
-	// Answer, if set, comes first: it answers what it wants to answer, with ok.
+	Strings    map[uint8][]byte // whole string descriptors; 0 has the languages
+	// Answer, if set, is called with each request. Its result is the response if ok is true.
 	Answer func(setup usb.Setup) (reply []byte, err error, ok bool)
 }
 
@@ -62,7 +63,7 @@ func (g *Gadget) Speed() usb.Speed { return g.At }
 // BusReset does nothing.
 func (g *Gadget) BusReset() {}
 
-// Control answers the requests of enumeration.
+// Control responds to the requests of enumeration.
 func (g *Gadget) Control(_ context.Context, s usb.Setup, data []byte) (int, error) {
 	reply, err := g.reply(s)
 	if err != nil {
@@ -88,26 +89,28 @@ func (g *Gadget) reply(s usb.Setup) ([]byte, error) {
 		case kind == usb.TypeString && g.Strings[uint8(index)] != nil:
 			return g.Strings[uint8(index)], nil
 		}
-	case s.Request == usb.RequestSetConfiguration, s.Request == usb.RequestSetInterface, s.Request == usb.RequestClearFeature:
+	case s.Request == usb.RequestSetAddress, s.Request == usb.RequestSetConfiguration,
+		s.Request == usb.RequestSetInterface, s.Request == usb.RequestClearFeature:
 		return nil, nil
 	}
 	return nil, usb.ErrStall
 }
 
-// In waits for ever.
+// In waits until ctx ends.
 func (g *Gadget) In(ctx context.Context, _ uint8, _ []byte) (int, error) {
 	<-ctx.Done()
 	return 0, ctx.Err()
 }
 
-// Out never takes anything.
+// Out accepts no data.
 func (g *Gadget) Out(context.Context, uint8, []byte) error { return ErrBlocked }
 
-// packet0 is the size of the default pipe's packets, as the device has it.
+// packet0 is the packet size of the default control pipe in the device descriptor.
 func packet0(d Device) int {
 	var b [usb.DeviceSize]byte
-	n, err := d.Control(context.Background(), usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetDescriptor,
-		Value: usb.TypeDevice << 8, Length: usb.DeviceSize}, b[:])
+	n, err := d.Control(context.Background(),
+		usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetDescriptor,
+			Value: usb.TypeDevice << 8, Length: usb.DeviceSize}, b[:])
 	if errors.Is(err, usb.ErrStall) || n < 8 {
 		return 8
 	}

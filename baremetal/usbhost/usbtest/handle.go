@@ -10,14 +10,15 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// handle is a usbhost.Device: the controller's place for a device.
+// handle implements usbhost.Device.
 type handle struct {
 	c        *Controller
 	node     *node
 	location usbhost.Location
+	ttHub    *handle // the hub with the address location.TTHub, or nil
 
-	// world protects these.
-	address   uint8 // 0 until it has one
+	// Protected by world.
+	address   uint8 // 0 before Address
 	mps0      int
 	hub       usbhost.HubInfo
 	endpoints []usb.Endpoint
@@ -25,7 +26,7 @@ type handle struct {
 	released  bool
 }
 
-// find is the device at a location.
+// find returns the device at a location, or nil. world is held.
 func (c *Controller) find(at usbhost.Location) *node {
 	p := c.ports[at.RootPort-1]
 	for tier := range at.Tier {
@@ -39,7 +40,7 @@ func (c *Controller) find(at usbhost.Location) *node {
 	return p.node
 }
 
-// NewDevice takes a place.
+// NewDevice implements usbhost.Controller.
 func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhost.Device, error) {
 	world.Lock()
 	n := c.find(at)
@@ -68,13 +69,15 @@ func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhos
 	case len(c.handles) >= c.model.Slots:
 		return nil, usbhost.ErrNoRoom
 	}
-	c.check(n, at)
+	ttHub := c.handleOf(at.TTHub)
+	c.check(n, at, ttHub)
 	if c.inAddress++; c.inAddress > 1 {
 		c.violate("a device before another one had its address")
 	}
-	h := &handle{c: c, node: n, location: at, flight: map[uint8]context.CancelCauseFunc{}, mps0: 8}
+	h := &handle{c: c, node: n, location: at, ttHub: ttHub,
+		flight: map[uint8]context.CancelCauseFunc{}, mps0: 8}
 	if h.node == nil {
-		h.node = &node{} // nobody answers
+		h.node = &node{} // no device responds
 	}
 	switch at.Speed {
 	case usb.SpeedHigh:
@@ -86,8 +89,9 @@ func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhos
 	return h, nil
 }
 
-// check looks for mistakes in the location of a device that is there.
-func (c *Controller) check(n *node, at usbhost.Location) {
+// check compares a location with the place of the device. tt is the hub with the address TTHub.
+// world is held.
+func (c *Controller) check(n *node, at usbhost.Location, tt *handle) {
 	if n == nil || !n.reachable() {
 		return
 	}
@@ -103,30 +107,42 @@ func (c *Controller) check(n *node, at usbhost.Location) {
 			}
 		}
 	}
-	tt, _ := at.TTHub.(*handle)
 	switch {
-	case translator == nil && at.TTHub != nil:
+	case translator == nil && at.TTHub != 0:
 		c.violate("%s has no transaction translator", n.port.name())
-	case translator != nil && (tt == nil || tt.node.device != Device(translator.hub) || int(at.TTPort) != translator.number ||
-		at.MultiTT != (translator.hub.setting == 1)):
+	case translator != nil &&
+		(tt == nil || tt.node.device != Device(translator.hub) ||
+			int(at.TTPort) != translator.number ||
+			at.MultiTT != (translator.hub.setting == 1)):
 		c.violate("the transaction translator of %s is wrong", n.port.name())
 	}
 }
 
-// end ends all transfers. It is called with world locked.
+// handleOf returns the handle of the device with an address, nil for address 0. world is held.
+func (c *Controller) handleOf(address uint8) *handle {
+	for h := range c.handles {
+		if address != 0 && h.address == address {
+			return h
+		}
+	}
+	return nil
+}
+
+// end ends all transfers. world is held.
 func (h *handle) end(err error) {
 	for _, cancel := range h.flight {
 		cancel(err)
 	}
 }
 
-// recovery is how long a device is left alone after a reset and after it was given an address (USB 2.0, 7.1.7.5, 9.2.6.3).
+// Times without a request after a reset, and after SET_ADDRESS (USB 2.0, 7.1.7.5, 9.2.6.3).
 const (
 	resetRecovery   = 10 * time.Millisecond
 	addressRecovery = 2 * time.Millisecond
 )
 
-// freeAddress is the lowest address that no device has: one that was given back is given again at once. It is called with world locked.
+// freeAddress is the lowest address that is not in use: a released address is used again at once.
+// world is held.
 func (c *Controller) freeAddress() (a uint8) {
 	for a = 1; ; a++ {
 		taken := false
@@ -139,7 +155,7 @@ func (c *Controller) freeAddress() (a uint8) {
 	}
 }
 
-// kind is that of an endpoint. It is called with world locked.
+// kind is the transfer type of an endpoint. world is held.
 func (h *handle) kind(endpoint uint8) usb.TransferType {
 	for _, e := range h.endpoints {
 		if e.Address == endpoint {
@@ -149,8 +165,11 @@ func (h *handle) kind(endpoint uint8) usb.TransferType {
 	return usb.ControlTransfer
 }
 
-// run does something on an endpoint, with all that can come between.
-func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, f func(ctx context.Context) (int, error)) (n int, err error) {
+// run performs an action on an endpoint. f is its effect, takes the shortest duration.
+func (h *handle) run(
+	ctx context.Context, s Step, takes, timeout time.Duration,
+	f func(ctx context.Context) (int, error),
+) (n int, err error) {
 	c := h.c
 	s.Device, s.Location = h.node.device, h.location
 	inner, cancel := context.WithCancelCause(ctx)
@@ -169,7 +188,8 @@ func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, 
 	case h.node.port != nil && !h.node.reset.IsZero() && time.Since(h.node.reset) < resetRecovery:
 		c.violate("%s %v after the reset of %s", s.Do, time.Since(h.node.reset), s.Port)
 	case s.Do != "address" && h.node.port != nil && time.Since(h.node.addressed) < addressRecovery:
-		c.violate("%s %v after %s was given its address", s.Do, time.Since(h.node.addressed), s.Port)
+		c.violate("%s %v after %s was given its address", s.Do, time.Since(h.node.addressed),
+			s.Port)
 	}
 	if err == nil {
 		h.flight[s.Endpoint] = cancel
@@ -219,15 +239,15 @@ func (h *handle) run(ctx context.Context, s Step, takes, timeout time.Duration, 
 		return n, context.Cause(inner)
 	}
 	if errors.Is(err, usb.ErrGone) {
-		err = usb.ErrTransfer // the controller does not know why nobody answers
+		err = usb.ErrTransfer // the controller cannot detect a disconnect
 	}
 	return n, err
 }
 
-// addressTime is how long the controller's own work for an address takes.
+// addressTime is the duration of Address.
 const addressTime = time.Millisecond
 
-// Address gives the device an address.
+// Address implements usbhost.Device, as the following methods do.
 func (h *handle) Address(ctx context.Context) (uint8, error) {
 	defer func() {
 		world.Lock()
@@ -241,14 +261,16 @@ func (h *handle) Address(ctx context.Context) (uint8, error) {
 		case !h.node.atDefault || !h.node.reachable():
 			return 0, usb.ErrTransfer
 		case !h.node.port.super && h.c.atDefault(h.node):
-			h.c.violate("two devices at the default address when %s was given its own", h.node.port.name())
+			h.c.violate("two devices at the default address when %s was given its own",
+				h.node.port.name())
 		}
 		h.address = h.c.freeAddress()
 		h.node.addressed = time.Now()
 		time.AfterFunc(addressRecovery, func() {
 			world.Lock()
 			defer world.Unlock()
-			if time.Since(h.node.addressed) >= addressRecovery && h.node.reset.Before(h.node.addressed) {
+			if time.Since(h.node.addressed) >= addressRecovery &&
+				h.node.reset.Before(h.node.addressed) {
 				h.node.atDefault = false
 			}
 		})
@@ -259,7 +281,7 @@ func (h *handle) Address(ctx context.Context) (uint8, error) {
 	return h.address, err
 }
 
-// SetMaxPacketSize0 notes the size.
+// SetMaxPacketSize0 records the size.
 func (h *handle) SetMaxPacketSize0(_ context.Context, n int) error {
 	err := h.c.step(Step{Do: "packet size", Device: h.node.device, Location: h.location})
 	world.Lock()
@@ -268,7 +290,7 @@ func (h *handle) SetMaxPacketSize0(_ context.Context, n int) error {
 	return err
 }
 
-// SetHub notes what kind of hub it is.
+// SetHub records the description of the hub.
 func (h *handle) SetHub(_ context.Context, info usbhost.HubInfo) error {
 	err := h.c.step(Step{Do: "hub", Device: h.node.device, Location: h.location, Hub: info})
 	world.Lock()
@@ -287,7 +309,8 @@ func (h *handle) Configure(_ context.Context, endpoints []usb.Endpoint) error {
 	}
 	seen := map[uint8]bool{}
 	for _, e := range endpoints {
-		if e.Address&0x0F == 0 || seen[e.Address] || e.Type == usb.IsochronousTransfer || e.Type == usb.ControlTransfer || e.MaxPacketSize == 0 {
+		if e.Address&0x0F == 0 || seen[e.Address] || e.Type == usb.IsochronousTransfer ||
+			e.Type == usb.ControlTransfer || e.MaxPacketSize == 0 {
 			h.c.violate("bad endpoint %+v", e)
 		}
 		seen[e.Address] = true
@@ -301,46 +324,53 @@ func (h *handle) Configure(_ context.Context, endpoints []usb.Endpoint) error {
 	return nil
 }
 
-// Control does a control transfer. One whose answer is longer than one packet fails, or ends, while the packet size is wrong.
-func (h *handle) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (int, error) {
-	return h.run(ctx, Step{Do: "control", Setup: setup}, h.c.model.ControlTime, timeout, func(ctx context.Context) (int, error) {
-		n, err := h.node.device.Control(ctx, setup, data[:setup.Length])
-		world.Lock()
-		defer world.Unlock()
-		switch {
-		case n > h.mps0 && h.node.packet0 > h.mps0:
-			return 0, usb.ErrBabble
-		case h.node.packet0 < h.mps0:
-			n = min(n, h.node.packet0) // a short packet ends the transfer
-		}
-		return n, err
-	})
+// Control performs a control transfer. While the packet size is wrong, a response of more than one
+// packet fails or ends early.
+func (h *handle) Control(ctx context.Context, setup usb.Setup, data []byte,
+	timeout time.Duration) (int, error) {
+	return h.run(ctx, Step{Do: "control", Setup: setup}, h.c.model.ControlTime, timeout,
+		func(ctx context.Context) (int, error) {
+			n, err := h.node.device.Control(ctx, setup, data[:setup.Length])
+			world.Lock()
+			defer world.Unlock()
+			switch {
+			case n > h.mps0 && h.node.packet0 > h.mps0:
+				return 0, usb.ErrBabble
+			case h.node.packet0 < h.mps0:
+				n = min(n, h.node.packet0) // a short packet ends the transfer
+			}
+			return n, err
+		})
 }
 
-// Transfer does a transfer on another endpoint.
-func (h *handle) Transfer(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+// Transfer performs a transfer on another endpoint.
+func (h *handle) Transfer(ctx context.Context, endpoint uint8, buf []byte,
+	timeout time.Duration) (int, error) {
 	world.Lock()
-	if !slices.ContainsFunc(h.endpoints, func(e usb.Endpoint) bool { return e.Address == endpoint }) {
-		h.c.violate("transfer on endpoint %#02x, which is not there", endpoint)
+	if !slices.ContainsFunc(h.endpoints,
+		func(e usb.Endpoint) bool { return e.Address == endpoint }) {
+		h.c.violate("transfer on endpoint %#02x, which does not exist", endpoint)
 	}
 	world.Unlock()
-	return h.run(ctx, Step{Do: "transfer", Endpoint: endpoint}, h.c.model.TransferTime, timeout, func(ctx context.Context) (int, error) {
-		if endpoint&usb.DirIn != 0 {
-			return h.node.device.In(ctx, endpoint, buf)
-		}
-		if err := h.node.device.Out(ctx, endpoint, buf); err != nil {
-			return 0, err
-		}
-		return len(buf), nil
-	})
+	return h.run(ctx, Step{Do: "transfer", Endpoint: endpoint}, h.c.model.TransferTime, timeout,
+		func(ctx context.Context) (int, error) {
+			if endpoint&usb.DirIn != 0 {
+				return h.node.device.In(ctx, endpoint, buf)
+			}
+			if err := h.node.device.Out(ctx, endpoint, buf); err != nil {
+				return 0, err
+			}
+			return len(buf), nil
+		})
 }
 
-// ResetEndpoint notes it.
+// ResetEndpoint records the call.
 func (h *handle) ResetEndpoint(_ context.Context, endpoint uint8) error {
-	return h.c.step(Step{Do: "reset endpoint", Device: h.node.device, Endpoint: endpoint, Location: h.location})
+	return h.c.step(Step{Do: "reset endpoint", Device: h.node.device, Endpoint: endpoint,
+		Location: h.location})
 }
 
-// Cancel ends a transfer.
+// Cancel ends the transfer on an endpoint.
 func (h *handle) Cancel(endpoint uint8) {
 	world.Lock()
 	defer world.Unlock()
@@ -352,7 +382,7 @@ func (h *handle) Cancel(endpoint uint8) {
 // MaxTransfer is the model's.
 func (h *handle) MaxTransfer() int { return h.c.model.MaxTransfer }
 
-// Release ends everything.
+// Release ends all transfers.
 func (h *handle) Release() {
 	world.Lock()
 	defer world.Unlock()

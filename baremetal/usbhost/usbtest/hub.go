@@ -13,12 +13,13 @@ type HubModel struct {
 	Speed     usb.Speed // full, high or super
 	Ports     int
 	MultiTT   bool          // it has a second setting, with a translator for each port
-	Ganged    bool          // ports are switched together, over-current is told for all
+	Ganged    bool          // power switching and over-current are common to all ports
 	PowerGood time.Duration // from power on to good
 	ResetTime time.Duration // 0: 10 ms
-	Interval  time.Duration // how late the status change pipe tells what has changed; 0: 12 ms
+	Interval  time.Duration // delay of the status change endpoint; 0: 12 ms
 	ThinkTime uint8         // bits 6:5 of wHubCharacteristics
-	// Descriptor replaces the hub descriptor, and Answer may answer any request in the hub's place.
+	// Descriptor, if set, replaces the hub descriptor. Answer, if set, is called with each request.
+	// Its result is the response if ok is true.
 	Descriptor []byte
 	Answer     func(setup usb.Setup) (reply []byte, err error, ok bool)
 }
@@ -28,11 +29,11 @@ type Hub struct {
 	model HubModel
 	ports []*port
 
-	// world protects these.
-	at         *port // where it is plugged in
+	// Protected by world.
+	at         *port // that it is plugged into; nil on a controller of another package
 	configured bool
 	setting    uint8
-	depth      int // SET_HUB_DEPTH, -1 before it
+	depth      int // of SET_HUB_DEPTH, -1 before it
 	change     byte
 	status     byte
 	halted     bool
@@ -40,7 +41,7 @@ type Hub struct {
 	wake       chan struct{}
 }
 
-// NewHub makes a hub.
+// NewHub returns a hub.
 func NewHub(m HubModel) *Hub {
 	if m.ResetTime == 0 {
 		m.ResetTime = 10 * time.Millisecond
@@ -50,15 +51,19 @@ func NewHub(m HubModel) *Hub {
 	}
 	h := &Hub{model: m, depth: -1, busy: map[bufferKey]bool{}, wake: make(chan struct{}, 1)}
 	for n := 1; n <= m.Ports; n++ {
-		h.ports = append(h.ports, &port{number: n, super: m.Speed == usb.SpeedSuper, hub: h, controller: h.controller, changedIt: h.signal,
-			resetTime: m.ResetTime, trainTime: trainTime, status: usbhost.PortStatus{USB3: m.Speed == usb.SpeedSuper}})
+		h.ports = append(h.ports,
+			&port{number: n, super: m.Speed == usb.SpeedSuper, hub: h, controller: h.controller,
+				changedIt: h.signal,
+				resetTime: m.ResetTime, trainTime: trainTime,
+				status: usbhost.PortStatus{USB3: m.Speed == usb.SpeedSuper}})
 	}
 	return h
 }
 
-// trainTime is how long a SuperSpeed link takes.
+// trainTime is the duration of the training of a SuperSpeed link.
 const trainTime = 15 * time.Millisecond
 
+// controller is the controller that the hub is on, or nil.
 func (h *Hub) controller() *Controller {
 	if h.at == nil {
 		return nil
@@ -66,7 +71,7 @@ func (h *Hub) controller() *Controller {
 	return h.at.controller()
 }
 
-// signal wakes the status change pipe. It is called with world locked.
+// signal wakes the status change endpoint. world is held.
 func (h *Hub) signal() {
 	select {
 	case h.wake <- struct{}{}:
@@ -74,23 +79,23 @@ func (h *Hub) signal() {
 	}
 }
 
-// Plug puts a device into a port, Unplug takes it out.
+// Plug connects a device to a port.
 func (h *Hub) Plug(port int, d Device) { h.ports[port-1].plug(d) }
 
-// Unplug takes the device out of a port.
+// Unplug disconnects the device of a port.
 func (h *Hub) Unplug(port int) {
 	world.Lock()
 	defer world.Unlock()
 	h.ports[port-1].unplug()
 }
 
-// Bounce, Fault and OverCurrent do what Controller's do.
+// Bounce interrupts the connection of a port for a moment.
 func (h *Hub) Bounce(port int) { h.ports[port-1].bounce() }
 
-// Fault disables a port as an error does.
+// Fault disables a port because of an error.
 func (h *Hub) Fault(port int) { h.ports[port-1].fault() }
 
-// OverCurrent begins or ends too high a current, at a port or at the hub as a whole.
+// OverCurrent starts or ends an over-current, at a port or at the hub as a whole.
 func (h *Hub) OverCurrent(port int, on bool) {
 	if !h.model.Ganged {
 		h.ports[port-1].overCurrent(on)
@@ -108,7 +113,7 @@ func (h *Hub) OverCurrent(port int, on bool) {
 	h.signal()
 }
 
-// HaltPipe makes the status change pipe stall until its halt is cleared.
+// HaltPipe makes the status change endpoint stall until its halt is cleared.
 func (h *Hub) HaltPipe() {
 	world.Lock()
 	defer world.Unlock()
@@ -116,14 +121,14 @@ func (h *Hub) HaltPipe() {
 	h.signal()
 }
 
-// Depth is what SET_HUB_DEPTH said, -1 for nothing.
+// Depth is the value of SET_HUB_DEPTH, -1 before it.
 func (h *Hub) Depth() int {
 	world.Lock()
 	defer world.Unlock()
 	return h.depth
 }
 
-// Setting is the alternate setting that the hub is in.
+// Setting is the current alternate setting.
 func (h *Hub) Setting() uint8 {
 	world.Lock()
 	defer world.Unlock()
@@ -133,10 +138,25 @@ func (h *Hub) Setting() uint8 {
 // Speed is the model's.
 func (h *Hub) Speed() usb.Speed { return h.model.Speed }
 
-// BusReset is a reset of the hub. It is called with world locked.
-func (h *Hub) BusReset() { h.lose() }
+// BusReset is a reset of the hub.
+func (h *Hub) BusReset() {
+	world.Lock()
+	defer world.Unlock()
+	h.lose()
+}
 
-// lose is the state without power, address and configuration: all ports are off. It is called with world locked.
+// Child returns the device on a port that is enabled, or nil.
+func (h *Hub) Child(port int) Device {
+	world.Lock()
+	defer world.Unlock()
+	if port < 1 || port > len(h.ports) || !h.ports[port-1].status.Enabled {
+		return nil
+	}
+	return h.ports[port-1].node.device
+}
+
+// lose resets the hub to the state without address and configuration: all ports are off. world is
+// held.
 func (h *Hub) lose() {
 	h.configured, h.setting, h.depth, h.halted, h.change = false, 0, -1, false, 0
 	clear(h.busy)
@@ -146,7 +166,7 @@ func (h *Hub) lose() {
 	}
 }
 
-// In is the status change pipe.
+// In is the status change endpoint (USB 2.0, 11.12.4).
 func (h *Hub) In(ctx context.Context, _ uint8, buf []byte) (int, error) {
 	for {
 		world.Lock()
@@ -180,10 +200,10 @@ func (h *Hub) In(ctx context.Context, _ uint8, buf []byte) (int, error) {
 	}
 }
 
-// Out is for no hub.
+// Out stalls: a hub has no OUT endpoint.
 func (h *Hub) Out(context.Context, uint8, []byte) error { return usb.ErrStall }
 
-// Control answers a request.
+// Control responds to a request.
 func (h *Hub) Control(_ context.Context, s usb.Setup, data []byte) (int, error) {
 	if h.model.Answer != nil {
 		if reply, err, ok := h.model.Answer(s); ok {
@@ -237,6 +257,8 @@ func (h *Hub) standard(s usb.Setup) ([]byte, error) {
 		return h.deviceDescriptor(), nil
 	case s.In() && s.Request == usb.RequestGetDescriptor && s.Value == usb.TypeConfiguration<<8:
 		return h.configDescriptor(), nil
+	case s.Request == usb.RequestSetAddress:
+		return nil, nil
 	case s.Request == usb.RequestSetConfiguration:
 		h.configured = true
 		return nil, nil
@@ -262,12 +284,14 @@ func (h *Hub) deviceDescriptor() []byte {
 	case usb.SpeedSuper:
 		version, protocol, size = 0x03, 3, 9
 	}
-	return []byte{18, usb.TypeDevice, 0, version, 9, 0, protocol, size, 0x09, 0x12, 2, 0, 0, 1, 0, 0, 0, 1}
+	return []byte{18, usb.TypeDevice, 0, version, 9, 0, protocol, size, 0x09, 0x12, 2, 0, 0, 1, 0,
+		0, 0, 1}
 }
 
 func (h *Hub) configDescriptor() []byte {
 	setting := func(alt, protocol byte) []byte {
-		b := []byte{9, usb.TypeInterface, 0, alt, 1, 9, 0, protocol, 0, 7, usb.TypeEndpoint, 0x81, 3, byte(len(h.ports)/8 + 1), 0, 12}
+		b := []byte{9, usb.TypeInterface, 0, alt, 1, 9, 0, protocol, 0, 7, usb.TypeEndpoint, 0x81,
+			3, byte(len(h.ports)/8 + 1), 0, 12}
 		if h.model.Speed == usb.SpeedSuper {
 			b = append(b, 6, usb.TypeEndpointCompanion, 0, 0, 2, 0)
 		}
@@ -304,7 +328,7 @@ func (h *Hub) descriptor() []byte {
 	return b
 }
 
-// portRequest answers a request for a port (USB 2.0, 11.24.2; USB 3.2, 10.16.2).
+// portRequest responds to a request for a port (USB 2.0, 11.24.2; USB 3.2, 10.16.2).
 func (h *Hub) portRequest(p *port, s usb.Setup) ([]byte, error) {
 	super := h.model.Speed == usb.SpeedSuper
 	switch {
@@ -333,14 +357,16 @@ func (h *Hub) portRequest(p *port, s usb.Setup) ([]byte, error) {
 }
 
 func (h *Hub) clearFeature(p *port, feature uint16, super bool) error {
-	changes := map[uint16]usbhost.PortChange{16: usbhost.ConnectChange, 19: usbhost.OverCurrentChange, 20: usbhost.ResetChange}
+	changes := map[uint16]usbhost.PortChange{16: usbhost.ConnectChange,
+		19: usbhost.OverCurrentChange, 20: usbhost.ResetChange}
 	if super {
-		changes[25], changes[26], changes[29] = usbhost.LinkChange, usbhost.ConfigChange, usbhost.ResetChange
+		changes[25], changes[26] = usbhost.LinkChange, usbhost.ConfigChange
+		changes[29] = usbhost.ResetChange
 	} else {
 		changes[17] = usbhost.EnableChange
 	}
 	if feature == 18 && !super {
-		return nil // the end of a resume, of which there is none
+		return nil // C_PORT_SUSPEND, which is never set
 	}
 	c, ok := changes[feature]
 	switch {
@@ -356,7 +382,7 @@ func (h *Hub) clearFeature(p *port, feature uint16, super bool) error {
 	return nil
 }
 
-// portStatus is what GET_STATUS of a port answers.
+// portStatus is the response to GET_STATUS of a port.
 func portStatus(st usbhost.PortStatus, super bool) []byte {
 	var status, change uint16
 	bit := func(to *uint16, n int, on bool) {

@@ -8,40 +8,49 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// world protects the state of all virtual buses: what happens on one is little.
+// world protects the state of all virtual buses. One lock is sufficient for their small load.
 var world sync.Mutex
 
-// node is a device on a port, from its plugging in to its unplugging.
+// node is a device on a port, while it is plugged in.
 type node struct {
 	device  Device
 	port    *port
 	packet0 int
-	// atDefault says that it answers at address 0: it was reset, and has no address yet, or not long enough.
+	// atDefault: it responds at address 0. It was reset and has no address, or is in its recovery.
 	atDefault bool
-	reset     time.Time // the last one's end; zero for a link that was only trained
+	reset     time.Time // end of the last reset; zero if the link was only trained
 	addressed time.Time
-	silent    bool // it does not answer in its default state
 }
 
-// port is a downstream port of a controller or a hub. world protects it.
+// busReset resets the device. It is called with world locked.
+func (n *node) busReset() {
+	if h, ok := n.device.(*Hub); ok {
+		h.lose() // BusReset locks world
+		return
+	}
+	n.device.BusReset()
+}
+
+// port is a downstream port of a controller or a hub. It is protected by world.
 type port struct {
 	number     int
 	super      bool
-	controller func() *Controller // nil while a hub is not on a bus
+	controller func() *Controller // returns nil while a hub is not on a bus
 	hub        *Hub               // nil for a controller's port
-	changedIt  func()             // tells the controller or hub
+	changedIt  func()             // signals a change to the controller or hub
 	resetTime  time.Duration
 	trainTime  time.Duration // of a SuperSpeed link
 
-	node   *node // what is plugged in, powered or not
+	node   *node // the device, or nil
 	status usbhost.PortStatus
 	since  time.Time // of the connection
-	ticket int       // of the last reset or training: an earlier one's end is of no interest
+	ticket int       // of the last reset or training; the ends of earlier ones are ignored
 
 	stuck   bool // each training ends in a stuck link, until a warm reset
-	noReset bool // a reset never ends
+	noReset bool // resets do not end
 }
 
+// change sets a change and signals it.
 func (p *port) change(c usbhost.PortChange) {
 	p.status.Change |= c
 	p.changedIt()
@@ -53,7 +62,7 @@ func (p *port) sweep() {
 	}
 }
 
-// power switches the port.
+// power switches the power of the port.
 func (p *port) power(on bool) {
 	if p.status.Powered == on {
 		return
@@ -66,12 +75,12 @@ func (p *port) power(on bool) {
 	}
 }
 
-// appear is a device that shows that it is there.
+// appear connects the device, if the port is powered.
 func (p *port) appear() {
 	if p.node == nil || !p.status.Powered || p.status.Connected {
 		return
 	}
-	p.node.device.BusReset() // it had no power
+	p.node.busReset() // it was not powered before
 	p.node.atDefault = false
 	if p.super {
 		p.train(usbhost.ConnectChange)
@@ -81,7 +90,7 @@ func (p *port) appear() {
 	p.change(usbhost.ConnectChange)
 }
 
-// train is a SuperSpeed link on its way to a port that is enabled.
+// train trains a SuperSpeed link, which enables the port.
 func (p *port) train(c usbhost.PortChange) {
 	p.ticket++
 	ticket := p.ticket
@@ -102,12 +111,14 @@ func (p *port) train(c usbhost.PortChange) {
 	})
 }
 
-// vanish is a connection that is no more.
+// vanish ends the connection.
 func (p *port) vanish() {
 	p.ticket++
 	was := p.status.Connected
-	p.status.Connected, p.status.Enabled, p.status.Resetting, p.status.Stuck = false, false, false, false
-	p.status.Speed = usb.SpeedUnknown
+	p.status = usbhost.PortStatus{
+		USB3: p.super, Powered: p.status.Powered, OverCurrent: p.status.OverCurrent,
+		Change: p.status.Change,
+	}
 	if h, ok := p.deviceHub(); ok {
 		h.lose()
 	}
@@ -125,7 +136,7 @@ func (p *port) deviceHub() (*Hub, bool) {
 	return h, ok
 }
 
-// plug puts a device in.
+// plug connects a device.
 func (p *port) plug(d Device) {
 	world.Lock()
 	defer world.Unlock()
@@ -148,7 +159,7 @@ func (p *port) unplug() {
 	p.node = nil
 }
 
-// bounce is a contact that was open for a moment.
+// bounce interrupts the connection.
 func (p *port) bounce() {
 	world.Lock()
 	defer world.Unlock()
@@ -156,15 +167,16 @@ func (p *port) bounce() {
 	p.appear()
 }
 
-// startReset begins a reset.
+// startReset starts a reset.
 func (p *port) startReset(kind usbhost.Reset) {
 	if !p.status.Connected || !p.status.Powered {
 		return
 	}
 	c := p.controller()
-	// What was plugged in while the request was on its way, the bus cannot know.
-	if unknown := p.hub != nil && c != nil && time.Since(p.since) <= c.model.ControlTime; c != nil && !p.super && !unknown && time.Since(p.since) < debounce {
-		c.violate("port %s was reset %v after its connection, not %v", p.name(), time.Since(p.since), debounce)
+	age := time.Since(p.since)
+	// A device may have been plugged in during the request to the hub.
+	if c != nil && !p.super && age < debounce && (p.hub == nil || age > c.model.ControlTime) {
+		c.violate("port %s was reset %v after its connection, not %v", p.name(), age, debounce)
 	}
 	p.status.Enabled, p.status.Resetting = false, true
 	p.node.atDefault = false
@@ -193,14 +205,14 @@ func (p *port) startReset(kind usbhost.Reset) {
 				p.status.Speed = min(p.status.Speed, p.hub.at.status.Speed)
 			}
 			p.node.atDefault, p.node.reset = true, time.Now()
-			p.node.device.BusReset()
+			p.node.busReset()
 			p.collide()
 		}
 		p.change(usbhost.ResetChange)
 	})
 }
 
-// collide counts devices that come to the default address while another one is there.
+// collide counts the device if another one is at the default address.
 func (p *port) collide() {
 	if c := p.controller(); c != nil && !p.super && c.atDefault(p.node) {
 		c.collisions++
@@ -221,7 +233,7 @@ func (p *port) disable() {
 	}
 }
 
-// fault is a port that the hub or controller disables because of an error.
+// fault disables the port because of an error.
 func (p *port) fault() {
 	world.Lock()
 	defer world.Unlock()
@@ -231,7 +243,7 @@ func (p *port) fault() {
 	}
 }
 
-// overCurrent is too much current drawn, or its end.
+// overCurrent starts or ends an over-current.
 func (p *port) overCurrent(on bool) {
 	world.Lock()
 	defer world.Unlock()
@@ -242,7 +254,7 @@ func (p *port) overCurrent(on bool) {
 	p.change(usbhost.OverCurrentChange)
 }
 
-// name is the port numbers on the way, "2.1".
+// name has the port numbers on the path, "2.1".
 func (p *port) name() string {
 	s := string(rune('0' + p.number%10))
 	if p.number > 9 {
@@ -254,7 +266,7 @@ func (p *port) name() string {
 	return s
 }
 
-// reachable says whether all ports on the way are enabled.
+// reachable reports whether all ports on the path are enabled.
 func (n *node) reachable() bool {
 	p := n.port
 	if p == nil || p.node != n {

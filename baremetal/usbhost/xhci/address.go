@@ -8,7 +8,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Address is usbhost.Device's.
+// Address implements usbhost.Device.
 func (d *device) Address(ctx context.Context) (uint8, error) {
 	c := d.c
 	if err := d.lock(ctx); err != nil {
@@ -21,13 +21,19 @@ func (d *device) Address(ctx context.Context) (uint8, error) {
 	if err := d.command(ctx, cmdAddressDevice); err != nil {
 		return 0, err
 	}
-	return uint8(get32(d.context.Bytes, slotAddress) & slotAddressMask), nil
+	address := uint8(get32(d.context.Bytes, slotAddress) & slotAddressMask)
+	c.mu.Lock()
+	d.address = address
+	c.mu.Unlock()
+	return address, nil
 }
 
-// SetMaxPacketSize0 is usbhost.Device's. A size that the speed does not allow is usb.ErrDescriptor.
+// SetMaxPacketSize0 implements usbhost.Device. The error for a size that the speed does not allow
+// is usb.ErrDescriptor.
 func (d *device) SetMaxPacketSize0(ctx context.Context, n int) error {
 	if !validPacket0(d.at.Speed, n) {
-		return fmt.Errorf("%w: %d bytes in a packet of the default pipe at %v", usb.ErrDescriptor, n, d.at.Speed)
+		return fmt.Errorf("%w: packets of %d bytes on the default pipe at %v",
+			usb.ErrDescriptor, n, d.at.Speed)
 	}
 	c := d.c
 	if err := d.lock(ctx); err != nil {
@@ -49,11 +55,12 @@ func (d *device) SetMaxPacketSize0(ctx context.Context, n int) error {
 	return nil
 }
 
-// hubByConfigure is the first version whose controllers take what is said of a hub with Configure Endpoint; before it was
-// Evaluate Context (xHCI 0.95, 6.2.2.3; xHCI 1.2, 6.2.2.2).
+// hubByConfigure is the first version whose controllers accept the hub fields of a slot context
+// with Configure Endpoint; before it was Evaluate Context (xHCI 0.95, 6.2.2.3; xHCI 1.2, 6.2.2.2).
 const hubByConfigure = 0x0096
 
-// SetHub is usbhost.Device's. Before the device is configured it only is kept, and goes with its configuration.
+// SetHub implements usbhost.Device. Before the device is configured, the information is stored and
+// becomes part of the configuration.
 func (d *device) SetHub(ctx context.Context, h usbhost.HubInfo) error {
 	c := d.c
 	if err := d.lock(ctx); err != nil {

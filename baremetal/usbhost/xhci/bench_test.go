@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
 
-// prompt is a device that answers at once, and costs nothing.
+// prompt is a device that responds at once and allocates nothing.
 type prompt struct{}
 
 func (prompt) Speed() usb.Speed { return usb.SpeedHigh }
-func (prompt) Reset()           {}
+func (prompt) BusReset()        {}
 func (prompt) Control(_ context.Context, s usb.Setup, b []byte) (int, error) {
 	return len(b), nil
 }
@@ -26,11 +27,12 @@ var highSpeed = []usb.Endpoint{
 	{Address: bulkOut, Type: usb.BulkTransfer, MaxPacketSize: 512},
 }
 
-// steady runs f with the driver on a controller that answers every transfer from the doorbell, without allocating.
+// steady runs f with the driver on a model that completes transfers during the write of the
+// doorbell, without allocations.
 func steady(tb testing.TB, f func(d usbhost.Device)) {
 	mem := xhcitest.NewMemory(busBase, tb.Errorf)
 	hw := xhcitest.New(mem, xhcitest.Options{Fail: tb.Errorf})
-	c, err := New(hw, mem, Options{})
+	c, err := New(hw, mem, hcd.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -66,7 +68,8 @@ func steady(tb testing.TB, f func(d usbhost.Device)) {
 	hw.Close()
 }
 
-// exchange is what an APDU costs: a bulk transfer each way; and a control transfer.
+// exchange performs the transfers of an APDU, one bulk transfer in each direction, and a control
+// transfer.
 func exchange(tb testing.TB, d usbhost.Device, buf []byte) {
 	ctx := context.Background()
 	if _, err := d.Transfer(ctx, bulkOut, buf[:20], time.Second); err != nil {
@@ -75,7 +78,8 @@ func exchange(tb testing.TB, d usbhost.Device, buf []byte) {
 	if _, err := d.Transfer(ctx, bulkIn, buf, time.Second); err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := d.Control(ctx, usb.Setup{RequestType: 0xA1, Length: 8}, buf, time.Second); err != nil {
+	if _, err := d.Control(ctx, usb.Setup{RequestType: 0xA1, Length: 8}, buf,
+		time.Second); err != nil {
 		tb.Fatal(err)
 	}
 }

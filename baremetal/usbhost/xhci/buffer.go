@@ -1,13 +1,14 @@
 package xhci
 
-// Sizes of transfers; policy. Data are copied through pieces of memory that the controller can reach, a page each: a board finds
-// pages long after it has no 64 KiB in one piece any more, and no page crosses a 64 KiB boundary (xHCI 1.2, table 6-1).
+// Sizes of transfers (policy). Data are copied to and from pieces of DMA memory of one page each:
+// single pages are available long after the last contiguous 64 KiB, and no page crosses a 64 KiB
+// boundary (xHCI 1.2, table 6-1).
 const (
 	pieceSize   = 4096
 	maxTransfer = 64 << 10
 )
 
-// grow sees to it that n bytes have room. Pieces are never fewer again until the endpoint goes.
+// grow allocates pieces for n bytes. They are freed with the endpoint.
 func (e *endpoint) grow(n int) error {
 	for len(e.pieces)*pieceSize < n {
 		b, err := e.d.c.alloc(pieceSize, pieceSize)
@@ -19,7 +20,7 @@ func (e *endpoint) grow(n int) error {
 	return nil
 }
 
-// copyOut and copyIn move data between a caller's buffer and the pieces.
+// copyOut and copyIn copy data between a caller's buffer and the pieces.
 func (e *endpoint) copyOut(b []byte) {
 	for i := 0; len(b) > 0; i++ {
 		b = b[copy(e.pieces[i].Bytes, b):]
@@ -32,7 +33,7 @@ func (e *endpoint) copyIn(b []byte) {
 	}
 }
 
-// wipe clears the first n bytes of the pieces: there may have been a PIN in them.
+// wipe clears the first n bytes of the pieces, which may contain a PIN.
 func (e *endpoint) wipe(n int) {
 	for i := 0; n > 0; i++ {
 		p := e.pieces[i].Bytes

@@ -5,36 +5,40 @@ import (
 	"fmt"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid/usb"
 )
 
-// ErrRegisters says that the capability registers contradict themselves: this is no xHCI controller, or not a whole one.
+// ErrRegisters: the capability registers are inconsistent. This is not an xHCI controller, or it is
+// defective.
 var ErrRegisters = errors.New("xhci: capability registers make no sense")
 
-// capabilities is what a controller says of itself (xHCI 1.2, 5.3, 7).
+// capabilities are the contents of the capability registers (xHCI 1.2, 5.3, 7).
 type capabilities struct {
 	version uint16 // HCIVERSION, BCD
 
 	slots, ports int
 	scratchpads  int
-	wide         bool // AC64: takes addresses of 64 bits
+	ac64         bool // AC64: addresses have 64 bits
 	context      int  // size of a context, 32 or 64 bytes
-	portPower    bool // PPC: ports have power switches
+	ppc          bool // PPC: ports have power switches
 
 	op, runtime, doorbells uint32
 
-	legacy uint32 // offset of USBLEGSUP, 0: none
+	legacy uint32 // offset of USBLEGSUP, 0 if there is none
 	root   []rootPort
 }
 
-// rootPort is what the supported protocol capabilities say of a port. The zero value is a port of no protocol.
+// rootPort describes a port according to the supported protocol capabilities. The zero value is a
+// port without a protocol.
 type rootPort struct {
 	major    uint8 // 2 or 3
 	slotType uint8 // for Enable Slot
 	speeds   [16]usb.Speed
 }
 
-// maxSpace bounds offsets when the size of the register space is not known. Policy: real ones have 64 KiB at most.
+// maxSpace bounds offsets when the size of the register space is unknown. Those of real controllers
+// have at most 64 KiB (policy).
 const maxSpace = 1 << 24
 
 // Extended capabilities (xHCI 1.2, 7, table 7-1).
@@ -42,11 +46,27 @@ const (
 	extLegacy   = 1
 	extProtocol = 2
 
-	maxExtended = 256 // how many are looked at; policy
+	maxExtended = 256 // how many are read; policy
 )
 
-// readCapabilities checks all before it is used as an offset or a count.
-func readCapabilities(regs Registers, size uint32) (capabilities, error) {
+// Bits of HCCPARAMS1 (xHCI 1.2, 5.3.6).
+const (
+	hccAC64 = 1 << 0 // 64-bit addressing capability
+	hccCSZ  = 1 << 2 // context size: 64 bytes
+	hccPPC  = 1 << 3 // port power control
+
+	hccXECPShift = 16 // extended capabilities pointer, in words
+)
+
+// Wide reports whether a controller addresses memory with 64 bits (AC64, xHCI 1.2, 5.3.6).
+func Wide(regs hcd.Registers) bool {
+	v := regs.Read32(regHCCParams1)
+	return v != allOnes && v&hccAC64 != 0
+}
+
+// readCapabilities reads the capability registers. It checks each value that is used as an offset
+// or a count.
+func readCapabilities(regs hcd.Registers, size uint32) (capabilities, error) {
 	var c capabilities
 	if size == 0 || size > maxSpace {
 		size = maxSpace
@@ -61,10 +81,10 @@ func readCapabilities(regs Registers, size uint32) (capabilities, error) {
 	c.slots = int(s1 & 0xFF)
 	c.ports = int(s1 >> 24)
 	c.scratchpads = int(s2>>21&0x1F<<5 | s2>>27)
-	c.wide = h1&(1<<0) != 0
-	c.portPower = h1&(1<<3) != 0
+	c.ac64 = h1&hccAC64 != 0
+	c.ppc = h1&hccPPC != 0
 	c.context = 32
-	if h1&(1<<2) != 0 {
+	if h1&hccCSZ != 0 {
 		c.context = 64
 	}
 	c.doorbells = regs.Read32(regDBOff) &^ 3
@@ -81,13 +101,15 @@ func readCapabilities(regs Registers, size uint32) (capabilities, error) {
 	switch {
 	case opEnd > uint64(size):
 		return c, fmt.Errorf("%w: %d ports do not fit into %#x bytes", ErrRegisters, c.ports, size)
-	case c.doorbells < c.op+opPortSC || uint64(c.doorbells)+uint64(c.slots+1)*doorbellStride > uint64(size):
+	case c.doorbells < c.op+opPortSC ||
+		uint64(c.doorbells)+uint64(c.slots+1)*doorbellStride > uint64(size):
 		return c, fmt.Errorf("%w: DBOFF %#x", ErrRegisters, c.doorbells)
-	case c.runtime < c.op+opPortSC || uint64(c.runtime)+rtIMan+interrupterStride > uint64(size):
+	case c.runtime < c.op+opPortSC ||
+		uint64(c.runtime)+rtIMan+interrupterStride > uint64(size):
 		return c, fmt.Errorf("%w: RTSOFF %#x", ErrRegisters, c.runtime)
 	}
 	c.root = make([]rootPort, c.ports)
-	c.readExtended(regs, h1>>16*4, size)
+	c.readExtended(regs, h1>>hccXECPShift*4, size)
 	for _, p := range c.root {
 		if p.major != 0 {
 			return c, nil
@@ -96,9 +118,10 @@ func readCapabilities(regs Registers, size uint32) (capabilities, error) {
 	return c, fmt.Errorf("%w: no port has a protocol", ErrRegisters)
 }
 
-// readExtended walks the list of extended capabilities. Each says how far the next one is, always further up; the walk ends with
-// the register space at the latest.
-func (c *capabilities) readExtended(regs Registers, at, size uint32) {
+// readExtended reads the list of extended capabilities. Each has the distance to the next one,
+// which is always at a higher offset, so the list ends at the end of the register space at the
+// latest.
+func (c *capabilities) readExtended(regs hcd.Registers, at, size uint32) {
 	for n := 0; n < maxExtended && at >= minCapLength && at <= size-4; n++ {
 		v := regs.Read32(at)
 		if v == allOnes {
@@ -120,9 +143,9 @@ func (c *capabilities) readExtended(regs Registers, at, size uint32) {
 	}
 }
 
-// readProtocol reads a supported protocol capability (xHCI 1.2, 7.2). One that names ports which do not exist, or ports of
-// another capability, is believed in no more than the rest of it.
-func (c *capabilities) readProtocol(regs Registers, at, size uint32) {
+// readProtocol reads a supported protocol capability (xHCI 1.2, 7.2). Ports that do not exist, or
+// that belong to an earlier capability, are ignored.
+func (c *capabilities) readProtocol(regs hcd.Registers, at, size uint32) {
 	const fixed = 16 // bytes before the speed IDs
 	if at > size-fixed {
 		return
@@ -152,7 +175,7 @@ func (c *capabilities) readProtocol(regs Registers, at, size uint32) {
 	}
 }
 
-// defaultSpeeds is the meaning of PORTSC's speed where no table says otherwise (xHCI 1.2, table 7-13).
+// defaultSpeeds are the speeds by ID without a table of the controller (xHCI 1.2, table 7-13).
 func defaultSpeeds(major uint8) (s [16]usb.Speed) {
 	if major == 2 {
 		s[idFull], s[idLow], s[idHigh] = usb.SpeedFull, usb.SpeedLow, usb.SpeedHigh
@@ -172,7 +195,8 @@ const (
 	idSuper = 4
 )
 
-// psiSpeed is the speed that a protocol speed ID stands for (xHCI 1.2, 7.2.1): mantissa times 1000 to the exponent, in bit/s.
+// psiSpeed is the speed of a protocol speed ID dword (xHCI 1.2, 7.2.1): mantissa times 1000 to the
+// power of the exponent, in bit/s.
 func psiSpeed(major uint8, psi uint32) usb.Speed {
 	rate := uint64(psi >> 16)
 	for range psi >> 4 & 3 {
@@ -191,7 +215,7 @@ func psiSpeed(major uint8, psi uint32) usb.Speed {
 	return usb.SpeedLow
 }
 
-// speedID is what a slot context has for a speed (xHCI 1.2, table 6-4).
+// speedID is the default speed ID of a speed, for a slot context (xHCI 1.2, 6.2.2).
 func speedID(s usb.Speed) uint32 {
 	switch s {
 	case usb.SpeedLow:

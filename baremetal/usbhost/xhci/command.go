@@ -7,14 +7,17 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Bounds of a command; policy. Address Device talks to a device, which may take its time: the controller gives up by itself. One that does
-// not even stop for an abort is dead (xHCI 1.2, 4.6.1.2: 5 s).
 const (
+	// commandWait bounds a command (policy). Address Device includes a request to a device, which
+	// the controller bounds.
 	commandWait = 5 * time.Second
-	abortWait   = 5 * time.Second
+	// abortWait bounds the abort of a command (xHCI 1.2, 4.6.1.2: 5 s). After it the controller
+	// counts as failed.
+	abortWait = 5 * time.Second
 )
 
-// commandState is the command in flight; there is one at most (c.commands), so that events are easily told apart.
+// commandState is the command in flight. There is at most one (c.commands), which makes events
+// unambiguous.
 type commandState struct {
 	ring    *ring
 	pending bool
@@ -23,8 +26,8 @@ type commandState struct {
 	done    chan struct{}
 }
 
-// lockCommands takes the right to issue commands, and to fill the input context. Unless it is taken for cleaning up (nil), the
-// caller's patience counts.
+// lockCommands takes the right to issue commands and to use the input context. Without ctx (nil) it
+// cannot be cancelled.
 func (c *Controller) lockCommands(ctx context.Context) error {
 	var ended <-chan struct{}
 	if ctx != nil {
@@ -45,10 +48,12 @@ func (c *Controller) lockCommands(ctx context.Context) error {
 	}
 }
 
+// unlockCommands ends lockCommands.
 func (c *Controller) unlockCommands() { c.commands <- struct{}{} }
 
-// issue carries a command out; c.commands is held. The error is a *CommandError unless the command's code is a success. When ctx ends
-// (nil: it does not), or the controller takes too long, the command is aborted; it may succeed all the same.
+// issue executes a command and returns its event. c.commands is held. The error is a *CommandError
+// if the completion code is not Success. The command is aborted when ctx ends (nil: never) or the
+// time limit has passed; it may succeed nevertheless.
 func (c *Controller) issue(ctx context.Context, t trb) (trb, error) {
 	var ended <-chan struct{}
 	if ctx != nil {
@@ -80,7 +85,7 @@ func (c *Controller) issue(ctx context.Context, t trb) (trb, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
-	case <-c.command.done: // come while the command was aborted
+	case <-c.command.done: // received during the abort
 	default:
 	}
 	e := c.command.event
@@ -95,7 +100,7 @@ func (c *Controller) issue(ctx context.Context, t trb) (trb, error) {
 	return e, &CommandError{Command: t.kind().String(), Code: uint8(e.code())}
 }
 
-// submit puts a command into the ring and rings its doorbell.
+// submit puts a command into the ring and rings the doorbell.
 func (c *Controller) submit(t trb) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,10 +115,11 @@ func (c *Controller) submit(t trb) error {
 	return nil
 }
 
-// commandEvent ends the command in flight, if the event is for it. c.mu is held.
+// commandEvent handles a command completion event. c.mu is held.
 func (c *Controller) commandEvent(e trb) {
 	at, ok := c.command.ring.index(e.parameter)
-	if !ok || !c.command.pending || at != c.command.at || e.code() == codeRingStopped {
+	if !ok || !c.command.pending || at != c.command.at ||
+		e.code() == codeRingStopped {
 		c.spurious++
 		return
 	}
@@ -121,13 +127,15 @@ func (c *Controller) commandEvent(e trb) {
 	c.command.done <- struct{}{} // has room: one for each command
 }
 
+// finish ends the command in flight. c.mu is held.
 func (c *Controller) finish(e trb) {
 	c.command.pending, c.command.event = false, e
 	c.urgent--
 }
 
-// abort ends the command in flight (xHCI 1.2, 4.6.1.2), whose outcome is in c.command.event then: none when the controller said
-// nothing. The ring goes on at its next aligned block, since a stopped ring's pointer has no bits for others (xHCI 1.2, 5.4.5).
+// abort aborts the command in flight (xHCI 1.2, 4.6.1.2). c.command.event is then its event, or
+// zero if the controller sent none. The ring continues at the next aligned TRB, because the pointer
+// in CRCR has no lower bits (xHCI 1.2, 5.4.5).
 func (c *Controller) abort(kind trbType) error {
 	c.mu.Lock()
 	if c.err != nil || !c.command.pending {
@@ -136,9 +144,9 @@ func (c *Controller) abort(kind trbType) error {
 	}
 	c.report(kind.String() + " command aborted")
 	c.alignCommands()
-	// All 64 bits: some controllers act only when the upper half is written (Linux, xhci_abort_cmd_ring). Should the ring have stopped by
-	// now, this is where it goes on.
-	c.writeOp64(opCRCR, c.command.ring.dequeue()|crcrAbort)
+	// All 64 bits: some controllers abort only when the upper half is written (Linux,
+	// xhci_abort_cmd_ring). If the ring has already stopped, it continues here.
+	c.writeOp64(opCRCR, c.command.ring.dequeue()|crcrCA)
 	c.mu.Unlock()
 	read := func() uint32 {
 		select {
@@ -148,7 +156,7 @@ func (c *Controller) abort(kind trbType) error {
 			return c.readOp(opCRCR)
 		}
 	}
-	err := c.wait(read, crcrRunning, 0, abortWait, usb.ErrTimeout)
+	err := c.wait(read, crcrCRR, 0, abortWait, usb.ErrTimeout)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -167,10 +175,10 @@ func (c *Controller) abort(kind trbType) error {
 	return nil
 }
 
-// commandAlign is what a pointer in CRCR is a multiple of, in blocks of the ring (xHCI 1.2, 5.4.5: 64 bytes).
+// commandAlign is the alignment of the pointer in CRCR, in TRBs (xHCI 1.2, 5.4.5: 64 bytes).
 const commandAlign = 64 / trbSize
 
-// alignCommands fills the ring up to a block that CRCR can point to.
+// alignCommands fills the ring with No Ops up to an aligned TRB.
 func (c *Controller) alignCommands() {
 	for c.command.ring.next%commandAlign != 0 {
 		c.command.ring.put(trb{control: cmdNoOp.bits()})

@@ -18,7 +18,7 @@ func lose(kind int) func(f *xhcitest.Faults) {
 	}
 }
 
-func TestCommandsThatNeverEnd(t *testing.T) {
+func TestCommandsWithoutEnd(t *testing.T) {
 	ctx := context.Background()
 	for _, silent := range []bool{false, true} {
 		run(t, xhcitest.Options{Faults: xhcitest.Faults{SilentAbort: silent}}, func(r *rig) {
@@ -31,7 +31,8 @@ func TestCommandsThatNeverEnd(t *testing.T) {
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			began := time.Now()
-			if _, err := r.c.NewDevice(short, at); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 2*time.Second {
+			if _, err := r.c.NewDevice(short, at); !errors.Is(err, context.DeadlineExceeded) ||
+				time.Since(began) > 2*time.Second {
 				t.Errorf("Enable Slot with a context: %v after %v", err, time.Since(began))
 			}
 			r.hw.Set(lose(xhcitest.AddressDevice))
@@ -54,7 +55,7 @@ func TestCommandsThatNeverEnd(t *testing.T) {
 	}
 }
 
-func TestAnAbortThatNeverEndsIsTheEnd(t *testing.T) {
+func TestAnAbortWithoutEndIsAFailure(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.hw.Set(func(f *xhcitest.Faults) { lose(xhcitest.StopEndpoint)(f); f.StuckAbort = true })
 		began := time.Now()
@@ -67,7 +68,7 @@ func TestAnAbortThatNeverEndsIsTheEnd(t *testing.T) {
 	})
 }
 
-func TestAnEndpointThatDoesNotStopIsTheEnd(t *testing.T) {
+func TestAnEndpointThatDoesNotStopIsAFailure(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.hw.Set(lose(xhcitest.StopEndpoint))
 		if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usbhost.ErrDead) {
@@ -79,20 +80,27 @@ func TestAnEndpointThatDoesNotStopIsTheEnd(t *testing.T) {
 	})
 }
 
-func TestCommandsThatAreRefused(t *testing.T) {
+func TestCommandErrors(t *testing.T) {
 	ctx := context.Background()
 	for _, k := range []struct {
 		name          string
 		kind, verdict int
 		want          error
 	}{
-		{"no slots left", xhcitest.EnableSlot, xhcitest.NoSlots, usbhost.ErrNoRoom},
-		{"a device that does not take its address", xhcitest.AddressDevice, xhcitest.Transaction, usb.ErrTransfer},
-		{"no bandwidth", xhcitest.ConfigureEndpoint, xhcitest.Bandwidth, usbhost.ErrNoRoom},
-		{"no resources", xhcitest.ConfigureEndpoint, 7, usbhost.ErrNoRoom},
-		{"no bandwidth on the secondary bus", xhcitest.ConfigureEndpoint, 35, usbhost.ErrNoRoom},
-		{"a parameter error", xhcitest.ConfigureEndpoint, xhcitest.Parameter, usb.ErrTransfer},
-		{"a context state error", xhcitest.EvaluateContext, xhcitest.ContextState, usb.ErrTransfer},
+		{name: "no slots left", kind: xhcitest.EnableSlot, verdict: xhcitest.NoSlots,
+			want: usbhost.ErrNoRoom},
+		{name: "a device that does not accept its address", kind: xhcitest.AddressDevice,
+			verdict: xhcitest.Transaction, want: usb.ErrTransfer},
+		{name: "no bandwidth", kind: xhcitest.ConfigureEndpoint, verdict: xhcitest.Bandwidth,
+			want: usbhost.ErrNoRoom},
+		{name: "no resources", kind: xhcitest.ConfigureEndpoint, verdict: 7,
+			want: usbhost.ErrNoRoom},
+		{name: "no bandwidth on the secondary bus", kind: xhcitest.ConfigureEndpoint, verdict: 35,
+			want: usbhost.ErrNoRoom},
+		{name: "a parameter error", kind: xhcitest.ConfigureEndpoint, verdict: xhcitest.Parameter,
+			want: usb.ErrTransfer},
+		{name: "a context state error", kind: xhcitest.EvaluateContext,
+			verdict: xhcitest.ContextState, want: usb.ErrTransfer},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			run(t, xhcitest.Options{}, func(r *rig) {
@@ -121,7 +129,8 @@ func TestCommandsThatAreRefused(t *testing.T) {
 					return d.Configure(ctx, fullSpeed)
 				}
 				var refused *CommandError
-				if err := all(); !errors.Is(err, k.want) || !errors.As(err, &refused) || int(refused.Code) != k.verdict {
+				if err := all(); !errors.Is(err, k.want) || !errors.As(err, &refused) ||
+					int(refused.Code) != k.verdict {
 					t.Error(err)
 				}
 				r.hw.Set(func(f *xhcitest.Faults) { f.Command = nil })
@@ -148,13 +157,15 @@ func TestAllSlots(t *testing.T) {
 	})
 }
 
-func TestASlotThatIsNotFreeIsTheEnd(t *testing.T) {
+func TestASlotThatIsInUseIsAFailure(t *testing.T) {
 	for _, slot := range []int{1, 200} {
 		onBench(t, func(b *bench) {
 			b.hw.Set(func(f *xhcitest.Faults) {
 				f.Command = func(int, int) xhcitest.Verdict { return xhcitest.Verdict{Slot: slot} }
 			})
-			if _, err := b.c.NewDevice(context.Background(), usbhost.Location{RootPort: 1, Speed: usb.SpeedFull}); !errors.Is(err, usbhost.ErrDead) {
+			if _, err := b.c.NewDevice(context.Background(),
+				usbhost.Location{RootPort: 1, Speed: usb.SpeedFull}); !errors.Is(err,
+				usbhost.ErrDead) {
 				b.t.Errorf("slot %d: %v", slot, err)
 			}
 		})

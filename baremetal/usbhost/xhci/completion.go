@@ -1,13 +1,15 @@
 package xhci
 
-// event is told what an event says of this endpoint; false when it is about nothing that is in flight. c.mu is held.
+// event handles a transfer event of this endpoint. It reports whether the event belongs to the
+// transfer in flight. c.mu is held.
 func (e *endpoint) event(t trb) bool {
 	td, code := &e.td, t.code()
 	if code == codeRingUnderrun || code == codeRingOverrun {
-		return true // of isochronous endpoints; points nowhere
+		return true // of isochronous endpoints, without a pointer
 	}
 	at, ok := e.ring.index(t.parameter)
-	if !ok && t.parameter == e.ring.link() && code >= codeStopped && code <= codeStoppedShort {
+	if !ok && t.parameter == e.ring.link() &&
+		code >= codeStopped && code <= codeStoppedShort {
 		at, ok, code = 0, true, codeStoppedLength
 	}
 	k := (at - td.first + ringSize - 1) % (ringSize - 1)
@@ -21,13 +23,13 @@ func (e *endpoint) event(t trb) bool {
 	left := t.residue()
 	switch {
 	case code == codeStoppedShort:
-		// EDTLA: what the descriptor has moved (xHCI 1.2, 4.6.9)
+		// the length is EDTLA, the bytes transferred of the whole TD (xHCI 1.2, 4.6.9)
 		e.complete(code, int(min(left, td.end[td.count-1])))
 		return true
 	case code == codeStoppedLength:
 		left = td.end[k] - before
 	case left > td.end[k]-before && (code == codeSuccess || code == codeShort):
-		e.complete(codeInvalid, 0) // more is left than there was
+		e.complete(codeInvalid, 0) // the residue is longer than the TRB
 		return true
 	case left > td.end[k]-before:
 		left = td.end[k] - before
@@ -45,13 +47,14 @@ func (e *endpoint) event(t trb) bool {
 		}
 	case td.control:
 		e.complete(codeSuccess, td.moved(n))
-	case last || code == codeShort || left > 0: // short, whatever it is called
+	case last || code == codeShort || left > 0: // short, whatever the code
 		e.complete(code, n)
 	}
 	return true
 }
 
-// moved is the length of the data stage, once the status stage is reached.
+// moved is the length of the data stage after the status stage. all is the length if it was not
+// short.
 func (td *transfer) moved(all int) int {
 	if td.short {
 		return td.n
@@ -71,7 +74,8 @@ func (e *endpoint) complete(code code, n int) {
 	}
 }
 
-// withdrawn ends the transfer that is in flight, if no event has: the controller does not know it any more.
+// withdrawn ends the transfer in flight if no event has ended it. The controller does not execute
+// it any more.
 func (e *endpoint) withdrawn() {
 	c := e.d.c
 	c.mu.Lock()
@@ -86,7 +90,7 @@ func (e *endpoint) withdrawn() {
 	}
 }
 
-// inFlight says whether a transfer was begun that no event has ended.
+// inFlight reports whether a transfer was started that no event has ended.
 func (e *endpoint) inFlight() bool {
 	e.d.c.mu.Lock()
 	defer e.d.c.mu.Unlock()

@@ -6,10 +6,10 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// endpointSet is a device's endpoints by index, nil where there is none.
+// endpointSet is the endpoints of a device by index, nil where there is none.
 type endpointSet [contextCount]*endpoint
 
-// bits has one for each endpoint, as in the add and drop flags.
+// bits has a bit for each endpoint, as the add and drop flags have.
 func (s *endpointSet) bits() (b uint32) {
 	for i, e := range s {
 		if e != nil {
@@ -28,13 +28,15 @@ func (s *endpointSet) free() {
 	}
 }
 
-// Configure is usb.Device's. After an error the endpoints that should have gone are unusable.
+// Configure implements usbhost.Device. After an error the endpoints to be removed are unusable.
 func (d *device) Configure(ctx context.Context, endpoints []usb.Endpoint) error {
 	next, fresh, err := d.prepare(endpoints)
 	if err != nil {
 		return err
 	}
-	old := d.withdraw(func(i int) bool { return i != defaultPipe && next[i] != d.endpoints[i] })
+	old := d.withdraw(func(i int) bool {
+		return i != defaultPipe && next[i] != d.endpoints[i]
+	})
 	if err := d.lock(ctx); err != nil {
 		fresh.free()
 		return err
@@ -51,7 +53,8 @@ func (d *device) Configure(ctx context.Context, endpoints []usb.Endpoint) error 
 	return nil
 }
 
-// prepare makes the endpoints that are not there yet: next are all, fresh the new ones among them.
+// prepare creates the endpoints that the device does not have yet. next has all endpoints, fresh
+// the new ones among them.
 func (d *device) prepare(endpoints []usb.Endpoint) (next, fresh endpointSet, err error) {
 	d.c.mu.Lock()
 	now := d.endpoints
@@ -59,8 +62,8 @@ func (d *device) prepare(endpoints []usb.Endpoint) (next, fresh endpointSet, err
 	next[defaultPipe] = now[defaultPipe]
 	for _, w := range endpoints {
 		i := endpointIndex(w.Address)
-		// No isochronous transfers here, and nothing has the default pipe or another endpoint twice.
-		if i == defaultPipe || next[i] != nil || w.Type != usb.BulkTransfer && w.Type != usb.InterruptTransfer {
+		supported := w.Type == usb.BulkTransfer || w.Type == usb.InterruptTransfer
+		if i == defaultPipe || next[i] != nil || !supported {
 			continue
 		}
 		if e := now[i]; e != nil && e.descriptor == w && !e.isClosed() {
@@ -103,7 +106,7 @@ func (d *device) replace(ctx context.Context, next, old, fresh *endpointSet) err
 	return nil
 }
 
-// withdraw makes endpoints unusable, and waits until nobody uses them.
+// withdraw makes endpoints unusable, and waits until no call uses them. It returns them.
 func (d *device) withdraw(which func(i int) bool) (all endpointSet) {
 	d.c.mu.Lock()
 	for i, e := range d.endpoints {
@@ -121,7 +124,7 @@ func (d *device) withdraw(which func(i int) bool) (all endpointSet) {
 	return all
 }
 
-// lastEndpoint is the highest index in use.
+// lastEndpoint is the highest endpoint index in use.
 func (d *device) lastEndpoint() int {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()

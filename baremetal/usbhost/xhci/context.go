@@ -6,8 +6,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Words of a context (xHCI 1.2, 6.2.2, 6.2.3, 6.2.5.1). An input context starts with the control context, followed by the slot's
-// and those of the endpoints; each is 32 or 64 bytes long.
+// Words of a context (xHCI 1.2, 6.2.2, 6.2.3, 6.2.5.1). An input context consists of the control
+// context, the slot context and the endpoint contexts, of 32 or 64 bytes each.
 const (
 	inputDrop = 0x00
 	inputAdd  = 0x04
@@ -44,20 +44,20 @@ const (
 // Endpoint types (xHCI 1.2, table 6-9).
 const (
 	typeControl = 4
-	typeIn      = 4 // added to the transfer type
+	typeIn      = 4 // is added to the transfer type
 )
 
-// errorCount is how often the controller tries a transaction (xHCI 1.2, 6.2.3, CErr).
+// errorCount is the number of attempts of a transaction (xHCI 1.2, 6.2.3, CErr).
 const errorCount = 3
 
-// Average TRB lengths to start with (xHCI 1.2, 4.14.1.1).
+// Initial average TRB lengths (xHCI 1.2, 4.14.1.1).
 const (
 	averageControl   = 8
 	averageInterrupt = 1024
 	averageBulk      = 3072
 )
 
-// hardwareState is the state of an endpoint as the controller has it (xHCI 1.2, table 6-8).
+// hardwareState is the state of an endpoint in the controller (xHCI 1.2, table 6-8).
 type hardwareState uint32
 
 const (
@@ -68,9 +68,10 @@ const (
 	hwError    hardwareState = 4
 )
 
-// doorbell indices: the default pipe is 1, endpoint n 2n for OUT and 2n+1 for IN (xHCI 1.2, 4.5.1).
+// defaultPipe is the index of the default control pipe in contexts and doorbells (xHCI 1.2, 4.5.1).
 const defaultPipe = 1
 
+// endpointIndex is the index of an endpoint: 2n for OUT and 2n+1 for IN (xHCI 1.2, 4.5.1).
 func endpointIndex(address uint8) uint8 {
 	n := address & 0xF
 	switch {
@@ -82,12 +83,13 @@ func endpointIndex(address uint8) uint8 {
 	return 2 * n
 }
 
-// inputContext clears the input context and returns its part of an index: -1 is the control context, 0 the slot's. Who holds
-// c.commands may.
+// inputContext returns one context of the input context: -1 is the control context, 0 the slot
+// context. c.commands is held.
 func (c *Controller) inputContext(i int) []byte {
 	return c.input.Bytes[(i+1)*c.caps.context:][:c.caps.context]
 }
 
+// startInput clears the input context and sets its drop and add flags. c.commands is held.
 func (c *Controller) startInput(drop, add uint32) {
 	clear(c.input.Bytes)
 	control := c.inputContext(-1)
@@ -101,10 +103,12 @@ const (
 	addPipe = 1 << defaultPipe
 )
 
-// fillSlot writes the slot context; entries is the index of the last endpoint context that is valid (xHCI 1.2, 6.2.2).
+// fillSlot writes the slot context (xHCI 1.2, 6.2.2). entries is the index of the last valid
+// endpoint context.
 func (d *device) fillSlot(b []byte, entries int) {
 	at := &d.at
-	route := at.Route&slotRouteMask | d.speedID<<slotSpeedShift | uint32(entries)<<slotEntriesShift
+	route := at.Route&slotRouteMask | d.speedID<<slotSpeedShift |
+		uint32(entries)<<slotEntriesShift
 	port := uint32(at.RootPort) << slotRootShift
 	var tt uint32
 	if d.isHub {
@@ -128,14 +132,15 @@ func (d *device) fillSlot(b []byte, entries int) {
 	put32(b, slotTT, tt)
 }
 
-// fillPipe writes the context of the default pipe.
+// fillPipe writes the endpoint context of the default control pipe.
 func (e *endpoint) fillPipe(b []byte) {
-	put32(b, endpointType, errorCount<<errorCountShift|typeControl<<endpointTypeShift|uint32(e.packet)<<packetShift)
+	put32(b, endpointType, errorCount<<errorCountShift|typeControl<<endpointTypeShift|
+		uint32(e.packet)<<packetShift)
 	put64(b, endpointDequeue, e.ring.dequeue())
 	put32(b, endpointLengths, averageControl)
 }
 
-// fill writes the context of another endpoint (xHCI 1.2, 4.8.2, 6.2.3).
+// fill writes the endpoint context of another endpoint (xHCI 1.2, 4.8.2, 6.2.3).
 func (e *endpoint) fill(b []byte, speed usb.Speed) {
 	d := &e.descriptor
 	kind := uint32(d.Type)
@@ -143,7 +148,8 @@ func (e *endpoint) fill(b []byte, speed usb.Speed) {
 		kind += typeIn
 	}
 	burst := uint32(d.MaxBurst)
-	if speed == usb.SpeedLow || speed == usb.SpeedFull || speed == usb.SpeedHigh && d.Type == usb.BulkTransfer {
+	if speed == usb.SpeedLow || speed == usb.SpeedFull ||
+		speed == usb.SpeedHigh && d.Type == usb.BulkTransfer {
 		burst = 0
 	}
 	average, esit := uint32(averageBulk), uint32(0)
@@ -152,34 +158,40 @@ func (e *endpoint) fill(b []byte, speed usb.Speed) {
 		average = min(averageInterrupt, esit)
 	}
 	put32(b, endpointState, interval(*d, speed)<<intervalShift|esit>>16<<esitHighShift)
-	put32(b, endpointType, errorCount<<errorCountShift|kind<<endpointTypeShift|burst<<burstShift|uint32(e.packet)<<packetShift)
+	put32(b, endpointType, errorCount<<errorCountShift|kind<<endpointTypeShift|
+		burst<<burstShift|uint32(e.packet)<<packetShift)
 	put64(b, endpointDequeue, e.ring.dequeue())
 	put32(b, endpointLengths, average|esit<<esitLowShift)
 }
 
-// payload is how much an interrupt endpoint moves in an interval at most, for which the controller sets bandwidth aside (xHCI 1.2, 4.14.2,
-// 6.2.3.8): what its packets have room for, or less where a SuperSpeed endpoint says so (USB 3.2, 9.6.7). None at all is not believed: such
-// an endpoint could move nothing.
+// payload is the max ESIT payload of an interrupt endpoint, for which the controller reserves
+// bandwidth (xHCI 1.2, 4.14.2, 6.2.3.8): the size of its packets, or wBytesPerInterval of a
+// SuperSpeed endpoint if that is less (USB 3.2, 9.6.7). A wBytesPerInterval of 0 is ignored: such
+// an endpoint could not transfer any data.
 func (e *endpoint) payload(burst uint32, speed usb.Speed) uint32 {
 	most := uint32(e.packet) * (burst + 1)
-	if says := uint32(e.descriptor.BytesPerInterval); speed == usb.SpeedSuper && says > 0 {
-		return min(says, most)
+	bytes := uint32(e.descriptor.BytesPerInterval)
+	if speed == usb.SpeedSuper && bytes > 0 {
+		return min(bytes, most)
 	}
 	return most
 }
 
-// Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12). At high speed and SuperSpeed it may be 15, but TI's TUSB73x0 has
-// trouble with more than 6 (Linux: XHCI_LIMIT_ENDPOINT_INTERVAL_7), and a device may be asked more often than it wants (USB 2.0, 5.7.4).
+// Bounds of the exponent of an interval, in 125 us (xHCI 1.2, table 6-12). At high speed and
+// SuperSpeed it may be 15, but TI's TUSB73x0 does not work with more than 6 (Linux:
+// XHCI_LIMIT_ENDPOINT_INTERVAL_7), and a host may poll a device more often than its bInterval (USB
+// 2.0, 5.7.4).
 const (
 	fastestFrame = 3  // 1 ms
 	slowestFrame = 10 // 128 ms
 	slowest      = 6  // 8 ms
 	microframes  = 8  // in a frame
 
-	mostNAKs = 15 // exponent of the number that a bulk OUT endpoint sends
+	mostNAKs = 15 // exponent of the NAK rate of a bulk OUT endpoint
 )
 
-// interval is the exponent of the time between two transactions, from bInterval (xHCI 1.2, 6.2.3.6, table 6-12).
+// interval is the exponent of the time between two transactions, from bInterval (xHCI 1.2, 6.2.3.6,
+// table 6-12).
 func interval(d usb.Endpoint, speed usb.Speed) uint32 {
 	b := max(uint32(d.Interval), 1)
 	high := speed == usb.SpeedHigh || speed == usb.SpeedSuper
@@ -196,7 +208,8 @@ func interval(d usb.Endpoint, speed usb.Speed) uint32 {
 
 func log2(v uint32) uint32 { return uint32(bits.Len32(v)) - 1 }
 
-// firstPacket is the packet size of the default pipe that all devices of a speed know (USB 2.0, 5.5.3; USB 3.2, 9.6.1).
+// firstPacket is the packet size of the default control pipe that all devices of a speed support
+// (USB 2.0, 5.5.3; USB 3.2, 9.6.1).
 func firstPacket(s usb.Speed) int {
 	switch s {
 	case usb.SpeedHigh:
@@ -207,7 +220,7 @@ func firstPacket(s usb.Speed) int {
 	return 8
 }
 
-// validPacket0 says whether a default pipe may have that packet size.
+// validPacket0 reports whether n is a valid packet size of the default control pipe.
 func validPacket0(s usb.Speed, n int) bool {
 	if s == usb.SpeedFull {
 		return n == 8 || n == 16 || n == 32 || n == 64
@@ -215,8 +228,9 @@ func validPacket0(s usb.Speed, n int) bool {
 	return n == firstPacket(s)
 }
 
-// packetSize is an endpoint's packet size within what its speed and kind allow (USB 2.0, 5.7.3, 5.8.3; USB 3.2, 9.6.6): a controller
-// refuses the whole configuration for one that lies.
+// packetSize is the packet size of an endpoint, adjusted to the range of its speed and type (USB
+// 2.0, 5.7.3, 5.8.3; USB 3.2, 9.6.6). A controller rejects the whole configuration for one invalid
+// size.
 func packetSize(d usb.Endpoint, s usb.Speed) int {
 	n := int(d.MaxPacketSize)
 	if d.Type == usb.BulkTransfer {

@@ -12,7 +12,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// TestDeviations has what is in the package comment.
+// TestDeviations has a case for each deviation in the package comment.
 func TestDeviations(t *testing.T) {
 	five := bytes.Repeat([]byte("five "), 1000) // more than one piece
 	reads := func(b *bench, room int, want []byte) {
@@ -23,7 +23,9 @@ func TestDeviations(t *testing.T) {
 		}
 		b.s.Add(0, xhcitest.Line{Data: want})
 		buf := make([]byte, room)
-		if n, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Length: uint16(room)}, buf, time.Second); err != nil || !bytes.Equal(buf[:n], want) {
+		if n, err := b.d.Control(context.Background(),
+			usb.Setup{RequestType: 0x80, Length: uint16(room)}, buf, time.Second); err != nil ||
+			!bytes.Equal(buf[:n], want) {
 			b.t.Errorf("%d of %d bytes through the default pipe: %v", n, len(want), err)
 		}
 	}
@@ -58,59 +60,70 @@ func TestDeviations(t *testing.T) {
 		faults xhcitest.Faults
 		f      func(b *bench)
 	}{
-		{"a success for a short transfer", xhcitest.Faults{ShortSuccess: true}, func(b *bench) {
-			reads(b, 64, five[:5])
-			reads(b, 64, nil)
-			reads(b, 20032, five[:5]) // in the first of several blocks
-			reads(b, 20032, five)
-		}},
-		{"a success after a short transfer", xhcitest.Faults{TwiceSuccess: true}, func(b *bench) {
-			for range 50 {
-				reads(b, 20032, five)
-			}
-		}},
-		{"a context that does not say that its endpoint is running", xhcitest.Faults{LazyState: true}, func(b *bench) {
-			for range 3 {
-				if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTimeout) {
-					b.t.Error(err)
-				}
-			}
-			b.works(bulkIn)
-		}},
-		{"blocks are read from beyond the end of a ring", xhcitest.Faults{Overfetch: true}, func(b *bench) {
-			for range 50 {
+		{name: "a success for a short transfer", faults: xhcitest.Faults{ShortSuccess: true},
+			f: func(b *bench) {
 				reads(b, 64, five[:5])
-			}
-		}},
-		{"a control transfer fails with a link after its setup stage", xhcitest.Faults{SplitControl: true}, func(b *bench) {
-			for n := range 200 {
-				reads(b, 64, five[:n%64])
-				if n%7 == 0 { // without data there are two blocks, not three
-					b.s.Add(0, xhcitest.Line{})
-					if _, err := b.d.Control(context.Background(), usb.Setup{}, nil, time.Second); err != nil {
-						b.t.Errorf("no data: %v", err)
+				reads(b, 64, nil)
+				reads(b, 20032, five[:5]) // in the first of several TRBs
+				reads(b, 20032, five)
+			}},
+		{name: "a success after a short transfer", faults: xhcitest.Faults{TwiceSuccess: true},
+			f: func(b *bench) {
+				for range 50 {
+					reads(b, 20032, five)
+				}
+			}},
+		{name: "a context whose state is not updated when its endpoint starts",
+			faults: xhcitest.Faults{LazyState: true}, f: func(b *bench) {
+				for range 3 {
+					if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTimeout) {
+						b.t.Error(err)
 					}
 				}
-			}
-		}},
-		{"an endpoint hangs that goes on after a transaction error", xhcitest.Faults{NoSoftRetry: true}, unplugged},
-		{"Reset Endpoint stops the controller when there is no link", xhcitest.Faults{NoLinkNoReset: true}, unplugged},
-		{"an endpoint that is starting looks stopped, and cannot be stopped", xhcitest.Faults{SlowStart: 30 * time.Millisecond}, func(b *bench) {
-			for range 3 {
-				if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
-					b.t.Error(err)
+				b.works(bulkIn)
+			}},
+		{name: "TRBs beyond the end of a ring are read", faults: xhcitest.Faults{Overfetch: true},
+			f: func(b *bench) {
+				for range 50 {
+					reads(b, 64, five[:5])
 				}
-			}
-			b.works(bulkIn)
-			b.in(bulkIn, 64, 5*time.Millisecond)
-			b.s.Add(bulkIn, xhcitest.Line{Err: usb.ErrBabble}) // it halts as soon as it has started
-			began := time.Now()
-			if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrBabble) || time.Since(began) > 50*time.Millisecond {
-				b.t.Errorf("%v after %v", err, time.Since(began))
-			}
-			b.works(bulkIn)
-		}},
-		{"Stop Endpoint is refused at first", xhcitest.Faults{}, func(b *bench) {
+			}},
+		{name: "a control transfer fails with a link after its setup stage",
+			faults: xhcitest.Faults{SplitControl: true}, f: func(b *bench) {
+				for n := range 200 {
+					reads(b, 64, five[:n%64])
+					if n%7 == 0 { // without data there are two TRBs, not three
+						b.s.Add(0, xhcitest.Line{})
+						if _, err := b.d.Control(context.Background(), usb.Setup{}, nil,
+							time.Second); err != nil {
+							b.t.Errorf("no data: %v", err)
+						}
+					}
+				}
+			}},
+		{name: "an endpoint hangs that is continued after a transaction error",
+			faults: xhcitest.Faults{NoSoftRetry: true}, f: unplugged},
+		{name: "Reset Endpoint stops the controller when there is no link",
+			faults: xhcitest.Faults{NoLinkNoReset: true}, f: unplugged},
+		{name: "a starting endpoint is reported as stopped and cannot be stopped",
+			faults: xhcitest.Faults{SlowStart: 30 * time.Millisecond}, f: func(b *bench) {
+				for range 3 {
+					if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
+						b.t.Error(err)
+					}
+				}
+				b.works(bulkIn)
+				b.in(bulkIn, 64, 5*time.Millisecond)
+				// It halts as soon as it has started.
+				b.s.Add(bulkIn, xhcitest.Line{Err: usb.ErrBabble})
+				began := time.Now()
+				if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrBabble) ||
+					time.Since(began) > 50*time.Millisecond {
+					b.t.Errorf("%v after %v", err, time.Since(began))
+				}
+				b.works(bulkIn)
+			}},
+		{name: "Stop Endpoint is rejected at first", faults: xhcitest.Faults{}, f: func(b *bench) {
 			for tries := range 5 {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = tries })
 				if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTimeout) {
@@ -129,12 +142,14 @@ func TestDeviations(t *testing.T) {
 	}
 }
 
-// TestStoppedShort: the length of Stopped - Short Packet is what was moved, not what is left (xHCI 1.2, 4.6.9).
+// TestStoppedShort: the length in a Stopped - Short Packet event is the transferred length, not the
+// residue (xHCI 1.2, 4.6.9).
 func TestStoppedShort(t *testing.T) {
 	for _, k := range []struct {
 		code, length uint32
 		want         int
-	}{{28, 10, 10}, {28, 1000, 128}, {26, 28, 100}, {27, 5, 0}} {
+	}{{code: 28, length: 10, want: 10}, {code: 28, length: 1000, want: 128}, {code: 26, length: 28,
+		want: 100}, {code: 27, length: 5}} {
 		onBench(t, func(b *bench) {
 			end := make(chan int)
 			go func() {
@@ -154,7 +169,7 @@ func TestStoppedShort(t *testing.T) {
 	}
 }
 
-func TestMemoryThatRunsOut(t *testing.T) {
+func TestMemoryIsExhausted(t *testing.T) {
 	ctx := context.Background()
 	onBench(t, func(b *bench) {
 		b.hw.Attach(2, xhcitest.NewScript(usb.SpeedHigh))
@@ -173,8 +188,11 @@ func TestMemoryThatRunsOut(t *testing.T) {
 		if _, err := b.in(bulkIn, 8192, time.Second); !errors.Is(err, usbhost.ErrNoMemory) {
 			b.t.Error(err)
 		}
-		if err := b.d.Configure(ctx, append(fullSpeed[:3:3], usb.Endpoint{Address: 4, Type: usb.BulkTransfer, MaxPacketSize: 64},
-			usb.Endpoint{Address: 5, Type: usb.BulkTransfer, MaxPacketSize: 64})); !errors.Is(err, usbhost.ErrNoMemory) {
+		if err := b.d.Configure(ctx,
+			append(fullSpeed[:3:3],
+				usb.Endpoint{Address: 4, Type: usb.BulkTransfer, MaxPacketSize: 64},
+				usb.Endpoint{Address: 5, Type: usb.BulkTransfer,
+					MaxPacketSize: 64})); !errors.Is(err, usbhost.ErrNoMemory) {
 			b.t.Error(err)
 		}
 		b.mem.Limit(0)
@@ -198,20 +216,25 @@ func TestPacketSizeOfTheDefaultPipe(t *testing.T) {
 	})
 }
 
-// TestHubsAreToldOf: with the configuration, or after it; by another command before version 0.96.
-func TestHubsAreToldOf(t *testing.T) {
+// TestSetHub: the hub fields are written with the configuration or after it, before version 0.96 by
+// another command.
+func TestSetHub(t *testing.T) {
 	ctx := context.Background()
-	pipe := []usb.Endpoint{{Address: 0x81, Type: usb.InterruptTransfer, MaxPacketSize: 1, Interval: 12}}
+	pipe := []usb.Endpoint{{Address: 0x81, Type: usb.InterruptTransfer, MaxPacketSize: 1,
+		Interval: 12}}
 	info := usbhost.HubInfo{Ports: 4, ThinkTime: 1}
 	for _, k := range []struct {
 		version uint16
 		after   bool
 		want    int // of the last command
-	}{{0x0110, false, xhcitest.ConfigureEndpoint}, {0x0110, true, xhcitest.ConfigureEndpoint}, {0x0095, true, xhcitest.EvaluateContext}} {
+	}{{version: 0x0110, want: xhcitest.ConfigureEndpoint}, {version: 0x0110, after: true,
+		want: xhcitest.ConfigureEndpoint},
+		{version: 0x0095, after: true, want: xhcitest.EvaluateContext}} {
 		run(t, xhcitest.Options{Version: k.version}, func(r *rig) {
-			r.hw.Attach(1, xhcitest.NewHub(4))
+			r.hw.Attach(1, newHub(false))
 			d := r.device(1)
-			calls := []func() error{func() error { return d.SetHub(ctx, info) }, func() error { return d.Configure(ctx, pipe) }}
+			calls := []func() error{func() error { return d.SetHub(ctx, info) },
+				func() error { return d.Configure(ctx, pipe) }}
 			if k.after {
 				calls[0], calls[1] = calls[1], calls[0]
 			}

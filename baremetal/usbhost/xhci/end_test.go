@@ -11,20 +11,24 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
 
-// TestTheEndOfAController has one for each way that it comes: all that waits ends, with both errors.
-func TestTheEndOfAController(t *testing.T) {
+// TestFailuresOfAController: all calls that wait end with both errors.
+func TestFailuresOfAController(t *testing.T) {
 	for _, k := range []struct {
 		name, why string
 		f         func(hw *xhcitest.Controller)
 	}{
-		{"removed", "removed", func(hw *xhcitest.Controller) { hw.Remove() }},
-		{"host controller error", "HCE", func(hw *xhcitest.Controller) { hw.Break(xhcitest.ControllerError) }},
-		{"host system error", "HSE", func(hw *xhcitest.Controller) { hw.Break(xhcitest.SystemError) }},
-		{"halted by itself", "stopped", func(hw *xhcitest.Controller) { hw.StopByItself() }},
+		{name: "removed", why: "removed", f: func(hw *xhcitest.Controller) { hw.Remove() }},
+		{name: "host controller error", why: "HCE",
+			f: func(hw *xhcitest.Controller) { hw.Break(xhcitest.ControllerError) }},
+		{name: "host system error", why: "HSE",
+			f: func(hw *xhcitest.Controller) { hw.Break(xhcitest.SystemError) }},
+		{name: "halted by itself", why: "stopped",
+			f: func(hw *xhcitest.Controller) { hw.StopByItself() }},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			onBench(t, func(b *bench) {
@@ -39,7 +43,8 @@ func TestTheEndOfAController(t *testing.T) {
 				k.f(b.hw)
 				began := time.Now()
 				for range 2 {
-					if err := <-ends; !errors.Is(err, usbhost.ErrDead) || !errors.Is(err, usb.ErrGone) || !strings.Contains(err.Error(), k.why) {
+					if err := <-ends; !errors.Is(err, usbhost.ErrDead) ||
+						!errors.Is(err, usb.ErrGone) || !strings.Contains(err.Error(), k.why) {
 						b.t.Error(err)
 					}
 				}
@@ -64,11 +69,11 @@ func TestCloseEndsTransfers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := xhcitest.NewMemory(busBase, t.Errorf)
 		hw := xhcitest.New(mem, xhcitest.Options{Fail: t.Errorf})
-		c, err := New(hw, mem, Options{})
+		c, err := New(hw, mem, hcd.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := (&rig{t, c, hw, mem}).bench()
+		b := (&rig{t: t, c: c, hw: hw, mem: mem}).bench()
 		end := make(chan error)
 		go func() {
 			_, err := b.in(bulkIn, 64, 0)
@@ -87,7 +92,9 @@ func TestCloseEndsTransfers(t *testing.T) {
 		b.d.Release()
 		_, port := c.Port(1)
 		_, device := c.NewDevice(context.Background(), usbhost.Location{RootPort: 1})
-		for i, err := range []error{c.Err(), port, device, c.StartReset(1, usbhost.HotReset), c.SetPower(1, true), c.Acknowledge(1, 0), b.d.ResetEndpoint(context.Background(), bulkIn)} {
+		for i, err := range []error{c.Err(), port, device, c.StartReset(1, usbhost.HotReset),
+			c.SetPower(1, true), c.Acknowledge(1, 0),
+			b.d.ResetEndpoint(context.Background(), bulkIn)} {
 			if i > 0 && i != 4 && !errors.Is(err, usbhost.ErrDead) {
 				t.Errorf("%d: %v", i, err)
 			}
@@ -101,7 +108,7 @@ func TestCloseEndsTransfers(t *testing.T) {
 
 func TestHalt(t *testing.T) {
 	for _, clock := range []func() int64{nil, func() int64 { return 0 }} {
-		runWith(t, xhcitest.Options{}, Options{Clock: clock}, func(r *rig) {
+		runWith(t, xhcitest.Options{}, hcd.Options{Clock: clock}, func(r *rig) {
 			b := r.bench()
 			end := make(chan error)
 			go func() {
@@ -124,7 +131,8 @@ func TestHalt(t *testing.T) {
 	}
 }
 
-// TestCloseAtAnyMoment closes a controller while devices are made, configured, used, reset and released on it.
+// TestCloseAtAnyMoment closes a controller while devices are created, configured, used, reset and
+// released.
 func TestCloseAtAnyMoment(t *testing.T) {
 	for seed := range int64(40) {
 		synctest.Test(t, func(t *testing.T) {
@@ -134,14 +142,15 @@ func TestCloseAtAnyMoment(t *testing.T) {
 			lost, random := rnd.Intn(20), rand.New(rand.NewSource(seed))
 			hw.Set(func(f *xhcitest.Faults) {
 				f.Command = func(kind, _ int) xhcitest.Verdict {
-					return xhcitest.Verdict{Lose: kind != xhcitest.DisableSlot && random.Intn(20) == lost}
+					return xhcitest.Verdict{Lose: kind != xhcitest.DisableSlot &&
+						random.Intn(20) == lost}
 				}
 			})
-			c, err := New(hw, mem, Options{})
+			c, err := New(hw, mem, hcd.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &rig{t, c, hw, mem}
+			r := &rig{t: t, c: c, hw: hw, mem: mem}
 			var all sync.WaitGroup
 			for port := range 3 {
 				hw.Attach(port+1, xhcitest.NewScript(usb.SpeedFull))
@@ -169,7 +178,7 @@ func TestCloseAtAnyMoment(t *testing.T) {
 	}
 }
 
-// useOnce makes a device, does a little of all with it at once, and releases it.
+// useOnce creates a device, calls all its methods concurrently, and releases it.
 func useOnce(c *Controller, at usbhost.Location) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -192,7 +201,7 @@ func useOnce(c *Controller, at usbhost.Location) {
 	all.Wait()
 }
 
-// trap is a controller to whose driver something happens while it tells how far it has read the event ring; c.mu is held then.
+// trap calls a function when the driver writes ERDP, which it does with c.mu held.
 type trap struct {
 	*xhcitest.Controller
 	spring func()
@@ -208,18 +217,19 @@ func (r *trap) Write32(at, v uint32) {
 	f()
 }
 
-// TestTheEndComesWithATransfer: what has arrived is lost, but it is not called a packet of no bytes.
-func TestTheEndComesWithATransfer(t *testing.T) {
+// TestAFailureDuringATransfer: the data are lost, but the transfer does not return 0 bytes without
+// an error.
+func TestAFailureDuringATransfer(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			mem := xhcitest.NewMemory(busBase, t.Errorf)
 			hw := xhcitest.New(mem, xhcitest.Options{Fail: t.Errorf})
 			regs := &trap{Controller: hw}
-			c, err := New(regs, mem, Options{Interrupt: hw.Interrupt})
+			c, err := New(regs, mem, hcd.Options{Interrupt: hw.Interrupt})
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := (&rig{t, c, hw, mem}).bench()
+			b := (&rig{t: t, c: c, hw: hw, mem: mem}).bench()
 			c.mu.Lock()
 			regs.spring = func() { c.end("removed") }
 			c.mu.Unlock()

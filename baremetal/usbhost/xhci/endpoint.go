@@ -1,29 +1,34 @@
 package xhci
 
-// An endpoint, as the driver sees it:
+// The states of an endpoint in the driver:
 //
-//	ready   nothing is in flight; the controller's state is running or stopped, its dequeue pointer where the next block goes
+//	ready   no transfer is in flight; in the controller the endpoint is running or stopped, with
+//	        its dequeue pointer at the next TRB
 //	busy    one transfer is in flight
-//	halted  the device has stalled it; transfers are refused until ResetEndpoint
-//	broken  it could not be brought into order after a failure, or its link is lost; the next transfer tries again
+//	halted  the device has stalled it; transfers are rejected until ResetEndpoint
+//	broken  recovery has failed, or the link is lost; the next transfer tries recovery again
 //	closed  the device was released or has another configuration
 //
-//	state   transfer      short, done    stall            fault            timeout, cancel   ResetEndpoint    close, Release
-//	ready   busy                                                                             DATA0, ready     closed
-//	busy    (waits)       ready          halted; the      reset, SEQ kept, stop, ready;      (waits)          stop, closed;
-//	                                     default pipe:    ready            what came counts                   ErrGone
-//	                                     reset, ready
-//	halted  ErrStall                                                                         reset, ready     closed
-//	broken  reset, busy                                                                      reset, ready     closed
-//	closed  ErrGone                                                                          ErrGone
+//	event           | ready        | busy                   | halted       | broken       | closed
+//	transfer        | busy         | (waits)                | ErrStall     | reset, busy  | ErrGone
+//	short, done     |              | ready                  |              |              |
+//	stall           |              | halted; default pipe:  |              |              |
+//	                |              | reset, ready           |              |              |
+//	fault           |              | reset, SEQ kept, ready |              |              |
+//	timeout, cancel |              | stop, ready; the data  |              |              |
+//	                |              | received count         |              |              |
+//	ResetEndpoint   | DATA0, ready | (waits)                | reset, ready | reset, ready | ErrGone
+//	close, Release  | closed       | stop, closed; ErrGone  | closed       | closed       |
 //
-// A fault is a transaction error, babble, or what else ends a transfer. The device has not stalled then, and goes on with the
-// sequence number that it has: the controller must too (Reset Endpoint with TSP, xHCI 1.2, 4.6.8). It is not told to go on with the
-// same transfer (soft retry, xHCI 1.2, 4.6.8.1): it has tried three times, most often the device was unplugged, and then some controllers
+// A fault is a transaction error, babble, or any other error of a transfer. The device has not
+// stalled then, and continues with its sequence number. So must the controller (Reset Endpoint with
+// TSP, xHCI 1.2, 4.6.8). The transfer itself is not continued (soft retry, xHCI 1.2, 4.6.8.1): the
+// controller has tried three times, most often the device was unplugged, and then some controllers
 // hang (Linux: XHCI_NO_SOFT_RETRY).
 //
-// When the controller is no more every state is as closed, with its error. The caller of a transfer brings the endpoint into order before
-// it returns; that is why nothing is in flight then.
+// After the controller was closed or has failed, every state is as closed, with the controller's
+// error. The call that performs a transfer also recovers the endpoint, so that nothing is in flight
+// when it returns.
 
 import (
 	"context"
@@ -31,7 +36,7 @@ import (
 	"sync"
 	"time"
 
-	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid/usb"
 )
 
@@ -39,31 +44,33 @@ type endpoint struct {
 	d          *device
 	index      uint8 // of the doorbell and the context
 	packet     int
-	descriptor usb.Endpoint // not of the default pipe
+	descriptor usb.Endpoint // not used for the default control pipe
 
-	token  chan struct{} // the right to use it
+	token  chan struct{} // the right to use the endpoint
 	leaver sync.Once
-	gone   chan struct{} // closed with it
+	gone   chan struct{} // closed when the endpoint is closed
 	cancel chan struct{} // a token ends the transfer in flight
 	done   chan struct{} // a token: the transfer in flight has ended
 	timer  *time.Timer
 
 	ring   *ring
-	pieces []usbhost.Buffer // what transfers are copied to and from
+	pieces []hcd.Buffer // the data of transfers
 
-	// These belong to who has the token.
+	// Used with the token held.
 	halted, broken bool
 
-	// These are c.mu's.
+	// Used with c.mu held.
 	closed bool
-	inUse  bool // somebody has the token
+	inUse  bool // the token is held
 	td     transfer
 }
 
+// newEndpoint allocates an endpoint.
 func (d *device) newEndpoint(index uint8) (*endpoint, error) {
 	e := &endpoint{
 		d: d, index: index,
-		token: make(chan struct{}, 1), gone: make(chan struct{}), cancel: make(chan struct{}, 1), done: make(chan struct{}, 1),
+		token: make(chan struct{}, 1), gone: make(chan struct{}),
+		cancel: make(chan struct{}, 1), done: make(chan struct{}, 1),
 		timer: time.NewTimer(time.Hour),
 	}
 	e.timer.Stop()
@@ -75,17 +82,18 @@ func (d *device) newEndpoint(index uint8) (*endpoint, error) {
 	return e, nil
 }
 
-// describe takes over what the device says of the endpoint, within the bounds of its speed.
+// describe sets the endpoint's descriptor, and its packet size within the bounds of the speed.
 func (e *endpoint) describe(w usb.Endpoint, s usb.Speed) {
 	e.descriptor, e.packet = w, packetSize(w, s)
 }
 
-// urgentKind says whether somebody waits for its transfers: what an interrupt endpoint has may come at any time, or never.
+// urgentKind reports whether transfers are expected to end soon. Data of an interrupt endpoint may
+// come at any time, or never.
 func (e *endpoint) urgentKind() bool {
 	return e.index == defaultPipe || e.descriptor.Type != usb.InterruptTransfer
 }
 
-// free gives the memory back.
+// free frees the endpoint's memory.
 func (e *endpoint) free() {
 	for _, b := range e.pieces {
 		e.d.c.free(b)
@@ -110,10 +118,10 @@ func (d *device) endpoint(index uint8) (*endpoint, error) {
 	}
 }
 
-// errNoEndpoint is a caller's mistake, or a device without the endpoint that it promised.
+// errNoEndpoint: the endpoint is not configured.
 var errNoEndpoint = fmt.Errorf("%w: endpoint not configured", usb.ErrTransfer)
 
-// acquire takes the right to use an endpoint, and drops what was meant for the user before.
+// acquire takes the right to use the endpoint, and drops a cancellation of the previous user.
 func (e *endpoint) acquire(ctx context.Context) error {
 	c := e.d.c
 	select {
@@ -146,6 +154,7 @@ func (e *endpoint) acquire(ctx context.Context) error {
 	return err
 }
 
+// release ends acquire.
 func (e *endpoint) release() {
 	e.d.c.mu.Lock()
 	e.inUse = false
@@ -153,7 +162,7 @@ func (e *endpoint) release() {
 	e.token <- struct{}{}
 }
 
-// Cancel is usbhost.Device's.
+// Cancel implements usbhost.Device.
 func (d *device) Cancel(endpoint uint8) {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
@@ -165,7 +174,7 @@ func (d *device) Cancel(endpoint uint8) {
 	}
 }
 
-// close ends the transfer in flight and all later ones. c.mu is held.
+// close ends the transfer in flight, and all later ones. c.mu is held.
 func (e *endpoint) close() {
 	if !e.closed {
 		e.closed = true
@@ -173,6 +182,7 @@ func (e *endpoint) close() {
 	}
 }
 
+// isClosed reports whether the endpoint was closed.
 func (e *endpoint) isClosed() bool {
 	select {
 	case <-e.gone:
@@ -182,5 +192,5 @@ func (e *endpoint) isClosed() bool {
 	}
 }
 
-// leave waits until nobody uses a closed endpoint, and then nobody ever will.
+// leave waits until no call uses a closed endpoint. None will later.
 func (e *endpoint) leave() { e.leaver.Do(func() { <-e.token }) }

@@ -22,7 +22,7 @@ func TestEndpointStates(t *testing.T) {
 			b.t.Errorf("stall: %v", err)
 		}
 	}
-	broken := func(b *bench) { // a reset that the controller refuses, as when a device has gone
+	broken := func(b *bench) { // a reset that the controller rejects, as after a disconnect
 		b.hw.Set(func(f *xhcitest.Faults) {
 			f.Command = func(kind, _ int) (v xhcitest.Verdict) {
 				if kind == xhcitest.ResetEndpoint {
@@ -37,7 +37,7 @@ func TestEndpointStates(t *testing.T) {
 		}
 		b.hw.Set(func(f *xhcitest.Faults) { f.Command = nil })
 	}
-	// background starts a transfer and returns its error when asked.
+	// background starts a transfer. The returned function returns its error.
 	background := func(b *bench, timeout time.Duration) func() error {
 		done := make(chan error, 1)
 		go func() {
@@ -87,25 +87,29 @@ func TestEndpointStates(t *testing.T) {
 		}},
 		{"busy, stall: halted", func(b *bench) {
 			stalled(b)
-			if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrStall) || b.s.Left() != 0 {
+			if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrStall) ||
+				b.s.Left() != 0 {
 				b.t.Errorf("a transfer on a halted endpoint: %v", err)
 			}
 		}},
 		{"busy, stall of the default pipe: ready", func(b *bench) {
 			b.s.Add(0, line{Err: usb.ErrStall})
-			if _, err := b.d.Control(ctx, usb.Setup{RequestType: 0x80, Request: 6, Length: 8}, make([]byte, 8), time.Second); !errors.Is(err, usb.ErrStall) {
+			if _, err := b.d.Control(ctx, usb.Setup{RequestType: 0x80, Request: 6, Length: 8},
+				make([]byte, 8), time.Second); !errors.Is(err, usb.ErrStall) {
 				b.t.Error(err)
 			}
 			b.works(0)
 			b.s.Add(0, line{Err: usb.ErrStall})
-			if _, err := b.d.Control(ctx, usb.Setup{Request: 9, Value: 1}, nil, time.Second); !errors.Is(err, usb.ErrStall) {
+			if _, err := b.d.Control(ctx, usb.Setup{Request: 9, Value: 1}, nil,
+				time.Second); !errors.Is(err, usb.ErrStall) {
 				b.t.Error(err)
 			}
 			b.works(0)
 		}},
 		{"busy, babble: an error, and ready with the same sequence number", func(b *bench) {
 			b.s.Add(bulkIn, line{Data: make([]byte, 64), Err: usb.ErrBabble})
-			if got, err := b.in(bulkIn, 128, time.Second); !errors.Is(err, usb.ErrBabble) || len(got) != 64 {
+			if got, err := b.in(bulkIn, 128, time.Second); !errors.Is(err, usb.ErrBabble) ||
+				len(got) != 64 {
 				b.t.Errorf("%d bytes, %v", len(got), err)
 			}
 			if n := b.hw.Fresh(1, 3); n != 0 {
@@ -113,19 +117,22 @@ func TestEndpointStates(t *testing.T) {
 			}
 			b.works(bulkIn)
 		}},
-		{"busy, transaction error: an error, and ready with the same sequence number", func(b *bench) {
-			b.s.Add(bulkIn, line{Data: make([]byte, 64), Err: usb.ErrTransfer})
-			if got, err := b.in(bulkIn, 128, time.Second); !errors.Is(err, usb.ErrTransfer) || len(got) != 64 {
-				b.t.Errorf("%d bytes, %v", len(got), err)
-			}
-			if n := b.hw.Fresh(1, 3); n != 0 {
-				b.t.Errorf("the sequence number was reset")
-			}
-			b.works(bulkIn)
-		}},
+		{"busy, transaction error: an error, and ready with the same sequence number",
+			func(b *bench) {
+				b.s.Add(bulkIn, line{Data: make([]byte, 64), Err: usb.ErrTransfer})
+				if got, err := b.in(bulkIn, 128, time.Second); !errors.Is(err, usb.ErrTransfer) ||
+					len(got) != 64 {
+					b.t.Errorf("%d bytes, %v", len(got), err)
+				}
+				if n := b.hw.Fresh(1, 3); n != 0 {
+					b.t.Errorf("the sequence number was reset")
+				}
+				b.works(bulkIn)
+			}},
 		{"busy, transaction error of the default pipe: ready", func(b *bench) {
 			b.s.Add(0, line{Err: usb.ErrTransfer})
-			if _, err := b.d.Control(ctx, usb.Setup{RequestType: 0x80, Request: 6, Length: 8}, make([]byte, 8), time.Second); !errors.Is(err, usb.ErrTransfer) {
+			if _, err := b.d.Control(ctx, usb.Setup{RequestType: 0x80, Request: 6, Length: 8},
+				make([]byte, 8), time.Second); !errors.Is(err, usb.ErrTransfer) {
 				b.t.Error(err)
 			}
 			b.works(0)
@@ -133,7 +140,8 @@ func TestEndpointStates(t *testing.T) {
 		{"busy, timeout: what came, and ready", func(b *bench) {
 			b.s.Add(bulkIn, line{Data: bytes.Repeat([]byte("x"), 64), Block: true})
 			began := time.Now()
-			if got, err := b.in(bulkIn, 128, 300*time.Millisecond); !errors.Is(err, usb.ErrTimeout) || len(got) != 64 {
+			if got, err := b.in(bulkIn, 128, 300*time.Millisecond); !errors.Is(err,
+				usb.ErrTimeout) || len(got) != 64 {
 				b.t.Errorf("%d bytes, %v", len(got), err)
 			}
 			if d := time.Since(began); d < 300*time.Millisecond || d > 320*time.Millisecond {
@@ -143,7 +151,8 @@ func TestEndpointStates(t *testing.T) {
 		}},
 		{"busy, timeout of a control transfer: ready", func(b *bench) {
 			b.s.Add(0, line{Block: true})
-			if _, err := b.d.Control(ctx, usb.Setup{RequestType: 0x80, Request: 6, Length: 8}, make([]byte, 8), time.Second); !errors.Is(err, usb.ErrTimeout) {
+			if _, err := b.d.Control(ctx, usb.Setup{RequestType: 0x80, Request: 6, Length: 8},
+				make([]byte, 8), time.Second); !errors.Is(err, usb.ErrTimeout) {
 				b.t.Error(err)
 			}
 			b.works(0)
@@ -157,7 +166,7 @@ func TestEndpointStates(t *testing.T) {
 			b.works(bulkIn)
 		}},
 		{"busy, cancel", func(b *bench) {
-			b.d.Cancel(bulkIn) // nothing in flight: nothing happens
+			b.d.Cancel(bulkIn) // nothing is in flight: no effect
 			end := background(b, 0)
 			b.d.Cancel(bulkIn)
 			if err := end(); !errors.Is(err, context.Canceled) {
@@ -220,7 +229,7 @@ func TestEndpointStates(t *testing.T) {
 			b.works(bulkIn)
 		}},
 		{"halted, release", func(b *bench) { stalled(b); b.d.Release() }},
-		{"broken, transfer: brought into order first", func(b *bench) { broken(b); b.works(bulkIn) }},
+		{"broken, transfer: recovered first", func(b *bench) { broken(b); b.works(bulkIn) }},
 		{"broken, reset: ready", func(b *bench) {
 			broken(b)
 			if err := b.d.ResetEndpoint(ctx, bulkIn); err != nil {
@@ -234,7 +243,9 @@ func TestEndpointStates(t *testing.T) {
 			_, in := b.in(bulkIn, 64, time.Second)
 			_, control := b.d.Control(ctx, usb.Setup{}, nil, time.Second)
 			_, address := b.d.Address(ctx)
-			for i, err := range []error{in, control, address, b.d.ResetEndpoint(ctx, bulkIn), b.d.Configure(ctx, fullSpeed), b.d.SetMaxPacketSize0(ctx, 64), b.d.SetHub(ctx, usbhost.HubInfo{})} {
+			for i, err := range []error{in, control, address, b.d.ResetEndpoint(ctx, bulkIn),
+				b.d.Configure(ctx, fullSpeed), b.d.SetMaxPacketSize0(ctx, 64),
+				b.d.SetHub(ctx, usbhost.HubInfo{})} {
 				if !errors.Is(err, usb.ErrGone) {
 					b.t.Errorf("%d: %v", i, err)
 				}
@@ -246,26 +257,41 @@ func TestEndpointStates(t *testing.T) {
 	}
 }
 
-// TestTransactionErrorsBehindATranslator are not tried again by software, and leave the endpoint ready.
+// TestTransactionErrorsBehindATranslator: the driver does not repeat the transfer, and the endpoint
+// is ready.
 func TestTransactionErrorsBehindATranslator(t *testing.T) {
 	ctx := context.Background()
 	run(t, xhcitest.Options{}, func(r *rig) {
-		hub, s := xhcitest.NewHub(4), xhcitest.NewScript(usb.SpeedFull)
+		hub, s := newHub(false), xhcitest.NewScript(usb.SpeedFull)
 		r.hw.Attach(1, hub)
-		h := r.device(1)
-		hub.Attach(2, s)
-		for _, feature := range []uint16{8, 4} { // power, reset
-			if _, err := h.Control(ctx, usb.Setup{RequestType: 0x23, Request: 3, Value: feature, Index: 2}, nil, time.Second); err != nil {
+		h, err := r.c.NewDevice(ctx, usbhost.Location{RootPort: 1, Speed: r.enable(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, err := h.Address(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hub.Plug(2, s)
+		for _, setup := range []usb.Setup{
+			{Request: usb.RequestSetConfiguration, Value: 1},
+			{RequestType: 0x23, Request: usb.RequestSetFeature, Value: 8, Index: 2}, // PORT_POWER
+			{RequestType: 0x23, Request: usb.RequestSetFeature, Value: 4, Index: 2}, // PORT_RESET
+		} {
+			if _, err := h.Control(ctx, setup, nil, time.Second); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, err := range []error{h.SetHub(ctx, usbhost.HubInfo{Ports: 4}), h.Configure(ctx, nil)} {
+		for _, err := range []error{h.SetHub(ctx, usbhost.HubInfo{Ports: 4}),
+			h.Configure(ctx, nil)} {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		await()
-		d, err := r.c.NewDevice(ctx, usbhost.Location{RootPort: 1, Route: 2, Tier: 1, Speed: usb.SpeedFull, TTHub: h, TTPort: 2})
+		d, err := r.c.NewDevice(ctx,
+			usbhost.Location{RootPort: 1, Route: 2, Tier: 1, Speed: usb.SpeedFull, TTHub: address,
+				TTPort: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +301,7 @@ func TestTransactionErrorsBehindATranslator(t *testing.T) {
 		if err := d.Configure(ctx, fullSpeed); err != nil {
 			t.Fatal(err)
 		}
-		b := &bench{r, s, d}
+		b := &bench{rig: r, s: s, d: d}
 		s.Add(bulkIn, xhcitest.Line{Err: usb.ErrTransfer})
 		if _, err := b.in(bulkIn, 64, time.Second); !errors.Is(err, usb.ErrTransfer) {
 			t.Error(err)

@@ -6,30 +6,34 @@ import (
 	"time"
 )
 
-// The pump's policy. While somebody waits for a command, a control or a bulk transfer, the event ring, which is plain memory, is
-// looked at many times with nothing but a yield in between, since most answers come within microseconds; then with short sleeps
-// that grow. Otherwise only keys are pressed, cards inserted and plugs pulled: a look every ten milliseconds is enough. Where
-// there is an interrupt, sleeps are long: they are for one that was lost.
+// The pump's polling (policy). While a call waits for a command, a control transfer or a bulk
+// transfer, the pump first polls the event ring, which is plain memory, eagerPolls times with only
+// a yield between two polls, since most events come within microseconds. Then it sleeps between
+// polls, from firstSleep, doubled each time, to longestSleep. Otherwise only interrupt transfers
+// and port changes can end, and it polls every idleSleep. With an interrupt, sleeps last
+// interruptSleep, in case one is lost.
 const (
-	eagerLooks  = 500
-	firstNap    = 20 * time.Microsecond
-	longestNap  = time.Millisecond
-	idleNap     = 10 * time.Millisecond
-	lazyNap     = 100 * time.Millisecond
+	eagerPolls     = 500
+	firstSleep     = 20 * time.Microsecond
+	longestSleep   = time.Millisecond
+	idleSleep      = 10 * time.Millisecond
+	interruptSleep = 100 * time.Millisecond
+
 	ringQuarter = eventRingSize / 4
 )
 
-// pump handles events until the controller is no more. It is the only goroutine of a controller.
+// pump handles events until the controller is closed or has failed. It is the controller's only
+// goroutine.
 func (c *Controller) pump() {
 	defer close(c.pumped)
-	timer := time.NewTimer(idleNap)
+	timer := time.NewTimer(idleSleep)
 	defer timer.Stop()
 	var seen uint32
-	looks, nap := 0, firstNap
+	polls, next := 0, firstSleep
 	for {
 		c.mu.Lock()
 		if c.drain() > 0 || c.restarts != seen {
-			seen, looks, nap = c.restarts, 0, firstNap
+			seen, polls, next = c.restarts, 0, firstSleep
 		}
 		urgent := c.urgent > 0
 		c.mu.Unlock()
@@ -38,18 +42,18 @@ func (c *Controller) pump() {
 			return
 		default:
 		}
-		sleep := idleNap
+		sleep := idleSleep
 		switch {
 		case c.o.Interrupt != nil:
-			sleep = lazyNap
-		case urgent && looks < eagerLooks:
-			looks++
+			sleep = interruptSleep
+		case urgent && polls < eagerPolls:
+			polls++
 			runtime.Gosched()
 			continue
 		case urgent:
-			sleep, nap = nap, min(2*nap, longestNap)
+			sleep, next = next, min(2*next, longestSleep)
 		}
-		if sleep >= longestNap && !c.check() {
+		if sleep >= longestSleep && !c.check() {
 			return
 		}
 		timer.Reset(sleep)
@@ -64,8 +68,8 @@ func (c *Controller) pump() {
 	}
 }
 
-// look handles what is there already, since a fast device answers while its doorbell is rung, and makes the pump attentive
-// otherwise. c.mu is held.
+// look handles the events that are already there, since a fast device responds while the doorbell
+// is rung, and restarts the pump's eager polling. c.mu is held.
 func (c *Controller) look() {
 	c.restarts++
 	c.drain()
@@ -75,14 +79,14 @@ func (c *Controller) look() {
 	}
 }
 
-// acknowledge ends an interrupt (xHCI 1.2, 4.17.5); events that come later raise another.
+// acknowledge clears an interrupt (xHCI 1.2, 4.17.5). Later events raise another one.
 func (c *Controller) acknowledge() {
-	c.writeOp(opUSBSts, stsInterrupt)
-	c.writeRT(rtIMan, imanPending|imanEnable)
+	c.writeOp(opUSBSts, stsEINT)
+	c.writeRT(rtIMan, imanIP|imanIE)
 }
 
-// check asks the controller how it is, before a sleep: what it has no event for. It also tells it what was read of the event
-// ring. It is false when the controller is no more.
+// check reads the controller's status before a sleep, for conditions without an event, and writes
+// the event ring's dequeue pointer. It reports whether the controller still works.
 func (c *Controller) check() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,20 +101,21 @@ func (c *Controller) check() bool {
 		c.die("halted for good")
 	case v == allOnes:
 		c.die("removed: registers read as all ones")
-	case v&stsError != 0:
+	case v&stsHCE != 0:
 		c.die("internal error (HCE)")
-	case v&stsSystemError != 0:
+	case v&stsHSE != 0:
 		c.die("error on the system bus (HSE)")
-	case v&stsHalted != 0:
+	case v&stsHCH != 0:
 		c.die("stopped by itself")
-	case v&stsPortChange != 0:
-		c.writeOp(opUSBSts, stsPortChange)
-		c.changed() // its event may have been lost
+	case v&stsPCD != 0:
+		c.writeOp(opUSBSts, stsPCD)
+		c.changed() // the event may have been dropped
 	}
 	return c.err == nil
 }
 
-// drain handles the events that are there, at most one ring of them, and returns how many. c.mu is held.
+// drain handles the events in the event ring, at most one ring of them, and returns their number.
+// c.mu is held.
 func (c *Controller) drain() int {
 	n := 0
 	for ; n < eventRingSize && c.err == nil; n++ {
@@ -119,7 +124,8 @@ func (c *Controller) drain() int {
 			break
 		}
 		c.handle(e)
-		// A write is slow, the ring is long. An interrupt comes again only after one (xHCI 1.2, 4.17.2).
+		// A register write is slow, so there is one for many events. With interrupts, the next one
+		// is raised only after it (xHCI 1.2, 4.17.2).
 		if c.events.unread >= ringQuarter {
 			c.advance()
 		}
@@ -130,12 +136,13 @@ func (c *Controller) drain() int {
 	return n
 }
 
-// advance tells the controller how far the event ring was read.
+// advance writes the dequeue pointer of the event ring.
 func (c *Controller) advance() {
 	c.events.unread = 0
-	c.writeRT64(rtERDP, c.events.dequeue()|erdpBusy)
+	c.writeRT64(rtERDP, c.events.dequeue()|erdpEHB)
 }
 
+// handle handles one event. c.mu is held.
 func (c *Controller) handle(e trb) {
 	switch e.kind() {
 	case eventTransfer:
@@ -156,10 +163,11 @@ func (c *Controller) handle(e trb) {
 	}
 }
 
-// transferEvent finds the endpoint that an event is for. Events for slots that are free again, for other endpoints, or with pointers to nowhere
-// are dropped.
+// transferEvent handles a transfer event. Events of slots that were released, of other endpoints,
+// and with invalid pointers are dropped. c.mu is held.
 func (c *Controller) transferEvent(e trb) {
-	if slot := int(e.slot()); slot < len(c.slots) && c.slots[slot] != nil && e.control&trbEventData == 0 {
+	slot := int(e.slot())
+	if slot < len(c.slots) && c.slots[slot] != nil && e.control&trbEventData == 0 {
 		if ep := c.slots[slot].endpoints[e.endpoint()]; ep != nil && ep.event(e) {
 			return
 		}

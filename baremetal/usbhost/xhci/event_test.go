@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
 
-// TestEventsOfNobody: slots that are free, endpoints that are not there, pointers to nowhere, lengths that cannot be, kinds that
-// do not exist. The transfer in flight is not hurt.
-func TestEventsOfNobody(t *testing.T) {
+// TestInvalidEvents: released slots, missing endpoints, invalid pointers, lengths and types. The
+// transfer in flight is not affected.
+func TestInvalidEvents(t *testing.T) {
 	const transfer, command = 32 << 10, 33 << 10
 	onBench(t, func(b *bench) {
 		end := make(chan error)
@@ -30,14 +31,30 @@ func TestEventsOfNobody(t *testing.T) {
 			parameter       uint64
 			status, control uint32
 		}{
-			{ring, 1 << 24, transfer | 3<<16 | 9<<24}, {ring, 1 << 24, transfer | 3<<16 | 255<<24}, {ring, 1 << 24, transfer | 3<<16},
-			{ring, 1 << 24, transfer | 4<<16 | 1<<24}, {ring, 1 << 24, transfer | 1<<24}, {ring, 1 << 24, transfer | 31<<16 | 1<<24},
-			{0, 1 << 24, transfer | 3<<16 | 1<<24}, {ring + 8, 1 << 24, transfer | 3<<16 | 1<<24}, {ring + 16, 1 << 24, transfer | 3<<16 | 1<<24},
-			{ring - 16, 6 << 24, transfer | 3<<16 | 1<<24}, {^uint64(0), 6 << 24, transfer | 3<<16 | 1<<24}, {ring + 1<<32, 6 << 24, transfer | 3<<16 | 1<<24},
-			{ring, 1 << 24, transfer | 1<<2 | 3<<16 | 1<<24}, // event data, of which there is none
-			{ring, 14 << 24, transfer | 3<<16 | 1<<24}, {ring, 15 << 24, transfer | 3<<16 | 1<<24},
-			{0, 1 << 24, command}, {ring, 25 << 24, command}, {^uint64(0), 24 << 24, command | 1<<24},
-			{0, 21 << 24, 37 << 10}, {0, 99 << 24, 37 << 10}, {0, 0, 0}, {0, 0, 63 << 10}, {1 << 24, 1 << 24, 34 << 10}, {255 << 24, 1 << 24, 34 << 10},
+			{parameter: ring, status: 1 << 24, control: transfer | 3<<16 | 9<<24},
+			{parameter: ring, status: 1 << 24, control: transfer | 3<<16 | 255<<24},
+			{parameter: ring, status: 1 << 24, control: transfer | 3<<16},
+			{parameter: ring, status: 1 << 24, control: transfer | 4<<16 | 1<<24},
+			{parameter: ring, status: 1 << 24, control: transfer | 1<<24},
+			{parameter: ring, status: 1 << 24, control: transfer | 31<<16 | 1<<24},
+			{parameter: 0, status: 1 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: ring + 8, status: 1 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: ring + 16, status: 1 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: ring - 16, status: 6 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: ^uint64(0), status: 6 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: ring + 1<<32, status: 6 << 24, control: transfer | 3<<16 | 1<<24},
+			// Event data, which the driver does not use.
+			{parameter: ring, status: 1 << 24, control: transfer | 1<<2 | 3<<16 | 1<<24},
+			{parameter: ring, status: 14 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: ring, status: 15 << 24, control: transfer | 3<<16 | 1<<24},
+			{parameter: 0, status: 1 << 24, control: command},
+			{parameter: ring, status: 25 << 24, control: command},
+			{parameter: ^uint64(0), status: 24 << 24, control: command | 1<<24},
+			{parameter: 0, status: 21 << 24, control: 37 << 10},
+			{parameter: 0, status: 99 << 24, control: 37 << 10}, {parameter: 0},
+			{parameter: 0, control: 63 << 10},
+			{parameter: 1 << 24, status: 1 << 24, control: 34 << 10},
+			{parameter: 255 << 24, status: 1 << 24, control: 34 << 10},
 		} {
 			b.hw.Inject(e.parameter, e.status, e.control)
 		}
@@ -50,7 +67,7 @@ func TestEventsOfNobody(t *testing.T) {
 	})
 }
 
-func TestMoreIsLeftThanThereWas(t *testing.T) {
+func TestAResidueLongerThanTheTransfer(t *testing.T) {
 	for _, code := range []uint32{1, 13, 3, 26, 28} {
 		onBench(t, func(b *bench) {
 			end := make(chan error)
@@ -70,8 +87,8 @@ func TestMoreIsLeftThanThereWas(t *testing.T) {
 	}
 }
 
-// TestAnyEvents throws events at a driver with transfers in flight. It may lose faith in the controller, but must not panic, hang, or
-// use memory that is not its own.
+// TestAnyEvents injects random events with transfers in flight. The driver may stop the controller,
+// but must not panic, hang, or use memory that is not allocated.
 func TestAnyEvents(t *testing.T) {
 	for seed := range int64(20) {
 		onBench(t, func(b *bench) {
@@ -89,7 +106,8 @@ func TestAnyEvents(t *testing.T) {
 				rings := b.hw.Rings(1)
 				parameter := rings[1+rnd.Intn(7)] + uint64(rnd.Intn(5)-2)*16
 				kind := []uint32{32, 32, 32, 33, 34, 37, uint32(rnd.Intn(64))}[rnd.Intn(7)]
-				b.hw.Inject(parameter, uint32(rnd.Intn(40))<<24|uint32(rnd.Intn(80)), kind<<10|uint32(rnd.Intn(8))<<16|uint32(rnd.Intn(3))<<24)
+				b.hw.Inject(parameter, uint32(rnd.Intn(40))<<24|uint32(rnd.Intn(80)), kind<<10|
+					uint32(rnd.Intn(8))<<16|uint32(rnd.Intn(3))<<24)
 				time.Sleep(time.Duration(rnd.Intn(1000)) * time.Microsecond)
 			}
 			for range 3 {
@@ -99,7 +117,7 @@ func TestAnyEvents(t *testing.T) {
 	}
 }
 
-// TestTransferEventsThatAreLost: time runs out, and the endpoint works again.
+// TestTransferEventsThatAreLost: the transfer times out, and the endpoint works again.
 func TestTransferEventsThatAreLost(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.hw.Set(func(f *xhcitest.Faults) { f.DropTransfers = true })
@@ -127,7 +145,7 @@ func TestManyEventsAtOnce(t *testing.T) {
 }
 
 func TestInterrupts(t *testing.T) {
-	runWith(t, xhcitest.Options{}, Options{Interrupt: make(chan struct{})}, func(r *rig) {
+	runWith(t, xhcitest.Options{}, hcd.Options{Interrupt: make(chan struct{})}, func(r *rig) {
 		b := r.bench()
 		for range 100 {
 			b.works(bulkIn)
@@ -136,7 +154,7 @@ func TestInterrupts(t *testing.T) {
 		if r.hw.Read32(0x1020)&2 == 0 || r.hw.Read32(0x40)&4 == 0 {
 			t.Error("interrupts are not enabled")
 		}
-		select { // one that is lost costs time, no more
+		select { // a lost interrupt only costs time
 		case <-r.hw.Interrupt:
 		default:
 		}

@@ -1,12 +1,10 @@
 package xhci
 
-// haltReads bounds the wait for a controller to stop where there is no clock, or one that stands still: a register read takes
-// 100 ns at least, the stop at most 16 ms (xHCI 1.2, 5.4.1.1).
+// haltReads bounds the wait for a controller to halt without a clock, or with one that has stopped:
+// a register read takes at least 100 ns (policy), the halt at most 16 ms (xHCI 1.2, 5.4.1.1).
 const haltReads = 1 << 18
 
-// Halt stops the controller at once, and for ever: no DMA of it goes on when it returns, unless it is broken. It is for the last moment
-// before an operating system takes over: it allocates nothing, takes no lock, needs no goroutine, and may interrupt any
-// other method. It may be called twice. Everything else fails afterwards.
+// Halt implements usbhost.Controller.
 func (c *Controller) Halt() {
 	c.halted.Store(true)
 	if c.readOp(opUSBSts) == allOnes {
@@ -18,15 +16,14 @@ func (c *Controller) Halt() {
 		end = c.o.Clock() + int64(haltWait)
 	}
 	for range haltReads {
-		if c.readOp(opUSBSts)&stsHalted != 0 || c.o.Clock != nil && c.o.Clock() > end {
+		if c.readOp(opUSBSts)&stsHCH != 0 || c.o.Clock != nil && c.o.Clock() > end {
 			break
 		}
 	}
-	c.writeRT(rtIMan, imanPending)
+	c.writeRT(rtIMan, imanIP)
 }
 
-// Wipe clears the data of transfers in flight. Like Halt, after which it belongs, it allocates
-// nothing, takes no lock and may interrupt any other method.
+// Wipe implements usbhost.Controller.
 func (c *Controller) Wipe() {
 	for _, d := range c.slots {
 		if d == nil {

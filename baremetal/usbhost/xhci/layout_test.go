@@ -4,72 +4,9 @@ import (
 	"testing"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid/usb"
 )
-
-// The numbers on the right are the specification's, and nowhere else.
-func TestLayout(t *testing.T) {
-	for _, r := range []struct {
-		clause    string
-		got, want uint64
-	}{
-		{"5.3.1 CAPLENGTH", regCapLength, 0x00}, {"5.3.3 HCSPARAMS1", regHCSParams1, 0x04}, {"5.3.4 HCSPARAMS2", regHCSParams2, 0x08},
-		{"5.3.5 HCSPARAMS3", regHCSParams3, 0x0C}, {"5.3.6 HCCPARAMS1", regHCCParams1, 0x10}, {"5.3.7 DBOFF", regDBOff, 0x14},
-		{"5.3.8 RTSOFF", regRTSOff, 0x18}, {"5.3.9 HCCPARAMS2", regHCCParams2, 0x1C},
-		{"5.4.1 USBCMD", opUSBCmd, 0x00}, {"5.4.2 USBSTS", opUSBSts, 0x04}, {"5.4.3 PAGESIZE", opPageSize, 0x08},
-		{"5.4.4 DNCTRL", opDNCtrl, 0x14}, {"5.4.5 CRCR", opCRCR, 0x18}, {"5.4.6 DCBAAP", opDCBAAP, 0x30}, {"5.4.7 CONFIG", opConfig, 0x38},
-		{"5.4.8 PORTSC", opPortSC, 0x400}, {"5.4.8 ports", portStride, 0x10},
-		{"5.5.1 MFINDEX", rtMFIndex, 0x00}, {"5.5.2.1 IMAN", rtIMan, 0x20}, {"5.5.2.2 IMOD", rtIMod, 0x24}, {"5.5.2.3.1 ERSTSZ", rtERSTSZ, 0x28},
-		{"5.5.2.3.2 ERSTBA", rtERSTBA, 0x30}, {"5.5.2.3.3 ERDP", rtERDP, 0x38}, {"5.6 doorbells", doorbellStride, 4},
-		{"5.4.1 R/S", cmdRun, 0x1}, {"5.4.1 HCRST", cmdReset, 0x2}, {"5.4.1 INTE", cmdINTE, 0x4},
-		{"5.4.2 HCH", stsHalted, 0x1}, {"5.4.2 HSE", stsSystemError, 0x4}, {"5.4.2 EINT", stsInterrupt, 0x8}, {"5.4.2 PCD", stsPortChange, 0x10},
-		{"5.4.2 CNR", stsNotReady, 0x800}, {"5.4.2 HCE", stsError, 0x1000},
-		{"5.4.5 RCS", crcrCycle, 0x1}, {"5.4.5 CA", crcrAbort, 0x4}, {"5.4.5 CRR", crcrRunning, 0x8},
-		{"5.4.8 CCS", portConnected, 0x1}, {"5.4.8 PED", portEnabled, 0x2}, {"5.4.8 OCA", portOverCurrent, 0x8}, {"5.4.8 PR", portReset, 0x10},
-		{"5.4.8 PLS", portLink, 0x1E0}, {"5.4.8 PP", portPower, 0x200}, {"5.4.8 speed", portSpeed, 0x3C00}, {"5.4.8 PIC", portIndicator, 0xC000},
-		{"5.4.8 LWS", portLinkStrobe, 0x10000}, {"5.4.8 CSC", portCSC, 0x20000}, {"5.4.8 PEC", portPEC, 0x40000}, {"5.4.8 WRC", portWRC, 0x80000},
-		{"5.4.8 OCC", portOCC, 0x100000}, {"5.4.8 PRC", portPRC, 0x200000}, {"5.4.8 PLC", portPLC, 0x400000}, {"5.4.8 CEC", portCEC, 0x800000},
-		{"5.4.8 CAS", portColdAttach, 0x1000000}, {"5.4.8 WCE, WDE, WOE", portWake, 0xE000000}, {"5.4.8 WPR", portWarmReset, 0x80000000},
-		{"5.4.8 kept", portKept, 0x0E00C200},
-		{"5.5.2.1 IP", imanPending, 1}, {"5.5.2.1 IE", imanEnable, 2}, {"5.5.2.3.3 EHB", erdpBusy, 8},
-		{"7 legacy", extLegacy, 1}, {"7 protocol", extProtocol, 2}, {"7.1.1 BIOS", legacyFirmware, 0x10000}, {"7.1.1 OS", legacyOS, 0x1000000},
-		{"7.1.2 kept", legacyKept, 0x000E1FEE}, {"7.1.2 events", legacyEvents, 0xE0000000},
-		{"6.4 TRB", trbSize, 16}, {"6.4 C", trbCycle, 1}, {"6.4.4.1 TC", trbToggle, 2}, {"6.4.1.1 ISP", trbShort, 4}, {"6.4.2.1 ED", trbEventData, 4},
-		{"6.4.1.1 CH", trbChain, 0x10}, {"6.4.1.1 IOC", trbIOC, 0x20}, {"6.4.1.1 IDT", trbImmediate, 0x40}, {"6.4.3.7 TSP", trbPreserve, 0x200},
-		{"6.4.1.2.2 DIR", trbDirIn, 0x10000}, {"6.4.1.2.1 TRT out", trbSetupOut << trbSetupShift, 0x20000}, {"6.4.1.2.1 TRT in", trbSetupIn << trbSetupShift, 0x30000},
-		{"6.4.1.1 TD size", trbSizeMax << trbSizeShift, 0x3E0000}, {"6.4.1.1 length", trbLengthMask, 0x1FFFF}, {"6.4.2.1 residue", trbResidueMask, 0xFFFFFF},
-		{"6.4.2.1 slot", uint64(slotBits(0xFF)), 0xFF000000}, {"6.4.2.1 endpoint", uint64(endpointBits(31)), 0x1F0000}, {"6.4.3.2 slot type", 1 << slotTypeShift, 0x10000},
-		{"6.4.6 types", uint64(cmdSetDequeue.bits()), 16 << 10},
-		{"6.2.5.1 drop", inputDrop, 0}, {"6.2.5.1 add", inputAdd, 4},
-		{"6.5 segment table", segmentTableSize, 16},
-	} {
-		if r.got != r.want {
-			t.Errorf("%s: %#x, specified %#x", r.clause, r.got, r.want)
-		}
-	}
-}
-
-func TestCodes(t *testing.T) {
-	for want, got := range map[code]code{
-		1: codeSuccess, 2: codeDataBuffer, 3: codeBabble, 4: codeTransaction, 5: codeTRB, 6: codeStall, 7: codeResource, 8: codeBandwidth, 9: codeNoSlots,
-		11: codeSlotNotEnabled, 12: codeEndpointDisabled, 13: codeShort, 14: codeRingUnderrun, 15: codeRingOverrun, 17: codeParameter,
-		19: codeContextState, 21: codeEventRingFull, 23: codeMissedService, 24: codeRingStopped, 25: codeAborted, 26: codeStopped, 27: codeStoppedLength,
-		28: codeStoppedShort, 35: codeSecondBandwidth, 36: codeSplit,
-	} {
-		if got != want {
-			t.Errorf("completion code %d, specified %d (table 6-90)", got, want)
-		}
-	}
-	for want, got := range map[trbType]trbType{
-		1: trbNormal, 2: trbSetupStage, 3: trbDataStage, 4: trbStatusStage, 6: trbLink, 9: cmdEnableSlot, 10: cmdDisableSlot, 11: cmdAddressDevice,
-		12: cmdConfigureEndpoint, 13: cmdEvaluateContext, 14: cmdResetEndpoint, 15: cmdStopEndpoint, 16: cmdSetDequeue, 23: cmdNoOp,
-		32: eventTransfer, 33: eventCommand, 34: eventPort, 37: eventController,
-	} {
-		if got != want {
-			t.Errorf("type %d, specified %d (table 6-91)", got, want)
-		}
-	}
-}
 
 // words reads a context of 32 bytes.
 func words(b []byte) (w [8]uint32) {
@@ -86,16 +23,28 @@ func TestSlotContext(t *testing.T) {
 		entries int
 		want    [8]uint32
 	}{
-		{"a full-speed device on root port 5", device{at: usbhost.Location{RootPort: 5, Speed: usb.SpeedFull}, speedID: 1}, 1,
-			[8]uint32{0x08100000, 0x00050000}},
-		{"a high-speed hub of 4 ports with think time 3 and translators for each port", device{at: usbhost.Location{RootPort: 2, Route: 0x31, Tier: 2, Speed: usb.SpeedHigh}, speedID: 3,
-			isHub: true, hub: usbhost.HubInfo{Ports: 4, MultiTT: true, ThinkTime: 3}}, 3, [8]uint32{0x1E300031, 0x04020000, 0x00030000}},
-		{"a low-speed device on port 7 of the hub in slot 9, with one translator", device{at: usbhost.Location{RootPort: 1, Route: 7, Tier: 1, Speed: usb.SpeedLow, TTPort: 7}, speedID: 2,
-			ttSlot: 9}, 31, [8]uint32{0xF8200007, 0x00010000, 0x00000709}},
-		{"the same with a translator for each port", device{at: usbhost.Location{RootPort: 1, Route: 7, Tier: 1, Speed: usb.SpeedLow, TTPort: 7, MultiTT: true}, speedID: 2,
-			ttSlot: 9}, 31, [8]uint32{0xFA200007, 0x00010000, 0x00000709}},
-		{"a SuperSpeed hub has no translator", device{at: usbhost.Location{RootPort: 255, Speed: usb.SpeedSuper}, speedID: 4, isHub: true,
-			hub: usbhost.HubInfo{Ports: 15, MultiTT: true, ThinkTime: 1}}, 3, [8]uint32{0x1C400000, 0x0FFF0000}},
+		{name: "a full-speed device on root port 5",
+			d:       device{at: usbhost.Location{RootPort: 5, Speed: usb.SpeedFull}, speedID: 1},
+			entries: 1,
+			want:    [8]uint32{0x08100000, 0x00050000}},
+		{name: "a high-speed hub of 4 ports with think time 3 and translators for each port",
+			d: device{at: usbhost.Location{RootPort: 2, Route: 0x31, Tier: 2, Speed: usb.SpeedHigh},
+				speedID: 3,
+				isHub:   true, hub: usbhost.HubInfo{Ports: 4, MultiTT: true, ThinkTime: 3}},
+			entries: 3, want: [8]uint32{0x1E300031, 0x04020000, 0x00030000}},
+		{name: "a low-speed device on port 7 of the hub in slot 9, with one translator",
+			d: device{at: usbhost.Location{RootPort: 1, Route: 7, Tier: 1, Speed: usb.SpeedLow,
+				TTPort: 7}, speedID: 2,
+				ttSlot: 9}, entries: 31, want: [8]uint32{0xF8200007, 0x00010000, 0x00000709}},
+		{name: "the same with a translator for each port",
+			d: device{at: usbhost.Location{RootPort: 1, Route: 7, Tier: 1, Speed: usb.SpeedLow,
+				TTPort: 7, MultiTT: true}, speedID: 2,
+				ttSlot: 9}, entries: 31, want: [8]uint32{0xFA200007, 0x00010000, 0x00000709}},
+		{name: "a SuperSpeed hub has no translator",
+			d: device{at: usbhost.Location{RootPort: 255, Speed: usb.SpeedSuper}, speedID: 4,
+				isHub: true,
+				hub:   usbhost.HubInfo{Ports: 15, MultiTT: true, ThinkTime: 1}}, entries: 3,
+			want: [8]uint32{0x1C400000, 0x0FFF0000}},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			b := make([]byte, 32)
@@ -108,10 +57,11 @@ func TestSlotContext(t *testing.T) {
 }
 
 func TestEndpointContext(t *testing.T) {
-	r := &ring{buf: usbhost.Buffer{Bus: 0x1_2345_6000}, next: 3, cycle: 1}
+	r := &ring{buf: hcd.Buffer{Bus: 0x1_2345_6000}, next: 3, cycle: 1}
 	bulk, interrupt := usb.BulkTransfer, usb.InterruptTransfer
 	super := func(bytes uint16) usb.Endpoint {
-		return usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 1024, Interval: 4, MaxBurst: 2, BytesPerInterval: bytes}
+		return usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 1024, Interval: 4,
+			MaxBurst: 2, BytesPerInterval: bytes}
 	}
 	for _, k := range []struct {
 		name  string
@@ -119,30 +69,58 @@ func TestEndpointContext(t *testing.T) {
 		speed usb.Speed
 		want  [5]uint32
 	}{
-		{"bulk IN at full speed", usb.Endpoint{Address: 0x82, Type: bulk, MaxPacketSize: 64}, usb.SpeedFull,
-			[5]uint32{0, 64<<16 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
-		{"bulk OUT at high speed that names its NAK rate", usb.Endpoint{Address: 3, Type: bulk, MaxPacketSize: 512, Interval: 4}, usb.SpeedHigh,
-			[5]uint32{2 << 16, 512<<16 | 2<<3 | 3<<1, 0x23456031, 1, 3072}},
-		{"interrupt IN at full speed every 10 ms", usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 8, Interval: 10}, usb.SpeedFull,
-			[5]uint32{6 << 16, 8<<16 | 7<<3 | 3<<1, 0x23456031, 1, 8<<16 | 8}},
-		{"interrupt IN at high speed with two more transactions", usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 1024, Interval: 4, MaxBurst: 2}, usb.SpeedHigh,
-			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
-		{"bulk IN at SuperSpeed with bursts", usb.Endpoint{Address: 0x81, Type: bulk, MaxPacketSize: 1024, MaxBurst: 15}, usb.SpeedSuper,
-			[5]uint32{0, 1024<<16 | 15<<8 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
-		{"interrupt IN at SuperSpeed that says how much it moves in an interval", super(100), usb.SpeedSuper,
-			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 100<<16 | 100}},
-		{"interrupt IN at SuperSpeed that moves as much as it can", super(3072), usb.SpeedSuper,
-			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
-		{"interrupt IN at SuperSpeed that says it moves more than it can", super(3073), usb.SpeedSuper,
-			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
-		{"interrupt IN at SuperSpeed that says it moves nothing", super(0), usb.SpeedSuper,
-			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
-		{"what SuperSpeed's companion says is nothing for high speed", super(100), usb.SpeedHigh,
-			[5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 3072<<16 | 1024}},
-		{"bulk IN at SuperSpeed, where it is reserved", usb.Endpoint{Address: 0x81, Type: bulk, MaxPacketSize: 1024, BytesPerInterval: 100}, usb.SpeedSuper,
-			[5]uint32{0, 1024<<16 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
-		{"bursts are nothing for full speed", usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 8, Interval: 1, MaxBurst: 2}, usb.SpeedFull,
-			[5]uint32{3 << 16, 8<<16 | 7<<3 | 3<<1, 0x23456031, 1, 8<<16 | 8}},
+		{name: "bulk IN at full speed",
+			d: usb.Endpoint{Address: 0x82, Type: bulk, MaxPacketSize: 64}, speed: usb.SpeedFull,
+			want: [5]uint32{0, 64<<16 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
+		{name: "bulk OUT at high speed with a NAK rate",
+			d:     usb.Endpoint{Address: 3, Type: bulk, MaxPacketSize: 512, Interval: 4},
+			speed: usb.SpeedHigh,
+			want:  [5]uint32{2 << 16, 512<<16 | 2<<3 | 3<<1, 0x23456031, 1, 3072}},
+		{name: "interrupt IN at full speed every 10 ms",
+			d:     usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 8, Interval: 10},
+			speed: usb.SpeedFull,
+			want:  [5]uint32{6 << 16, 8<<16 | 7<<3 | 3<<1, 0x23456031, 1, 8<<16 | 8}},
+		{name: "interrupt IN at high speed with two more transactions",
+			d: usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 1024, Interval: 4,
+				MaxBurst: 2}, speed: usb.SpeedHigh,
+			want: [5]uint32{
+				3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1,
+				3072<<16 | 1024}},
+		{name: "bulk IN at SuperSpeed with bursts",
+			d:     usb.Endpoint{Address: 0x81, Type: bulk, MaxPacketSize: 1024, MaxBurst: 15},
+			speed: usb.SpeedSuper,
+			want:  [5]uint32{0, 1024<<16 | 15<<8 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
+		{name: "interrupt IN at SuperSpeed with wBytesPerInterval", d: super(100),
+			speed: usb.SpeedSuper,
+			want:  [5]uint32{3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1, 100<<16 | 100}},
+		{name: "interrupt IN at SuperSpeed with the largest wBytesPerInterval", d: super(3072),
+			speed: usb.SpeedSuper,
+			want: [5]uint32{
+				3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1,
+				3072<<16 | 1024}},
+		{name: "interrupt IN at SuperSpeed with too large a wBytesPerInterval", d: super(3073),
+			speed: usb.SpeedSuper,
+			want: [5]uint32{
+				3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1,
+				3072<<16 | 1024}},
+		{name: "interrupt IN at SuperSpeed with wBytesPerInterval 0", d: super(0),
+			speed: usb.SpeedSuper,
+			want: [5]uint32{
+				3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1,
+				3072<<16 | 1024}},
+		{name: "wBytesPerInterval is ignored at high speed", d: super(100), speed: usb.SpeedHigh,
+			want: [5]uint32{
+				3 << 16, 1024<<16 | 2<<8 | 7<<3 | 3<<1, 0x23456031, 1,
+				3072<<16 | 1024}},
+		{name: "wBytesPerInterval is ignored for bulk IN at SuperSpeed",
+			d: usb.Endpoint{Address: 0x81, Type: bulk, MaxPacketSize: 1024,
+				BytesPerInterval: 100},
+			speed: usb.SpeedSuper,
+			want:  [5]uint32{0, 1024<<16 | 6<<3 | 3<<1, 0x23456031, 1, 3072}},
+		{name: "bursts are ignored at full speed",
+			d: usb.Endpoint{Address: 0x81, Type: interrupt, MaxPacketSize: 8, Interval: 1,
+				MaxBurst: 2}, speed: usb.SpeedFull,
+			want: [5]uint32{3 << 16, 8<<16 | 7<<3 | 3<<1, 0x23456031, 1, 8<<16 | 8}},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			b := make([]byte, 32)
@@ -167,12 +145,23 @@ func TestInterval(t *testing.T) {
 		bInterval uint8
 		want      uint32
 	}{
-		// xHCI 1.2, table 6-12: low and full speed count frames, down to a power of two
-		{usb.SpeedFull, 0, 3}, {usb.SpeedFull, 1, 3}, {usb.SpeedFull, 2, 4}, {usb.SpeedFull, 3, 4}, {usb.SpeedLow, 16, 7}, {usb.SpeedLow, 31, 7},
-		{usb.SpeedLow, 32, 8}, {usb.SpeedFull, 128, 10}, {usb.SpeedFull, 255, 10},
-		// high speed and SuperSpeed give the exponent, plus one; 8 ms is as slow as it gets
-		{usb.SpeedHigh, 0, 0}, {usb.SpeedHigh, 1, 0}, {usb.SpeedHigh, 4, 3}, {usb.SpeedHigh, 7, 6}, {usb.SpeedHigh, 8, 6}, {usb.SpeedHigh, 16, 6},
-		{usb.SpeedSuper, 17, 6}, {usb.SpeedSuper, 255, 6},
+		// xHCI 1.2, table 6-12: at low and full speed in frames, rounded down to a power of two
+		{speed: usb.SpeedFull, want: 3}, {speed: usb.SpeedFull, bInterval: 1, want: 3},
+		{speed: usb.SpeedFull, bInterval: 2, want: 4},
+		{speed: usb.SpeedFull, bInterval: 3, want: 4},
+		{speed: usb.SpeedLow, bInterval: 16, want: 7},
+		{speed: usb.SpeedLow, bInterval: 31, want: 7},
+		{speed: usb.SpeedLow, bInterval: 32, want: 8},
+		{speed: usb.SpeedFull, bInterval: 128, want: 10},
+		{speed: usb.SpeedFull, bInterval: 255, want: 10},
+		// at high speed and SuperSpeed the exponent plus one; at most 8 ms (policy)
+		{speed: usb.SpeedHigh}, {speed: usb.SpeedHigh, bInterval: 1},
+		{speed: usb.SpeedHigh, bInterval: 4, want: 3},
+		{speed: usb.SpeedHigh, bInterval: 7, want: 6},
+		{speed: usb.SpeedHigh, bInterval: 8, want: 6},
+		{speed: usb.SpeedHigh, bInterval: 16, want: 6},
+		{speed: usb.SpeedSuper, bInterval: 17, want: 6},
+		{speed: usb.SpeedSuper, bInterval: 255, want: 6},
 	} {
 		d := usb.Endpoint{Address: 0x81, Type: usb.InterruptTransfer, Interval: k.bInterval}
 		if got := interval(d, k.speed); got != k.want {
@@ -181,26 +170,35 @@ func TestInterval(t *testing.T) {
 	}
 }
 
-func TestPacketSizesThatDevicesLieAbout(t *testing.T) {
+func TestInvalidPacketSizes(t *testing.T) {
 	for _, k := range []struct {
 		kind  usb.TransferType
 		speed usb.Speed
 		size  uint16
 		want  int
 	}{
-		{usb.BulkTransfer, usb.SpeedHigh, 64, 512}, {usb.BulkTransfer, usb.SpeedSuper, 512, 1024}, {usb.BulkTransfer, usb.SpeedFull, 512, 64},
-		{usb.BulkTransfer, usb.SpeedFull, 0, 8}, {usb.BulkTransfer, usb.SpeedFull, 63, 32}, {usb.BulkTransfer, usb.SpeedLow, 8, 8},
-		{usb.InterruptTransfer, usb.SpeedLow, 64, 8}, {usb.InterruptTransfer, usb.SpeedFull, 2047, 64}, {usb.InterruptTransfer, usb.SpeedHigh, 2047, 1024},
-		{usb.InterruptTransfer, usb.SpeedFull, 0, 1}, {usb.InterruptTransfer, usb.SpeedFull, 10, 10},
+		{kind: usb.BulkTransfer, speed: usb.SpeedHigh, size: 64, want: 512},
+		{kind: usb.BulkTransfer, speed: usb.SpeedSuper, size: 512, want: 1024},
+		{kind: usb.BulkTransfer, speed: usb.SpeedFull, size: 512, want: 64},
+		{kind: usb.BulkTransfer, speed: usb.SpeedFull, want: 8},
+		{kind: usb.BulkTransfer, speed: usb.SpeedFull, size: 63, want: 32},
+		{kind: usb.BulkTransfer, speed: usb.SpeedLow, size: 8, want: 8},
+		{kind: usb.InterruptTransfer, speed: usb.SpeedLow, size: 64, want: 8},
+		{kind: usb.InterruptTransfer, speed: usb.SpeedFull, size: 2047, want: 64},
+		{kind: usb.InterruptTransfer, speed: usb.SpeedHigh, size: 2047, want: 1024},
+		{kind: usb.InterruptTransfer, speed: usb.SpeedFull, want: 1},
+		{kind: usb.InterruptTransfer, speed: usb.SpeedFull, size: 10, want: 10},
 	} {
-		if got := packetSize(usb.Endpoint{Type: k.kind, MaxPacketSize: k.size}, k.speed); got != k.want {
+		if got := packetSize(usb.Endpoint{Type: k.kind, MaxPacketSize: k.size},
+			k.speed); got != k.want {
 			t.Errorf("type %d, %v, %d bytes: %d, want %d", k.kind, k.speed, k.size, got, k.want)
 		}
 	}
 }
 
 func TestEndpointIndex(t *testing.T) {
-	for address, want := range map[uint8]uint8{0: 1, 0x80: 1, 0x01: 2, 0x81: 3, 0x0F: 30, 0x8F: 31, 0x73: 6} {
+	for address, want := range map[uint8]uint8{0: 1, 0x80: 1, 0x01: 2, 0x81: 3, 0x0F: 30, 0x8F: 31,
+		0x73: 6} {
 		if got := endpointIndex(address); got != want {
 			t.Errorf("%02X: %d, want %d", address, got, want)
 		}

@@ -2,28 +2,29 @@ package xhci
 
 import (
 	"fmt"
+	"time"
 
 	"tamaccid/baremetal/usbhost"
 	"tamaccid/ccid/usb"
 )
 
-// Ports is usbhost.Controller's.
+// Ports implements usbhost.Controller.
 func (c *Controller) Ports() int { return c.caps.ports }
 
-// changeBits says which bits of PORTSC make up which change (xHCI 1.2, 5.4.8).
+// changeBits has the bits of PORTSC for each change (xHCI 1.2, 5.4.8).
 var changeBits = [...]struct {
 	bits   uint32
 	change usbhost.PortChange
 }{
-	{portCSC, usbhost.ConnectChange},
-	{portPEC, usbhost.EnableChange},
-	{portOCC, usbhost.OverCurrentChange},
-	{portPRC | portWRC, usbhost.ResetChange},
-	{portPLC, usbhost.LinkChange},
-	{portCEC, usbhost.ConfigChange},
+	{bits: portCSC, change: usbhost.ConnectChange},
+	{bits: portPEC, change: usbhost.EnableChange},
+	{bits: portOCC, change: usbhost.OverCurrentChange},
+	{bits: portPRC | portWRC, change: usbhost.ResetChange},
+	{bits: portPLC, change: usbhost.LinkChange},
+	{bits: portCEC, change: usbhost.ConfigChange},
 }
 
-// portRegister is where PORTSC of a port is, or an error.
+// portRegister is the offset of PORTSC of a port.
 func (c *Controller) portRegister(port int) (uint32, error) {
 	if port < 1 || port > c.caps.ports {
 		return 0, fmt.Errorf("xhci: no root port %d", port)
@@ -31,7 +32,7 @@ func (c *Controller) portRegister(port int) (uint32, error) {
 	return opPortSC + uint32(port-1)*portStride, nil
 }
 
-// Port is usbhost.Controller's. A port of no protocol is never connected.
+// Port implements usbhost.Controller. A port without a protocol is never connected.
 func (c *Controller) Port(port int) (usbhost.PortStatus, error) {
 	v, err := c.readPort(port)
 	if err != nil {
@@ -40,7 +41,7 @@ func (c *Controller) Port(port int) (usbhost.PortStatus, error) {
 	return portStatus(v, c.caps.root[port-1]), nil
 }
 
-// readPort reads PORTSC; all ones are the end of the controller.
+// readPort reads PORTSC. If it is all ones, the controller was removed.
 func (c *Controller) readPort(port int) (uint32, error) {
 	reg, err := c.portRegister(port)
 	if err != nil {
@@ -59,24 +60,26 @@ func (c *Controller) readPort(port int) (uint32, error) {
 	return v, nil
 }
 
-// portStatus says what PORTSC means on a port.
+// portStatus converts PORTSC to a status.
 func portStatus(v uint32, p rootPort) usbhost.PortStatus {
 	if p.major == 0 {
 		return usbhost.PortStatus{}
 	}
-	link := v & portLink >> portLinkShift
+	link := v & portPLS >> portPLSShift
 	s := usbhost.PortStatus{
-		Connected:   v&portConnected != 0,
-		Enabled:     v&portEnabled != 0,
-		Powered:     v&portPower != 0,
-		Resetting:   v&portReset != 0,
-		OverCurrent: v&portOverCurrent != 0,
+		Connected:   v&portCCS != 0,
+		Enabled:     v&portPED != 0,
+		Powered:     v&portPP != 0,
+		Resetting:   v&portPR != 0,
+		OverCurrent: v&portOCA != 0,
 		USB3:        p.major == 3,
 	}
-	s.Stuck = s.USB3 && (link == linkInactive || link == linkCompliance || v&portColdAttach != 0)
+	s.Stuck = s.USB3 &&
+		(link == linkInactive || link == linkCompliance || v&portCAS != 0)
 	if s.Enabled {
 		id := v & portSpeed >> portSpeedShift
-		if s.Speed = p.speeds[id]; s.Speed == usb.SpeedUnknown { // not in the controller's table
+		s.Speed = p.speeds[id]
+		if s.Speed == usb.SpeedUnknown { // not in the controller's table
 			s.Speed = defaultSpeeds(p.major)[id]
 		}
 	}
@@ -88,7 +91,8 @@ func portStatus(v uint32, p rootPort) usbhost.PortStatus {
 	return s
 }
 
-// writePort changes PORTSC: clear and set are bits, all that acts when written as one and is not in set stays as it is.
+// writePort writes PORTSC with the bits of set set and those of clear cleared. It has no effect on
+// other bits.
 func (c *Controller) writePort(port int, clear, set uint32) error {
 	reg, err := c.portRegister(port)
 	if err != nil {
@@ -108,31 +112,38 @@ func (c *Controller) writePort(port int, clear, set uint32) error {
 	return nil
 }
 
-// SetPower is usbhost.Controller's. Without power switches ports are always on (xHCI 1.2, 5.4.8, PP).
+// powerGood is the time from power on to good power (xHCI 1.2, 5.4.8, PP: 20 ms).
+const powerGood = 20 * time.Millisecond
+
+// PowerGood implements usbhost.Controller.
+func (c *Controller) PowerGood() time.Duration { return powerGood }
+
+// SetPower implements usbhost.Controller. Without power switches the ports are always powered (xHCI
+// 1.2, 5.4.8, PP).
 func (c *Controller) SetPower(port int, on bool) error {
 	switch {
-	case !c.caps.portPower:
+	case !c.caps.ppc:
 		_, err := c.portRegister(port)
 		return err
 	case on:
-		return c.writePort(port, 0, portPower)
+		return c.writePort(port, 0, portPP)
 	}
-	return c.writePort(port, portPower, 0)
+	return c.writePort(port, portPP, 0)
 }
 
-// StartReset is usbhost.Controller's. A USB 2 port knows no warm reset: it gets the only one that it has.
+// StartReset implements usbhost.Controller. A USB 2 port has only one kind of reset.
 func (c *Controller) StartReset(port int, kind usbhost.Reset) error {
 	if _, err := c.portRegister(port); err != nil {
 		return err
 	}
 	if kind == usbhost.WarmReset && c.caps.root[port-1].major == 3 {
-		return c.writePort(port, 0, portWarmReset)
+		return c.writePort(port, 0, portWPR)
 	}
-	return c.writePort(port, 0, portReset)
+	return c.writePort(port, 0, portPR)
 }
 
-// Disable is usbhost.Controller's. A SuperSpeed port is left alone: it would stay deaf to new devices (xHCI 1.2, 4.19.1.2.3), and the
-// controller sends nothing to a device without a slot.
+// Disable implements usbhost.Controller. A SuperSpeed port is not disabled: it would not detect new
+// devices (xHCI 1.2, 4.19.1.2.3). The controller sends nothing to a device without a slot.
 func (c *Controller) Disable(port int) error {
 	if _, err := c.portRegister(port); err != nil {
 		return err
@@ -140,11 +151,12 @@ func (c *Controller) Disable(port int) error {
 	if c.caps.root[port-1].major == 3 {
 		return nil
 	}
-	return c.writePort(port, 0, portEnabled)
+	return c.writePort(port, 0, portPED)
 }
 
-// Acknowledge is usbhost.Controller's. The controller has no event for a change while another is unacknowledged (xHCI 1.2, 4.19.2):
-// what is left, or new, is announced again.
+// Acknowledge implements usbhost.Controller. The controller sends no event for a change while
+// another change is not acknowledged (xHCI 1.2, 4.19.2). Therefore Changes receives a value again
+// if changes are left.
 func (c *Controller) Acknowledge(port int, changes usbhost.PortChange) error {
 	var bits uint32
 	for _, b := range changeBits {

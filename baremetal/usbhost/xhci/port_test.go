@@ -10,25 +10,41 @@ import (
 )
 
 func TestPortStatus(t *testing.T) {
-	two, three := rootPort{major: 2, speeds: defaultSpeeds(2)}, rootPort{major: 3, speeds: defaultSpeeds(3)}
+	two, three := rootPort{major: 2, speeds: defaultSpeeds(2)}, rootPort{major: 3,
+		speeds: defaultSpeeds(3)}
 	for _, k := range []struct {
 		name string
 		v    uint32
 		p    rootPort
 		want usbhost.PortStatus
 	}{
-		{"nothing there", 0x2A0, two, usbhost.PortStatus{Powered: true}},
-		{"connected, not enabled: no speed yet", 0x20EE1 | 1, two, usbhost.PortStatus{Connected: true, Powered: true, Change: usbhost.ConnectChange}},
-		{"enabled at high speed", 0xE03, two, usbhost.PortStatus{Connected: true, Enabled: true, Powered: true, Speed: usb.SpeedHigh}},
-		{"in reset", 0x311, two, usbhost.PortStatus{Connected: true, Powered: true, Resetting: true}},
-		{"over-current", 0x100008, two, usbhost.PortStatus{OverCurrent: true, Change: usbhost.OverCurrentChange}},
-		{"SuperSpeed", 0x1203, three, usbhost.PortStatus{Connected: true, Enabled: true, Powered: true, USB3: true, Speed: usb.SpeedSuper}},
-		{"SuperSpeed+ under a number of no table", 0x2203 | 15<<10, three, usbhost.PortStatus{Connected: true, Enabled: true, Powered: true, USB3: true}},
-		{"inactive", 0x2C1, three, usbhost.PortStatus{Connected: true, Powered: true, USB3: true, Stuck: true}},
-		{"compliance", 0x341, three, usbhost.PortStatus{Connected: true, Powered: true, USB3: true, Stuck: true}},
-		{"cold attach", 0x1000280, three, usbhost.PortStatus{Powered: true, USB3: true, Stuck: true}},
-		{"all changes", 0xFE0000, three, usbhost.PortStatus{USB3: true, Change: usbhost.ConnectChange | usbhost.EnableChange | usbhost.OverCurrentChange | usbhost.ResetChange | usbhost.LinkChange | usbhost.ConfigChange}},
-		{"a port of no protocol", 0x20E03, rootPort{}, usbhost.PortStatus{}},
+		{name: "no device", v: 0x2A0, p: two, want: usbhost.PortStatus{Powered: true}},
+		{name: "connected, not enabled: no speed yet", v: 0x20EE1 | 1, p: two,
+			want: usbhost.PortStatus{Connected: true, Powered: true,
+				Change: usbhost.ConnectChange}},
+		{name: "enabled at high speed", v: 0xE03, p: two,
+			want: usbhost.PortStatus{Connected: true, Enabled: true, Powered: true,
+				Speed: usb.SpeedHigh}},
+		{name: "in reset", v: 0x311, p: two,
+			want: usbhost.PortStatus{Connected: true, Powered: true, Resetting: true}},
+		{name: "over-current", v: 0x100008, p: two,
+			want: usbhost.PortStatus{OverCurrent: true, Change: usbhost.OverCurrentChange}},
+		{name: "SuperSpeed", v: 0x1203, p: three,
+			want: usbhost.PortStatus{Connected: true, Enabled: true, Powered: true, USB3: true,
+				Speed: usb.SpeedSuper}},
+		{name: "SuperSpeed+ with an ID that is in no table", v: 0x2203 | 15<<10, p: three,
+			want: usbhost.PortStatus{Connected: true, Enabled: true, Powered: true, USB3: true}},
+		{name: "inactive", v: 0x2C1, p: three,
+			want: usbhost.PortStatus{Connected: true, Powered: true, USB3: true, Stuck: true}},
+		{name: "compliance", v: 0x341, p: three,
+			want: usbhost.PortStatus{Connected: true, Powered: true, USB3: true, Stuck: true}},
+		{name: "cold attach", v: 0x1000280, p: three,
+			want: usbhost.PortStatus{Powered: true, USB3: true, Stuck: true}},
+		{name: "all changes", v: 0xFE0000, p: three,
+			want: usbhost.PortStatus{USB3: true, Change: usbhost.ConnectChange |
+				usbhost.EnableChange | usbhost.OverCurrentChange | usbhost.ResetChange |
+				usbhost.LinkChange | usbhost.ConfigChange}},
+		{name: "a port without a protocol", v: 0x20E03, p: rootPort{}, want: usbhost.PortStatus{}},
 	} {
 		if got := portStatus(k.v, k.p); got != k.want {
 			t.Errorf("%s: %+v, want %+v", k.name, got, k.want)
@@ -36,8 +52,9 @@ func TestPortStatus(t *testing.T) {
 	}
 }
 
-// TestWritesToAPortDisableNothing: PED, and six changes, act when they are written back as they were read.
-func TestWritesToAPortDisableNothing(t *testing.T) {
+// TestWritesToAPortHaveNoSideEffect: PED and six changes have an effect if they are written back as
+// read.
+func TestWritesToAPortHaveNoSideEffect(t *testing.T) {
 	run(t, xhcitest.Options{PortPower: true}, func(r *rig) {
 		r.hw.Attach(1, xhcitest.NewScript(usb.SpeedHigh))
 		if err := r.c.SetPower(1, true); err != nil {
@@ -53,7 +70,8 @@ func TestWritesToAPortDisableNothing(t *testing.T) {
 			t.Errorf("in reset: %+v", s)
 		}
 		time.Sleep(60 * time.Millisecond)
-		if s, _ := r.c.Port(1); s.Change != usbhost.ConnectChange|usbhost.ResetChange || !s.Enabled || s.Speed != usb.SpeedHigh {
+		if s, _ := r.c.Port(1); s.Change != usbhost.ConnectChange|usbhost.ResetChange ||
+			!s.Enabled || s.Speed != usb.SpeedHigh {
 			t.Errorf("after the reset: %+v", s)
 		}
 		if err := r.c.Acknowledge(1, usbhost.ResetChange); err != nil {
@@ -107,7 +125,8 @@ func TestSuperSpeedPort(t *testing.T) {
 		if err := r.c.Disable(3); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.c.Acknowledge(3, usbhost.ResetChange|usbhost.LinkChange|usbhost.ConnectChange); err != nil {
+		if err := r.c.Acknowledge(3, usbhost.ResetChange|usbhost.LinkChange|
+			usbhost.ConnectChange); err != nil {
 			t.Fatal(err)
 		}
 		if p, _ := r.c.Port(3); !p.Connected || p.Change != 0 {
@@ -118,14 +137,16 @@ func TestSuperSpeedPort(t *testing.T) {
 		}
 		time.Sleep(60 * time.Millisecond)
 		for _, n := range []int{0, -1, 5, 1 << 30} {
-			if _, err := r.c.Port(n); err == nil || r.c.SetPower(n, true) == nil || r.c.StartReset(n, usbhost.HotReset) == nil || r.c.Disable(n) == nil || r.c.Acknowledge(n, 1) == nil {
+			if _, err := r.c.Port(n); err == nil || r.c.SetPower(n, true) == nil ||
+				r.c.StartReset(n, usbhost.HotReset) == nil || r.c.Disable(n) == nil ||
+				r.c.Acknowledge(n, 1) == nil {
 				t.Errorf("port %d", n)
 			}
 		}
 	})
 }
 
-// token waits for news of the ports.
+// token waits for a value from Changes.
 func (r *rig) token(what string) {
 	r.t.Helper()
 	select {
@@ -135,7 +156,7 @@ func (r *rig) token(what string) {
 	}
 }
 
-func TestPortChangesAreTold(t *testing.T) {
+func TestPortChanges(t *testing.T) {
 	run(t, xhcitest.Options{}, func(r *rig) {
 		r.token("from the start")
 		r.hw.Attach(1, xhcitest.NewScript(usb.SpeedFull))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 	"tamaccid/ccid/usb"
 )
@@ -19,16 +21,17 @@ type rig struct {
 	mem *xhcitest.Memory
 }
 
-// busBase is where the model's memory lies on its bus.
+// busBase is the first bus address of the model's memory.
 const busBase = 0x2000_0000
 
-// run gives f a controller that works. Afterwards all memory is back, and nobody writes to it.
+// run calls f with a working controller. Afterwards it checks that all memory was freed and is not
+// written to.
 func run(t *testing.T, o xhcitest.Options, f func(r *rig)) {
 	t.Helper()
-	runWith(t, o, Options{Size: xhcitest.Size}, f)
+	runWith(t, o, hcd.Options{Size: xhcitest.Size}, f)
 }
 
-func runWith(t *testing.T, o xhcitest.Options, d Options, f func(r *rig)) {
+func runWith(t *testing.T, o xhcitest.Options, d hcd.Options, f func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o.Fail = t.Errorf
@@ -42,7 +45,7 @@ func runWith(t *testing.T, o xhcitest.Options, d Options, f func(r *rig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{t, c, hw, mem}
+		r := &rig{t: t, c: c, hw: hw, mem: mem}
 		f(r)
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -57,6 +60,16 @@ func runWith(t *testing.T, o xhcitest.Options, d Options, f func(r *rig)) {
 		}
 	})
 }
+
+// highSpeedHub is a high-speed hub with four ports.
+func highSpeedHub(multiTT bool) usbtest.HubModel {
+	return usbtest.HubModel{
+		Speed: usb.SpeedHigh, Ports: 4, MultiTT: multiTT, ThinkTime: 1,
+		PowerGood: 20 * time.Millisecond,
+	}
+}
+
+func newHub(multiTT bool) *usbtest.Hub { return usbtest.NewHub(highSpeedHub(multiTT)) }
 
 // enable resets a port and waits for that.
 func (r *rig) enable(port int) usb.Speed {
@@ -86,7 +99,8 @@ func (r *rig) enable(port int) usb.Speed {
 // device is an addressed device on a port.
 func (r *rig) device(port int) usbhost.Device {
 	r.t.Helper()
-	d, err := r.c.NewDevice(context.Background(), usbhost.Location{RootPort: uint8(port), Speed: r.enable(port)})
+	d, err := r.c.NewDevice(context.Background(),
+		usbhost.Location{RootPort: uint8(port), Speed: r.enable(port)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -123,7 +137,7 @@ func (r *rig) bench() *bench {
 	if err := d.Configure(context.Background(), fullSpeed); err != nil {
 		r.t.Fatal(err)
 	}
-	return &bench{r, s, d}
+	return &bench{rig: r, s: s, d: d}
 }
 
 func onBench(t *testing.T, f func(b *bench)) {
@@ -138,13 +152,14 @@ func (b *bench) in(endpoint uint8, n int, timeout time.Duration) ([]byte, error)
 	return buf[:got], err
 }
 
-// works has the endpoint do a transfer.
+// works checks that the endpoint completes a transfer.
 func (b *bench) works(endpoint uint8) {
 	b.t.Helper()
 	if endpoint == 0 {
 		b.s.Add(0, xhcitest.Line{Data: []byte("fine")})
 		buf := make([]byte, 4)
-		n, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Request: 6, Length: 4}, buf, time.Second)
+		n, err := b.d.Control(context.Background(),
+			usb.Setup{RequestType: 0x80, Request: 6, Length: 4}, buf, time.Second)
 		if n != 4 || err != nil || string(buf) != "fine" {
 			b.t.Errorf("then the default pipe: %d bytes, %v", n, err)
 		}
@@ -156,5 +171,5 @@ func (b *bench) works(endpoint uint8) {
 	}
 }
 
-// await is waiting for the transfer of another goroutine to be in flight.
+// await waits until the transfer of another goroutine is in flight.
 func await() { time.Sleep(20 * time.Millisecond) }

@@ -1,39 +1,42 @@
 package xhci
 
-import "tamaccid/baremetal/usbhost"
+import "tamaccid/baremetal/usbhost/hcd"
 
-// Sizes of rings, in transfer request blocks; policy. One transfer is in flight on an endpoint, and one command on a controller,
-// so that both have room for a whole one: maxTD blocks, and the link. The blocks after the link are spare: VIA's VL805 reads as many from
-// beyond it, and may later use what it read there, were it another ring, though that has changed (Linux: XHCI_TRB_OVERFETCH).
+// Sizes of rings, in TRBs (policy). At most one transfer is in flight on an endpoint, and one
+// command on a controller. A ring has room for the longest transfer, maxTD TRBs, and the link. The
+// TRBs after the link are spare: VIA's VL805 reads as many beyond the link and may execute them
+// later; they must not be part of another ring (Linux: XHCI_TRB_OVERFETCH).
 const (
 	ringSize      = 60
 	ringSpare     = 4
 	eventRingSize = 256
 	ringBytes     = (ringSize + ringSpare) * trbSize
-	ringAlign     = 64 // of the command ring (xHCI 1.2, table 6-1); a transfer ring asks for 16
+	ringAlign     = 64 // of the command ring; a transfer ring needs 16 (xHCI 1.2, table 6-1)
 )
 
-// ring is a command or transfer ring of one segment: the last block links to the first (xHCI 1.2, 4.9).
+// ring is a command or transfer ring of one segment: the last TRB links to the first (xHCI 1.2,
+// 4.9).
 //
-// Blocks become the controller's by their cycle bit. The first of a transfer descriptor is given away last, by commit: until
-// then the controller, should it look, sees the end of the ring.
+// The cycle bit passes a TRB to the controller. The first TRB of a TD is passed last, by commit.
+// Until then it is the end of the ring for the controller.
 type ring struct {
-	buf   usbhost.Buffer
-	next  int    // where the next block goes; never the link
-	cycle uint32 // what makes a block at next the controller's
+	buf   hcd.Buffer
+	next  int    // index of the next TRB; never of the link
+	cycle uint32 // cycle bit of the next TRB
 
 	open  bool // between begin and commit
 	first int
-	head  uint32 // control of the first block, with the cycle bit it will have
+	head  uint32 // control word of the first TRB, with its final cycle bit
 }
 
-// dequeue is the address of the next block with its cycle bit, as the controller is told it (xHCI 1.2, table 6-10, 6.4.3.9).
+// dequeue is the address of the next TRB with its cycle bit, as in a dequeue pointer (xHCI 1.2,
+// table 6-10, 6.4.3.9).
 func (r *ring) dequeue() uint64 { return r.buf.Bus + uint64(r.next*trbSize) | uint64(r.cycle) }
 
-// begin opens a transfer descriptor, or several that are to be seen at once.
+// begin starts a TD, or several that are passed to the controller at the same time.
 func (r *ring) begin() { r.open, r.first, r.head = true, -1, 0 }
 
-// put adds a block and returns its index. The link after the last one is part of the descriptor when that is chained to it
+// put adds a TRB and returns its index. A link after it belongs to the TD if the TRB is chained
 // (xHCI 1.2, 4.11.7).
 func (r *ring) put(t trb) int {
 	at := r.next
@@ -52,7 +55,7 @@ func (r *ring) put(t trb) int {
 	return at
 }
 
-// wrap writes a link to the start and goes on there.
+// wrap writes the link, and continues at the start of the ring.
 func (r *ring) wrap(chain uint32) {
 	l := r.buf.Bytes[r.next*trbSize:]
 	put64(l, 0, r.buf.Bus)
@@ -61,14 +64,14 @@ func (r *ring) wrap(chain uint32) {
 	r.next, r.cycle = 0, r.cycle^trbCycle
 }
 
-// together sees to it that no link parts the next n blocks.
+// together ensures that no link is between the next n TRBs.
 func (r *ring) together(n int) {
 	if r.next+n > ringSize-1 {
 		r.wrap(0)
 	}
 }
 
-// commit gives the open blocks away.
+// commit passes the TD to the controller.
 func (r *ring) commit() {
 	if r.first >= 0 {
 		storeWord(r.buf.Bytes, r.first*trbSize+trbControl, r.head)
@@ -76,24 +79,24 @@ func (r *ring) commit() {
 	r.open = false
 }
 
-// index finds the block that an event points to. What the controller says is looked up, not believed.
+// index returns the index of the TRB at a pointer of an event, and whether there is one.
 func (r *ring) index(pointer uint64) (int, bool) {
-	off := pointer - r.buf.Bus // wraps to something large when it lies below
+	off := pointer - r.buf.Bus // below the ring it wraps to a large value
 	if off >= (ringSize-1)*trbSize || off%trbSize != 0 {
 		return 0, false
 	}
 	return int(off / trbSize), true
 }
 
-// link is the address of the link.
+// link is the bus address of the link.
 func (r *ring) link() uint64 { return r.buf.Bus + (ringSize-1)*trbSize }
 
-// eventRing is the ring that the controller fills, one segment (xHCI 1.2, 4.9.4).
+// eventRing is the event ring, of one segment (xHCI 1.2, 4.9.4).
 type eventRing struct {
-	buf, table usbhost.Buffer
+	buf, table hcd.Buffer
 	next       int
 	cycle      uint32
-	unread     int // handled since the controller was told
+	unread     int // events since the last write of ERDP
 }
 
 // Sizes and alignments of the event ring and its segment table (xHCI 1.2, table 6-1, 6.5).
@@ -109,7 +112,7 @@ func (e *eventRing) describe() {
 	put32(e.table.Bytes, 8, eventRingSize)
 }
 
-// take returns the next event if there is one: the cycle bit is read first (xHCI 1.2, 4.9.2).
+// take returns the next event, if there is one. It reads the cycle bit first (xHCI 1.2, 4.9.2).
 func (e *eventRing) take() (t trb, ok bool) {
 	b := e.buf.Bytes[e.next*trbSize:]
 	t.control = loadWord(b, trbControl)

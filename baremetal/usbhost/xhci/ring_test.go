@@ -15,7 +15,7 @@ func testRing(t *testing.T) *ring {
 	return &ring{buf: b, cycle: 1}
 }
 
-// block is what a controller sees at an index.
+// block is the TRB at an index.
 func (r *ring) block(i int) (parameter uint64, status, control uint32) {
 	b := r.buf.Bytes[16*i:]
 	return get64(b, 0), get32(b, 8), get32(b, 12)
@@ -46,7 +46,7 @@ func TestRingWraps(t *testing.T) {
 	}
 }
 
-func TestLinkWithinADescriptorIsChained(t *testing.T) {
+func TestLinkWithinATDIsChained(t *testing.T) {
 	r := testRing(t)
 	r.next = 58
 	r.begin()
@@ -67,7 +67,7 @@ func TestLinkWithinADescriptorIsChained(t *testing.T) {
 	}
 }
 
-func TestBlocksAreKeptTogether(t *testing.T) {
+func TestTRBsAreKeptTogether(t *testing.T) {
 	r := testRing(t)
 	r.next = 57
 	if r.together(2); r.next != 57 {
@@ -81,15 +81,18 @@ func TestBlocksAreKeptTogether(t *testing.T) {
 	}
 }
 
-func TestPointersOfEventsAreLookedUp(t *testing.T) {
+func TestPointersOfEventsAreChecked(t *testing.T) {
 	r := testRing(t)
 	for _, k := range []struct {
 		pointer uint64
 		index   int
 		ok      bool
 	}{
-		{busBase, 0, true}, {busBase + 16, 1, true}, {busBase + 58*16, 58, true}, {busBase + 59*16, 0, false}, {busBase + 60*16, 0, false},
-		{busBase + 8, 0, false}, {busBase - 16, 0, false}, {0, 0, false}, {^uint64(0), 0, false}, {^uint64(15), 0, false}, {1<<63 + busBase, 0, false},
+		{pointer: busBase, ok: true}, {pointer: busBase + 16, index: 1, ok: true},
+		{pointer: busBase + 58*16, index: 58, ok: true}, {pointer: busBase + 59*16},
+		{pointer: busBase + 60*16},
+		{pointer: busBase + 8}, {pointer: busBase - 16}, {pointer: 0}, {pointer: ^uint64(0)},
+		{pointer: ^uint64(15)}, {pointer: 1<<63 + busBase},
 	} {
 		if i, ok := r.index(k.pointer); i != k.index || ok != k.ok {
 			t.Errorf("%#x: %d, %v", k.pointer, i, ok)

@@ -5,39 +5,41 @@ import (
 	"fmt"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/ccid/usb"
 )
 
-// device is a device slot: Enable Slot, Address Device, Configure Endpoint, Disable Slot (xHCI 1.2, 4.5.3). It implements
-// usbhost.Device.
+// device is a device slot: Enable Slot, Address Device, Configure Endpoint, Disable Slot (xHCI 1.2,
+// 4.5.3). It implements usbhost.Device.
 type device struct {
 	c       *Controller
 	at      usbhost.Location
 	slot    uint8
 	speedID uint32
-	ttSlot  uint8          // slot of the hub whose transaction translator serves it
-	context usbhost.Buffer // device context: the controller writes it
+	ttSlot  uint8      // slot of the hub whose transaction translator serves it, or 0
+	context hcd.Buffer // device context, written by the controller
 
-	// These belong to who holds c.commands.
+	// Used with c.commands held.
 	isHub      bool
 	hub        usbhost.HubInfo
 	configured bool
 
-	// These are c.mu's.
+	// Used with c.mu held.
+	address   uint8 // 0 until the device has one
 	released  bool
 	endpoints endpointSet
 }
 
-// NewDevice is usbhost.Controller's.
+// NewDevice implements usbhost.Controller.
 func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhost.Device, error) {
 	if _, err := c.portRegister(int(at.RootPort)); err != nil {
 		return nil, err
 	}
 	d := &device{c: c, at: at, speedID: speedID(at.Speed)}
-	if hub, ok := at.TTHub.(*device); ok && hub.c == c {
-		d.ttSlot = hub.slot
+	if at.TTHub != 0 {
+		d.ttSlot = c.slotOf(at.RootPort, at.TTHub)
 	}
-	if at.Tier == 0 { // the port's own number, should its table name others than usual (xHCI 1.2, 6.2.2, speed)
+	if at.Tier == 0 { // the ID of the port's own table (xHCI 1.2, 6.2.2, speed)
 		v, err := c.readPort(int(at.RootPort))
 		if err != nil {
 			return nil, err
@@ -57,7 +59,19 @@ func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhos
 	return d, nil
 }
 
-// alloc gets what a device needs from the start. The device context must not cross a page.
+// slotOf returns the slot of the device with an address behind a root port, 0 if there is none.
+func (c *Controller) slotOf(rootPort, address uint8) uint8 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range c.slots {
+		if d != nil && d.at.RootPort == rootPort && d.address == address {
+			return d.slot
+		}
+	}
+	return 0
+}
+
+// alloc allocates the device context, which must not cross a page, and the default control pipe.
 func (d *device) alloc() (err error) {
 	size := contextCount * d.c.caps.context
 	if d.context, err = d.c.alloc(size, size); err != nil {
@@ -75,7 +89,7 @@ func (d *device) alloc() (err error) {
 
 const slotTypeShift = 16 // of the Enable Slot command (xHCI 1.2, 6.4.3.2)
 
-// enable gets a slot from the controller.
+// enable allocates a slot of the controller.
 func (d *device) enable(ctx context.Context) error {
 	c := d.c
 	if err := c.lockCommands(ctx); err != nil {
@@ -94,7 +108,7 @@ func (d *device) enable(ctx context.Context) error {
 	}
 	slot := int(e.slot())
 	if slot == 0 || slot >= len(c.slots) || c.slots[slot] != nil {
-		c.die(fmt.Sprintf("it enabled slot %d, which is none or not free", slot))
+		c.die(fmt.Sprintf("it enabled slot %d, which does not exist or is in use", slot))
 		return c.err
 	}
 	d.slot = e.slot()
@@ -103,7 +117,7 @@ func (d *device) enable(ctx context.Context) error {
 	return nil
 }
 
-// lock takes the right to issue commands for a device that was not released.
+// lock takes the right to issue commands, unless the device was released.
 func (d *device) lock(ctx context.Context) error {
 	if err := d.c.lockCommands(ctx); err != nil {
 		return err
@@ -118,13 +132,13 @@ func (d *device) lock(ctx context.Context) error {
 	return nil
 }
 
-// command issues a command that takes the input context.
+// command issues a command with the input context.
 func (d *device) command(ctx context.Context, kind trbType) error {
 	_, err := d.c.issue(ctx, trb{parameter: d.c.input.Bus, control: kind.bits() | slotBits(d.slot)})
 	return err
 }
 
-// Release is usbhost.Device's.
+// Release implements usbhost.Device.
 func (d *device) Release() {
 	c := d.c
 	c.mu.Lock()
@@ -136,7 +150,7 @@ func (d *device) Release() {
 	c.mu.Unlock()
 	d.leave()
 	if c.lockCommands(nil) != nil {
-		return // Close has its memory
+		return // Close frees its memory
 	}
 	_, err := c.issue(nil, trb{control: cmdDisableSlot.bits() | slotBits(d.slot)})
 	c.mu.Lock()
@@ -154,10 +168,10 @@ func (d *device) Release() {
 	}
 }
 
-// leave ends all transfers and waits for those who wait for them.
+// leave ends all transfers and waits until their calls have released the endpoints.
 func (d *device) leave() { d.withdraw(func(int) bool { return true }) }
 
-// free gives the memory back. Neither the controller nor anybody else knows it any more.
+// free frees the memory, which neither the controller nor a transfer uses any more.
 func (d *device) free() {
 	d.c.mu.Lock()
 	all := d.endpoints
@@ -165,5 +179,5 @@ func (d *device) free() {
 	d.c.mu.Unlock()
 	all.free()
 	d.c.free(d.context)
-	d.context = usbhost.Buffer{}
+	d.context = hcd.Buffer{}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/baremetal/usbhost/xhci/xhcitest"
 )
 
@@ -19,13 +20,21 @@ func TestControllersThatDoNotStart(t *testing.T) {
 		want   error
 		within time.Duration
 	}{
-		{name: "never ready (CNR)", o: xhcitest.Options{Faults: xhcitest.Faults{NeverReady: true}}, want: errNotReady, within: 12 * time.Second},
-		{name: "reset without end", o: xhcitest.Options{Faults: xhcitest.Faults{NeverReset: true}}, want: errNoReset, within: 3 * time.Second},
-		{name: "does not stop", o: xhcitest.Options{Faults: xhcitest.Faults{NeverHalts: true}}, want: errNoHalt, within: time.Second},
-		{name: "does not run", o: xhcitest.Options{Faults: xhcitest.Faults{NeverRuns: true}}, want: errNoRun, within: 3 * time.Second},
-		{name: "no page size", o: xhcitest.Options{Scratchpads: 1, Faults: xhcitest.Faults{Read: map[uint32]uint32{0x48: 0}}}, want: ErrRegisters, within: time.Second},
+		{name: "never ready (CNR)", o: xhcitest.Options{Faults: xhcitest.Faults{NeverReady: true}},
+			want: errNotReady, within: 12 * time.Second},
+		{name: "reset without end", o: xhcitest.Options{Faults: xhcitest.Faults{NeverReset: true}},
+			want: errNoReset, within: 3 * time.Second},
+		{name: "does not stop", o: xhcitest.Options{Faults: xhcitest.Faults{NeverHalts: true}},
+			want: errNoHalt, within: time.Second},
+		{name: "does not run", o: xhcitest.Options{Faults: xhcitest.Faults{NeverRuns: true}},
+			want: errNoRun, within: 3 * time.Second},
+		{name: "no page size",
+			o: xhcitest.Options{Scratchpads: 1,
+				Faults: xhcitest.Faults{Read: map[uint32]uint32{0x48: 0}}}, want: ErrRegisters,
+			within: time.Second},
 		{name: "no memory at all", limit: 1, want: usbhost.ErrNoMemory, within: time.Second},
-		{name: "no memory for scratchpads", o: xhcitest.Options{Scratchpads: 1000}, limit: 100_000, want: usbhost.ErrNoMemory, within: time.Second},
+		{name: "no memory for scratchpads", o: xhcitest.Options{Scratchpads: 1000}, limit: 100_000,
+			want: usbhost.ErrNoMemory, within: time.Second},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -34,7 +43,7 @@ func TestControllersThatDoNotStart(t *testing.T) {
 				mem.Limit(k.limit)
 				hw := xhcitest.New(mem, k.o)
 				began := time.Now()
-				c, err := New(hw, mem, Options{Size: xhcitest.Size})
+				c, err := New(hw, mem, hcd.Options{Size: xhcitest.Size})
 				if c != nil || !errors.Is(err, k.want) {
 					t.Errorf("%v", err)
 				}
@@ -52,17 +61,17 @@ func TestControllersThatDoNotStart(t *testing.T) {
 	}
 }
 
-func TestMemoryBeyondTheReachOfTheController(t *testing.T) {
+func TestMemoryThatTheControllerCannotAddress(t *testing.T) {
 	for _, wide := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			mem := xhcitest.NewMemory(0xFFFF_F000, t.Errorf)
 			hw := xhcitest.New(mem, xhcitest.Options{Wide: wide, Fail: t.Errorf})
-			c, err := New(hw, mem, Options{})
+			c, err := New(hw, mem, hcd.Options{})
 			switch {
 			case wide && err != nil:
 				t.Error(err)
 			case wide:
-				b := (&rig{t, c, hw, mem}).bench()
+				b := (&rig{t: t, c: c, hw: hw, mem: mem}).bench()
 				b.works(bulkIn)
 				c.Close()
 			case !errors.Is(err, usbhost.ErrNoMemory) || mem.InUse() != 0:
@@ -73,17 +82,20 @@ func TestMemoryBeyondTheReachOfTheController(t *testing.T) {
 	}
 }
 
-func TestFirmwareThatDoesNotLetGo(t *testing.T) {
+func TestFirmwareThatDoesNotRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := xhcitest.NewMemory(busBase, t.Errorf)
-		hw := xhcitest.New(mem, xhcitest.Options{Firmware: true, Fail: t.Errorf, Faults: xhcitest.Faults{KeepsFirmware: true}})
+		hw := xhcitest.New(mem,
+			xhcitest.Options{Firmware: true, Fail: t.Errorf,
+				Faults: xhcitest.Faults{KeepsFirmware: true}})
 		said := ""
 		began := time.Now()
-		c, err := New(hw, mem, Options{Report: func(s string) { said += s }})
+		c, err := New(hw, mem, hcd.Options{Report: func(s string) { said += s }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(began); d < time.Second || d > 2*time.Second || !strings.Contains(said, "firmware") {
+		if d := time.Since(began); d < time.Second || d > 2*time.Second ||
+			!strings.Contains(said, "firmware") {
 			t.Errorf("after %v: %q", d, said)
 		}
 		if v := hw.Read32(0x4000); v&0x01010000 != 0x01000000 {

@@ -2,25 +2,26 @@ package xhci
 
 import "tamaccid/ccid/usb"
 
-// maxTD is how many blocks a transfer has at most, with setup and status stages.
+// maxTD is the largest number of TRBs of a transfer, with setup and status stage.
 const maxTD = maxTransfer/pieceSize + 2
 
-// transfer is what is in flight on an endpoint: blocks of its ring from first on.
+// transfer is the transfer in flight on an endpoint: count TRBs of its ring, starting with first.
 type transfer struct {
 	pending bool
 	control bool
 	first   int
 	count   int
-	end     [maxTD]uint32 // data bytes up to the end of each block
-	n       int           // moved
-	short   bool          // the data stage ended early, with n
+	end     [maxTD]uint32 // data bytes up to the end of each TRB
+	n       int           // bytes transferred
+	short   bool          // the data stage was short, with n bytes
 	code    code
 }
 
-// queueControl puts the stages of a control transfer into the ring, a descriptor each (xHCI 1.2, 4.11.2.2).
+// queueControl puts the stages of a control transfer into the ring, one TD each (xHCI 1.2,
+// 4.11.2.2).
 func (e *endpoint) queueControl(setup usb.Setup, n int, in bool) {
 	e.td = transfer{control: true}
-	e.ring.together(2) // Etron's controllers fail when a link follows the setup stage (Linux: XHCI_ETRON_HOST)
+	e.ring.together(2) // Etron fails if a link follows the setup stage (Linux: XHCI_ETRON_HOST)
 	e.ring.begin()
 	packet := setup.Bytes()
 	kind, status := uint32(0), uint32(trbDirIn)
@@ -30,7 +31,11 @@ func (e *endpoint) queueControl(setup usb.Setup, n int, in bool) {
 			kind, status = trbSetupIn, 0
 		}
 	}
-	e.queue(trb{parameter: get64(packet[:], 0), status: usb.SetupSize, control: trbSetupStage.bits() | trbImmediate | kind<<trbSetupShift}, 0)
+	e.queue(trb{
+		parameter: get64(packet[:], 0),
+		status:    usb.SetupSize,
+		control:   trbSetupStage.bits() | trbImmediate | kind<<trbSetupShift,
+	}, 0)
 	if n > 0 {
 		first := trbDataStage.bits()
 		if in {
@@ -41,8 +46,9 @@ func (e *endpoint) queueControl(setup usb.Setup, n int, in bool) {
 	e.queue(trb{control: trbStatusStage.bits() | trbIOC | status}, 0)
 }
 
-// queueData puts the blocks of one transfer descriptor into the ring: the first is of the kind given, the others are normal ones. A short packet in
-// any of them is told; the end of the last if it ends the transfer.
+// queueData puts one TD with n bytes of data into the ring: the first TRB is of the given kind, the
+// others are Normal TRBs. A short packet in any of them has an event. The last one has an event if
+// it ends the transfer (last).
 func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 	for at := 0; ; {
 		size := min(n-at, pieceSize)
@@ -50,7 +56,7 @@ func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 		if n > 0 {
 			t.parameter = e.pieces[at/pieceSize].Bus
 		} else {
-			t.parameter = e.ring.buf.Bus // of no bytes: anywhere
+			t.parameter = e.ring.buf.Bus // any valid address, since no data are transferred
 		}
 		t.status = uint32(size) | e.tdSize(at, at+size, n)<<trbSizeShift
 		at += size
@@ -70,11 +76,12 @@ func (e *endpoint) queueData(kind uint32, n int, in, last bool) {
 	}
 }
 
-// sizeInPackets is the first version whose TD sizes count packets; before it was kilobytes.
+// sizeInPackets is the first version whose TD sizes are in packets. Before, they were in kilobytes.
 const sizeInPackets = 0x0100
 
-// tdSize is the TD size of a block that holds the bytes from at to end of n: the packets that are left after it, none after the last
-// (xHCI 1.2, 4.11.2.4), or the kilobytes that are left with it (before version 1.0; Linux, xhci_td_remainder).
+// tdSize is the TD size of a TRB with the bytes from at to end of n: the number of packets after
+// it, 0 for the last TRB (xHCI 1.2, 4.11.2.4). Before version 1.0 it is the number of kilobytes,
+// including its own (Linux, xhci_td_remainder).
 func (e *endpoint) tdSize(at, end, n int) uint32 {
 	left := 0
 	switch {
@@ -86,7 +93,7 @@ func (e *endpoint) tdSize(at, end, n int) uint32 {
 	return uint32(min(left, trbSizeMax))
 }
 
-// queue puts one block into the ring that moves size bytes.
+// queue puts one TRB with size bytes of data into the ring.
 func (e *endpoint) queue(t trb, size int) {
 	at := e.ring.put(t)
 	td := &e.td

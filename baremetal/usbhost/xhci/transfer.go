@@ -8,13 +8,16 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// MaxTransfer is usb.Device's.
+// MaxTransfer implements usbhost.Device.
 func (d *device) MaxTransfer() int { return maxTransfer }
 
-// Control is usb.Device's.
-func (d *device) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (int, error) {
+// Control implements usbhost.Device.
+func (d *device) Control(
+	ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+) (int, error) {
 	if len(data) < int(setup.Length) {
-		return 0, fmt.Errorf("%w: %d bytes of data for a length of %d", usb.ErrTransfer, len(data), setup.Length)
+		return 0, fmt.Errorf("%w: %d bytes of data for a length of %d",
+			usb.ErrTransfer, len(data), setup.Length)
 	}
 	e, err := d.endpoint(defaultPipe)
 	if err != nil {
@@ -23,8 +26,10 @@ func (d *device) Control(ctx context.Context, setup usb.Setup, data []byte, time
 	return e.transfer(ctx, setup, data[:setup.Length], setup.In(), timeout)
 }
 
-// Transfer is usb.Device's.
-func (d *device) Transfer(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+// Transfer implements usbhost.Device.
+func (d *device) Transfer(
+	ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+) (int, error) {
 	index := endpointIndex(endpoint)
 	if index == defaultPipe {
 		return 0, errNoEndpoint
@@ -39,8 +44,10 @@ func (d *device) Transfer(ctx context.Context, endpoint uint8, buf []byte, timeo
 	return e.transfer(ctx, usb.Setup{}, buf, endpoint&usb.DirIn != 0, timeout)
 }
 
-// transfer does one transfer, from the copy to the copy back.
-func (e *endpoint) transfer(ctx context.Context, setup usb.Setup, buf []byte, in bool, timeout time.Duration) (int, error) {
+// transfer performs one transfer, including the copies between buf and DMA memory.
+func (e *endpoint) transfer(
+	ctx context.Context, setup usb.Setup, buf []byte, in bool, timeout time.Duration,
+) (int, error) {
 	if err := e.acquire(ctx); err != nil {
 		return 0, err
 	}
@@ -69,8 +76,7 @@ func (e *endpoint) transfer(ctx context.Context, setup usb.Setup, buf []byte, in
 	}
 	err := e.finish(e.await(ctx, timeout))
 	e.timer.Stop()
-	// A dead controller may still use the memory, until Close: what it writes there is wiped with
-	// the memory then.
+	// A failed controller may still write to the memory until Close, which wipes it.
 	if dead := e.d.c.Err(); dead != nil {
 		return 0, dead
 	}
@@ -107,7 +113,7 @@ func (e *endpoint) submit(setup usb.Setup, n int, in bool) error {
 	return nil
 }
 
-// ringDoorbell makes the controller work on what is in the ring. c.mu is held.
+// ringDoorbell makes the controller execute the TRBs in the ring. c.mu is held.
 func (e *endpoint) ringDoorbell() {
 	c := e.d.c
 	e.td.pending = true
@@ -118,7 +124,7 @@ func (e *endpoint) ringDoorbell() {
 	c.look()
 }
 
-// await waits for the end of the transfer, nil, or for a reason to end it.
+// await waits for the end of the transfer. The error is the reason to end it early.
 func (e *endpoint) await(ctx context.Context, timeout time.Duration) error {
 	var due <-chan time.Time
 	if timeout > 0 {
@@ -140,7 +146,8 @@ func (e *endpoint) await(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// finish brings the endpoint into order and says how the transfer went: late is why it was not waited for, nil if it was.
+// finish recovers the endpoint if necessary and returns the result of the transfer. late is the
+// error of await.
 func (e *endpoint) finish(late error) error {
 	if late != nil {
 		e.recover(true)

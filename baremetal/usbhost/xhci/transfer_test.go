@@ -13,11 +13,12 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// TestDataComeThroughChains moves all lengths around the sizes of pieces, both ways and through the default pipe. The model looks at the TD
-// sizes, whose meaning has changed.
-func TestDataComeThroughChains(t *testing.T) {
+// TestDataOfSeveralTRBs transfers all lengths around the sizes of pieces, in both directions and on
+// the default control pipe. The model checks the TD sizes, whose unit depends on the version.
+func TestDataOfSeveralTRBs(t *testing.T) {
 	for _, version := range []uint16{0x0096, 0x0120} {
-		run(t, xhcitest.Options{Version: version}, func(r *rig) { dataComeThroughChains(r.bench()) })
+		run(t, xhcitest.Options{Version: version},
+			func(r *rig) { dataComeThroughChains(r.bench()) })
 	}
 }
 
@@ -26,10 +27,12 @@ func dataComeThroughChains(b *bench) {
 	for i := range pattern {
 		pattern[i] = byte(i ^ i>>8)
 	}
-	for _, n := range []int{0, 1, 63, 64, 65, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 65472, 65535, 65536} {
+	for _, n := range []int{0, 1, 63, 64, 65, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 65472,
+		65535, 65536} {
 		want := pattern[:n]
 		b.s.Add(bulkOut, xhcitest.Line{})
-		if got, err := b.d.Transfer(context.Background(), bulkOut, want, time.Second); got != n || err != nil || !bytes.Equal(b.s.Writes[len(b.s.Writes)-1], want) {
+		if got, err := b.d.Transfer(context.Background(), bulkOut, want, time.Second); got != n ||
+			err != nil || !bytes.Equal(b.s.Writes[len(b.s.Writes)-1], want) {
 			b.t.Errorf("OUT of %d bytes: %d, %v", n, got, err)
 		}
 		for _, room := range []int{(n + 63) &^ 63, 65536} {
@@ -43,17 +46,22 @@ func dataComeThroughChains(b *bench) {
 		}
 		b.s.Add(0, xhcitest.Line{Data: want}, xhcitest.Line{})
 		buf := make([]byte, 65535)
-		if got, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0xA1, Length: 65535}, buf, time.Second); got != n || err != nil || !bytes.Equal(buf[:got], want) {
+		if got, err := b.d.Control(context.Background(),
+			usb.Setup{RequestType: 0xA1, Length: 65535}, buf, time.Second); got != n ||
+			err != nil || !bytes.Equal(buf[:got], want) {
 			b.t.Errorf("control IN of %d bytes: %d, %v", n, got, err)
 		}
-		if got, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x21, Length: uint16(n)}, want, time.Second); got != n || err != nil || !bytes.Equal(b.s.Writes[len(b.s.Writes)-1], want) {
+		if got, err := b.d.Control(context.Background(),
+			usb.Setup{RequestType: 0x21, Length: uint16(n)}, want, time.Second); got != n ||
+			err != nil || !bytes.Equal(b.s.Writes[len(b.s.Writes)-1], want) {
 			b.t.Errorf("control OUT of %d bytes: %d, %v", n, got, err)
 		}
 	}
 	if _, err := b.in(bulkIn, maxTransfer+1, time.Second); !errors.Is(err, usb.ErrTransfer) {
 		b.t.Errorf("more than MaxTransfer: %v", err)
 	}
-	if _, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Length: 9}, make([]byte, 8), time.Second); !errors.Is(err, usb.ErrTransfer) {
+	if _, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Length: 9},
+		make([]byte, 8), time.Second); !errors.Is(err, usb.ErrTransfer) {
 		b.t.Errorf("less data than wLength: %v", err)
 	}
 }
@@ -62,21 +70,22 @@ func TestSecretsDoNotStayInSharedMemory(t *testing.T) {
 	const secret = "PIN 31415926"
 	onBench(t, func(b *bench) {
 		b.s.Add(bulkOut, xhcitest.Line{}, xhcitest.Line{Block: true})
-		b.s.Add(bulkIn, xhcitest.Line{Data: []byte(secret)}, xhcitest.Line{Data: []byte(secret), Block: true})
+		b.s.Add(bulkIn, xhcitest.Line{Data: []byte(secret)},
+			xhcitest.Line{Data: []byte(secret), Block: true})
 		b.s.Add(0, xhcitest.Line{})
-		for range 2 { // one ends well, one does not
+		for range 2 { // one succeeds, one fails
 			b.d.Transfer(context.Background(), bulkOut, []byte(secret), time.Second)
 			b.in(bulkIn, 64, time.Second)
 		}
-		b.d.Control(context.Background(), usb.Setup{RequestType: 0x21, Length: uint16(len(secret))}, []byte(secret), time.Second)
+		b.d.Control(context.Background(), usb.Setup{RequestType: 0x21, Length: uint16(len(secret))},
+			[]byte(secret), time.Second)
 		if b.s.Left() != 0 || b.mem.Holds(secret) {
 			b.t.Error("a secret is left in memory that the controller shares")
 		}
 	})
 }
 
-// TestSecretsDoNotOutliveTheController: the memory is in use until Close, but the secrets go at
-// once.
+// TestSecretsDoNotOutliveTheController: the memory is in use until Close, but Wipe clears its data.
 func TestSecretsDoNotOutliveTheController(t *testing.T) {
 	const secret = "PIN 31415926"
 	for _, k := range []struct {
@@ -92,7 +101,8 @@ func TestSecretsDoNotOutliveTheController(t *testing.T) {
 				b.s.Add(bulkOut, xhcitest.Line{Block: true})
 				end := make(chan error)
 				go func() {
-					_, err := b.d.Transfer(context.Background(), bulkOut, []byte(secret), time.Second)
+					_, err := b.d.Transfer(context.Background(), bulkOut, []byte(secret),
+						time.Second)
 					end <- err
 				}()
 				await()
@@ -122,7 +132,8 @@ func TestUnplugDuringTransfers(t *testing.T) {
 			}()
 		}
 		go func() {
-			_, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Length: 8}, make([]byte, 8), 0)
+			_, err := b.d.Control(context.Background(), usb.Setup{RequestType: 0x80, Length: 8},
+				make([]byte, 8), 0)
 			ends <- err
 		}()
 		await()
@@ -137,17 +148,19 @@ func TestUnplugDuringTransfers(t *testing.T) {
 			b.t.Errorf("%+v, %v", s, err)
 		}
 		b.d.Release()
-		b.bench().works(bulkIn) // another one, in its place
+		b.bench().works(bulkIn) // another device on the same port
 	})
 }
 
-// TestNothingIsLost reads a stream of numbers in transfers that end at any moment, from controllers that start and stop endpoints in their own
-// way: all arrive, in order, once.
-func TestNothingIsLost(t *testing.T) {
+// TestNoDataAreLost reads a stream of numbers by transfers that are ended at random times, with the
+// deviations of controllers that start and stop endpoints differently. All numbers are received
+// once and in order.
+func TestNoDataAreLost(t *testing.T) {
 	for seed := range int64(10) {
 		rnd := rand.New(rand.NewSource(seed))
-		faults := xhcitest.Faults{LazyState: rnd.Intn(2) == 0, TwiceSuccess: rnd.Intn(2) == 0, ShortSuccess: rnd.Intn(4) == 0,
-			SlowStart: time.Duration(rnd.Intn(3)*rnd.Intn(30)) * time.Millisecond}
+		faults := xhcitest.Faults{LazyState: rnd.Intn(2) == 0, TwiceSuccess: rnd.Intn(2) == 0,
+			ShortSuccess: rnd.Intn(4) == 0,
+			SlowStart:    time.Duration(rnd.Intn(3)*rnd.Intn(30)) * time.Millisecond}
 		run(t, xhcitest.Options{Faults: faults}, func(r *rig) {
 			b := r.bench()
 			const count = 100
@@ -163,18 +176,22 @@ func TestNothingIsLost(t *testing.T) {
 			next := 0
 			for began := time.Now(); next < count && time.Since(began) < 10*time.Second; {
 				b.hw.Set(func(f *xhcitest.Faults) { f.LateStop = int(time.Now().UnixNano()) % 5 })
-				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+next*7%13)*time.Millisecond)
+				ctx, cancel := context.WithTimeout(context.Background(),
+					time.Duration(1+next*7%13)*time.Millisecond)
 				buf := make([]byte, 64<<(next%8))
 				n, err := b.d.Transfer(ctx, bulkIn, buf, 0)
 				cancel()
-				if n > 1 || n == 1 && int(buf[0]) != next || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("seed %d, %+v: %d bytes, %d in place of %d, %v", seed, faults, n, buf[0], next, err)
+				if n > 1 || n == 1 && int(buf[0]) != next || err != nil &&
+					!errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("seed %d, %+v: %d bytes, %d in place of %d, %v", seed, faults, n,
+						buf[0], next, err)
 					return
 				}
 				next += n
 			}
 			if next != count || b.s.Left() != 0 {
-				t.Errorf("seed %d, %+v: %d numbers came, %d are left", seed, faults, next, b.s.Left())
+				t.Errorf("seed %d, %+v: %d numbers came, %d are left", seed, faults, next,
+					b.s.Left())
 			}
 		})
 	}

@@ -5,14 +5,15 @@ import (
 	"unsafe"
 )
 
-// trb is a transfer request block (xHCI 1.2, 6.4): an order to the controller or an event of it.
+// trb is a transfer request block, TRB (xHCI 1.2, 6.4): a command, a part of a transfer, or an
+// event.
 type trb struct {
 	parameter uint64
 	status    uint32
 	control   uint32
 }
 
-// trbSize is the size of a transfer request block; control is its last word.
+// The layout of a TRB.
 const (
 	trbSize    = 16
 	trbStatus  = 8
@@ -22,13 +23,13 @@ const (
 // Bits of control (xHCI 1.2, 6.4.1 - 6.4.4).
 const (
 	trbCycle     = 1 << 0
-	trbToggle    = 1 << 1 // link: the producer's cycle changes here
-	trbShort     = 1 << 2 // ISP: an event when a packet is short
-	trbEventData = 1 << 2 // transfer event: the parameter is not a pointer
-	trbChain     = 1 << 4 // the transfer descriptor goes on
-	trbIOC       = 1 << 5 // an event when it is done
+	trbToggle    = 1 << 1 // TC, of a link: the cycle bit changes after it
+	trbShort     = 1 << 2 // ISP: interrupt on short packet
+	trbEventData = 1 << 2 // ED, of a transfer event: the parameter is not a pointer
+	trbChain     = 1 << 4 // CH: the TD continues
+	trbIOC       = 1 << 5 // interrupt on completion
 	trbImmediate = 1 << 6 // IDT: the parameter is the data
-	trbPreserve  = 1 << 9 // reset endpoint: TSP, the sequence number stays
+	trbPreserve  = 1 << 9 // TSP, of Reset Endpoint: the sequence number is preserved
 	trbDirIn     = 1 << 16
 
 	trbTypeShift     = 10
@@ -36,17 +37,16 @@ const (
 	trbEndpointShift = 16
 	trbEndpointMask  = 0x1F
 	trbSlotShift     = 24
-	trbSetupShift    = 16 // TRT, the kind of data stage
+	trbSetupShift    = 16 // TRT: the direction of the data stage
 	trbSetupOut      = 2
 	trbSetupIn       = 3
 	trbSizeShift     = 17 // of status: TD size
 	trbSizeMax       = 31
-	trbLengthMask    = 0x1FFFF  // of status, in an order
-	trbResidueMask   = 0xFFFFFF // of status, in an event
-	trbCodeShift     = 24       // of status, in an event
+	trbResidueMask   = 0xFFFFFF // of status of an event
+	trbCodeShift     = 24       // of status of an event
 )
 
-// trbType is the kind of a transfer request block (xHCI 1.2, table 6-91).
+// trbType is the type of a TRB (xHCI 1.2, table 6-91).
 type trbType uint32
 
 const (
@@ -94,7 +94,7 @@ func (t trbType) String() string {
 	return "unknown command"
 }
 
-// bits is where the type goes in control.
+// bits is the type as a field of control.
 func (t trbType) bits() uint32 { return uint32(t) << trbTypeShift }
 
 func (t trb) kind() trbType       { return trbType(t.control >> trbTypeShift & trbTypeMask) }
@@ -111,10 +111,7 @@ type code uint8
 const (
 	codeInvalid          code = 0
 	codeSuccess          code = 1
-	codeDataBuffer       code = 2
 	codeBabble           code = 3
-	codeTransaction      code = 4
-	codeTRB              code = 5
 	codeStall            code = 6
 	codeResource         code = 7
 	codeBandwidth        code = 8
@@ -124,20 +121,18 @@ const (
 	codeShort            code = 13
 	codeRingUnderrun     code = 14
 	codeRingOverrun      code = 15
-	codeParameter        code = 17
 	codeContextState     code = 19
 	codeEventRingFull    code = 21
-	codeMissedService    code = 23
 	codeRingStopped      code = 24
 	codeAborted          code = 25
 	codeStopped          code = 26
 	codeStoppedLength    code = 27 // Stopped - Length Invalid
 	codeStoppedShort     code = 28 // Stopped - Short Packet
 	codeSecondBandwidth  code = 35
-	codeSplit            code = 36
 )
 
-// put32 and get32 are for words that nobody watches, storeWord and loadWord for those that carry a cycle bit.
+// put32 and get32 access words whose order does not matter. storeWord and loadWord are for words
+// with a cycle bit.
 func put32(b []byte, at int, v uint32) {
 	_ = b[at+3]
 	b[at], b[at+1], b[at+2], b[at+3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
@@ -155,8 +150,8 @@ func put64(b []byte, at int, v uint64) {
 
 func get64(b []byte, at int) uint64 { return uint64(get32(b, at)) | uint64(get32(b, at+4))<<32 }
 
-// storeWord writes a word after all that was written before, loadWord reads one before all that is read after. at is a multiple
-// of four, and so is the address of b (usb.Buffer).
+// storeWord writes a word after all earlier writes, loadWord reads a word before all later reads.
+// at is a multiple of four, and so is the address of b (hcd.Buffer).
 func storeWord(b []byte, at int, v uint32) {
 	b = b[at : at+4]
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[0])), v)

@@ -13,7 +13,7 @@ const (
 	pciCommand = 0x04
 	pciClass   = 0x08 // class code in bits 31:8
 	pciHeader  = 0x0c // header type in bits 23:16
-	pciBar0    = 0x10
+	pciBar0    = 0x10 // base address registers, 4 bytes each
 	pciBuses   = 0x18 // of a bridge: secondary bus in bits 15:8
 
 	commandMemory    = 1 << 1
@@ -29,8 +29,6 @@ const (
 	barAddress       = ^uint32(0xf)
 	absent           = 0xffffffff
 	slots, functions = 32, 8
-
-	classXHCI = 0x0c0330 // USB, eXtensible host controller interface
 )
 
 // An address is bus, slot and number of a function.
@@ -103,35 +101,36 @@ var (
 	errSize       = errors.New("has an invalid size")
 )
 
-// bar0 reads where the function's first registers are. Their size is found by the way (PCI,
-// 6.2.5.1), with the function's decoders off.
-func bar0(c config, a address) (w window, err error) {
-	low := c.read(a, pciBar0)
+// memoryBAR reads the address of the memory of base address register n. It finds the size (PCI,
+// 6.2.5.1) with the function's decoders disabled.
+func memoryBAR(c config, a address, n uint8) (w window, err error) {
+	bar := pciBar0 + 4*n
+	low := c.read(a, bar)
 	if low == absent || low&barIO != 0 {
-		return w, fmt.Errorf("%v: BAR 0: %w", a, errNotMemory)
+		return w, fmt.Errorf("%v: BAR %d: %w", a, n, errNotMemory)
 	}
 	wide := low&barTypeMask == barType64
 	command := c.read(a, pciCommand) & commandBits
 	c.write(a, pciCommand, command&^commandDecode)
 	w.base = uint64(low & barAddress)
-	c.write(a, pciBar0, absent)
-	mask := uint64(c.read(a, pciBar0)&barAddress) | 0xffffffff<<32
-	c.write(a, pciBar0, low)
+	c.write(a, bar, absent)
+	mask := uint64(c.read(a, bar)&barAddress) | 0xffffffff<<32
+	c.write(a, bar, low)
 	if wide {
-		high := c.read(a, pciBar0+4)
+		high := c.read(a, bar+4)
 		w.base |= uint64(high) << 32
-		c.write(a, pciBar0+4, absent)
-		mask = mask&0xffffffff | uint64(c.read(a, pciBar0+4))<<32
-		c.write(a, pciBar0+4, high)
+		c.write(a, bar+4, absent)
+		mask = mask&0xffffffff | uint64(c.read(a, bar+4))<<32
+		c.write(a, bar+4, high)
 	}
 	c.write(a, pciCommand, command)
 	w.size = -mask
 	switch {
 	case w.base == 0:
-		return w, fmt.Errorf("%v: BAR 0 %w", a, errUnassigned)
+		return w, fmt.Errorf("%v: BAR %d %w", a, n, errUnassigned)
 	case w.size < pageSize || w.size&(w.size-1) != 0 || w.base%w.size != 0 ||
 		w.base > amd64.EndOfLowerHalf-w.size:
-		return w, fmt.Errorf("%v: BAR 0 at %#x, %#x bytes: %w", a, w.base, w.size, errSize)
+		return w, fmt.Errorf("%v: BAR %d at %#x, %#x bytes: %w", a, n, w.base, w.size, errSize)
 	}
 	return w, nil
 }

@@ -7,31 +7,33 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"sync/atomic"
+	"unsafe"
 
 	"github.com/usbarmory/tamago/soc/intel/pci"
 
 	"tamaccid/baremetal/cpu/amd64"
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/controllers"
 	"tamaccid/baremetal/usbhost/dmamem"
-	"tamaccid/baremetal/usbhost/xhci"
+	"tamaccid/baremetal/usbhost/hcd"
 )
 
-// ErrNoController means that the machine has no USB host controller that works.
+// ErrNoController: the machine has no USB host controller that works.
 var ErrNoController = errors.New("q35: no USB host controller that can be used")
 
-// USB makes a bus of every USB host controller of the machine that there is a driver for, and
-// starts to enumerate. It is to be called once. One of several controllers that cannot be used is
-// reported as dead; the error is ErrNoController, with the reasons, when there is none that can.
+// USB returns a bus with every USB host controller of the machine that has a driver, and starts
+// enumeration. It may be called once. A controller that cannot be used is reported as
+// ControllerDied. If none can be used, the error is ErrNoController with the reasons.
 func USB(o usbhost.Options) (*usbhost.Bus, error) {
 	bus := usbhost.New(o)
 	var failures []error
 	used := 0
 	for _, f := range scan(ports{}) {
-		if f.class != classXHCI {
+		driver := controllers.Lookup(f.class)
+		if driver == nil {
 			continue
 		}
-		c, err := openXHCI(f)
+		c, err := open(f, driver)
 		if err == nil {
 			err = bus.Add(c)
 		}
@@ -52,26 +54,27 @@ func USB(o usbhost.Options) (*usbhost.Bus, error) {
 	return bus, nil
 }
 
-// controller is an xHCI controller with its address and its memory.
+// controller is a host controller with the board's resources for it.
 type controller struct {
-	*xhci.Controller
+	usbhost.Controller
 	at     address
 	memory *dmamem.Memory
 }
 
-// openXHCI starts one controller.
-func openXHCI(f pciFunction) (*controller, error) {
-	w, err := bar0(ports{}, f.address)
+// open starts one controller.
+func open(f pciFunction, driver *controllers.Driver) (*controller, error) {
+	w, err := memoryBAR(ports{}, f.address, driver.BAR)
 	if err != nil {
 		return nil, err
 	}
 	if err := mapDevice(w); err != nil {
-		return nil, fmt.Errorf("%v: BAR 0: %w", f.address, err)
+		return nil, fmt.Errorf("%v: BAR %d: %w", f.address, driver.BAR, err)
 	}
 	enable(ports{}, f)
 	size := uint32(min(w.size, math.MaxUint32))
+	registers := hcd.Mapped(unsafe.Slice((*byte)(pointer(uintptr(w.base))), size))
 	memory := dmamem.New(moreDMA, giveDMA)
-	c, err := xhci.New(registers{uintptr(w.base), size}, memory, xhci.Options{
+	c, err := driver.New(registers, memory, hcd.Options{
 		Name: f.address.String(), Size: size, Clock: nanotime,
 	})
 	if err != nil {
@@ -82,8 +85,7 @@ func openXHCI(f pciFunction) (*controller, error) {
 	return &controller{c, f.address, memory}, nil
 }
 
-// Close is usbhost.Controller's. The controller cannot reach memory any more before that is given
-// back.
+// Close implements usbhost.Controller. It disables bus mastering before it frees the memory.
 func (c *controller) Close() error {
 	err := c.Controller.Close()
 	silence(ports{}, c.at)
@@ -91,10 +93,10 @@ func (c *controller) Close() error {
 	return err
 }
 
-// devices guards dma and mapping, which the hooks do not use.
+// devices protects dma and mapping, which the hooks do not use.
 var devices sync.Mutex
 
-// mapDevice makes a device's registers accessible, uncached.
+// mapDevice maps the registers of a device, uncached.
 func mapDevice(w window) error {
 	devices.Lock()
 	defer devices.Unlock()
@@ -107,21 +109,21 @@ func mapDevice(w window) error {
 	return nil
 }
 
-// moreDMA and giveDMA are dmamem's way to the memory set aside for controllers, all of it below 4
-// GiB: what a controller with 32-bit addresses reaches.
+// moreDMA and giveDMA allocate and free chunks of the memory that is reserved for controllers. All
+// of it is below 4 GiB, where controllers with 32-bit addresses can access it.
 func moreDMA(size int) (dmamem.Chunk, error) {
 	devices.Lock()
 	defer devices.Unlock()
 	n := (uint64(size) + pageSize - 1) &^ (pageSize - 1)
 	at := dma.alloc(n, below4G)
 	if at == 0 {
-		return dmamem.Chunk{}, fmt.Errorf("no %d bytes of memory for controllers: %d are free",
-			size, dma.sum())
+		return dmamem.Chunk{},
+			fmt.Errorf("no %d bytes in one piece, %d bytes are free", size, dma.sum())
 	}
 	return dmamem.Chunk{CPU: uintptr(at), Bus: at, Size: int(n)}, nil
 }
 
-// FreeDMA is how many bytes of the memory for controllers are free.
+// FreeDMA is the number of free bytes of the memory for controllers.
 func FreeDMA() uint64 {
 	devices.Lock()
 	defer devices.Unlock()
@@ -132,35 +134,6 @@ func giveDMA(c dmamem.Chunk) {
 	devices.Lock()
 	defer devices.Unlock()
 	dma.add(uint64(c.CPU), uint64(c.CPU)+uint64(c.Size))
-}
-
-// registers are a device's memory. What lies outside of it reads as all ones, as what is not there
-// does.
-type registers struct {
-	base uintptr
-	size uint32
-}
-
-func (r registers) at(offset uint32) *uint32 {
-	if offset%4 != 0 || offset >= r.size {
-		return nil
-	}
-	return (*uint32)(pointer(r.base + uintptr(offset)))
-}
-
-// Read32 is xhci.Registers's.
-func (r registers) Read32(offset uint32) uint32 {
-	if p := r.at(offset); p != nil {
-		return atomic.LoadUint32(p)
-	}
-	return absent
-}
-
-// Write32 is xhci.Registers's.
-func (r registers) Write32(offset uint32, v uint32) {
-	if p := r.at(offset); p != nil {
-		atomic.StoreUint32(p, v)
-	}
 }
 
 // ports is configuration space as TamaGo reads it, through I/O ports.

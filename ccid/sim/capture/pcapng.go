@@ -1,10 +1,10 @@
 //go:build !tamago
 
-// Package capture writes the traffic of a virtual USB device to a file that Wireshark reads and decodes as USB CCID without
-// settings: each file starts with the device's descriptors, from which Wireshark knows the class of each endpoint.
+// Package capture writes the traffic of a virtual USB device to a pcapng file. Wireshark decodes it
+// as USB CCID without settings, since each file begins with the device's descriptors.
 //
-// Specifications: PCAP Next Generation Capture File Format (pcapng), IETF draft-ietf-opsawg-pcapng; link-layer header type
-// 220, LINKTYPE_USB_LINUX_MMAPPED, the 64-byte header of Linux's usbmon.
+// Specifications: PCAP Next Generation Capture File Format (pcapng), IETF draft-ietf-opsawg-pcapng;
+// link-layer header type 220, LINKTYPE_USB_LINUX_MMAPPED, the 64-byte header of Linux's usbmon.
 package capture
 
 import (
@@ -47,7 +47,7 @@ const (
 	address = 2
 )
 
-// Writer is a capture file in the making. It has the methods of usbredir.Tap and is safe for concurrent use.
+// Writer writes a capture file. It implements usbredir.Tap, and is safe for concurrent use.
 type Writer struct {
 	mu  sync.Mutex
 	w   io.Writer
@@ -57,7 +57,7 @@ type Writer struct {
 	now func() time.Time
 }
 
-// NewWriter starts a file and puts the descriptors in it.
+// NewWriter returns a Writer and writes the head of the file with the descriptors of the device.
 func NewWriter(w io.Writer, device, config []byte) (*Writer, error) {
 	c := &Writer{w: w, now: time.Now}
 	le := binary.LittleEndian
@@ -71,14 +71,17 @@ func NewWriter(w io.Writer, device, config []byte) (*Writer, error) {
 	link = le.AppendUint32(link, 0) // no limit
 	c.block(blockInterface, link)
 	get := func(kind uint8, d []byte) {
-		c.Control(usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetDescriptor, Value: uint16(kind) << 8, Length: uint16(len(d))}, d, nil)
+		c.Control(usb.Setup{
+			RequestType: usb.DirIn, Request: usb.RequestGetDescriptor,
+			Value: uint16(kind) << 8, Length: uint16(len(d)),
+		}, d, nil)
 	}
 	get(usb.TypeDevice, device)
 	get(usb.TypeConfiguration, config)
 	return c, c.Err()
 }
 
-// Err is the first error of the underlying writer. Nothing is written after it.
+// Err returns the first error of the underlying writer. After an error nothing is written.
 func (c *Writer) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,23 +103,28 @@ func (c *Writer) block(kind uint32, body []byte) {
 	_, c.err = c.w.Write(c.b)
 }
 
-// urb is one transfer as usbmon sees it.
+// urb is one transfer in usbmon's format.
 type urb struct {
 	kind     byte
 	endpoint uint8 // with the direction in bit 7
 	setup    *usb.Setup
-	length   int // asked for
+	length   int // requested
 	data     []byte
 	err      error
 }
 
-// Control is Tap's.
+// Control implements usbredir.Tap.
 func (c *Writer) Control(setup usb.Setup, data []byte, err error) {
-	c.both(urb{kind: kindControl, endpoint: setup.RequestType & usb.DirIn, setup: &setup, length: int(setup.Length), data: data, err: err})
+	c.both(urb{
+		kind: kindControl, endpoint: setup.RequestType & usb.DirIn, setup: &setup,
+		length: int(setup.Length), data: data, err: err,
+	})
 }
 
-// Transfer is Tap's.
-func (c *Writer) Transfer(endpoint uint8, kind usb.TransferType, length int, data []byte, err error) {
+// Transfer implements usbredir.Tap.
+func (c *Writer) Transfer(
+	endpoint uint8, kind usb.TransferType, length int, data []byte, err error,
+) {
 	k := byte(kindBulk)
 	if kind == usb.InterruptTransfer {
 		k = kindInterrupt
@@ -124,7 +132,8 @@ func (c *Writer) Transfer(endpoint uint8, kind usb.TransferType, length int, dat
 	c.both(urb{kind: k, endpoint: endpoint, length: length, data: data, err: err})
 }
 
-// both writes the submission of a transfer and its completion: data goes with the former to the device, with the latter from it.
+// both writes the submission and the completion of a transfer. Data to the device is in the
+// submission, data from the device in the completion.
 func (c *Writer) both(u urb) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,6 +142,7 @@ func (c *Writer) both(u urb) {
 	c.packet(eventComplete, &u)
 }
 
+// packet writes one event of a transfer.
 func (c *Writer) packet(event byte, u *urb) {
 	in := u.endpoint&usb.DirIn != 0
 	data, noData, setup := u.data, byte(0), byte(noSetup)
@@ -174,7 +184,7 @@ func (c *Writer) packet(event byte, u *urb) {
 	c.block(blockPacket, append(b, data...))
 }
 
-// errno is an error as Linux numbers it.
+// errno returns the Linux error number of an error.
 func errno(err error) int32 {
 	const (
 		noEntry  = -2

@@ -17,7 +17,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// conversation writes what a short session looks like.
+// conversation returns the capture of a short session.
 func conversation(t *testing.T) []byte {
 	t.Helper()
 	m := reader.New(reader.TPDU)
@@ -28,7 +28,8 @@ func conversation(t *testing.T) []byte {
 	}
 	w.Transfer(0x82, usb.InterruptTransfer, 8, []byte{0x50, 0x03}, nil)
 	w.Transfer(0x01, usb.BulkTransfer, 10, []byte{0x62, 0, 0, 0, 0, 0, 1, 0, 0, 0}, nil)
-	w.Transfer(0x81, usb.BulkTransfer, 512, append([]byte{0x80, 10, 0, 0, 0, 0, 1, 0, 0, 0, 0x3B, 8}, "tamaccid"...), nil)
+	w.Transfer(0x81, usb.BulkTransfer, 512,
+		append([]byte{0x80, 10, 0, 0, 0, 0, 1, 0, 0, 0, 0x3B, 8}, "tamaccid"...), nil)
 	w.Transfer(0x81, usb.BulkTransfer, 512, nil, usb.ErrStall)
 	if w.Err() != nil {
 		t.Fatal(w.Err())
@@ -36,7 +37,7 @@ func conversation(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
+func TestEachBlockHasItsLengthAtBothEnds(t *testing.T) {
 	b := conversation(t)
 	kinds := map[uint32]int{}
 	for len(b) > 0 {
@@ -53,17 +54,19 @@ func TestEveryBlockSaysItsLengthAtBothEnds(t *testing.T) {
 	}
 }
 
-// TestLibpcapReadsIt has the file's blocks and usbmon's headers read by somebody else, with every byte of the data.
-func TestLibpcapReadsIt(t *testing.T) {
+// TestLibpcap checks that libpcap reads the file's blocks and usbmon's headers, with all data.
+func TestLibpcap(t *testing.T) {
 	const program = "tcpdump"
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
+		// as for other programs that tests need: board/qemu/harness
+		if os.Getenv("QEMU_REQUIRED") != "" {
 			t.Fatal(err)
 		}
 		t.Skip("no " + program + " on this machine")
 	}
 	cmd := exec.Command(program, "-nn", "-t", "-x", "-r", "-")
-	cmd.Stdin = bytes.NewReader(conversation(t)) // a file would have to be one that its own user may read
+	// from standard input, since tcpdump drops its privileges before it opens a file
+	cmd.Stdin = bytes.NewReader(conversation(t))
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
@@ -94,12 +97,14 @@ func TestLibpcapReadsIt(t *testing.T) {
 		"USB BULK COMPLETE from 1:2:1 ",
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("%s reads\n%s\nnot\n%s", program, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("%s reads\n%s\nnot\n%s", program, strings.Join(got, "\n"),
+			strings.Join(want, "\n"))
 	}
 }
 
-// TestWiresharkDecodesIt runs where Wireshark is installed: it is too large to be wanted for this. TestLibpcapReadsIt runs everywhere.
-func TestWiresharkDecodesIt(t *testing.T) {
+// TestWireshark runs only if Wireshark is installed, which is a large package. TestLibpcap always
+// runs.
+func TestWireshark(t *testing.T) {
 	if _, err := exec.LookPath("tshark"); err != nil {
 		t.Skip("no tshark on this machine")
 	}
@@ -107,7 +112,8 @@ func TestWiresharkDecodesIt(t *testing.T) {
 	if err := os.WriteFile(name, conversation(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("tshark", "-r", name, "-Y", "usbccid", "-T", "fields", "-e", "usb.endpoint_address", "-e", "usbccid.bMessageType").CombinedOutput()
+	out, err := exec.Command("tshark", "-r", name, "-Y", "usbccid", "-T", "fields", "-e",
+		"usb.endpoint_address", "-e", "usbccid.bMessageType").CombinedOutput()
 	if err != nil {
 		t.Fatalf("tshark: %v\n%s", err, out)
 	}

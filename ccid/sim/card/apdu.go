@@ -6,13 +6,13 @@ import "errors"
 type Command struct {
 	CLA, INS, P1, P2 byte
 	Data             []byte
-	// HasLe says that an Le field was there, Ne its value: at most this many data bytes are wanted. At T=0 nothing tells
-	// case 1 from case 2 with Ne = 256: a card sees the latter.
+	// HasLe reports an Le field, and Ne is its value, the greatest number of data bytes of the
+	// response. At T=0 a card cannot distinguish case 1 from case 2 with Ne = 256: it sees case 2.
 	HasLe bool
 	Ne    int
-	// Extended says that lengths were coded in extended form.
+	// Extended reports extended length fields.
 	Extended bool
-	// ByTPDU says that the command came in a T=0 TPDU.
+	// ByTPDU reports that the command arrived in a T=0 TPDU.
 	ByTPDU bool
 }
 
@@ -23,9 +23,9 @@ const (
 	maxNe      = 65536
 )
 
-var errAPDU = errors.New("card: command APDU of no known case")
+var errAPDU = errors.New("card: not a command APDU")
 
-// ParseCommand reads a command APDU. Data is a part of b.
+// ParseCommand parses a command APDU. Data is a part of b.
 func ParseCommand(b []byte) (Command, error) {
 	if len(b) < headerSize {
 		return Command{}, errAPDU
@@ -62,6 +62,7 @@ func ParseCommand(b []byte) (Command, error) {
 	return c, nil
 }
 
+// short returns the value of a short Le field.
 func short(le byte) int {
 	if le == 0 {
 		return maxShort
@@ -69,6 +70,7 @@ func short(le byte) int {
 	return int(le)
 }
 
+// extended returns the value of an extended Le field.
 func extended(hi, lo byte) int {
 	if hi == 0 && lo == 0 {
 		return maxNe
@@ -79,8 +81,8 @@ func extended(hi, lo byte) int {
 // Status words (ISO 7816-4, 5.6).
 const (
 	swOK            = 0x9000
-	swMore          = 0x6100 // low byte: bytes still there
-	swWrongLe       = 0x6C00 // low byte: the right Le
+	swMore          = 0x6100 // low byte: number of bytes left
+	swWrongLe       = 0x6C00 // low byte: the correct Le
 	swWrongLength   = 0x6700
 	swConditions    = 0x6985
 	swSecurity      = 0x6982

@@ -2,13 +2,14 @@ package card
 
 import "errors"
 
-// ATRSpec describes an answer to reset to be built. The zero value is a T=0 card at the default rate without
-// historical bytes. Protocols are offered in their order.
+// ATRSpec describes an answer to reset to build. The zero value is a T=0 card at the default rate
+// without historical bytes. The order of Protocols is that of the offer.
 type ATRSpec struct {
-	TA1 byte // 0: not sent, the default rate holds
+	TA1 byte // 0: not sent, which means the default rate
 	TC1 byte // extra guard time, 0: not sent
 
-	// Specific puts the card in specific mode at Protocols[0] (TA2); Implicit adds the bit that says that TA1 does not hold.
+	// Specific puts the card into specific mode at Protocols[0] (TA2). Implicit adds the bit that
+	// makes TA1 not apply.
 	Specific, Implicit bool
 
 	Protocols []byte // nil: T=0 and no TD1
@@ -17,8 +18,8 @@ type ATRSpec struct {
 	BWICWI    byte   // first TB for T=1, 0: not sent
 	CRC       bool   // first TC for T=1
 
-	// Class, when not zero, is sent as the first TA for T=15: the clock stop indicator in bits 8 and 7, classes in the
-	// others (ISO 7816-3, 8.3).
+	// Class, if not zero, is sent as the first TA for T=15: the clock stop indicator in bits 8 and
+	// 7, the classes in the others (ISO 7816-3, 8.3).
 	Class byte
 
 	Historical []byte // at most 15
@@ -39,6 +40,7 @@ type group struct {
 	t     byte // protocol named by the TD before it
 }
 
+// add appends a character unless it is zero.
 func (g *group) add(bit, v byte) {
 	if v != 0 {
 		g.y |= bit
@@ -46,13 +48,13 @@ func (g *group) add(bit, v byte) {
 	}
 }
 
-// Bytes builds the answer (ISO 7816-3, 8.2), direct convention, with TCK where one is due.
+// Bytes returns the answer (ISO 7816-3, 8.2) in direct convention, with TCK if it is required.
 func (s ATRSpec) Bytes() []byte {
 	first := group{}
 	first.add(hasTA, s.TA1)
 	first.add(hasTC, s.TC1)
-	// The second group follows TD1 and holds the global TA2 and the TC2 of T=0, whatever protocol TD1 names. The
-	// characters of T=1 start at the third (ISO 7816-3, 8.2.3 and 11.4).
+	// The second group follows TD1 and has the global TA2 and the TC2 of T=0, for each protocol in
+	// TD1. The characters of T=1 begin in the third group (ISO 7816-3, 8.2.3 and 11.4).
 	protocols := s.Protocols
 	if len(protocols) == 0 {
 		protocols = []byte{0}
@@ -92,6 +94,7 @@ func (s ATRSpec) Bytes() []byte {
 	return s.assemble(groups)
 }
 
+// assemble returns the answer with these groups of interface characters.
 func (s ATRSpec) assemble(groups []group) []byte {
 	historical := s.Historical[:min(len(s.Historical), 15)]
 	atr := []byte{0x3B}
@@ -101,7 +104,7 @@ func (s ATRSpec) assemble(groups []group) []byte {
 		if i == 0 {
 			low = byte(len(historical))
 		} else if g.t != 0 {
-			tck = true // any protocol but T=0 demands TCK (ISO 7816-3, 8.2.5)
+			tck = true // each protocol but T=0 requires TCK (ISO 7816-3, 8.2.5)
 		}
 		y := g.y
 		if i < len(groups)-1 {
@@ -116,23 +119,24 @@ func (s ATRSpec) assemble(groups []group) []byte {
 	return atr
 }
 
-// Info is what a card and an interface device read from an answer to reset.
+// Info is the content of an answer to reset that a card and an interface device need.
 type Info struct {
-	Offered []byte // protocols in the order first offered, T=15 left out
+	Offered []byte // protocols in the order of the offer, without T=15
 	TA1     byte
-	// Specific: the card is in specific mode, at Mode and, unless Implicit, at TA1's rate (TA2).
+	// Specific reports specific mode (TA2), with protocol Mode and, without Implicit, the rate of
+	// TA1.
 	Specific, Implicit bool
 	Mode               byte
 	IFSC               byte
 	CRC                bool
-	// TCK says that one is due: a protocol other than T=0 was named.
+	// TCK reports that the answer has a TCK, because it names a protocol other than T=0.
 	TCK bool
 }
 
-var errATR = errors.New("card: answer to reset cut short")
+var errATR = errors.New("card: answer to reset is truncated")
 
-// ParseATR reads the characters that protocol machines need. An answer that ends too early gives what was there and an
-// error: a card may send nonsense, its own side must only stay sane.
+// ParseATR parses the characters that the protocol machines need. A truncated answer is an error,
+// and Info has what precedes its end: a card may send an invalid answer, and must still work.
 func ParseATR(atr []byte) (Info, error) {
 	p := Info{TA1: DefaultRate, IFSC: defaultIFS} // ISO 7816-3, 8.3 and 11.4.2
 	if len(atr) < 2 {
@@ -194,7 +198,7 @@ func ParseATR(atr []byte) (Info, error) {
 	return p, nil
 }
 
-// First is the protocol that a card speaks when it is asked for nothing else.
+// First returns the card's protocol without a PPS exchange.
 func (i Info) First() byte {
 	if i.Specific {
 		return i.Mode
@@ -202,7 +206,7 @@ func (i Info) First() byte {
 	return i.Offered[0]
 }
 
-// Rate is the TA1 of the rate at which a card speaks when it is asked for nothing else.
+// Rate returns the TA1 of the card's rate without a PPS exchange.
 func (i Info) Rate() byte {
 	if i.Specific && !i.Implicit {
 		return i.TA1

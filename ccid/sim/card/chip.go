@@ -4,18 +4,20 @@ import "time"
 
 // Options describe a card.
 type Options struct {
-	// ATR answers a cold reset, WarmATR a warm one; nil means the same. They also say which protocols the card speaks, at
-	// which rates, and T=1's sizes and epilogue. Nonsense is sent as it is.
+	// ATR is the answer to a cold reset, WarmATR to a warm reset; if WarmATR is nil, ATR is. They
+	// define the protocols, the rates, and the sizes and the epilogue of T=1. An invalid ATR is
+	// sent as it is.
 	ATR, WarmATR []byte
-	// Voltages are the classes at which the card answers; 0 stands for all.
+	// Voltages are the classes at which the card answers. 0 means all.
 	Voltages Voltage
-	// Applets: the first is selected after a reset.
+	// Applets are the applications. A reset selects the first one.
 	Applets []Applet
-	// PPS says how a proposal is answered.
+	// PPS is the answer to a PPS request.
 	PPS PPSPolicy
-	T0  T0Options
-	T1  T1Options
-	// Strict ENVELOPE: a command ends only with an empty one.
+	// T0 and T1 are the options of the protocols.
+	T0 T0Options
+	T1 T1Options
+	// StrictEnvelope makes only an empty ENVELOPE end a command.
 	StrictEnvelope bool
 }
 
@@ -26,8 +28,8 @@ type Chip struct {
 	par Info
 
 	powered  bool
-	deaf     bool // a PPS failed: nothing but a reset is answered (ISO 7816-3, 9.3)
-	fresh    bool // nothing was sent since the reset: a first FF starts a PPS
+	halted   bool // a PPS failed: the card answers to a reset only (ISO 7816-3, 9.3)
+	fresh    bool // nothing was received since the reset: a first FF begins a PPS
 	inPPS    bool
 	protocol byte
 	rate     byte
@@ -37,17 +39,17 @@ type Chip struct {
 	one      [1]Burst
 }
 
-// New makes a card. It panics at nothing: an ATR that makes no sense leaves a card that speaks T=0.
+// New returns a card. A card with an invalid ATR has T=0.
 func New(o Options) *Chip {
 	c := &Chip{o: o, os: system{applets: o.Applets, strict: o.StrictEnvelope}}
 	c.t0.chip, c.t1.chip = c, c
 	return c
 }
 
-// ATR is the answer to a cold reset.
+// ATR returns the answer to a cold reset.
 func (c *Chip) ATR() []byte { return c.o.ATR }
 
-// Reset is Card's.
+// Reset implements Card.
 func (c *Chip) Reset(cold bool, v Voltage) []byte {
 	if cold {
 		if c.o.Voltages != 0 && c.o.Voltages&v == 0 {
@@ -59,12 +61,12 @@ func (c *Chip) Reset(cold bool, v Voltage) []byte {
 	if !c.powered {
 		return nil
 	}
-	c.deaf = false
+	c.halted = false
 	atr := c.o.ATR
 	if !cold && c.o.WarmATR != nil {
 		atr = c.o.WarmATR
 	}
-	c.par, _ = ParseATR(atr) // what could be read of a broken one
+	c.par, _ = ParseATR(atr) // of an invalid one, what precedes the error
 	c.fresh, c.inPPS = !c.par.Specific, false
 	c.protocol, c.rate = c.par.First(), c.par.Rate()
 	c.os.reset()
@@ -73,12 +75,12 @@ func (c *Chip) Reset(cold bool, v Voltage) []byte {
 	return atr
 }
 
-// Off is Card's.
+// Off implements Card.
 func (c *Chip) Off() { c.powered = false }
 
-// Send is Card's.
+// Send implements Card.
 func (c *Chip) Send(rate byte, in []byte) []Burst {
-	if !c.powered || c.deaf || rate != c.rate || len(in) == 0 {
+	if !c.powered || c.halted || rate != c.rate || len(in) == 0 {
 		return nil
 	}
 	if c.fresh && in[0] == ppss || c.inPPS {
@@ -91,16 +93,17 @@ func (c *Chip) Send(rate byte, in []byte) []Burst {
 	case 1:
 		return c.t1.send(in)
 	}
-	return nil // a protocol that nobody here speaks
+	return nil // another protocol
 }
 
-// Exchange runs a command APDU past the protocol machines, and says how long the card works: for who stands above the
-// line, like a contactless reader or a test.
+// Exchange executes a command APDU without the transmission protocols, as a contactless reader or a
+// test does. It returns the response APDU and the card's processing time.
 func (c *Chip) Exchange(apdu []byte) ([]byte, time.Duration) {
 	return c.os.apdu(apdu, nil)
 }
 
-func (c *Chip) say(b []byte, after time.Duration) []Burst {
+// reply returns one burst.
+func (c *Chip) reply(b []byte, after time.Duration) []Burst {
 	c.one[0] = Burst{Bytes: b, After: after}
 	return c.one[:]
 }

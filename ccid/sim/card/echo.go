@@ -2,24 +2,24 @@ package card
 
 import "time"
 
-// EchoAID and SlowAID name the applets that give data back and that take their time.
+// EchoAID and SlowAID are the AIDs of Echo and Slow.
 var (
 	EchoAID = []byte{0xF0, 't', 'a', 'm', 'a', 'c', 'c', 'i', 'd', 0x01}
 	SlowAID = []byte{0xF0, 't', 'a', 'm', 'a', 'c', 'c', 'i', 'd', 0x02}
 )
 
-// Echo answers 80 EE P1 P2 Lc data Le with the data, up to 65,535 bytes.
+// Echo is an applet that answers 80 EE P1 P2 Lc data Le with the data, up to 65,535 bytes.
 type Echo struct{}
 
 const insEcho = 0xEE
 
-// AID is Applet's.
+// AID implements Applet.
 func (Echo) AID() []byte { return EchoAID }
 
-// Takes is Applet's.
+// Takes implements Applet.
 func (Echo) Takes(_, ins byte) (takes, ok bool) { return true, ins == insEcho }
 
-// Process is Applet's.
+// Process implements Applet.
 func (Echo) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 	switch {
 	case c.CLA != 0x80:
@@ -30,18 +30,18 @@ func (Echo) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 	return append(out, c.Data...), swOK, 0
 }
 
-// Slow answers 80 A0 P1 P2 after P1P2 milliseconds with 90 00.
+// Slow is an applet that answers 80 A0 P1 P2 with 90 00 after P1P2 milliseconds.
 type Slow struct{}
 
 const insSlow = 0xA0
 
-// AID is Applet's.
+// AID implements Applet.
 func (Slow) AID() []byte { return SlowAID }
 
-// Takes is Applet's.
+// Takes implements Applet.
 func (Slow) Takes(_, ins byte) (takes, ok bool) { return false, ins == insSlow }
 
-// Process is Applet's.
+// Process implements Applet.
 func (Slow) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 	switch {
 	case c.CLA != 0x80:

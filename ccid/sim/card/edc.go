@@ -1,6 +1,6 @@
 package card
 
-// LRC is the exclusive-or of all bytes (ISO 7816-3, 11.3.4).
+// LRC returns the exclusive-or of all bytes (ISO 7816-3, 11.3.4).
 func LRC(b []byte) byte {
 	var x byte
 	for _, v := range b {
@@ -9,10 +9,11 @@ func LRC(b []byte) byte {
 	return x
 }
 
-// CRC is T=1's cyclic redundancy code (ISO 7816-3, 11.3.4). The standard refers to ISO/IEC 13239 and leaves preset,
-// complement and byte order to the reader of that; what cards and readers in the field send is polynomial
-// x^16 + x^12 + x^5 + 1 with the least significant bit first, preset to ones, not complemented, and the more significant
-// byte first: 00 C1 01 FE is followed by 54 4E.
+// CRC returns the cyclic redundancy code of T=1 (ISO 7816-3, 11.3.4). The standard refers to
+// ISO/IEC 13239 and does not state preset, complement and byte order. Recorded traffic of cards and
+// readers (TestRecordedCRCs) has the polynomial x^16 + x^12 + x^5 + 1, the least significant bit
+// first, a preset of ones, no complement, and the more significant byte first: 00 C1 01 FE is
+// followed by 54 4E.
 func CRC(b []byte) uint16 {
 	const reversed = 0x8408 // x^16 + x^12 + x^5 + 1, bits reversed
 	crc := uint16(0xFFFF)
@@ -38,7 +39,7 @@ func AppendEDC(block []byte, crc bool) []byte {
 	return append(block, LRC(block))
 }
 
-// CheckEDC says whether a block ends with the right epilogue.
+// CheckEDC reports whether a block ends with the correct epilogue.
 func CheckEDC(block []byte, crc bool) bool {
 	n := EDCSize(crc)
 	if len(block) < n {
@@ -51,7 +52,7 @@ func CheckEDC(block []byte, crc bool) bool {
 	return LRC(block) == 0
 }
 
-// EDCSize is the length of the epilogue.
+// EDCSize returns the length of the epilogue in bytes.
 func EDCSize(crc bool) int {
 	if crc {
 		return 2

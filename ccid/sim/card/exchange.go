@@ -2,31 +2,31 @@ package card
 
 import "time"
 
-// ExchangeAID names the exchange test applet; CombiAID is its name on cards with two interfaces.
+// ExchangeAID is the AID of Exchange. CombiAID is its AID on cards with two interfaces.
 var (
 	ExchangeAID = []byte{0xA0, 0x00, 0x00, 0x00, 0x18, 0xFF}
 	CombiAID    = []byte{0xA0, 0x00, 0x00, 0x00, 0x18, 0x50}
 )
 
-// Exchange is the card side of the usual reader validation: every APDU case at every length.
+// Exchange is an applet for the validation of readers, with each APDU case at each length.
 //
 //	80 30 00 00             case 1: 90 00
 //	80 32 00 00 Lc data     case 3: 90 00, data must be 0, 1, 2, ...
 //	80 34 P1 P2 Le          case 2: P1P2 bytes 0, 1, 2, ...
 //	80 36 P1 P2 Lc data Le  case 4: P1P2 bytes 0, 1, 2, ...
 //	80 38 00 tt             90 00 after tt times Unit
-//	80 3C P1 P2 Le          as 34, of which a wrong Le at T=0 is answered with 6Cxx
+//	80 3C P1 P2 Le          as 34; the answer to a wrong Le at T=0 is 6Cxx
 //	80 12 xx xx data        extended case 3: 90 00
 //	80 00 04 42 Le          extended case 2: Le bytes 42
 //
-// With a PIN it also answers VERIFY, CHANGE REFERENCE DATA and a dump of what they brought.
+// With a PIN it also has the commands of PIN.
 type Exchange struct {
-	Name []byte        // nil stands for ExchangeAID
-	Unit time.Duration // of the time request; 0 stands for DefaultUnit
-	PIN  *PIN          // nil: no PIN commands
+	Name []byte        // the AID; nil means ExchangeAID
+	Unit time.Duration // of the command 80 38; 0 means DefaultUnit
+	PIN  *PIN          // nil means no PIN commands
 }
 
-// DefaultUnit is the unit of the time request.
+// DefaultUnit is the default unit of the command 80 38.
 const DefaultUnit = 100 * time.Millisecond
 
 // Instructions.
@@ -41,7 +41,7 @@ const (
 	insExtCase2 = 0x00
 )
 
-// AID is Applet's.
+// AID implements Applet.
 func (e *Exchange) AID() []byte {
 	if e.Name != nil {
 		return e.Name
@@ -49,7 +49,7 @@ func (e *Exchange) AID() []byte {
 	return ExchangeAID
 }
 
-// Takes is Applet's.
+// Takes implements Applet.
 func (e *Exchange) Takes(cla, ins byte) (takes, ok bool) {
 	if cla == 0x00 && e.PIN != nil {
 		return e.PIN.Takes(cla, ins)
@@ -63,7 +63,7 @@ func (e *Exchange) Takes(cla, ins byte) (takes, ok bool) {
 	return false, false
 }
 
-// Process is Applet's.
+// Process implements Applet.
 func (e *Exchange) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 	if c.CLA == 0x00 && e.PIN != nil {
 		return e.PIN.Process(c, out)
@@ -104,13 +104,14 @@ func (e *Exchange) Process(c *Command, out []byte) ([]byte, uint16, time.Duratio
 	return out, swNoINS, 0
 }
 
-// Reset is Resetter's.
+// Reset implements Resetter.
 func (e *Exchange) Reset() {
 	if e.PIN != nil {
 		e.PIN.Reset()
 	}
 }
 
+// count appends n bytes 0, 1, 2, ...
 func count(out []byte, n int) []byte {
 	for i := range n {
 		out = append(out, byte(i))

@@ -1,22 +1,23 @@
 package card
 
-// Hit is what happens to characters on their way between a card and its reader.
+// Hit is a transmission fault between a card and its reader.
 type Hit uint8
 
-// The hits.
+// The transmission faults.
 const (
-	Clean   Hit = iota
-	Lost        // nothing arrives
-	Cut         // the last character does not arrive
-	Flipped     // one bit of the last character is another
-	Parity      // a character has wrong parity, and keeps it when repeated
-	Doubled     // the last character arrives twice
+	Clean   Hit = iota // none
+	Lost               // no character arrives
+	Cut                // the last character does not arrive
+	Flipped            // one bit of the last character is inverted
+	Parity             // a character has wrong parity, also when it is repeated
+	Doubled            // the last character arrives twice
 )
 
-// Noise is a card with a bad contact. Strike functions are asked for each transmission, counted from 0 since the last reset, and
-// nil ones leave it alone.
+// Noise is a Card with a bad contact.
 type Noise struct {
 	Card
+	// ToCard and FromCard return the fault of the n-th transmission in either direction since the
+	// last reset, from 0. nil means no faults.
 	ToCard, FromCard func(n int) Hit
 
 	up, down int
@@ -24,20 +25,20 @@ type Noise struct {
 	out      []Burst
 }
 
-// Reset is Card's.
+// Reset implements Card.
 func (n *Noise) Reset(cold bool, v Voltage) []byte {
 	n.up, n.down = 0, 0
 	return n.Card.Reset(cold, v)
 }
 
-// Send is Card's.
+// Send implements Card.
 func (n *Noise) Send(rate byte, in []byte) []Burst {
 	if n.ToCard != nil && len(in) > 0 {
 		hit := n.ToCard(n.up)
 		n.up++
 		n.in = hit.apply(append(n.in[:0], in...))
 		if in = n.in; hit == Lost || hit == Parity {
-			return nil // a card that asks in vain for the character again falls silent
+			return nil // a card that requests the character again without success stays silent
 		}
 	}
 	bursts := n.Card.Send(rate, in)
@@ -59,7 +60,7 @@ func (n *Noise) Send(rate byte, in []byte) []Burst {
 	return n.out
 }
 
-// apply changes b as far as bytes go.
+// apply applies the fault to the bytes of b.
 func (h Hit) apply(b []byte) []byte {
 	if len(b) == 0 {
 		return b

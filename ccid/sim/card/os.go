@@ -5,37 +5,41 @@ import (
 	"time"
 )
 
-// An Applet is an application on a card. Everything it gets comes from the reader's side and is checked by it.
+// An Applet is an application on a card. It checks its input, which comes from the reader.
 type Applet interface {
-	// AID is the name that SELECT looks for (ISO 7816-4, 8.2.1.2).
+	// AID returns the name for SELECT (ISO 7816-4, 8.2.1.2).
 	AID() []byte
 
-	// Takes says, for a command at T=0, whether its P3 is a length of data that follows (true) or of data wanted (false):
-	// nothing on the line tells (ISO 7816-3, 10.3.2). ok is false for an instruction that the applet does not know.
+	// Takes reports whether P3 of a T=0 command is the length of its data (true) or of the response
+	// data (false), which the header does not show (ISO 7816-3, 10.3.2). ok is false for an unknown
+	// instruction.
 	Takes(cla, ins byte) (takes, ok bool)
 
-	// Process executes a command. Response data is appended to out; the status word and the time that the card works follow.
-	// c.Data and out are the card's.
+	// Process executes a command. It appends the response data to out and returns the status word
+	// and the card's processing time. The card owns c.Data and out.
 	Process(c *Command, out []byte) (data []byte, sw uint16, work time.Duration)
 }
 
 // A Resetter is an Applet with state that a reset ends.
-type Resetter interface{ Reset() }
+type Resetter interface {
+	// Reset ends the state.
+	Reset()
+}
 
-// system is the card's operating system: applet selection, GET RESPONSE and ENVELOPE over T=0, delivery of an answer in the
-// portions that the reader asks for.
+// system is the card's operating system: applet selection, GET RESPONSE, ENVELOPE, and answers in
+// several parts.
 type system struct {
 	applets  []Applet
 	selected Applet
 
-	cmd  Command // the command at hand
+	cmd  Command // the present command
 	resp []byte  // data of the last command
-	left int     // how much of it, at its end, has not been fetched
-	sw   uint16  // status once all is fetched
+	left int     // the number of bytes at its end that were not sent
+	sw   uint16  // status word after the last byte
 
-	envelope     []byte // command APDU in the making
-	envelopeDone bool   // it was executed when it was complete, and an empty ENVELOPE may still close it
-	strict       bool   // only an empty ENVELOPE ends a command (ISO 7816-4, 11.7.2: "end of data string")
+	envelope     []byte // part of a command APDU
+	envelopeDone bool   // it was complete and executed; an empty ENVELOPE may follow
+	strict       bool   // only an empty ENVELOPE ends a command (ISO 7816-4, 11.7.2)
 }
 
 // Instructions of the operating system (ISO 7816-4, table 4).
@@ -47,9 +51,10 @@ const (
 	selectByName = 0x04 // P1 of SELECT (ISO 7816-4, 11.2.2)
 )
 
-// maxEnvelope bounds a command collected by ENVELOPE: an extended one of case 4 (ISO 7816-3, 12.1.3).
+// maxEnvelope bounds a command in ENVELOPEs: extended case 4 (ISO 7816-3, 12.1.3).
 const maxEnvelope = headerSize + 3 + 65535 + 2
 
+// reset selects the first applet and drops all commands and answers.
 func (s *system) reset() {
 	s.resp, s.left, s.sw = s.resp[:0], 0, 0
 	s.envelope, s.envelopeDone = s.envelope[:0], false
@@ -64,7 +69,7 @@ func (s *system) reset() {
 	}
 }
 
-// execute runs one command and leaves its answer in s.resp, all of it still to be fetched.
+// execute executes one command. The response data is in s.resp, and none of it is sent.
 func (s *system) execute(c *Command) (sw uint16, work time.Duration) {
 	s.resp, s.left = s.resp[:0], 0
 	switch {
@@ -81,6 +86,7 @@ func (s *system) execute(c *Command) (sw uint16, work time.Duration) {
 	return sw, work
 }
 
+// selectApplet selects the first applet whose AID begins with a name.
 func (s *system) selectApplet(name []byte) uint16 {
 	for _, a := range s.applets {
 		if len(name) > 0 && bytes.HasPrefix(a.AID(), name) {
@@ -91,10 +97,10 @@ func (s *system) selectApplet(name []byte) uint16 {
 	return swNotFound
 }
 
-// unread is the part of the answer that has not been fetched.
+// unread returns the part of the response data that was not sent.
 func (s *system) unread() []byte { return s.resp[len(s.resp)-s.left:] }
 
-// apdu executes a whole command APDU and appends the whole response APDU to out: what T=1 carries.
+// apdu executes a command APDU and appends the response APDU to out, as for T=1.
 func (s *system) apdu(b, out []byte) ([]byte, time.Duration) {
 	var err error
 	c := &s.cmd
@@ -123,7 +129,7 @@ func (s *system) apdu(b, out []byte) ([]byte, time.Duration) {
 	return append(out, byte(sw>>8), byte(sw)), work
 }
 
-// lowByte codes a length in the second status byte: 256 and more are 00 (ISO 7816-4, 5.6).
+// lowByte encodes a length in SW2: 256 and more are 00 (ISO 7816-4, 5.6).
 func lowByte(n int) byte {
 	if n >= maxShort {
 		return 0
@@ -131,8 +137,9 @@ func lowByte(n int) byte {
 	return byte(n)
 }
 
+// envelopeAPDU executes an ENVELOPE command APDU and appends its response to out.
 func (s *system) envelopeAPDU(c *Command, out []byte) ([]byte, time.Duration) {
-	hasLe, ne := c.HasLe, c.Ne // of the ENVELOPE: c is the inner command afterwards
+	hasLe, ne := c.HasLe, c.Ne // of the ENVELOPE: collect puts the inner command into c
 	sw, work := s.collect(c.Data)
 	give := s.left
 	if hasLe && give > ne {
@@ -149,8 +156,8 @@ func (s *system) envelopeAPDU(c *Command, out []byte) ([]byte, time.Duration) {
 	return append(out, byte(sw>>8), byte(sw)), work
 }
 
-// collect takes the data of an ENVELOPE command, and executes the command that it carries when that is complete: by its own
-// length fields, or for a strict card at the empty ENVELOPE that ends the string.
+// collect appends the data of an ENVELOPE command, and executes the inner command when it is
+// complete: by its length fields, or in strict mode by an empty ENVELOPE.
 func (s *system) collect(part []byte) (sw uint16, work time.Duration) {
 	if len(part) == 0 && s.envelopeDone {
 		s.envelopeDone = false
@@ -184,7 +191,7 @@ func (s *system) collect(part []byte) (sw uint16, work time.Duration) {
 	}
 	_, work = s.execute(c)
 	s.envelopeDone = len(part) > 0
-	if c.HasLe && s.left > c.Ne { // the rest is not wanted
+	if c.HasLe && s.left > c.Ne { // the rest is not requested
 		s.resp = s.resp[:c.Ne]
 		s.left = c.Ne
 	}

@@ -5,23 +5,24 @@ import (
 	"time"
 )
 
-// PINAID names the applet that only holds a PIN.
+// PINAID is the AID of PIN.
 var PINAID = []byte{0xF0, 't', 'a', 'm', 'a', 'c', 'c', 'i', 'd', 0x03}
 
-// PIN is a card holder verification: VERIFY (ISO 7816-4, 11.6.6), CHANGE REFERENCE DATA (11.6.8), and a dump of the last
-// PIN block, which a real card would never give away and a test of a PIN pad needs.
+// PIN is an applet for card holder verification: VERIFY (ISO 7816-4, 11.6.6), CHANGE REFERENCE DATA
+// (11.6.8), and a dump of the last PIN block, which a real card does not have and tests of PIN pads
+// need.
 //
-//	00 20 00 xx 08 block         VERIFY; without data the tries left, 63 Cx, or 90 00 when verified
+//	00 20 00 xx 08 block         VERIFY; without data: 90 00 if verified, else the tries left, 63 Cx
 //	00 24 00 xx Lc old new       CHANGE REFERENCE DATA, both of the same length
-//	00 40 00 00 Le               the last data field of either
+//	00 40 00 00 Le               the last data field of these commands
 type PIN struct {
-	// Reference is the PIN block that verifies, as it comes in the data field.
+	// Reference is the correct PIN block, in the format of the data field.
 	Reference []byte
-	// Tries is how many wrong ones in a row block it; 0 stands for 3.
+	// Tries is the number of consecutive wrong PINs that block the PIN. 0 means 3.
 	Tries int
-	// Always accepts every block, for tests of how a reader formats them.
+	// Always accepts each block, for tests of a reader's PIN formats.
 	Always bool
-	// Work is how long the card thinks about a block.
+	// Work is the card's processing time for a block.
 	Work time.Duration
 
 	wrong    int
@@ -37,10 +38,10 @@ const (
 	defaultTries = 3
 )
 
-// AID is Applet's.
+// AID implements Applet.
 func (p *PIN) AID() []byte { return PINAID }
 
-// Takes is Applet's.
+// Takes implements Applet.
 func (p *PIN) Takes(_, ins byte) (takes, ok bool) {
 	switch ins {
 	case insVerify, insChange:
@@ -51,9 +52,10 @@ func (p *PIN) Takes(_, ins byte) (takes, ok bool) {
 	return false, false
 }
 
-// Reset is Resetter's: the verified state ends, the count of tries does not.
+// Reset implements Resetter: it ends the verified state, and keeps the count of tries.
 func (p *PIN) Reset() { p.verified = false }
 
+// left returns the number of tries left.
 func (p *PIN) left() int {
 	n := p.Tries
 	if n == 0 {
@@ -62,7 +64,7 @@ func (p *PIN) left() int {
 	return n - p.wrong
 }
 
-// Process is Applet's.
+// Process implements Applet.
 func (p *PIN) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 	switch c.INS {
 	case insVerify:
@@ -89,6 +91,7 @@ func (p *PIN) Process(c *Command, out []byte) ([]byte, uint16, time.Duration) {
 	return out, swNoINS, 0
 }
 
+// verify compares a block with the reference and returns the status word. all is the data field.
 func (p *PIN) verify(block, all []byte) uint16 {
 	p.last = append(p.last[:0], all...)
 	if p.left() <= 0 {

@@ -1,18 +1,20 @@
 package card
 
-// PPSPolicy is how a card answers a protocol and parameters selection (ISO 7816-3, 9.3).
+import "bytes"
+
+// PPSPolicy is a card's answer to a protocol and parameters selection (ISO 7816-3, 9.3).
 type PPSPolicy uint8
 
 // The policies.
 const (
-	// AcceptPPS takes an offered protocol and any rate up to that of TA1; a faster one is answered without PPS1, which
-	// keeps the default.
+	// AcceptPPS accepts an offered protocol and a rate up to that of TA1. The answer to a faster
+	// rate has no PPS1, so that the default rate applies.
 	AcceptPPS PPSPolicy = iota
-	// DefaultPPS takes an offered protocol and never a rate.
+	// DefaultPPS accepts an offered protocol and no rate.
 	DefaultPPS
-	// MutePPS says nothing, which ends in a reset (ISO 7816-3, 9.3).
+	// MutePPS does not answer, so that the reader has to reset the card (ISO 7816-3, 9.3).
 	MutePPS
-	// WrongPPS answers another rate than was proposed.
+	// WrongPPS answers with another rate than the proposed one.
 	WrongPPS
 	// GarbledPPS answers with a wrong check character.
 	GarbledPPS
@@ -25,16 +27,17 @@ const (
 	hasPPS3 = 0x40
 )
 
-// Values of Fi and Di by code, 0 where reserved (ISO 7816-3, tables 7 and 8).
+// Values of Fi and Di by code, 0 if reserved (ISO 7816-3, tables 7 and 8).
 var (
 	fiTable = [16]int{372, 372, 558, 744, 1116, 1488, 1860, 0, 0, 512, 768, 1024, 1536, 2048}
 	diTable = [16]int{0, 1, 2, 4, 8, 16, 32, 64, 12, 20}
 )
 
-// FiDi returns the conversion factor and divisor that a TA1 stands for, zeros when reserved.
+// FiDi returns the clock rate conversion integer and the baud rate adjustment integer of a TA1.
+// They are 0 if reserved.
 func FiDi(ta1 byte) (f, d int) { return fiTable[ta1>>4], diTable[ta1&0x0F] }
 
-// sendPPS collects a request and answers it.
+// sendPPS collects the characters of a request and answers it.
 func (c *Chip) sendPPS(in []byte) []Burst {
 	if !c.inPPS {
 		c.inPPS, c.pps = true, c.pps[:0]
@@ -57,7 +60,7 @@ func (c *Chip) sendPPS(in []byte) []Burst {
 	req := c.pps[:want]
 	t := pps0 & 0x0F
 	if LRC(req) != 0 || !c.offers(t) || c.o.PPS == MutePPS {
-		c.deaf = true
+		c.halted = true
 		return nil
 	}
 	rate := byte(DefaultRate)
@@ -67,7 +70,7 @@ func (c *Chip) sendPPS(in []byte) []Burst {
 		switch {
 		case c.o.PPS == WrongPPS:
 			answer = []byte{ppss, t | hasPPS1, proposed ^ 0x02}
-		case c.o.PPS != DefaultPPS && c.takesRate(proposed):
+		case c.o.PPS != DefaultPPS && c.acceptsRate(proposed):
 			rate = proposed
 			answer = []byte{ppss, t | hasPPS1, proposed}
 		}
@@ -77,20 +80,15 @@ func (c *Chip) sendPPS(in []byte) []Burst {
 		answer[len(answer)-1] ^= 0x01
 	}
 	c.protocol, c.rate = t, rate
-	return c.say(answer, 0)
+	return c.reply(answer, 0)
 }
 
-func (c *Chip) offers(t byte) bool {
-	for _, o := range c.par.Offered {
-		if o == t {
-			return true
-		}
-	}
-	return false
-}
+// offers reports whether the card offers a protocol.
+func (c *Chip) offers(t byte) bool { return bytes.IndexByte(c.par.Offered, t) >= 0 }
 
-// takesRate says whether a rate is no faster than the card's own. Its clock frequency limit is not modelled.
-func (c *Chip) takesRate(ta1 byte) bool {
+// acceptsRate reports whether a rate is at most that of the card's TA1. The clock frequency limit
+// is not modelled.
+func (c *Chip) acceptsRate(ta1 byte) bool {
 	f, d := FiDi(ta1)
 	mf, md := FiDi(c.par.TA1)
 	if mf == 0 || md == 0 {

@@ -4,59 +4,61 @@ import "time"
 
 // The card's side of T=0 (ISO 7816-3, 10).
 //
-//	state    | event                         | does
-//	idle     | five header characters        | asks the operating system which way data goes
-//	         |   data comes (P3 > 0)         | ACK; to taking
-//	         |   data goes, or none          | executes; ACK + data + SW, or SW alone; idle
-//	         |   unknown, invalid            | SW; idle
-//	taking   | P3 characters, or one where   | next ACK, or executes; SW; idle
-//	         |   ACK is given one by one     |
-//	any      | reset                         | idle
+//	state     | event                        | action
+//	idle      | five header characters       | direction of the data by Applet.Takes
+//	          |   command data (P3 > 0)      | ACK; receiving
+//	          |   response data, or none     | execute; ACK + data + SW, or SW alone; idle
+//	          |   unknown, invalid           | SW; idle
+//	receiving | P3 characters, or one with   | next ACK, or execute; SW; idle
+//	          |   T0Options.OneByOne         |
+//	any       | reset                        | idle
 //
-// NULL procedure bytes come before anything that takes the card longer than T0Options.Null.
+// NULL procedure bytes precede an answer whose processing takes longer than T0Options.Null.
 
-// Case1 is how a T=0 card answers P3 = 00 when it has data: nothing tells it whether 256 bytes or none were asked for.
+// Case1 is the answer of a T=0 card to P3 = 00 if it has data: the header does not show whether 256
+// bytes or none are expected.
 type Case1 uint8
 
-// The answers.
+// The answers to P3 = 00.
 const (
 	Case1GetResponse Case1 = iota // 61xx
 	Case1WrongLe                  // 6Cxx
 )
 
-// T0Options describe a card's manners at T=0.
+// T0Options describe a card's behaviour at T=0.
 type T0Options struct {
-	// OneByOne asks for each data byte, and sends each, after an ACK of its own: INS XOR FF (ISO 7816-3, 10.3.3).
+	// OneByOne uses a procedure byte INS XOR FF for each data byte (ISO 7816-3, 10.3.3).
 	OneByOne bool
-	// Nulls is how many NULL bytes come before each first procedure byte, in any case.
+	// Nulls is the number of NULL bytes before the first procedure byte of each command.
 	Nulls int
-	// Null is how long the card works between two NULL bytes; 0 stands for DefaultNull.
+	// Null is the time between two NULL bytes during processing. 0 means DefaultNull.
 	Null time.Duration
-	// Case1 is how P3 = 00 is answered when there is data.
+	// Case1 is the answer to P3 = 00 if there is data.
 	Case1 Case1
-	// ShortRead answers too large a Le of case 2 with 61xx rather than with 6Cxx.
+	// ShortRead answers a too large Le of case 2 with 61xx instead of 6Cxx.
 	ShortRead bool
-	// Respond overrides the answer to a header when not nil: hostile procedure bytes. The result is sent and the
-	// machine goes idle; nil takes the usual way.
+	// Respond, if set, replaces the answer to a header, for hostile procedure bytes. The card sends
+	// the result and becomes idle. A nil result means the normal answer.
 	Respond func(header []byte) []byte
 }
 
-// DefaultNull is well below the waiting time at the default rate: 960 x 10 x 372 / 3.57 MHz is 1 s (ISO 7816-3, 10.2).
+// DefaultNull is well below the waiting time at the default rate: 960 x 10 x 372 / 3.57 MHz is 1 s
+// (ISO 7816-3, 10.2).
 const DefaultNull = 400 * time.Millisecond
 
 // Procedure bytes (ISO 7816-3, 10.3.3).
 const procNULL = 0x60
 
 type t0 struct {
-	chip   *Chip
-	buf    []byte // header, then data
-	taking bool
-	asked  int // length of buf when everything asked for by ACKs is there
-	out    []byte
-	bursts []Burst
+	chip      *Chip
+	buf       []byte // header, then data
+	receiving bool
+	expected  int // length of buf with all data that ACKs have requested
+	out       []byte
+	bursts    []Burst
 }
 
-func (t *t0) reset() { t.buf, t.taking = t.buf[:0], false }
+func (t *t0) reset() { t.buf, t.receiving = t.buf[:0], false }
 
 func (t *t0) options() *T0Options { return &t.chip.o.T0 }
 
@@ -64,34 +66,34 @@ func (t *t0) send(in []byte) []Burst {
 	const headerTPDU = 5 // CLA INS P1 P2 P3 (ISO 7816-3, 10.3.2)
 	t.out, t.bursts = t.out[:0], t.bursts[:0]
 	t.buf = append(t.buf, in...)
-	if !t.taking {
+	if !t.receiving {
 		if len(t.buf) < headerTPDU {
 			return nil
 		}
-		t.buf = t.buf[:headerTPDU] // a card does not listen while it decides
+		t.buf = t.buf[:headerTPDU] // a card does not receive while it processes
 		return t.header()
 	}
-	if len(t.buf) < t.asked {
+	if len(t.buf) < t.expected {
 		return nil
 	}
-	t.buf = t.buf[:t.asked]
+	t.buf = t.buf[:t.expected]
 	p3 := int(t.buf[4])
 	if len(t.buf) < headerTPDU+p3 {
 		return t.ack(1)
 	}
-	t.taking = false
+	t.receiving = false
 	sw, work := t.run(t.buf[headerTPDU:])
 	t.buf = t.buf[:0]
 	return t.status(sw, work)
 }
 
-// header decides on a fresh header.
+// header processes a header.
 func (t *t0) header() []Burst {
 	cla, ins, p3 := t.buf[0], t.buf[1], t.buf[4]
 	if f := t.options().Respond; f != nil {
 		if answer := f(t.buf); answer != nil {
 			t.buf = t.buf[:0]
-			return t.chip.say(answer, 0)
+			return t.chip.reply(answer, 0)
 		}
 	}
 	for range t.options().Nulls {
@@ -106,7 +108,7 @@ func (t *t0) header() []Burst {
 		t.buf = t.buf[:0]
 		return t.status(swNoINS, 0)
 	case takes && p3 > 0:
-		t.taking, t.asked = true, len(t.buf)
+		t.receiving, t.expected = true, len(t.buf)
 		if t.options().OneByOne {
 			return t.ack(1)
 		}
@@ -119,6 +121,7 @@ func (t *t0) header() []Burst {
 	return t.read()
 }
 
+// direction reports the direction of the data, as Applet.Takes does.
 func (t *t0) direction(cla, ins byte) (takes, ok bool) {
 	switch ins {
 	case insSelect, insEnvelope:
@@ -132,9 +135,9 @@ func (t *t0) direction(cla, ins byte) (takes, ok bool) {
 	return t.chip.os.selected.Takes(cla, ins)
 }
 
-// ack asks for n more characters.
+// ack requests n more characters.
 func (t *t0) ack(n int) []Burst {
-	t.asked += n
+	t.expected += n
 	ins := t.buf[1]
 	if t.options().OneByOne {
 		ins = ^ins
@@ -143,7 +146,7 @@ func (t *t0) ack(n int) []Burst {
 	return t.flush()
 }
 
-// run executes a command that brought its data, and returns the status that belongs behind it.
+// run executes a command with data, and returns its status word.
 func (t *t0) run(data []byte) (uint16, time.Duration) {
 	os := &t.chip.os
 	c := &os.cmd
@@ -163,11 +166,12 @@ func (t *t0) run(data []byte) (uint16, time.Duration) {
 	return sw, work
 }
 
-// read executes a command that wants data, or fetches what an earlier one left.
+// read executes a command with response data, or sends the rest of an earlier response.
 func (t *t0) read() []Burst {
 	os := &t.chip.os
 	c := &os.cmd
-	*c = Command{CLA: t.buf[0], INS: t.buf[1], P1: t.buf[2], P2: t.buf[3], HasLe: true, Ne: short(t.buf[4]), ByTPDU: true}
+	*c = Command{CLA: t.buf[0], INS: t.buf[1], P1: t.buf[2], P2: t.buf[3], HasLe: true,
+		Ne: short(t.buf[4]), ByTPDU: true}
 	p3 := t.buf[4]
 	t.buf = t.buf[:0]
 	var work time.Duration
@@ -184,7 +188,8 @@ func (t *t0) read() []Burst {
 		return t.status(os.sw, work)
 	case n >= c.Ne:
 		n = c.Ne
-	case p3 == 0 && c.INS != insGetResponse && t.options().Case1 == Case1GetResponse, t.options().ShortRead && c.INS != insGetResponse:
+	case c.INS != insGetResponse &&
+		(p3 == 0 && t.options().Case1 == Case1GetResponse || t.options().ShortRead):
 		return t.status(swMore|uint16(lowByte(n)), work)
 	default:
 		return t.status(swWrongLe|uint16(lowByte(n)), work)
@@ -209,14 +214,14 @@ func (t *t0) read() []Burst {
 	return t.flush()
 }
 
-// status ends a command.
+// status ends a command with a status word.
 func (t *t0) status(sw uint16, work time.Duration) []Burst {
 	t.work(work)
 	t.out = append(t.out, byte(sw>>8), byte(sw))
 	return t.flush()
 }
 
-// work passes time the way T=0 allows: a NULL before each waiting time ends.
+// work spends processing time, with a NULL before the end of each waiting time.
 func (t *t0) work(d time.Duration) {
 	step := t.options().Null
 	if step <= 0 {
@@ -231,7 +236,7 @@ func (t *t0) work(d time.Duration) {
 	}
 }
 
-// push sends one character after a silence.
+// push sends one character after a time.
 func (t *t0) push(b byte, after time.Duration) {
 	if after > 0 {
 		t.flush()
@@ -240,7 +245,7 @@ func (t *t0) push(b byte, after time.Duration) {
 	t.out = append(t.out, b)
 }
 
-// flush closes the burst in the making. Its bytes stay where they are when t.out grows into a new array later.
+// flush ends the present burst. Its bytes stay in place if t.out is reallocated later.
 func (t *t0) flush() []Burst {
 	start := 0
 	for i := range t.bursts {

@@ -4,17 +4,17 @@ import "time"
 
 // The card's side of T=1 (ISO 7816-3, 11).
 //
-//	event                              | does
-//	invalid block (EDC, length, PCB)   | R block with its reason; after R blocks and S requests too
-//	I block, N(S) as expected, M = 1   | takes the part, R block with the next N(S)
-//	I block, N(S) as expected, M = 0   | executes the command; S(WTX) while it works; then I blocks
+//	event                              | action
+//	invalid block (EDC, length, PCB)   | R block with the reason; also after R blocks and S requests
+//	I block, N(S) as expected, M = 1   | append the part, R block with the next N(S)
+//	I block, N(S) as expected, M = 0   | execute the command, with S(WTX); then I blocks
 //	I block, other N(S)                | R block "other error"
-//	R block naming the next N(S)       | next I block of the chain
-//	R block naming the last N(S)       | last block again
-//	S(RESYNCH request)                 | S(RESYNCH response), as after reset
-//	S(IFS request)                     | S(IFS response), blocks up to that size from now on
-//	S(ABORT request)                   | S(ABORT response), chain forgotten
-//	S response that was asked for      | goes on with what waited for it
+//	R block with the next N(S)         | next I block of the chain
+//	R block with the last N(S)         | last block again
+//	S(RESYNCH request)                 | S(RESYNCH response), state as after reset
+//	S(IFS request)                     | S(IFS response), new maximum size of blocks
+//	S(ABORT request)                   | S(ABORT response), chain dropped
+//	S response to the open request     | continue after the request
 //	any other S block                  | R block "other error"
 
 // PCB values (ISO 7816-3, 11.3.2.2).
@@ -43,46 +43,48 @@ const (
 	maxIFS     = 254
 )
 
-// T1Options describe a card's manners at T=1.
+// T1Options describe a card's behaviour at T=1.
 type T1Options struct {
-	// IFSRequest, when not zero, is the IFSC that the card announces by S(IFS request) before its first answer.
+	// IFSRequest, if not zero, is the IFSC of an S(IFS request) before the first answer.
 	IFSRequest byte
-	// WTX is how often the card asks for more time before each answer, working or not, WTXMultiplier the number it asks
-	// with (0: 1).
+	// WTX is the number of S(WTX request)s before each answer, beside those that the processing
+	// time requires. WTXMultiplier is their INF; 0 means 1.
 	WTX           int
 	WTXMultiplier byte
-	// Step is how long the card works before it asks for more time; 0 stands for DefaultStep.
+	// Step is the processing time between two S(WTX request)s. 0 means DefaultStep.
 	Step time.Duration
-	// Block, when not zero, is the largest information field that the card sends, whatever the reader takes.
+	// Block, if not zero, is the greatest length of an information field that the card sends.
 	Block int
-	// AbortChain makes the card answer the n-th block of a command chain with S(ABORT request), once.
+	// AbortChain, if not zero, makes the card answer the n-th block of a command chain with
+	// S(ABORT request), once.
 	AbortChain int
-	// Respond overrides the answer to a block when not nil: hostile or damaged blocks. It gets the block and the answer
-	// that would be sent and returns what is sent; nil for nothing.
+	// Respond, if set, replaces the answer to a block, for hostile or damaged blocks. Its arguments
+	// are the block and the normal answer. A nil result means no answer.
 	Respond func(block, answer []byte) []byte
 }
 
-// DefaultStep is below the block waiting time for BWI = 4: 11 etu + 2^4 x 960 x 372 / 3.57 MHz is 1.6 s (ISO 7816-3, 11.4.3).
+// DefaultStep is less than the block waiting time for BWI = 4: 11 etu + 2^4 x 960 x 372 / 3.57 MHz
+// is 1.6 s (ISO 7816-3, 11.4.3).
 const DefaultStep = time.Second
 
 type t1 struct {
 	chip *Chip
 
-	nad    byte // to answer with
+	nad    byte // of the answer
 	ns, nr byte // next N(S) to send, next N(S) expected: 0 or 1
 	ifsc   int  // announced by the ATR or S(IFS request)
 	ifsd   int
 
-	cmd    []byte // command being received
-	blocks int    // of it so far
-	resp   []byte // response being sent
-	sent   int    // acknowledged bytes of it
-	part   int    // length of the block under way, -1 when none is
-	toWork time.Duration
-	wtx    int  // S(WTX request)s still to send before the answer
-	asked  byte // PCB of the S request that waits for its response, 0 when none does
-	askINF byte
-	ifsDue bool
+	cmd     []byte // the received part of a command
+	blocks  int    // its number of blocks
+	resp    []byte // the response
+	sent    int    // its acknowledged bytes
+	part    int    // length of the block that is not acknowledged, -1 if there is none
+	toWork  time.Duration
+	wtx     int  // number of S(WTX request)s to send before the answer
+	open    byte // PCB of the S request without a response yet, 0 if there is none
+	openINF byte
+	ifsDue  bool // S(IFS request) is to send
 
 	aborted bool
 	last    []byte // last block sent
@@ -102,19 +104,21 @@ func (t *t1) reset() {
 	t.last, t.nad = t.last[:0], 0
 }
 
-// resynch is what S(RESYNCH) does: everything as after a reset, IFSC aside (ISO 7816-3, 11.6.3.2, rule 6.4).
+// resynch restores the state after a reset, but for IFSC (ISO 7816-3, 11.6.3.2, rule 6.4).
 func (t *t1) resynch() {
 	t.ns, t.nr, t.ifsd = 0, 0, defaultIFS
 	t.dropChains()
 }
 
+// dropChains drops the command, the response and open requests.
 func (t *t1) dropChains() {
 	t.cmd, t.blocks = t.cmd[:0], 0
 	t.resp, t.sent, t.part = t.resp[:0], 0, -1
-	t.toWork, t.wtx, t.asked = 0, 0, 0
+	t.toWork, t.wtx, t.open = 0, 0, 0
 }
 
-// send takes one block. A card ends reception by the character waiting time, so what comes at once is one block.
+// send receives one block. A card ends a block by the character waiting time: the bytes of one call
+// are one block.
 func (t *t1) send(block []byte) []Burst {
 	after, ok := t.receive(block)
 	answer := t.last
@@ -126,9 +130,10 @@ func (t *t1) send(block []byte) []Burst {
 	if !ok {
 		return nil
 	}
-	return t.chip.say(answer, after)
+	return t.chip.reply(answer, after)
 }
 
+// receive processes one block. The answer is in t.last.
 func (t *t1) receive(b []byte) (after time.Duration, ok bool) {
 	edc := EDCSize(t.chip.par.CRC)
 	if len(b) < prologue+edc {
@@ -144,7 +149,7 @@ func (t *t1) receive(b []byte) (after time.Duration, ok bool) {
 	if b[0]&0x88 != 0 { // VPP bits (ISO 7816-3, 11.3.2.1)
 		return t.reject(rOther)
 	}
-	t.nad = b[0]<<4 | b[0]>>4 // source and destination change places
+	t.nad = b[0]<<4 | b[0]>>4 // exchange source and destination
 	pcb, inf := b[1], b[prologue:prologue+n]
 	switch {
 	case pcb&0x80 == 0:
@@ -156,13 +161,14 @@ func (t *t1) receive(b []byte) (after time.Duration, ok bool) {
 	}
 }
 
+// iBlock processes an I block.
 func (t *t1) iBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	chaining := t.part >= 0 && t.sent+t.part < len(t.resp)
-	if pcb&pcbIMask != 0 || len(inf) > t.ifsc || t.asked != 0 || chaining || pcb&pcbNS>>6 != t.nr {
+	if pcb&pcbIMask != 0 || len(inf) > t.ifsc || t.open != 0 || chaining || pcb&pcbNS>>6 != t.nr {
 		return t.reject(rOther)
 	}
 	t.nr ^= 1
-	if t.part >= 0 { // the I block acknowledges our last one
+	if t.part >= 0 { // the I block acknowledges the last block of the response
 		t.ns ^= 1
 		t.part = -1
 	}
@@ -187,7 +193,7 @@ func (t *t1) iBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	return t.answer()
 }
 
-// answer sends what is due: an S request that must come first, or the next I block.
+// answer sends a due S request, or the next I block.
 func (t *t1) answer() (time.Duration, bool) {
 	step := t.options().Step
 	if step <= 0 {
@@ -219,25 +225,27 @@ func (t *t1) answer() (time.Duration, bool) {
 	return t.emit(pcb, t.resp[t.sent:t.sent+t.part], after)
 }
 
+// rBlock processes an R block.
 func (t *t1) rBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	if pcb&pcbRMask != 0 || len(inf) != 0 {
 		return t.reject(rOther)
 	}
 	wanted := pcb & pcbNR >> 4
 	chaining := t.part >= 0 && t.sent+t.part < len(t.resp)
-	if chaining && t.asked == 0 && wanted != t.ns {
+	if chaining && t.open == 0 && wanted != t.ns {
 		t.sent += t.part
 		t.part = -1
 		t.ns ^= 1
 		return t.answer()
 	}
-	// Rules 7.1 and 7.2: the last block again, of whatever kind it was.
+	// Rules 7.1 and 7.2: repeat the last block, of each kind.
 	if len(t.last) == 0 {
 		return t.reject(rOther)
 	}
 	return 0, true
 }
 
+// sBlock processes an S block.
 func (t *t1) sBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	kind, response := pcb&0x1F, pcb&sResponse != 0
 	if response {
@@ -249,7 +257,7 @@ func (t *t1) sBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	case kind == sIFS && len(inf) == 1 && inf[0] >= 1 && inf[0] <= maxIFS:
 		t.ifsd = int(inf[0])
 	case kind == sAbort && len(inf) == 0:
-		if t.part >= 0 { // the block under way was received
+		if t.part >= 0 { // the last block was received
 			t.ns ^= 1
 		}
 		t.dropChains()
@@ -259,33 +267,38 @@ func (t *t1) sBlock(pcb byte, inf []byte) (time.Duration, bool) {
 	return t.emit(pcb|sResponse, inf, 0)
 }
 
+// sAnswered processes an S response.
 func (t *t1) sAnswered(pcb, kind byte, inf []byte) (time.Duration, bool) {
 	hasINF := kind == sIFS || kind == sWTX
-	if t.asked == 0 || pcb != t.asked|sResponse || hasINF != (len(inf) == 1) || hasINF && inf[0] != t.askINF {
+	if t.open == 0 || pcb != t.open|sResponse || hasINF != (len(inf) == 1) || hasINF &&
+		inf[0] != t.openINF {
 		return t.reject(rOther)
 	}
-	t.asked = 0
+	t.open = 0
 	switch kind {
 	case sIFS:
-		t.ifsc = int(t.askINF)
+		t.ifsc = int(t.openINF)
 	case sAbort:
-		return t.emit(pcbR|t.nr<<4, nil, 0) // gives the turn back (ISO 7816-3, 11.6.2.4)
+		return t.emit(pcbR|t.nr<<4, nil, 0) // returns the right to send (ISO 7816-3, 11.6.2.4)
 	}
 	return t.answer()
 }
 
+// request sends an S request.
 func (t *t1) request(kind, inf byte, hasINF bool) (time.Duration, bool) {
-	t.asked, t.askINF = pcbS|kind, inf
+	t.open, t.openINF = pcbS|kind, inf
 	if hasINF {
-		return t.emit(t.asked, []byte{inf}, 0)
+		return t.emit(t.open, []byte{inf}, 0)
 	}
-	return t.emit(t.asked, nil, 0)
+	return t.emit(t.open, nil, 0)
 }
 
+// reject sends an R block with an error.
 func (t *t1) reject(reason byte) (time.Duration, bool) {
 	return t.emit(pcbR|t.nr<<4|reason, nil, 0)
 }
 
+// emit makes a block the last one.
 func (t *t1) emit(pcb byte, inf []byte, after time.Duration) (time.Duration, bool) {
 	t.last = append(t.last[:0], t.nad, pcb, byte(len(inf)))
 	t.last = append(t.last, inf...)

@@ -6,8 +6,13 @@ import (
 	"testing"
 )
 
-// A transcript is lines of hex: "> " what the reader puts on the line, "< " what the card says until it waits, "<" alone for
-// nothing, "! " a reset, cold or warm, with its answer, "@ 96" another rate from here on.
+// play executes a transcript, one line after the other:
+//
+//	> HEX        characters from the reader
+//	< HEX        the card's answer; none without HEX
+//	! cold HEX   a cold or warm reset and its answer
+//	@ HEX        the rate from here on, as a TA1
+//	# TEXT       a comment
 func play(t *testing.T, c Card, transcript string) {
 	t.Helper()
 	rate := byte(DefaultRate)
@@ -65,7 +70,9 @@ func TestCardAtT0(t *testing.T) {
 		o    Options
 		text string
 	}{
-		{name: "says hello: SELECT takes its data after an ACK, the text comes by GET RESPONSE", o: Options{ATR: ATRT0}, text: `
+		{name: "SELECT has an ACK before its data, the text is read by GET RESPONSE",
+			o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 00 A4 04 00 0A
 			< A4
@@ -75,13 +82,15 @@ func TestCardAtT0(t *testing.T) {
 			< 61 0C
 			> 00 C0 00 00 0C
 			< C0 48 65 6C 6C 6F 20 77 6F 72 6C 64 21 90 00`},
-		{name: "names the right Le when it is wrong", o: Options{ATR: ATRT0}, text: `
+		{name: "a wrong Le is answered with the correct one", o: Options{ATR: ATRT0}, text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 34 00 03 05
 			< 6C 03
 			> 80 34 00 03 03
 			< 34 00 01 02 90 00`},
-		{name: "gives the first part of an answer to a smaller Le and says what is left", o: Options{ATR: ATRT0}, text: `
+		{name: "a smaller Le gets the first part and the remaining length",
+			o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 36 00 05 01
 			< 36
@@ -93,7 +102,9 @@ func TestCardAtT0(t *testing.T) {
 			< C0 02 03 04 90 00
 			> 80 C0 00 00 01
 			< 69 85`},
-		{name: "asks for and sends single bytes", o: Options{ATR: ATRT0, T0: T0Options{OneByOne: true, Nulls: 1}}, text: `
+		{name: "single bytes in both directions",
+			o: Options{ATR: ATRT0, T0: T0Options{OneByOne: true, Nulls: 1}},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 32 00 00 02
 			< 60 CD
@@ -103,7 +114,9 @@ func TestCardAtT0(t *testing.T) {
 			< 90 00
 			> 80 34 00 02 02
 			< 60 CB 00 CB 01 90 00`},
-		{name: "refuses unknown and forbidden instructions by status at once", o: Options{ATR: ATRT0}, text: `
+		{name: "unknown and invalid instructions get a status word at once",
+			o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80 FE 00 00 08
 			< 6D 00
@@ -113,7 +126,7 @@ func TestCardAtT0(t *testing.T) {
 			< A4
 			> 3F 00
 			< 6A 82`},
-		{name: "takes header characters one at a time", o: Options{ATR: ATRT0}, text: `
+		{name: "header characters one at a time", o: Options{ATR: ATRT0}, text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 80
 			<
@@ -121,7 +134,8 @@ func TestCardAtT0(t *testing.T) {
 			<
 			> 00 00
 			< 90 00`},
-		{name: "is not understood at another rate, and answers PPS", o: Options{ATR: ATRBoth}, text: `
+		{name: "no answer at another rate, and an answer to PPS", o: Options{ATR: ATRBoth},
+			text: `
 			! cold 3B 98 96 80 31 FE 45 74 61 6D 61 63 63 69 64 10
 			@ 96
 			> 80 30 00 00 00
@@ -134,13 +148,15 @@ func TestCardAtT0(t *testing.T) {
 			@ 96
 			> 80 30 00 00 00
 			< 90 00`},
-		{name: "answers a faster rate than its own without PPS1", o: Options{ATR: ATRBoth}, text: `
+		{name: "a too fast rate is answered without PPS1", o: Options{ATR: ATRBoth}, text: `
 			! cold 3B 98 96 80 31 FE 45 74 61 6D 61 63 63 69 64 10
 			> FF 11 97 79
 			< FF 01 FE
 			> 00 C1 01 FE 3E
 			< 00 E1 01 FE 1E`},
-		{name: "takes PPS only first after a reset, and dies of a wrong PCK", o: Options{ATR: ATRBoth}, text: `
+		{name: "PPS only directly after a reset; a wrong PCK halts the card",
+			o: Options{ATR: ATRBoth},
+			text: `
 			! cold 3B 98 96 80 31 FE 45 74 61 6D 61 63 63 69 64 10
 			> FF 10 96 78
 			<
@@ -151,7 +167,9 @@ func TestCardAtT0(t *testing.T) {
 			< 90 00
 			> FF 10 96 79 00
 			< 6D 00`},
-		{name: "collects an extended command by ENVELOPE and ends at its last byte", o: Options{ATR: ATRT0}, text: `
+		{name: "an extended command in ENVELOPEs ends with its last byte",
+			o: Options{ATR: ATRT0},
+			text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 00 C2 00 00 04
 			< C2
@@ -165,7 +183,7 @@ func TestCardAtT0(t *testing.T) {
 			< 61 02
 			> 00 C0 00 00 02
 			< C0 00 01 90 00`},
-		{name: "counts wrong PINs", o: Options{ATR: ATRT0}, text: `
+		{name: "wrong PINs are counted", o: Options{ATR: ATRT0}, text: `
 			! cold 3B 08 74 61 6D 61 63 63 69 64
 			> 00 20 00 00 08
 			< 20
@@ -196,29 +214,33 @@ func TestCardAtT1(t *testing.T) {
 		o    Options
 		text string
 	}{
-		{name: "says hello in one block", text: `
+		{name: "hello world in one block", text: `
 			> 00 00 0F 00 A4 04 00 0A A0 00 00 00 62 03 01 0C 06 01 6E
 			< 00 00 02 90 00 92
 			> 00 40 04 00 00 00 00 44
 			< 00 40 0E 48 65 6C 6C 6F 20 77 6F 72 6C 64 21 90 00 FF`},
-		{name: "takes a chained command and acknowledges each part", text: `
+		{name: "each part of a chained command is acknowledged", text: `
 			> 00 20 03 80 36 00 95
 			< 00 90 00 90
 			> 00 40 04 04 01 00 00 41
 			< 00 00 06 00 01 02 03 90 00 96`},
-		{name: "sends parts no larger than IFSD and goes on at each acknowledgement", o: Options{T1: T1Options{Block: 4}}, text: `
+		{name: "parts are at most IFSD long, one for each acknowledgement",
+			o: Options{T1: T1Options{Block: 4}},
+			text: `
 			> 00 00 05 80 34 00 06 06 B1
 			< 00 20 04 00 01 02 03 24
 			> 00 90 00 90
 			< 00 40 04 04 05 90 00 D5`},
-		{name: "repeats its block when asked by its own number", o: Options{T1: T1Options{Block: 4}}, text: `
+		{name: "an R block with its own number repeats a block",
+			o: Options{T1: T1Options{Block: 4}},
+			text: `
 			> 00 00 05 80 34 00 06 06 B1
 			< 00 20 04 00 01 02 03 24
 			> 00 81 00 81
 			< 00 20 04 00 01 02 03 24
 			> 00 90 00 90
 			< 00 40 04 04 05 90 00 D5`},
-		{name: "tells a wrong EDC from other errors and takes the block when repeated", text: `
+		{name: "R blocks for a wrong EDC and other errors; a repetition is accepted", text: `
 			> 00 00 04 80 30 00 00 B5
 			< 00 81 00 81
 			> 00 00 04 80 30 00 00 B4
@@ -227,14 +249,14 @@ func TestCardAtT1(t *testing.T) {
 			< 00 92 00 92
 			> 00 40 04 80 30 00 00 F4
 			< 00 40 02 90 00 D2`},
-		{name: "refuses a block whose LEN is not its length, reserved bits, IFS of 0", text: `
+		{name: "a wrong LEN, reserved bits and an IFS of 0 are refused", text: `
 			> 00 00 05 80 30 00 00 B5
 			< 00 82 00 82
 			> 00 01 00 01
 			< 00 82 00 82
 			> 00 C1 01 00 C0
 			< 00 82 00 82`},
-		{name: "accepts IFSD and RESYNCH", text: `
+		{name: "S(IFS request) and S(RESYNCH request) are accepted", text: `
 			> 00 C1 01 FE 3E
 			< 00 E1 01 FE 1E
 			> 00 00 04 80 30 00 00 B4
@@ -243,14 +265,18 @@ func TestCardAtT1(t *testing.T) {
 			< 00 E0 00 E0
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 02 90 00 92`},
-		{name: "asks for its IFSC and more time before it answers", o: Options{T1: T1Options{WTX: 1, WTXMultiplier: 3, IFSRequest: 0x40}}, text: `
+		{name: "S(IFS request) and S(WTX request) before the answer",
+			o: Options{T1: T1Options{WTX: 1, WTXMultiplier: 3, IFSRequest: 0x40}},
+			text: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 C1 01 40 80
 			> 00 E1 01 40 A0
 			< 00 C3 01 03 C1
 			> 00 E3 01 03 E1
 			< 00 00 02 90 00 92`},
-		{name: "repeats a request for time that was not understood", o: Options{T1: T1Options{WTX: 1}}, text: `
+		{name: "an S(WTX request) is repeated after an R block",
+			o: Options{T1: T1Options{WTX: 1}},
+			text: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 C3 01 01 C3
 			> 00 81 00 81
@@ -259,21 +285,23 @@ func TestCardAtT1(t *testing.T) {
 			< 00 92 00 92
 			> 00 E3 01 01 E3
 			< 00 00 02 90 00 92`},
-		{name: "drops its chain on ABORT", o: Options{T1: T1Options{Block: 4}}, text: `
+		{name: "S(ABORT request) drops the chain", o: Options{T1: T1Options{Block: 4}}, text: `
 			> 00 00 05 80 34 00 06 06 B1
 			< 00 20 04 00 01 02 03 24
 			> 00 C2 00 C2
 			< 00 E2 00 E2
 			> 00 40 04 80 30 00 00 F4
 			< 00 40 02 90 00 D2`},
-		{name: "aborts a chain and gives the turn back", o: Options{T1: T1Options{AbortChain: 1}}, text: `
+		{name: "the card aborts a chain and returns the right to send",
+			o: Options{T1: T1Options{AbortChain: 1}},
+			text: `
 			> 00 20 03 80 36 00 95
 			< 00 C2 00 C2
 			> 00 E2 00 E2
 			< 00 90 00 90
 			> 00 40 04 80 30 00 00 F4
 			< 00 00 02 90 00 92`},
-		{name: "answers to the source address", text: `
+		{name: "the answer has the source address as destination", text: `
 			> 21 00 04 80 30 00 00 95
 			< 12 00 02 90 00 80`},
 	} {
@@ -284,10 +312,11 @@ func TestCardAtT1(t *testing.T) {
 	}
 }
 
-func TestCRCIsTheOneOnTheWire(t *testing.T) {
-	// Blocks recorded on a reader's wire and answered by cards in the field.
+func TestRecordedCRCs(t *testing.T) {
+	// Recorded blocks that real cards have answered, or sent.
 	for _, block := range []string{
-		"00 C1 01 FE 54 4E", "00 E1 01 FE 57 75", "00 00 05 00 A4 00 00 00 B8 DA", "00 90 00 20 6E", "00 80 00 B5 FF", "00 00 00 39 33",
+		"00 C1 01 FE 54 4E", "00 E1 01 FE 57 75", "00 00 05 00 A4 00 00 00 B8 DA", "00 90 00 20 6E",
+		"00 80 00 B5 FF", "00 00 00 39 33",
 	} {
 		b := unhex(t, block)
 		if !CheckEDC(b, true) {

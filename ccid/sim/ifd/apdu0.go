@@ -11,21 +11,24 @@ const (
 	insGetResponse = 0xC0
 	insEnvelope    = 0xC2
 
-	sameClass = 0xFF // CCID 1.1, table 5.1-1, bClassGetResponse: the class of the command
+	sameClass = 0xFF // the class of the command (CCID 1.1, table 5.1-1, bClassGetResponse)
 
-	// maxFetches bounds the GET RESPONSEs of one command: 64 KB of data by single bytes would be a fault, policy.
+	// maxFetches bounds the GET RESPONSEs of one command (policy).
 	maxFetches = 1024
 )
 
-// Classes are the class bytes of the commands that an interface device makes up, FF for that of the command in hand.
-type Classes struct{ GetResponse, Envelope byte }
+// Classes are the class bytes of the interface device's own commands. FF means the class of the
+// command that they serve.
+type Classes struct {
+	GetResponse, Envelope byte
+}
 
-// APDU0 runs a command APDU over T=0 and appends its response to out.
+// APDU0 sends a command APDU over T=0 and appends the response APDU to out.
 //
 //	case 1       P3 = 00
-//	case 2       P3 = Le; 6Cxx repeats with xx; 61xx fetches
-//	case 3       P3 = Lc; more than 255 bytes go in ENVELOPEs
-//	case 4       as case 3, then GET RESPONSE for what 61xx announces, or for Le when the card says 90 00
+//	case 2       P3 = Le; after 6Cxx again with xx; after 61xx GET RESPONSE
+//	case 3       P3 = Lc; ENVELOPE for more than 255 bytes
+//	case 4       as case 3, then GET RESPONSE for xx bytes after 61xx, for Le bytes after 90 00
 func (l *Line) APDU0(apdu, out []byte, classes Classes) ([]byte, error) {
 	c, err := card.ParseCommand(apdu)
 	if err != nil {
@@ -58,11 +61,11 @@ func (l *Line) APDU0(apdu, out []byte, classes Classes) ([]byte, error) {
 	return l.fetch(&c, out, start, classes)
 }
 
-// fetch gets what a card has ready, up to Ne bytes.
+// fetch reads the available response data with GET RESPONSE, up to Ne bytes.
 func (l *Line) fetch(c *card.Command, out []byte, start int, classes Classes) ([]byte, error) {
 	ne := c.Ne
 	if !c.HasLe {
-		ne = maxShort // case 1 and 3: what a card announces all the same is not thrown away
+		ne = maxShort // cases 1 and 3: unexpected data is kept
 	}
 	cla := classes.GetResponse
 	if cla == sameClass {
@@ -78,11 +81,11 @@ func (l *Line) fetch(c *card.Command, out []byte, start int, classes Classes) ([
 				want = min(want, int(sw2))
 			}
 		case sw1 == sw1OK && sw2 == 0 && c.HasLe && len(c.Data) > 0 && n-2 == start:
-			// case 4 and nothing yet (ISO 7816-3, 12.2.5)
+			// case 4 without data so far (ISO 7816-3, 12.2.5)
 		default:
 			return out, nil
 		}
-		asked := sw1 == sw1OK
+		unannounced := sw1 == sw1OK
 		next, err := l.T0([]byte{cla, insGetResponse, 0, 0, byte(min(want, maxShort))}, out[:n-2])
 		if err == nil && next[len(next)-2] == sw1WrongLe && len(next) == n {
 			next, err = l.T0([]byte{cla, insGetResponse, 0, 0, next[len(next)-1]}, next[:n-2])
@@ -90,8 +93,8 @@ func (l *Line) fetch(c *card.Command, out []byte, start int, classes Classes) ([
 		if err != nil {
 			return out[:start], err
 		}
-		if asked && len(next) == n && next[n-2] != sw1More {
-			// The card had nothing to give: its 90 00 stands.
+		if unannounced && len(next) == n && next[n-2] != sw1More {
+			// The card has no data: the result is its 90 00.
 			return append(next[:n-2], sw1OK, 0), nil
 		}
 		out = next
@@ -99,7 +102,7 @@ func (l *Line) fetch(c *card.Command, out []byte, start int, classes Classes) ([
 	return out[:start], ErrOverrun
 }
 
-// envelope carries a command of more than 255 data bytes (ISO 7816-3, 12.2.4 and 12.2.6).
+// envelope sends a command with more than 255 data bytes (ISO 7816-3, 12.2.4 and 12.2.6).
 func (l *Line) envelope(c *card.Command, apdu, out []byte, classes Classes) ([]byte, error) {
 	start := len(out)
 	cla := classes.Envelope
@@ -118,7 +121,7 @@ func (l *Line) envelope(c *card.Command, apdu, out []byte, classes Classes) ([]b
 			return out, nil
 		}
 	}
-	if out[start] == sw1OK { // says that the string ends, to a card that waits for it
+	if out[start] == sw1OK { // an empty ENVELOPE ends the command for a strict card
 		if out, err = l.T0([]byte{cla, insEnvelope, 0, 0, 0}, out[:start]); err != nil {
 			return out[:start], err
 		}

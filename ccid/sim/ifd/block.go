@@ -5,10 +5,11 @@ import "tamaccid/ccid/sim/card"
 // prologue is NAD, PCB, LEN (ISO 7816-3, 11.3).
 const prologue = 3
 
-// Block sends one T=1 block and appends the card's to out, unchecked but for its length: LEN says where it ends.
+// Block sends one T=1 block and appends the card's block to out. It checks only the length against
+// LEN.
 func (l *Line) Block(block, out []byte) ([]byte, error) {
 	start := len(out)
-	l.parity = false // what was wrong with a block before is settled
+	l.parity = false // of an earlier block
 	l.Send(block)
 	out, ok := l.Read(out, prologue)
 	if !ok {

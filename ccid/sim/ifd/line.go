@@ -1,8 +1,9 @@
-// Package ifd is the interface device's side of a virtual card's contacts: what the firmware of a smart card reader
-// does between a command of its host and the characters on the line. It is written apart from the class driver, so
-// that neither can hide the other's mistakes.
+// Package ifd is the interface device's side of a virtual card's contacts: the functions of a smart
+// card reader's firmware between a command of the host and the characters on the line. It shares no
+// code with the class driver, so that an error in one is not hidden by the same error in the other.
 //
-// Nothing sleeps here. A Line adds up the time that a card takes; who shows the answer to a host decides when.
+// The package does not sleep. A Line sums up the time that a card takes, and the virtual reader
+// delays the answer.
 //
 // Specification: ISO/IEC 7816-3:2006 (ISO 7816-3).
 package ifd
@@ -16,51 +17,54 @@ import (
 
 // Reasons why an exchange with a card failed.
 var (
-	// ErrMute is a card that says nothing, or stops before the end.
+	// ErrMute is a card that does not answer, or whose answer is incomplete.
 	ErrMute = errors.New("ifd: card is mute")
-	// ErrParity is a character whose parity stayed wrong.
+	// ErrParity is a character with wrong parity.
 	ErrParity = errors.New("ifd: parity error")
-	// ErrProcedure is a procedure byte that means nothing at this point.
+	// ErrProcedure is an invalid procedure byte.
 	ErrProcedure = errors.New("ifd: procedure byte conflict")
-	// ErrLength is a TPDU, block or APDU from the host whose length contradicts itself.
+	// ErrLength is a TPDU, block or APDU of the host with inconsistent lengths.
 	ErrLength = errors.New("ifd: wrong length")
-	// ErrOverrun is a card that sends more than can be taken.
+	// ErrOverrun is a card that sends too much data.
 	ErrOverrun = errors.New("ifd: too much data")
-	// ErrProtocol is a card that breaks the rules of T=1 until retries end.
+	// ErrProtocol is a card that violates T=1 in all retries.
 	ErrProtocol = errors.New("ifd: protocol error")
 )
 
 // Line is the I/O line between an interface device and one card.
 type Line struct {
+	// Card is the card, or nil.
 	Card card.Card
-	// Rate is the TA1 that the device's clock divider is set to.
+	// Rate is the device's transmission rate, as a TA1.
 	Rate byte
-	// CRC says that T=1 blocks end with a CRC.
+	// CRC makes T=1 blocks end with a CRC instead of an LRC.
 	CRC bool
 
-	// Spent is how long the card has taken since Start. Asked are the moments, in that time, at which it asked for more
-	// time, by a T=0 NULL or a T=1 S(WTX request) that the device answered itself.
+	// Spent is the time that the card has taken since Start.
 	Spent time.Duration
-	Asked []Extension
+	// Extensions are the card's requests for more time since Start: NULL bytes of T=0, and S(WTX
+	// request)s of T=1 that the device has answered.
+	Extensions []Extension
 
 	bursts []card.Burst
 	parity bool
-	header [tpduHeader]byte // here and not on the stack: the card gets a slice of it
+	header [tpduHeader]byte // a field, so that it needs no allocation for each command
 }
 
 // Extension is one request for more time.
 type Extension struct {
+	// At is the time since Start.
 	At time.Duration
-	// Multiplier is T=1's, 1 at T=0.
+	// Multiplier is INF of the S(WTX request), and 1 at T=0.
 	Multiplier byte
 }
 
-// Start begins the account of an exchange.
+// Start begins an exchange: it resets Spent, Extensions and Parity.
 func (l *Line) Start() {
-	l.Spent, l.Asked, l.parity = 0, l.Asked[:0], false
+	l.Spent, l.Extensions, l.parity = 0, l.Extensions[:0], false
 }
 
-// Send puts characters on the line. What the card sent before and nobody read is lost.
+// Send sends characters to the card. Characters of the card that were not read are lost.
 func (l *Line) Send(b []byte) {
 	l.bursts = nil
 	if l.Card != nil {
@@ -68,7 +72,7 @@ func (l *Line) Send(b []byte) {
 	}
 }
 
-// Read appends up to n characters to out and says whether all of them came.
+// Read appends up to n characters of the card to out and reports whether there were n.
 func (l *Line) Read(out []byte, n int) ([]byte, bool) {
 	for n > 0 {
 		if len(l.bursts) == 0 {
@@ -89,9 +93,10 @@ func (l *Line) Read(out []byte, n int) ([]byte, bool) {
 	return out, true
 }
 
-// Parity says whether a character with wrong parity was read since Start.
+// Parity reports whether a character with wrong parity was read since Start.
 func (l *Line) Parity() bool { return l.parity }
 
+// extend records a request for more time.
 func (l *Line) extend(multiplier byte) {
-	l.Asked = append(l.Asked, Extension{At: l.Spent, Multiplier: multiplier})
+	l.Extensions = append(l.Extensions, Extension{At: l.Spent, Multiplier: multiplier})
 }

@@ -9,8 +9,8 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// scripted is a card that expects the lines "> hex" on its contacts and says the "< hex" lines after each, "~" in front of which
-// stands for wrong parity. Hex may stand in for several characters.
+// scripted is a card that expects the characters of the lines "> HEX" and answers each with those
+// of the lines "< HEX" that follow it. "~" before HEX means wrong parity.
 type scripted struct {
 	t     *testing.T
 	lines []string
@@ -38,11 +38,11 @@ func (c *scripted) Off()                            {}
 
 func (c *scripted) Send(_ byte, in []byte) (out []card.Burst) {
 	if len(c.lines) == 0 {
-		c.t.Fatalf("device sent % X after the end", in)
+		c.t.Fatalf("the device sent % X after the end", in)
 	}
 	want, ok := strings.CutPrefix(c.lines[0], ">")
 	if w := unhex(c.t, want); !ok || string(w) != string(in) {
-		c.t.Fatalf("device sent % X, expected %s", in, c.lines[0])
+		c.t.Fatalf("the device sent % X, expected %s", in, c.lines[0])
 	}
 	for c.lines = c.lines[1:]; len(c.lines) > 0 && c.lines[0][0] == '<'; c.lines = c.lines[1:] {
 		text, parity := strings.CutPrefix(strings.TrimSpace(c.lines[0][1:]), "~")
@@ -56,7 +56,7 @@ func (c *scripted) Send(_ byte, in []byte) (out []card.Burst) {
 func (c *scripted) end() {
 	c.t.Helper()
 	if len(c.lines) > 0 {
-		c.t.Errorf("device never sent %v", c.lines)
+		c.t.Errorf("the device did not send %v", c.lines)
 	}
 }
 

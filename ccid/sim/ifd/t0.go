@@ -10,14 +10,15 @@ const (
 	insMask  = 0xF0
 )
 
-// T0 runs one T=0 TPDU and appends the card's data and its two status bytes to out. A TPDU is the header with P3, followed by
-// P3 data bytes or by none when data is expected; P3 may be left out where it is zero.
+// T0 exchanges one T=0 TPDU and appends the response data and the two status bytes to out. A TPDU
+// is the header with P3, followed by P3 data bytes, or by none if response data is expected. A P3
+// of zero may be omitted.
 //
-//	procedure byte | does
-//	60             | counts a time extension
-//	6X, 9X         | takes SW2, ends
-//	INS            | sends, or takes, all that is left
-//	INS XOR FF     | sends, or takes, one byte
+//	procedure byte | action
+//	60             | record a time extension
+//	6X, 9X         | read SW2, end
+//	INS            | send or read all remaining bytes
+//	INS XOR FF     | send or read one byte
 //	other          | ErrProcedure
 func (l *Line) T0(tpdu, out []byte) ([]byte, error) {
 	if len(tpdu) < headerSize {
@@ -79,7 +80,7 @@ func (l *Line) T0(tpdu, out []byte) ([]byte, error) {
 	}
 }
 
-// PPS sends a protocol and parameters selection and appends its answer (ISO 7816-3, 9).
+// PPS sends a protocol and parameters selection and appends the answer to out (ISO 7816-3, 9).
 func (l *Line) PPS(request, out []byte) ([]byte, error) {
 	l.Send(request)
 	start := len(out)

@@ -8,7 +8,8 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// The scenarios of ISO 7816-3, annex A (informative), as blocks: LRCs are worked out by hand.
+// TestT1Scenarios has the scenarios of ISO 7816-3, annex A (informative), as blocks. The LRCs are
+// calculated by hand.
 func TestT1Scenarios(t *testing.T) {
 	for _, tt := range []struct {
 		name, apdu, script, want string
@@ -18,7 +19,7 @@ func TestT1Scenarios(t *testing.T) {
 		{name: "I blocks in turn", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 02 90 00 92`, want: "90 00"},
-		{name: "request for time", apdu: "80 30 00 00", script: `
+		{name: "time extension", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 C3 01 02 C0
 			> 00 E3 01 02 E0
@@ -41,17 +42,17 @@ func TestT1Scenarios(t *testing.T) {
 			> 00 90 00 90
 			< 00 40 03 BB 90 00 68
 			`, want: "AA BB 90 00"},
-		{name: "a block is not understood by the card", apdu: "80 30 00 00", script: `
+		{name: "the card receives an invalid block", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 81 00 81
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 02 90 00 92`, want: "90 00"},
-		{name: "the answer is not understood by the device", apdu: "80 30 00 00", script: `
+		{name: "the device receives an invalid block", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 02 90 00 93
 			> 00 81 00 81
 			< 00 00 02 90 00 92`, want: "90 00"},
-		{name: "neither is", apdu: "80 30 00 00", script: `
+		{name: "both receive an invalid block", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 02 90 00 93
 			> 00 81 00 81
@@ -63,7 +64,7 @@ func TestT1Scenarios(t *testing.T) {
 			<
 			> 00 82 00 82
 			< 00 00 02 90 00 92`, want: "90 00"},
-		{name: "the card gives a chain up", apdu: "01 02 03", ifsc: 2, err: ErrProtocol, script: `
+		{name: "the card aborts a chain", apdu: "01 02 03", ifsc: 2, err: ErrProtocol, script: `
 			> 00 20 02 01 02 21
 			< 00 C2 00 C2
 			> 00 E2 00 E2
@@ -79,12 +80,12 @@ func TestT1Scenarios(t *testing.T) {
 			<
 			> 00 C0 00 C0
 			< 00 E0 00 E0`},
-		{name: "an I block out of turn is no answer", apdu: "80 30 00 00", script: `
+		{name: "an I block with a wrong N(S) is not accepted", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 40 02 90 00 D2
 			> 00 82 00 82
 			< 00 00 02 90 00 92`, want: "90 00"},
-		{name: "a block larger than IFSD is no answer", apdu: "80 30 00 00", script: `
+		{name: "a block longer than IFSD is not accepted", apdu: "80 30 00 00", script: `
 			> 00 00 04 80 30 00 00 B4
 			< 00 00 21 01 02 03 04 05 06 07 08 09 0A 0B 0C 0D 0E 0F 10 11 12 13 14 15 16 17 18 19 1A 1B 1C 1D 1E 1F 20 21 20
 			> 00 82 00 82
@@ -102,8 +103,9 @@ func TestT1Scenarios(t *testing.T) {
 	}
 }
 
-// One disturbance anywhere in an exchange with chains both ways must change nothing.
-func TestT1SurvivesOneDisturbanceAnywhere(t *testing.T) {
+// TestT1WithOneTransmissionFault has one fault at each block of an exchange with chains in both
+// directions. The result must be that without faults.
+func TestT1WithOneTransmissionFault(t *testing.T) {
 	apdu := append([]byte{0x80, 0x36, 0, 40, 40}, make([]byte, 41)...)
 	want := make([]byte, 40, 42)
 	for i := range 40 {
@@ -114,9 +116,12 @@ func TestT1SurvivesOneDisturbanceAnywhere(t *testing.T) {
 		for _, toCard := range []bool{true, false} {
 			for hit := card.Lost; hit <= card.Doubled; hit++ {
 				for at := range 12 {
-					t.Run(fmt.Sprintf("CRC %v, to card %v, kind %d, transmission %d", crc, toCard, hit, at), func(t *testing.T) {
-						atr := card.ATRSpec{Protocols: []byte{1}, IFSC: 16, BWICWI: 0x45, CRC: crc}.Bytes()
-						c := &card.Noise{Card: card.New(card.Options{ATR: atr, Applets: card.Applets(), T1: card.T1Options{Block: 9, WTX: 1}})}
+					t.Run(fmt.Sprintf("CRC %v, to card %v, kind %d, transmission %d", crc, toCard,
+						hit, at), func(t *testing.T) {
+						atr := card.ATRSpec{Protocols: []byte{1}, IFSC: 16, BWICWI: 0x45,
+							CRC: crc}.Bytes()
+						c := &card.Noise{Card: card.New(card.Options{ATR: atr,
+							Applets: card.Applets(), T1: card.T1Options{Block: 9, WTX: 1}})}
 						strike := func(n int) card.Hit {
 							if n == at {
 								return hit

@@ -2,12 +2,13 @@ package reader
 
 import (
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 
 	"tamaccid/ccid/usb"
 )
 
-// kinds are readers that differ in kind, all with the identity of New.
+// kinds has the models of the catalogue by name. Their identity is that of New.
 var kinds = map[string]func() Model{
 	"character": func() Model { return New(Character) },
 	"tpdu":      func() Model { return New(TPDU) },
@@ -34,12 +35,17 @@ var kinds = map[string]func() Model{
 		m.Functions[0].Class = ClassVendor
 		return m
 	},
+	"alternate-setting": func() Model {
+		m := New(TPDU)
+		m.Functions[0].Setting = 1
+		return m
+	},
 	"behind-endpoint": func() Model {
 		m := New(TPDU)
 		m.Functions[0].Behind = true
 		return m
 	},
-	"manual": func() Model { // nothing is automatic
+	"manual": func() Model { // without automatic functions
 		m := New(TPDU)
 		m.Functions[0].CCID.Features = LevelTPDU | AutoBaud | AutoClock
 		return m
@@ -60,16 +66,17 @@ var kinds = map[string]func() Model{
 		m.Functions[0].CCID.MaxMessageLength = 64
 		return m
 	},
-	"slots": func() Model { // four, two of them at a time
+	"slots": func() Model { // four, two of them busy at a time
 		m := New(TPDU)
 		m.Functions[0].CCID.MaxSlotIndex, m.Functions[0].CCID.MaxBusySlots = 3, 2
 		return m
 	},
-	"composite": func() Model { // another class's interface, then two readers
+	"composite": func() Model { // an interface of another class, then two readers
 		m := New(TPDU)
 		second := m.Functions[0]
 		second.CCID, second.Name = Usual(ExtendedAPDU), "Contactless"
-		m.Functions = []Function{{Class: ClassVendor, Protocol: 0xFF, Endpoints: 1, Name: "Other"}, m.Functions[0], second}
+		m.Functions = []Function{{Class: ClassVendor, Protocol: 0xFF, Endpoints: 1, Name: "Other"},
+			m.Functions[0], second}
 		return m
 	},
 	"pinpad": func() Model {
@@ -91,35 +98,31 @@ var kinds = map[string]func() Model{
 	},
 }
 
-// iccd is a card with a plug: no endpoints, one slot (ICCD 1.0, table 5.3-1).
+// iccd returns a card that is a USB device: no endpoints, one slot (ICCD 1.0, table 5.3-1).
 func iccd(kind Kind, protocols, features, message uint32) Model {
 	m := New(TPDU)
 	f := &m.Functions[0]
 	f.Protocol, f.Endpoints = kind, 0
 	*f.CCID = Class{
-		Version: 0x0110, VoltageSupport: 1, Protocols: protocols, DefaultClock: 3580, MaximumClock: 3580,
-		DataRate: 9600, MaxDataRate: 9600, MaxIFSD: 254, Features: features, MaxMessageLength: message,
+		Version: 0x0110, VoltageSupport: 1, Protocols: protocols, DefaultClock: 3580,
+		MaximumClock: 3580,
+		DataRate:     9600, MaxDataRate: 9600, MaxIFSD: 254, Features: features,
+		MaxMessageLength: message,
 		ClassGetResponse: 0xFF, ClassEnvelope: 0xFF, MaxBusySlots: 1,
 	}
 	return m
 }
 
-// Named describes a reader of the catalogue, or a hostile one.
+// Named returns a model of the catalogue. Names and Hostile list the names.
 func Named(name string) (Model, error) {
 	for _, list := range [...]map[string]func() Model{kinds, hostile} {
 		if f, ok := list[name]; ok {
 			return f(), nil
 		}
 	}
-	return Model{}, fmt.Errorf("reader: no reader %q; there are %v and %v", name, Names(), Hostile())
+	return Model{}, fmt.Errorf("reader: unknown reader %q, known are %v and %v", name, Names(),
+		Hostile())
 }
 
-// Names lists the catalogue.
-func Names() []string {
-	names := make([]string, 0, len(kinds))
-	for n := range kinds {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
+// Names returns the names of the readers of the catalogue, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(kinds)) }

@@ -15,8 +15,9 @@ const (
 	typeBOS = 0x0F // USB 3.2, table 9-6
 )
 
-// Control does one control transfer. For an IN request the answer is copied to data, cut to setup.Length; usb.ErrStall says that
-// the device does not know the request.
+// Control does one control transfer and returns its number of data bytes. The answer to an IN
+// request is in data, of at most setup.Length bytes. An unknown request is usb.ErrStall, an endless
+// NAK ErrBlocked, an unplugged device usb.ErrGone.
 func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,7 +46,8 @@ func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 	switch setup.RequestType &^ usb.DirIn {
 	case usb.TypeClass | usb.ToInterface:
 		answer, err = d.classRequest(setup, data)
-	case usb.TypeStandard | usb.ToDevice, usb.TypeStandard | usb.ToInterface, usb.TypeStandard | usb.ToEndpoint:
+	case usb.TypeStandard | usb.ToDevice, usb.TypeStandard | usb.ToInterface, usb.TypeStandard |
+		usb.ToEndpoint:
 		answer, err = d.standardRequest(setup)
 	default:
 		err = usb.ErrStall
@@ -62,6 +64,7 @@ func (d *Device) Control(setup usb.Setup, data []byte) (n int, err error) {
 	return len(data), nil
 }
 
+// standardRequest executes a standard request (USB 2.0, 9.4).
 func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 	in := s.In()
 	switch {
@@ -70,10 +73,10 @@ func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 	case in && s.Request == usb.RequestGetStatus:
 		halted := byte(0)
 		if s.RequestType&0x1F == usb.ToEndpoint {
-			if q := d.in[uint8(s.Index)]; q != nil && q.halted {
+			if q := d.queue(uint8(s.Index)); q != nil && q.halted {
 				halted = 1
 			}
-			if p := d.out[uint8(s.Index)]; p != nil && p.halted {
+			if p := d.pipe(uint8(s.Index)); p != nil && p.halted {
 				halted = 1
 			}
 		}
@@ -81,26 +84,27 @@ func (d *Device) standardRequest(s usb.Setup) ([]byte, error) {
 	case in && s.Request == usb.RequestGetConfiguration:
 		return []byte{d.config}, nil
 	case in && s.Request == usb.RequestGetInterface && int(s.Index) < len(d.model.Functions):
-		return []byte{0}, nil
+		return []byte{d.settings[s.Index]}, nil
 	case !in && s.Request == usb.RequestSetConfiguration && s.Value <= 1:
 		d.config = uint8(s.Value)
-		for e := range d.in {
-			d.in[e].halted = false
-		}
-		for e := range d.out {
-			d.out[e].halted = false
+		for function := range d.settings {
+			d.selectSetting(function, 0)
 		}
 		return nil, nil
-	case !in && s.Request == usb.RequestSetInterface && s.Value == 0 && int(s.Index) < len(d.model.Functions):
+	case !in && s.Request == usb.RequestSetInterface && int(s.Index) < len(d.model.Functions) &&
+		(s.Value == 0 || s.Value == uint16(d.model.Functions[s.Index].Setting)):
+		d.selectSetting(int(s.Index), uint8(s.Value))
 		return nil, nil
-	case !in && s.Request == usb.RequestClearFeature && s.RequestType&0x1F == usb.ToEndpoint && s.Value == usb.FeatureEndpointHalt:
+	case !in && s.Request == usb.RequestClearFeature && s.RequestType&0x1F == usb.ToEndpoint &&
+		s.Value == usb.FeatureEndpointHalt:
 		return nil, d.clearHalt(uint8(s.Index))
 	case !in && (s.Request == usb.RequestSetAddress || s.Request == 0x30 || s.Request == 0x31):
-		return nil, nil // the address is the bus's affair; SET_SEL and SET_ISOCH_DELAY (USB 3.2, 9.4)
+		return nil, nil // the bus handles the address; SET_SEL and SET_ISOCH_DELAY (USB 3.2, 9.4)
 	}
 	return nil, usb.ErrStall
 }
 
+// descriptor answers GET_DESCRIPTOR.
 func (d *Device) descriptor(kind, index uint8) ([]byte, error) {
 	var b []byte
 	switch {
@@ -119,9 +123,10 @@ func (d *Device) descriptor(kind, index uint8) ([]byte, error) {
 	return b, nil
 }
 
+// classRequest executes a class request (CCID 1.1, 5.3).
 func (d *Device) classRequest(s usb.Setup, data []byte) ([]byte, error) {
 	i := int(uint8(s.Index))
-	if i >= len(d.readers) || d.readers[i] == nil {
+	if i >= len(d.readers) || d.readers[i] == nil || !d.selected(i) {
 		return nil, usb.ErrStall
 	}
 	r := d.readers[i]
@@ -139,6 +144,7 @@ func (d *Device) classRequest(s usb.Setup, data []byte) ([]byte, error) {
 	return nil, usb.ErrStall
 }
 
+// words encodes a table of clocks or data rates. Without one the request stalls.
 func words(v []uint32) ([]byte, error) {
 	if v == nil {
 		return nil, usb.ErrStall

@@ -7,7 +7,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Descriptor constants.
+// Constants of descriptors.
 const (
 	classDescriptorSize = 54   // CCID 1.1, table 5.1-1
 	classDescriptorType = 0x21 // CCID 1.1, 5.1
@@ -19,7 +19,7 @@ const (
 	companionSize = 6 // USB 3.2, 9.6.7
 )
 
-// Indexes of strings; function n's name is nameString+n.
+// Indexes of strings. The name of function n is nameString+n.
 const (
 	manufacturerString = 1 + iota
 	productString
@@ -27,7 +27,7 @@ const (
 	nameString
 )
 
-// Bytes is the 54-byte class descriptor.
+// Bytes returns the class descriptor, 54 bytes. A kind of 0 means 21h.
 func (c *Class) Bytes(kind uint8) []byte {
 	if kind == 0 {
 		kind = classDescriptorType
@@ -37,7 +37,7 @@ func (c *Class) Bytes(kind uint8) []byte {
 	return b
 }
 
-// speed is the speed with its default.
+// speed returns the speed. The default is full speed.
 func (m *Model) speed() usb.Speed {
 	if m.Speed == usb.SpeedUnknown {
 		return usb.SpeedFull
@@ -45,8 +45,8 @@ func (m *Model) speed() usb.Speed {
 	return m.Speed
 }
 
-// packetSize is the size of bulk packets (USB 2.0, 5.8.3; USB 3.2, 9.6.6). Low speed has no bulk endpoints; what a device
-// that claims some would use is the size of its interrupt packets.
+// packetSize returns the size of bulk packets (USB 2.0, 5.8.3; USB 3.2, 9.6.6). Low speed has no
+// bulk endpoints; for a device that declares some it is the size of interrupt packets.
 func (m *Model) packetSize() uint16 {
 	if m.PacketSize != 0 {
 		return m.PacketSize
@@ -62,6 +62,7 @@ func (m *Model) packetSize() uint16 {
 	return 64
 }
 
+// index returns i, or 0 for an empty string.
 func index(present string, i uint8) uint8 {
 	if present == "" {
 		return 0
@@ -69,7 +70,7 @@ func index(present string, i uint8) uint8 {
 	return i
 }
 
-// DeviceDescriptor builds the device descriptor (USB 2.0, table 9-8).
+// DeviceDescriptor returns the device descriptor (USB 2.0, table 9-8).
 func (m *Model) DeviceDescriptor() []byte {
 	version, packet0 := uint16(0x0200), uint8(64)
 	switch m.speed() {
@@ -85,12 +86,16 @@ func (m *Model) DeviceDescriptor() []byte {
 	b = le.AppendUint16(b, m.Vendor)
 	b = le.AppendUint16(b, m.Product)
 	b = le.AppendUint16(b, m.Version)
-	return append(b, index(m.Manufacturer, manufacturerString), index(m.ProductName, productString), index(m.Serial, serialString), 1)
+	return append(b, index(m.Manufacturer, manufacturerString),
+		index(m.ProductName, productString), index(m.Serial, serialString), 1)
 }
 
-// Endpoint addresses go up from 1, interface by interface: bulk OUT and bulk IN share a number, the interrupt endpoint has the next.
+// endpoints are the endpoint addresses of a function, 0 for none. Numbers start at 1 and increase
+// with the interfaces: bulk OUT and bulk IN have the same number, the interrupt endpoint has the
+// next.
 type endpoints struct{ out, in, interrupt uint8 }
 
+// endpoints returns the endpoint addresses of a function.
 func (m *Model) endpoints(function int) endpoints {
 	next := uint8(1)
 	for i := range m.Functions {
@@ -111,9 +116,10 @@ func (m *Model) endpoints(function int) endpoints {
 	return endpoints{}
 }
 
-// ConfigDescriptor builds the configuration descriptor with everything that follows it.
+// ConfigDescriptor returns the configuration descriptor and all descriptors that follow it.
 func (m *Model) ConfigDescriptor() []byte {
-	b := []byte{usb.ConfigurationSize, usb.TypeConfiguration, 0, 0, uint8(len(m.Functions)), 1, 0, selfPoweredNot, maxPower}
+	b := []byte{usb.ConfigurationSize, usb.TypeConfiguration, 0, 0, uint8(len(m.Functions)), 1, 0,
+		selfPoweredNot, maxPower}
 	for i := range m.Functions {
 		b = m.appendFunction(b, i)
 	}
@@ -121,10 +127,13 @@ func (m *Model) ConfigDescriptor() []byte {
 	return b
 }
 
+// appendFunction appends the descriptors of one interface.
 func (m *Model) appendFunction(b []byte, i int) []byte {
 	f := &m.Functions[i]
-	b = append(b, usb.InterfaceSize, usb.TypeInterface, uint8(i), 0, uint8(f.Endpoints), f.Class, f.SubClass, uint8(f.Protocol),
-		index(f.Name, nameString+uint8(i)))
+	if f.Setting != 0 {
+		b = m.appendInterface(b, i, 0, 0)
+	}
+	b = m.appendInterface(b, i, f.Setting, uint8(f.Endpoints))
 	b = append(b, f.Before...)
 	if f.CCID != nil && !f.Behind {
 		b = append(b, f.CCID.Bytes(f.DescriptorType)...)
@@ -143,10 +152,18 @@ func (m *Model) appendFunction(b []byte, i int) []byte {
 	return b
 }
 
-// interruptPacket is enough for a slot change of 28 slots, and all that low speed allows (USB 2.0, 5.7.3).
+// appendInterface appends an interface descriptor (USB 2.0, table 9-12).
+func (m *Model) appendInterface(b []byte, i int, setting, endpoints uint8) []byte {
+	f := &m.Functions[i]
+	return append(b, usb.InterfaceSize, usb.TypeInterface, uint8(i), setting, endpoints,
+		f.Class, f.SubClass, uint8(f.Protocol), index(f.Name, nameString+uint8(i)))
+}
+
+// interruptPacket is the size of interrupt packets: a slot change of 28 slots, and the greatest
+// size at low speed (USB 2.0, 5.7.3).
 const interruptPacket = 8
 
-// interval is bInterval for a poll every 16 ms or so (USB 2.0, table 9-13: milliseconds, or 2^(n-1) microframes).
+// interval returns bInterval for 16 ms (USB 2.0, table 9-13: milliseconds, or 2^(n-1) microframes).
 func (m *Model) interval() uint8 {
 	if m.speed() >= usb.SpeedHigh {
 		return 8
@@ -154,19 +171,25 @@ func (m *Model) interval() uint8 {
 	return 16
 }
 
-func (m *Model) appendEndpoint(b []byte, address uint8, kind usb.TransferType, size uint16, interval uint8) []byte {
-	b = append(b, usb.EndpointSize, usb.TypeEndpoint, address, uint8(kind), uint8(size), uint8(size>>8), interval)
+// appendEndpoint appends an endpoint descriptor and, at SuperSpeed, its companion.
+func (m *Model) appendEndpoint(
+	b []byte, address uint8, kind usb.TransferType, size uint16, interval uint8,
+) []byte {
+	b = append(b, usb.EndpointSize, usb.TypeEndpoint, address, uint8(kind), uint8(size),
+		uint8(size>>8), interval)
 	if m.speed() == usb.SpeedSuper {
 		perInterval := uint16(0)
 		if kind == usb.InterruptTransfer {
 			perInterval = size
 		}
-		b = append(b, companionSize, usb.TypeEndpointCompanion, 0, 0, uint8(perInterval), uint8(perInterval>>8))
+		b = append(b, companionSize, usb.TypeEndpointCompanion, 0, 0, uint8(perInterval),
+			uint8(perInterval>>8))
 	}
 	return b
 }
 
-// bosDescriptor is what a SuperSpeed device must have: its USB 2.0 extension and SuperSpeed capabilities (USB 3.2, 9.6.2).
+// bosDescriptor returns the descriptors that a SuperSpeed device must have: USB 2.0 extension and
+// SuperSpeed capabilities (USB 3.2, 9.6.2).
 func (m *Model) bosDescriptor() []byte {
 	return []byte{
 		5, 0x0F, 22, 0, 2, // BOS
@@ -175,7 +198,7 @@ func (m *Model) bosDescriptor() []byte {
 	}
 }
 
-// stringDescriptor builds string i (USB 2.0, 9.6.7), nil when there is none.
+// stringDescriptor returns string descriptor i (USB 2.0, 9.6.7), or nil if there is none.
 func (m *Model) stringDescriptor(i uint8) []byte {
 	if i == 0 {
 		return []byte{4, usb.TypeString, english & 0xFF, english >> 8}
@@ -195,6 +218,7 @@ func (m *Model) stringDescriptor(i uint8) []byte {
 	return b
 }
 
+// text returns string i.
 func (m *Model) text(i uint8) string {
 	switch i {
 	case manufacturerString:

@@ -9,44 +9,49 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Device is a virtual USB device. Its methods are safe for concurrent use.
+// Device is a virtual USB device. Its methods are safe for concurrent use. A class driver in the
+// same program uses Open; a bus uses Control, Out, In and ClearHalt.
 type Device struct {
 	mu      sync.Mutex
 	model   Model
-	readers []*Reader // by function, nil where it is not a reader
+	readers []*Reader // by function; nil for another class
 	in      map[uint8]*queue
 	out     map[uint8]*pipe
 	script  []*Fault
-	gone    chan struct{} // closed while detached
+	gone    chan struct{} // closed by Unplug
 	present bool
 	config  uint8
-	watch   []func(attached bool)
+	// settings are the alternate settings of the functions.
+	settings []uint8
+	watch    []func(attached bool)
 }
 
-// pipe is an OUT endpoint: it joins transfers into messages by their own length, since a host controller may cut a message
-// wherever a packet ends.
+// pipe is an OUT endpoint. It joins transfers into messages by dwLength, since a host controller
+// may split a message at each packet.
 type pipe struct {
-	reader  *Reader
-	message []byte
-	skip    bool // until a short packet: the message was refused
-	halted  bool
+	function int
+	reader   *Reader
+	message  []byte
+	skip     bool // discard data until a short packet: the message was refused
+	halted   bool
 }
 
-// NewDevice makes a device, attached and with no cards in it.
+// NewDevice returns a device that is attached and has no cards.
 func NewDevice(m Model) *Device {
-	d := &Device{model: m, in: map[uint8]*queue{}, out: map[uint8]*pipe{}, gone: make(chan struct{}), present: true, config: 1}
-	d.readers = make([]*Reader, len(m.Functions))
+	d := &Device{model: m, in: map[uint8]*queue{}, out: map[uint8]*pipe{},
+		gone: make(chan struct{}), present: true, config: 1}
+	d.readers, d.settings = make([]*Reader, len(m.Functions)), make([]uint8, len(m.Functions))
 	for i := range m.Functions {
 		e := m.endpoints(i)
 		if m.Functions[i].CCID != nil {
 			d.readers[i] = newReader(d, i)
 		}
 		if e.out != 0 {
-			d.out[e.out] = &pipe{reader: d.readers[i]}
-			d.in[e.in] = newQueue(int(m.packetSize()), m.ZLP == OmitZLP)
+			d.out[e.out] = &pipe{function: i, reader: d.readers[i]}
+			d.in[e.in] = newQueue(i, int(m.packetSize()), m.ZLP == OmitZLP)
 		}
 		if e.interrupt != 0 {
-			d.in[e.interrupt] = newQueue(interruptPacket, false)
+			d.in[e.interrupt] = newQueue(i, interruptPacket, false)
 		}
 	}
 	d.Inject(m.Faults...)
@@ -54,10 +59,11 @@ func NewDevice(m Model) *Device {
 	return d
 }
 
-// Model is the description the device was made from.
+// Model returns the device's description. It must not be changed.
 func (d *Device) Model() *Model { return &d.model }
 
-// Reader returns the n-th reader of the device, counting only its chip card interfaces; nil when there are fewer.
+// Reader returns the n-th reader of the device, from 0, without functions of other classes. It is
+// nil if the device has fewer.
 func (d *Device) Reader(n int) *Reader {
 	for _, r := range d.readers {
 		if r == nil {
@@ -71,13 +77,15 @@ func (d *Device) Reader(n int) *Reader {
 	return nil
 }
 
-// Unplug takes the device from the bus: transfers under way and later ones end with usb.ErrGone. Cards stay in, unpowered.
+// Unplug detaches the device: transfers in progress and later ones end with usb.ErrGone. Cards stay
+// in their slots, without power.
 func (d *Device) Unplug() {
 	d.mu.Lock()
 	d.unplug()
 	d.mu.Unlock()
 }
 
+// unplug is Unplug with d.mu held.
 func (d *Device) unplug() {
 	if !d.present {
 		return
@@ -89,7 +97,7 @@ func (d *Device) unplug() {
 	}
 }
 
-// Replug puts the device back, as it is after its power came.
+// Replug attaches the device again, in the state after power-on.
 func (d *Device) Replug() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,22 +111,23 @@ func (d *Device) Replug() {
 	}
 }
 
-// Attached says whether the device is on the bus.
+// Attached reports whether the device is attached.
 func (d *Device) Attached() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.present
 }
 
-// Watch calls f at each Unplug and Replug, with the device locked: f must not call its methods.
+// Watch makes each Unplug and Replug call f. The device is locked: f must not call its methods.
 func (d *Device) Watch(f func(attached bool)) {
 	d.mu.Lock()
 	d.watch = append(d.watch, f)
 	d.mu.Unlock()
 }
 
-// powerOn is the state after attachment or a bus reset.
+// powerOn sets the state after attachment or a bus reset.
 func (d *Device) powerOn() {
+	clear(d.settings)
 	for _, q := range d.in {
 		q.reset()
 	}
@@ -132,21 +141,23 @@ func (d *Device) powerOn() {
 	}
 }
 
-// BusReset is what a hub port's reset does to the device.
+// BusReset resets the device, as a hub port does.
 func (d *Device) BusReset() {
 	d.mu.Lock()
 	d.powerOn()
 	d.mu.Unlock()
 }
 
-// ErrBlocked is an endpoint that answers NAK for ever: what a host makes of that is its own affair.
+// ErrBlocked means that an endpoint answers NAK without end. The bus decides when the transfer
+// ends.
 var ErrBlocked = errors.New("reader: endpoint answers NAK for ever")
 
-// Out takes one transfer to an OUT endpoint. blocked says that the device would answer NAK for ever.
+// Out does one transfer to an OUT endpoint. The error is ErrBlocked if the device answers NAK
+// without end.
 func (d *Device) Out(endpoint uint8, data []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := d.out[endpoint]
+	p := d.pipe(endpoint)
 	switch {
 	case !d.present:
 		return usb.ErrGone
@@ -181,7 +192,7 @@ func (d *Device) Out(endpoint uint8, data []byte) error {
 	return nil
 }
 
-// write joins transfers.
+// write adds a transfer to the present message, and executes a complete one.
 func (p *pipe) write(data []byte, packet int, strict bool) {
 	short := len(data)%packet != 0 || len(data) == 0
 	if p.skip {
@@ -194,7 +205,7 @@ func (p *pipe) write(data []byte, packet int, strict bool) {
 	}
 	p.message = append(p.message, data...)
 	if len(p.message) < headerSize {
-		if short { // not even a header: there is nothing to answer to
+		if short { // no complete header: the reader cannot answer
 			p.message = p.message[:0]
 			p.halted = true
 		}
@@ -215,36 +226,20 @@ func (p *pipe) write(data []byte, packet int, strict bool) {
 	p.message = p.message[:0]
 }
 
-// In reads one transfer from an IN endpoint into buf: it ends with a short packet, a zero-length one, or when buf is full. On an
-// error n bytes may have been read.
+// In reads one transfer from an IN endpoint into buf. The transfer ends with a short packet, a
+// zero-length packet, or when buf is full. With an error too, n bytes were read.
 func (d *Device) In(ctx context.Context, endpoint uint8, buf []byte) (n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q := d.in[endpoint]
+	q := d.queue(endpoint)
 	if q == nil {
 		return 0, usb.ErrTransfer
 	}
-	for {
-		if !d.present {
-			return n, usb.ErrGone
-		}
-		var done bool
-		var wait time.Duration
-		n, done, wait, err = q.take(buf, n)
-		if done || err != nil {
-			return n, err
-		}
-		if ctx.Err() != nil {
-			return n, ctx.Err()
-		}
-		gone := d.gone
-		d.mu.Unlock()
-		pause(ctx, q.wake, gone, wait)
-		d.mu.Lock()
-	}
+	t := transport{d: d, gone: d.gone}
+	return t.read(ctx, q, buf, 0)
 }
 
-// pause waits for a change, the time to go, or the end of ctx.
+// pause waits for wake, gone, the time wait if it is not negative, or the end of ctx.
 func pause(ctx context.Context, wake, gone <-chan struct{}, wait time.Duration) {
 	var due <-chan time.Time
 	if wait >= 0 {
@@ -260,7 +255,7 @@ func pause(ctx context.Context, wake, gone <-chan struct{}, wait time.Duration) 
 	}
 }
 
-// ClearHalt ends a stall of an endpoint.
+// ClearHalt ends the halt of an endpoint.
 func (d *Device) ClearHalt(endpoint uint8) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -270,13 +265,14 @@ func (d *Device) ClearHalt(endpoint uint8) error {
 	return d.clearHalt(endpoint)
 }
 
+// clearHalt is ClearHalt with d.mu held.
 func (d *Device) clearHalt(endpoint uint8) error {
-	if q := d.in[endpoint]; q != nil {
+	if q := d.queue(endpoint); q != nil {
 		q.halted = false
 		q.signal()
 		return nil
 	}
-	if p := d.out[endpoint]; p != nil {
+	if p := d.pipe(endpoint); p != nil {
 		p.halted = false
 		p.message, p.skip = p.message[:0], false
 		return nil

@@ -12,19 +12,19 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Printed descriptors: the text that the "parse" tool of the libccid project prints for a reader, a line a field, one block an
-// interface, blocks of several interfaces or several devices one after the other. Endpoint addresses and packet sizes are not
-// in it; New's are used.
+// Printed descriptors are the output of the "parse" tool of the libccid project: one line for a
+// field, one block for an interface, and several blocks for several interfaces or devices. Endpoint
+// addresses and packet sizes are missing; they are those of New.
 
-// ErrDump is a text that is no printed descriptor.
+// ErrDump means that a text is no printed descriptor.
 var ErrDump = errors.New("reader: not a printed class descriptor")
 
-// maxText bounds what is read: the longest printed descriptor of a real reader is under 20 KB, and
-// the table of all of them under 150 KB. policy
+// maxText bounds the input (policy): the longest printed descriptor of a real reader has less than
+// 20 KB, and the table of all readers less than 150 KB.
 const maxText = 1 << 20
 
-// ParseDump reads the printed descriptors in r: a model for each device. Blocks that follow each
-// other with the same identity and a rising interface number are the functions of one device.
+// ParseDump reads printed descriptors and returns a model for each device. Consecutive blocks with
+// the same identity and increasing interface numbers are the functions of one device.
 func ParseDump(r io.Reader) ([]Model, error) {
 	p := dump{}
 	lines := bufio.NewScanner(io.LimitReader(r, maxText))
@@ -52,12 +52,15 @@ type dump struct {
 	f      Function
 	open   bool
 	fields map[string]bool
-	list   *[]uint32 // that "Support" lines go to
+	list   *[]uint32 // the list of the next "Support" lines
 }
 
-// needed are the fields without which a class descriptor cannot be rebuilt. bMaxCCIDBusySlots is missing in one real dump.
-var needed = []string{"idVendor", "idProduct", "bNumEndpoints", "bInterfaceClass", "bMaxSlotIndex", "dwProtocols", "dwFeatures", "dwMaxCCIDMessageLength"}
+// needed are the fields that a class descriptor needs. bMaxCCIDBusySlots is missing in one real
+// dump.
+var needed = []string{"idVendor", "idProduct", "bNumEndpoints", "bInterfaceClass", "bMaxSlotIndex",
+	"dwProtocols", "dwFeatures", "dwMaxCCIDMessageLength"}
 
+// close ends a block.
 func (p *dump) close() error {
 	if !p.open {
 		return nil
@@ -71,7 +74,8 @@ func (p *dump) close() error {
 	if n := len(p.models); n > 0 {
 		m := &p.models[n-1]
 		last := m.Functions[len(m.Functions)-1].Number
-		if m.Vendor == p.m.Vendor && m.Product == p.m.Product && m.Version == p.m.Version && p.f.Number > last {
+		if m.Vendor == p.m.Vendor && m.Product == p.m.Product && m.Version == p.m.Version &&
+			p.f.Number > last {
 			m.Functions = append(m.Functions, p.f)
 			return nil
 		}
@@ -81,6 +85,7 @@ func (p *dump) close() error {
 	return nil
 }
 
+// line parses a line.
 func (p *dump) line(text string) error {
 	name, value, ok := strings.Cut(strings.TrimSpace(text), ":")
 	value = strings.TrimSpace(value)
@@ -113,10 +118,10 @@ func (p *dump) line(text string) error {
 	}
 	set, ok := setters[name]
 	if !ok {
-		return nil // remarks
+		return nil // a comment
 	}
 	if name == "bDescriptorType" && !p.fields["CCID"] {
-		p.fields["CCID"] = true // the interface's own, 4
+		p.fields["CCID"] = true // of the interface descriptor, 4
 		return nil
 	}
 	v, err := number(name, value)
@@ -129,7 +134,7 @@ func (p *dump) line(text string) error {
 	return nil
 }
 
-// supported takes a line of the lists of clocks and data rates; "Support 13978 bps".
+// supported parses a line of a list of clocks or data rates: "Support 13978 bps".
 func (p *dump) supported(text string) error {
 	word := strings.Fields(text)
 	if p.list == nil || len(word) != 3 || word[0] != "Support" {
@@ -139,31 +144,37 @@ func (p *dump) supported(text string) error {
 	if err != nil {
 		return err
 	}
-	*p.list = append(*p.list, uint32(v)) // negative where the tool printed with a sign
+	*p.list = append(*p.list, uint32(v)) // the tool prints some values as negative numbers
 	return nil
 }
 
-// setters by field name.
+// setters has a function for each field name.
 var setters = map[string]func(p *dump, v uint64){
-	"idVendor":               func(p *dump, v uint64) { p.m.Vendor = uint16(v) },
-	"idProduct":              func(p *dump, v uint64) { p.m.Product = uint16(v) },
-	"bcdDevice":              func(p *dump, v uint64) { p.m.Version = uint16(v) },
-	"bInterfaceNumber":       func(p *dump, v uint64) { p.f.Number = uint8(v) },
-	"bNumEndpoints":          func(p *dump, v uint64) { p.f.Endpoints = int(min(v, 3)) },
-	"bInterfaceClass":        func(p *dump, v uint64) { p.f.Class = uint8(v) },
-	"bInterfaceSubClass":     func(p *dump, v uint64) { p.f.SubClass = uint8(v) },
-	"bInterfaceProtocol":     func(p *dump, v uint64) { p.f.Protocol = Kind(v) },
-	"bDescriptorType":        func(p *dump, v uint64) { p.f.DescriptorType = uint8(v) },
-	"bcdCCID":                func(p *dump, v uint64) { p.f.CCID.Version = uint16(v) },
-	"bMaxSlotIndex":          func(p *dump, v uint64) { p.f.CCID.MaxSlotIndex = uint8(v) },
-	"bVoltageSupport":        func(p *dump, v uint64) { p.f.CCID.VoltageSupport = uint8(v) },
-	"dwProtocols":            func(p *dump, v uint64) { p.f.CCID.Protocols = uint32(v) },
-	"dwDefaultClock":         func(p *dump, v uint64) { p.f.CCID.DefaultClock = uint32(v) },
-	"dwMaximumClock":         func(p *dump, v uint64) { p.f.CCID.MaximumClock = uint32(v) },
-	"bNumClockSupported":     func(p *dump, v uint64) { p.f.CCID.NumClocks, p.list = uint8(v), &p.f.Clocks },
-	"dwDataRate":             func(p *dump, v uint64) { p.f.CCID.DataRate = uint32(v) },
-	"dwMaxDataRate":          func(p *dump, v uint64) { p.f.CCID.MaxDataRate = uint32(v) },
-	"bNumDataRatesSupported": func(p *dump, v uint64) { p.f.CCID.NumDataRates, p.list = uint8(v), &p.f.Rates },
+	"idVendor":           func(p *dump, v uint64) { p.m.Vendor = uint16(v) },
+	"idProduct":          func(p *dump, v uint64) { p.m.Product = uint16(v) },
+	"bcdDevice":          func(p *dump, v uint64) { p.m.Version = uint16(v) },
+	"bInterfaceNumber":   func(p *dump, v uint64) { p.f.Number = uint8(v) },
+	"bNumEndpoints":      func(p *dump, v uint64) { p.f.Endpoints = int(min(v, 3)) },
+	"bInterfaceClass":    func(p *dump, v uint64) { p.f.Class = uint8(v) },
+	"bInterfaceSubClass": func(p *dump, v uint64) { p.f.SubClass = uint8(v) },
+	"bInterfaceProtocol": func(p *dump, v uint64) { p.f.Protocol = Kind(v) },
+	"bDescriptorType":    func(p *dump, v uint64) { p.f.DescriptorType = uint8(v) },
+	"bcdCCID":            func(p *dump, v uint64) { p.f.CCID.Version = uint16(v) },
+	"bMaxSlotIndex":      func(p *dump, v uint64) { p.f.CCID.MaxSlotIndex = uint8(v) },
+	"bVoltageSupport":    func(p *dump, v uint64) { p.f.CCID.VoltageSupport = uint8(v) },
+	"dwProtocols":        func(p *dump, v uint64) { p.f.CCID.Protocols = uint32(v) },
+	"dwDefaultClock":     func(p *dump, v uint64) { p.f.CCID.DefaultClock = uint32(v) },
+	"dwMaximumClock":     func(p *dump, v uint64) { p.f.CCID.MaximumClock = uint32(v) },
+	"bNumClockSupported": func(p *dump, v uint64) {
+		p.f.CCID.NumClocks, p.list = uint8(v),
+			&p.f.Clocks
+	},
+	"dwDataRate":    func(p *dump, v uint64) { p.f.CCID.DataRate = uint32(v) },
+	"dwMaxDataRate": func(p *dump, v uint64) { p.f.CCID.MaxDataRate = uint32(v) },
+	"bNumDataRatesSupported": func(p *dump, v uint64) {
+		p.f.CCID.NumDataRates, p.list = uint8(v),
+			&p.f.Rates
+	},
 	"dwMaxIFSD":              func(p *dump, v uint64) { p.f.CCID.MaxIFSD = uint32(v) },
 	"dwSynchProtocols":       func(p *dump, v uint64) { p.f.CCID.SynchProtocols = uint32(v) },
 	"dwMechanical":           func(p *dump, v uint64) { p.f.CCID.Mechanical = uint32(v) },
@@ -176,8 +187,8 @@ var setters = map[string]func(p *dump, v uint64){
 	"bMaxCCIDBusySlots":      func(p *dump, v uint64) { p.f.CCID.MaxBusySlots = uint8(v) },
 }
 
-// number reads a field's value in the way the tool prints it: two words for dwProtocols, binary coded decimals with a dot, clocks
-// in MHz with three places, others in decimal or with 0x.
+// number parses the value of a field in the tool's format: two words for dwProtocols, binary coded
+// decimals with a dot, clocks in MHz with three decimal places, others in decimal or with 0x.
 func number(name, value string) (uint64, error) {
 	word := strings.FieldsFunc(value, unicode.IsSpace)
 	if len(word) == 0 {
@@ -202,7 +213,7 @@ func number(name, value string) (uint64, error) {
 	return strconv.ParseUint(word[0], 0, 32)
 }
 
-// version reads "5.04": a byte in hexadecimal on each side of the dot.
+// version parses "5.04": a hexadecimal byte on each side of the dot.
 func version(s string) (uint64, error) {
 	major, minor, ok := strings.Cut(s, ".")
 	if !ok {
@@ -216,7 +227,7 @@ func version(s string) (uint64, error) {
 	return high<<8 | low, err
 }
 
-// megahertz reads "4.800" in kHz.
+// megahertz parses "4.800" and returns kHz.
 func megahertz(s string) (uint64, error) {
 	const places = 3
 	whole, part, _ := strings.Cut(s, ".")

@@ -8,46 +8,46 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Moment is a point at which a fault can strike.
+// Moment is a point of an exchange at which a fault can occur.
 type Moment uint8
 
 // The moments, in the order of one exchange.
 const (
-	AtOut     Moment = iota + 1 // a transfer has come to an OUT endpoint; Message is its bytes
-	AtCommand                   // a whole command is there and has not been executed
-	AtAnswer                    // it has been executed, its answers have not been shown
+	AtOut     Moment = iota + 1 // a transfer to an OUT endpoint
+	AtCommand                   // a complete command, before its execution
+	AtAnswer                    // after the execution, before the answers are sent
 	AtControl                   // a control request
-	AtNotify                    // a message for the interrupt endpoint
+	AtNotify                    // a message of the interrupt endpoint
 )
 
-// Event is one moment in the life of a device. Actions change it.
+// Event is an event to which faults apply. Actions change it.
 type Event struct {
 	Moment   Moment
 	Device   *Device
-	Reader   *Reader // nil at a control request
-	Endpoint uint8
-	Setup    usb.Setup // AtControl
+	Reader   *Reader   // nil for AtControl
+	Endpoint uint8     // for AtOut and AtNotify
+	Setup    usb.Setup // for AtControl
 
 	// Message is the transfer, the command, the control request's data, or the notification.
 	Message []byte
-	// Answers, AtAnswer, are what the reader is about to send for Message.
+	// Answers are the answers to Message, for AtAnswer.
 	Answers []Answer
 
-	Reply   []byte // AtControl: this instead of the device's own answer
-	Err     error  // AtOut, AtControl: the transfer fails like this
-	Blocked bool   // AtOut, AtControl: NAK for ever
+	Reply   []byte // AtControl: replaces the device's answer
+	Err     error  // AtOut, AtControl: the error of the transfer
+	Blocked bool   // AtOut, AtControl: NAK without end
 	Swallow bool   // the message is lost, or not executed
 }
 
-// Answer is one transfer's worth of data on an IN endpoint.
+// Answer is one message of an IN endpoint.
 type Answer struct {
 	Bytes []byte
-	After time.Duration // counted from the command
-	Err   error         // instead of the bytes
-	Never bool          // it is lost
+	After time.Duration // since the command
+	Err   error         // of the transfer, instead of Bytes
+	Never bool          // the answer is lost
 }
 
-// Kind is the message type of an event's command, 0 when it has none.
+// Kind returns the message type of the command of AtCommand and AtAnswer, and 0 for other events.
 func (e *Event) Kind() byte {
 	if (e.Moment == AtCommand || e.Moment == AtAnswer) && len(e.Message) >= headerSize {
 		return e.Message[0]
@@ -55,38 +55,40 @@ func (e *Event) Kind() byte {
 	return 0
 }
 
-// Fault is one line of a script: where it strikes, how often, and what it does. Lines are independent: several may strike at one
-// event, in their order.
+// Fault is one fault of a device: the events that it matches, their number, and its actions. Faults
+// are independent. Several may apply to one event, in the order of Inject.
 type Fault struct {
+	// At is the moment.
 	At Moment
-	// Command, when not zero, is the message type at which it strikes (AtCommand and AtAnswer).
+	// Command, if not zero, is the message type of the command (AtCommand and AtAnswer).
 	Command byte
-	// If, when not nil, must agree too.
+	// If, if set, is a further condition.
 	If func(*Event) bool
-	// Skip is how many events that match pass first; Times how many are struck then, 0 standing for one, Forever for all.
+	// Skip is the number of matching events before the first that the fault applies to. Times is
+	// the number of events that it applies to: 0 means one, Forever means all.
 	Skip, Times int
-	Do          []Action
+	// Do are the actions, in their order.
+	Do []Action
 
-	struck int
+	applied int
 }
 
-// Forever as Fault.Times strikes at every event.
+// Forever is the value of Fault.Times for all events.
 const Forever = -1
 
-// Action does something to an event.
+// Action changes an event.
 type Action func(*Event)
 
-// Inject adds lines to the device's script.
-func (d *Device) Inject(lines ...Fault) {
+// Inject adds faults to the device.
+func (d *Device) Inject(faults ...Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i := range lines {
-		line := lines[i]
-		d.script = append(d.script, &line)
+	for _, f := range faults {
+		d.script = append(d.script, &f)
 	}
 }
 
-// Heal empties the script, and un-sticks what it has left stuck.
+// Heal removes all faults, and ends the busy state of slots whose answers were lost.
 func (d *Device) Heal() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -101,19 +103,21 @@ func (d *Device) Heal() {
 	}
 }
 
-// Pending says how many lines have strikes left, lines without an end aside: a test's check that its faults happened.
+// Pending returns the number of faults that have not yet applied to Times events. It does not count
+// those with Forever. Tests use it to check that their faults occurred.
 func (d *Device) Pending() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := 0
 	for _, f := range d.script {
-		if f.Times != Forever && f.struck < max(f.Times, 1) {
+		if f.Times != Forever && f.applied < max(f.Times, 1) {
 			n++
 		}
 	}
 	return n
 }
 
+// faults applies the matching faults to an event.
 func (d *Device) faults(e *Event) {
 	for _, f := range d.script {
 		if f.At != e.Moment || f.Command != 0 && f.Command != e.Kind() || f.If != nil && !f.If(e) {
@@ -123,26 +127,27 @@ func (d *Device) faults(e *Event) {
 			f.Skip--
 			continue
 		}
-		if f.Times != Forever && f.struck >= max(f.Times, 1) {
+		if f.Times != Forever && f.applied >= max(f.Times, 1) {
 			continue
 		}
-		f.struck++
+		f.applied++
 		for _, do := range f.Do {
 			do(e)
 		}
 	}
 }
 
-// Stall answers the transfer with STALL: at the OUT endpoint or a control request, else on the IN endpoint in place of
-// the answer.
+// Stall answers with STALL: the OUT transfer or the control request, or at other moments the IN
+// transfer instead of the answer.
 func Stall() Action { return fail(usb.ErrStall) }
 
-// Corrupt is a transfer that fails on the wire.
+// Corrupt makes the transfer fail with a transmission error, as Stall with STALL.
 func Corrupt() Action { return fail(usb.ErrTransfer) }
 
-// Babble is a device that sends more than it may.
+// Babble makes the device send more than the host requested, as Stall sends STALL.
 func Babble() Action { return fail(usb.ErrBabble) }
 
+// fail makes a transfer fail with an error.
 func fail(err error) Action {
 	return func(e *Event) {
 		if e.Moment == AtOut || e.Moment == AtControl {
@@ -154,10 +159,11 @@ func fail(err error) Action {
 	}
 }
 
-// Block makes the endpoint answer NAK for ever.
+// Block makes the endpoint answer NAK without end (AtOut, AtControl).
 func Block() Action { return func(e *Event) { e.Blocked = true } }
 
-// Lose loses the transfer, the command, or the answers. A lost answer leaves the slot busy until it is aborted.
+// Lose loses the transfer, the command, the notification or the answers. After a lost command or
+// answer the slot is busy until it is aborted.
 func Lose() Action {
 	return func(e *Event) {
 		e.Swallow = true
@@ -167,7 +173,7 @@ func Lose() Action {
 	}
 }
 
-// Delay shows the answers later.
+// Delay delays the answers (AtAnswer).
 func Delay(d time.Duration) Action {
 	return func(e *Event) {
 		for i := range e.Answers {
@@ -176,7 +182,7 @@ func Delay(d time.Duration) Action {
 	}
 }
 
-// Edit changes the bytes of the last answer, a notification, or of a transfer or command on its way in.
+// Edit replaces the bytes of the last answer, of the notification, or of the transfer or command.
 func Edit(f func([]byte) []byte) Action {
 	return func(e *Event) {
 		if n := len(e.Answers); n > 0 {
@@ -187,6 +193,7 @@ func Edit(f func([]byte) []byte) Action {
 	}
 }
 
+// editAt changes one byte of the last answer.
 func editAt(at int, f func(byte) byte) Action {
 	return Edit(func(b []byte) []byte {
 		if at < len(b) {
@@ -196,16 +203,16 @@ func editAt(at int, f func(byte) byte) Action {
 	})
 }
 
-// WrongType, WrongSlot and WrongSeq change a field of the answer's header.
+// WrongType sets bMessageType of the answer.
 func WrongType(v byte) Action { return editAt(0, func(byte) byte { return v }) }
 
-// WrongSlot sets bSlot.
+// WrongSlot sets bSlot of the answer.
 func WrongSlot(v byte) Action { return editAt(5, func(byte) byte { return v }) }
 
-// WrongSeq adds to bSeq.
+// WrongSeq adds delta to bSeq of the answer.
 func WrongSeq(delta byte) Action { return editAt(6, func(v byte) byte { return v + delta }) }
 
-// WrongStatus sets bStatus and bError.
+// WrongStatus sets bStatus and bError of the answer.
 func WrongStatus(status, code byte) Action {
 	return Edit(func(b []byte) []byte {
 		if len(b) >= headerSize {
@@ -215,7 +222,7 @@ func WrongStatus(status, code byte) Action {
 	})
 }
 
-// WrongLength sets dwLength, whatever follows.
+// WrongLength sets dwLength of the answer, and leaves its data.
 func WrongLength(n uint32) Action {
 	return Edit(func(b []byte) []byte {
 		if len(b) >= headerSize {
@@ -225,13 +232,16 @@ func WrongLength(n uint32) Action {
 	})
 }
 
-// Truncate cuts the answer to n bytes, header included; its dwLength stays.
+// Truncate shortens the answer to n bytes, header included, and leaves dwLength.
 func Truncate(n int) Action { return Edit(func(b []byte) []byte { return b[:min(n, len(b))] }) }
 
-// Pad puts n bytes behind the answer; its dwLength stays.
-func Pad(n int) Action { return Edit(func(b []byte) []byte { return append(b, make([]byte, n)...) }) }
+// Pad appends n zero bytes to the answer, and leaves dwLength.
+func Pad(n int) Action {
+	return Edit(
+		func(b []byte) []byte { return append(b, make([]byte, n)...) })
+}
 
-// Payload puts other data into the answer, with the right dwLength.
+// Payload replaces the data of the answer and sets dwLength.
 func Payload(p []byte) Action {
 	return Edit(func(b []byte) []byte {
 		if len(b) < headerSize {
@@ -243,12 +253,12 @@ func Payload(p []byte) Action {
 	})
 }
 
-// ZLPFirst sends zero-length packets before the answer, ZLPAfter behind it.
+// ZLPFirst sends n zero-length packets before the answer.
 func ZLPFirst(n int) Action {
 	return func(e *Event) { e.Answers = append(make([]Answer, n), e.Answers...) }
 }
 
-// ZLPAfter sends zero-length packets behind the answer.
+// ZLPAfter sends n zero-length packets after the answer.
 func ZLPAfter(n int) Action {
 	return func(e *Event) {
 		after := time.Duration(0)
@@ -261,14 +271,14 @@ func ZLPAfter(n int) Action {
 	}
 }
 
-// Before sends other bytes first: a stale answer, say, or a message of nobody's.
+// Before sends a message before the answer.
 func Before(b []byte) Action {
 	return func(e *Event) {
 		e.Answers = append([]Answer{{Bytes: append([]byte(nil), b...)}}, e.Answers...)
 	}
 }
 
-// Stale repeats the answer as that of the command before, first.
+// Stale sends the answer twice, first with the bSeq of the previous command.
 func Stale() Action {
 	return func(e *Event) {
 		if len(e.Answers) > 0 && len(e.Answers[0].Bytes) >= headerSize {
@@ -279,7 +289,8 @@ func Stale() Action {
 	}
 }
 
-// Extend sends n time extensions with a multiplier, every so often, before the answer; n of Endless never ends.
+// Extend sends n time extensions with a multiplier before the answer, one in each period every.
+// With n Endless, the answer is lost.
 func Extend(n int, multiplier byte, every time.Duration) Action {
 	return func(e *Event) {
 		if len(e.Answers) == 0 || len(e.Message) < headerSize {
@@ -304,16 +315,16 @@ func Extend(n int, multiplier byte, every time.Duration) Action {
 	}
 }
 
-// Endless as Extend's count sends more extensions than any driver should wait for.
+// Endless is the count of Extend for more extensions than a driver should accept.
 const (
 	Endless        = -1
 	manyExtensions = 1 << 14
 )
 
-// RemoveCard takes the card of the command's slot out.
+// RemoveCard removes the card from the command's slot.
 func RemoveCard() Action { return Swap(nil) }
 
-// Swap puts another card into the command's slot, with no time between the two.
+// Swap replaces the card in the command's slot, without time between removal and insertion.
 func Swap(c card.Card) Action {
 	return func(e *Event) {
 		if e.Reader != nil && len(e.Message) >= headerSize {
@@ -324,7 +335,7 @@ func Swap(c card.Card) Action {
 	}
 }
 
-// PowerFail takes the card's supply away, as a short circuit does: the command fails by a hardware error.
+// PowerFail deactivates the card, as a short circuit does: the command fails with a hardware error.
 func PowerFail() Action {
 	return func(e *Event) {
 		if e.Reader == nil || len(e.Message) < headerSize {
@@ -336,11 +347,12 @@ func PowerFail() Action {
 			return
 		}
 		s.powerOff()
-		b := appendHeader(nil, answerKind(m.kind), m.slot, m.seq, cmdFailed|s.status(), errHardware, 0)
+		b := appendHeader(nil, answerKind(m.kind), m.slot, m.seq, cmdFailed|s.status(),
+			errHardware, 0)
 		e.Answers, e.Swallow = []Answer{{Bytes: b}}, true
 		e.Reader.notifyHardware(m.slot, m.seq)
 	}
 }
 
-// Unplug takes the reader from the bus.
+// Unplug detaches the device.
 func Unplug() Action { return func(e *Event) { e.Device.unplug() } }

@@ -10,7 +10,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A host may send anything: no panic, no hang, and a reader that still answers afterwards.
+// FuzzHost checks that no message of a host causes a panic or an endless wait, and that the reader
+// answers afterwards.
 func FuzzHost(f *testing.F) {
 	f.Add(uint8(0), []byte{IccPowerOn, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add(uint8(3), []byte{XfrBlock, 2, 0, 0, 0, 0, 0, 0, 1, 0, 0x80, 0x36})
@@ -21,7 +22,7 @@ func FuzzHost(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			m := named(t, names[int(which)%len(names)])
 			d := NewDevice(m)
-			// Time is the card's own here: a host that asks for a wait of hours must not make the test wait.
+			// In virtual time a command that takes hours does not delay the test.
 			c := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets()})
 			d.Reader(0).Insert(0, c)
 			link, err := d.Open(d.Reader(0).Interface())
@@ -50,8 +51,11 @@ func FuzzHost(f *testing.F) {
 			if e.out == 0 {
 				return
 			}
-			// After ABORT and a bus reset it is as new.
+			// ABORT and a bus reset restore the initial state; Open selects the setting.
 			d.BusReset()
+			if link, err = d.Open(d.Reader(0).Interface()); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := link.Out(ctx, e.out, on, time.Millisecond); err != nil {
 				t.Fatalf("after % X: %v", data, err)
 			}

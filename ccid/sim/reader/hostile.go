@@ -1,19 +1,20 @@
 package reader
 
 import (
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"tamaccid/ccid/usb"
 )
 
-// hostile are devices that enumerate and then do what a class driver has to survive: their
-// descriptors ask for too much, or they break the protocol each time. Device.Heal makes an ordinary
-// reader of those that do the latter.
+// hostile has the models of hostile devices by name. They enumerate, and then either have
+// descriptors with extreme values or violate the protocol in each exchange. Device.Heal ends the
+// violations.
 var hostile = map[string]func() Model{
 	// Descriptors.
-	"many-slots": func() Model { // all that the fields can hold
+	"many-slots": func() Model { // the greatest values of the fields
 		m := New(TPDU)
 		c := m.Functions[0].CCID
 		c.MaxSlotIndex, c.MaxBusySlots, c.MaxMessageLength = 255, 255, 0xFFFFFFFF
@@ -48,19 +49,23 @@ var hostile = map[string]func() Model{
 	"silent-at-power-off": func() Model {
 		off := false
 		return broken(TPDU, silence(func(e *Event) bool {
-			off = off || e.Kind() == IccPowerOff && e.Reader.slot(e.Message[5]) != nil && e.Reader.slot(e.Message[5]).active
+			if e.Kind() == IccPowerOff {
+				s := e.Reader.slot(e.Message[5])
+				off = off || s != nil && s.active
+			}
 			return off
 		})...)
 	},
-	"silent-tables": func() Model { // the tables that it declares are never sent
+	"silent-tables": func() Model { // it does not send the tables that it declares
 		m := broken(TPDU, Fault{At: AtControl, Times: Forever, If: ofClass, Do: []Action{Block()}})
 		m.Functions[0].CCID.NumClocks, m.Functions[0].CCID.NumDataRates = 255, 255
 		return m
 	},
 	"silent-strings": func() Model {
-		return broken(TPDU, Fault{At: AtControl, Times: Forever, If: ofStrings, Do: []Action{Block()}})
+		return broken(TPDU, Fault{At: AtControl, Times: Forever, If: ofStrings,
+			Do: []Action{Block()}})
 	},
-	"full": func() Model { // takes no command
+	"full": func() Model { // it accepts no command
 		return broken(TPDU, Fault{At: AtOut, Times: Forever, Do: []Action{Block()}})
 	},
 
@@ -74,46 +79,58 @@ var hostile = map[string]func() Model{
 		m.Functions[0].CCID.MaxMessageLength = 0xFFFFFFFF
 		return m
 	},
-	"empty-packets":      func() Model { return broken(TPDU, each(0, ZLPFirst(500))) },
-	"stalls":             func() Model { return broken(TPDU, each(0, Stall())) },
-	"endless-extensions": func() Model { return broken(TPDU, each(XfrBlock, Extend(Endless, 1, 100*time.Millisecond))) },
-	"busy":               func() Model { return broken(TPDU, each(XfrBlock, WrongStatus(cmdFailed, errBusy))) },
+	"empty-packets": func() Model { return broken(TPDU, each(0, ZLPFirst(500))) },
+	"stalls":        func() Model { return broken(TPDU, each(0, Stall())) },
+	"endless-extensions": func() Model {
+		return broken(TPDU,
+			each(XfrBlock, Extend(Endless, 1, 100*time.Millisecond)))
+	},
+	"busy": func() Model {
+		return broken(TPDU,
+			each(XfrBlock, WrongStatus(cmdFailed, errBusy)))
+	},
 }
 
-// broken is a reader with faults from the beginning.
+// broken returns a reader with faults.
 func broken(level Level, faults ...Fault) Model {
 	m := New(level)
 	m.Faults = faults
 	return m
 }
 
-// each does something to every answer to a command, 0 standing for all commands.
+// each is a fault in each answer to a command. 0 means all commands.
 func each(command byte, do Action) Fault {
 	return Fault{At: AtAnswer, Command: command, Times: Forever, Do: []Action{do}}
 }
 
-// silence loses commands, and blocks class requests, from the moment at which from becomes true.
+// silence loses commands and blocks class requests while from is true.
 func silence(from func(*Event) bool) []Fault {
 	return []Fault{
 		{At: AtCommand, Times: Forever, If: from, Do: []Action{Lose()}},
-		{At: AtControl, Times: Forever, If: func(e *Event) bool { return from(e) && ofClass(e) }, Do: []Action{Block()}},
+		{At: AtControl, Times: Forever, If: func(e *Event) bool { return from(e) && ofClass(e) },
+			Do: []Action{Block()}},
 	}
 }
 
-// ofClass reports whether a control request is one of the class.
-func ofClass(e *Event) bool { return e.Setup.RequestType&^usb.DirIn == usb.TypeClass|usb.ToInterface }
-
-// ofStrings reports whether a control request asks for a string.
-func ofStrings(e *Event) bool {
-	return e.Setup.In() && e.Setup.Request == usb.RequestGetDescriptor && e.Setup.Value>>8 == usb.TypeString
+// ofClass reports whether a control request is a class request.
+func ofClass(
+	e *Event) bool {
+	return e.Setup.RequestType&^usb.DirIn == usb.TypeClass|usb.ToInterface
 }
 
-// hostileStrings gives a device names of the greatest length, of characters that move a cursor or
-// the direction of writing. On the wire they have lone surrogates besides.
+// ofStrings reports whether a control request reads a string.
+func ofStrings(e *Event) bool {
+	return e.Setup.In() && e.Setup.Request == usb.RequestGetDescriptor &&
+		e.Setup.Value>>8 == usb.TypeString
+}
+
+// hostileStrings gives a model strings of the greatest length, with control characters for
+// terminals and for the direction of text. The string descriptors also have lone surrogates.
 func hostileStrings(m Model) Model {
 	const all = 126 // characters (USB 2.0, 9.6.7)
 	name := strings.Repeat("\u009B2J\x1b[31m\u202E\uFEFF\r\n\x07", all)
-	m.Manufacturer, m.ProductName, m.Serial = string([]rune(name)[:all]), string([]rune(name)[1:all+1]), string([]rune(name)[2:all+2])
+	cut := func(from int) string { return string([]rune(name)[from : from+all]) }
+	m.Manufacturer, m.ProductName, m.Serial = cut(0), cut(1), cut(2)
 	raw := []byte{254, usb.TypeString} // the greatest length that edk2 accepts
 	for len(raw) < 254 {
 		raw = append(raw, 0x41, 0x00, 0x00, 0xD8, 0x1B, 0x00, 0x9B, 0x00, 0x2E, 0x20)
@@ -124,12 +141,5 @@ func hostileStrings(m Model) Model {
 	return m
 }
 
-// Hostile lists the hostile devices. Named makes them as it makes the readers of the catalogue.
-func Hostile() []string {
-	names := make([]string, 0, len(hostile))
-	for n := range hostile {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
+// Hostile returns the names of the hostile devices, sorted. Named returns their models.
+func Hostile() []string { return slices.Sorted(maps.Keys(hostile)) }

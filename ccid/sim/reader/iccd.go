@@ -18,36 +18,38 @@ const (
 
 // Values of the status byte of version A (ICCD 1.0, 6.2.5).
 const (
-	statusReset = 0x00 // nothing to be fetched
+	statusReset = 0x00 // no data is available
 	statusData  = 0x10
 	statusSW    = 0x20
 	statusBusy  = 0x40
 	statusMute  = 0x80
 )
 
-// Values of bResponseType of version B (ICCD 1.0, 6.3.5); 1, 2, 3 and 10h are those of bChainParameter.
+// Values of bResponseType of version B (ICCD 1.0, 6.3.5); 1, 2, 3 and 10h are those of
+// bChainParameter.
 const (
 	responseStatus = 0x40
 	responsePoll   = 0x80
 )
 
-// iccdState is what a control request has left for the next one.
+// iccdState is the state between two control requests.
 type iccdState struct {
-	pending []byte // data block, or for version B what its response type announces
-	kind    byte   // of it, version B
+	pending []byte // data block, or for version B the data of the response type
+	kind    byte   // its response type, version B
 	due     time.Time
 	mute    bool
 	status  byte // bmICCStatus and bmCommandStatus of version B
 	code    byte
-	err     error // a fault's
+	err     error // of a fault
 
-	// Version A at character level: the card has acknowledged the header, and left bytes are still to go.
+	// Version A at character level: the card has acknowledged the header, and the number of bytes
+	// left.
 	ack    bool
 	left   int
 	header [tpduHeader]byte
 }
 
-// iccd answers a class request of a smart card that is itself the USB device. Its card is in the only slot.
+// iccd executes a class request of a smart card that is a USB device. The card is in its only slot.
 func (r *Reader) iccd(version Kind, setup usb.Setup, data []byte) ([]byte, error) {
 	s := r.slots[0]
 	if err := r.control.err; err != nil && setup.In() {
@@ -60,7 +62,7 @@ func (r *Reader) iccd(version Kind, setup usb.Setup, data []byte) ([]byte, error
 	return r.versionB(s, setup, data)
 }
 
-// work is how long it is until the pending answer is there.
+// work returns the time until the pending answer is available.
 func (c *iccdState) work() time.Duration {
 	if c.due.IsZero() {
 		return 0
@@ -68,30 +70,16 @@ func (c *iccdState) work() time.Duration {
 	return time.Until(c.due)
 }
 
-// run executes a request as a CCID command and keeps its answer.
-func (r *Reader) run(s *slot, kind byte, specific [3]byte, data []byte) (answer []byte) {
-	r.answers = r.answers[:0]
+// run executes a request as a CCID command for slot 0 and returns the answer, or nil if it is lost.
+func (r *Reader) run(kind byte, specific [3]byte, data []byte) (answer []byte) {
 	message := appendHeader(nil, kind, 0, 0, specific[0], specific[1], specific[2])
 	message = append(message, data...)
 	finish(message)
 	r.control = iccdState{}
-	if len(r.d.script) > 0 {
-		e := Event{Moment: AtCommand, Device: r.d, Reader: r, Message: message}
-		if r.strike(&e, message) || len(e.Message) < headerSize {
-			return nil
-		}
-		message = e.Message
-	}
-	s.execute(parseCommand(message))
-	if len(r.d.script) > 0 {
-		e := Event{Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers}
-		r.d.faults(&e)
-		r.answers = e.Answers
-	}
-	if len(r.answers) == 0 {
+	if _, ok := r.execute(message, true); !ok || len(r.answers) == 0 {
 		return nil
 	}
-	last := r.answers[len(r.answers)-1] // requests for time are the poll answers' affair
+	last := r.answers[len(r.answers)-1] // the poll answers replace time extensions
 	if last.Err != nil {
 		r.control.err = last.Err
 		return nil
@@ -106,17 +94,18 @@ func (r *Reader) run(s *slot, kind byte, specific [3]byte, data []byte) (answer 
 	return last.Bytes
 }
 
+// versionA executes a request of version A (ICCD 1.0, 6.2).
 func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error) {
 	switch {
 	case setup.In() && setup.Request == iccdPowerOn:
-		answer := r.run(s, IccPowerOn, [3]byte{}, nil)
+		answer := r.run(IccPowerOn, [3]byte{}, nil)
 		if answer == nil || answer[7]&cmdFailed != 0 {
 			r.control.mute = true
 			return nil, usb.ErrStall
 		}
 		return answer[headerSize:], nil
 	case !setup.In() && setup.Request == iccdPowerOff:
-		r.run(s, IccPowerOff, [3]byte{}, nil)
+		r.run(IccPowerOff, [3]byte{}, nil)
 		return nil, nil
 	case !setup.In() && setup.Request == iccdXfrBlock:
 		if r.control.work() > 0 {
@@ -126,7 +115,7 @@ func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error)
 			r.phase(s, data)
 			return nil, nil
 		}
-		answer := r.run(s, XfrBlock, [3]byte{}, data)
+		answer := r.run(XfrBlock, [3]byte{}, data)
 		if answer == nil || answer[7]&cmdFailed != 0 {
 			r.control.mute = true
 			return nil, nil
@@ -150,6 +139,7 @@ func (r *Reader) versionA(s *slot, setup usb.Setup, data []byte) ([]byte, error)
 	return nil, usb.ErrStall
 }
 
+// statusA returns the status byte of version A.
 func (c *iccdState) statusA() byte {
 	switch {
 	case c.work() > 0:
@@ -166,19 +156,20 @@ func (c *iccdState) statusA() byte {
 	return statusReset
 }
 
+// versionB executes a request of version B (ICCD 1.0, 6.3).
 func (r *Reader) versionB(s *slot, setup usb.Setup, data []byte) ([]byte, error) {
 	switch {
 	case !setup.In() && setup.Request == iccdPowerOn:
-		r.keep(r.run(s, IccPowerOn, [3]byte{byte(setup.Value)}, nil))
+		r.keep(r.run(IccPowerOn, [3]byte{byte(setup.Value)}, nil))
 		return nil, nil
 	case !setup.In() && setup.Request == iccdPowerOff:
-		r.keep(r.run(s, IccPowerOff, [3]byte{}, nil))
+		r.keep(r.run(IccPowerOff, [3]byte{}, nil))
 		return nil, nil
 	case !setup.In() && setup.Request == iccdXfrBlock:
 		if r.control.work() > 0 {
 			return nil, usb.ErrStall
 		}
-		r.keep(r.run(s, XfrBlock, [3]byte{byte(setup.Value), byte(setup.Value >> 8)}, data))
+		r.keep(r.run(XfrBlock, [3]byte{byte(setup.Value), byte(setup.Value >> 8)}, data))
 		return nil, nil
 	case setup.In() && setup.Request == iccdDataBlock:
 		if wait := r.control.work(); wait > 0 {
@@ -196,7 +187,7 @@ func (r *Reader) versionB(s *slot, setup usb.Setup, data []byte) ([]byte, error)
 	return nil, usb.ErrStall
 }
 
-// keep turns a CCID answer into what the next data block request gets.
+// keep makes a CCID answer the answer to the next data block request.
 func (r *Reader) keep(answer []byte) {
 	if answer == nil {
 		return

@@ -35,7 +35,7 @@ func TestICCDVersionA(t *testing.T) {
 		= 9000
 		c A1 A0 0000 0000 0100
 		= 00
-		# data in, asked for in two parts
+		# data in, requested in two parts
 		c 21 65 0000 0000 0500 8034000303
 		=
 		c A1 A0 0000 0000 0100
@@ -48,7 +48,7 @@ func TestICCDVersionA(t *testing.T) {
 		= 20
 		c A1 6F 0000 0000 0200
 		= 9000
-		# neither: status bytes at once, and nothing behind them
+		# no data: status bytes at once, and no further data
 		c 21 65 0000 0000 0500 8030000000
 		=
 		c A1 A0 0000 0000 0100
@@ -62,7 +62,7 @@ func TestICCDVersionA(t *testing.T) {
 		=
 		c A1 A0 0000 0000 0100
 		= 80
-		# off, and then it takes nothing
+		# power off; then a command is mute
 		c 21 63 0000 0000 0000
 		=
 		c 21 65 0000 0000 0500 8030000000
@@ -123,7 +123,7 @@ func TestICCDVersionBChainsShortAPDUs(t *testing.T) {
 		=
 		c A1 6F 0000 0000 0501
 		= 00 9000
-		# 256 bytes and the status do not fit into messages of 261 with a header
+		# 256 bytes and the status word exceed messages of 261 bytes with a header
 		c 21 65 0000 0000 0500 8034010000
 		=
 		c A1 6F 0000 0000 0501
@@ -135,9 +135,10 @@ func TestICCDVersionBChainsShortAPDUs(t *testing.T) {
 	})
 }
 
-func TestICCDVersionBAsksForPatience(t *testing.T) {
+func TestICCDVersionBPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := card.New(card.Options{ATR: card.ATRT1, Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
+		c := card.New(card.Options{ATR: card.ATRT1,
+			Applets: []card.Applet{&card.Exchange{Unit: 25 * time.Millisecond}}})
 		h := attach(t, named(t, "iccd-b"), c)
 		h.play(`
 		c 21 62 0100 0000 0000

@@ -1,20 +1,20 @@
 package reader
 
-// Version A of an ICCD without TPDU level: the host runs T=0 in three phases, each after a look at the status byte (ICCD
-// 1.0, 6.2).
+// Version A of an ICCD at character level: the host executes T=0 in phases, and reads the status
+// byte after each (ICCD 1.0, 6.2).
 //
 //	phase    | request             | card's procedure byte   | status
 //	command  | OUT 65, 5 bytes     | INS                     | data phase
 //	         |                     | SW1 SW2                 | SW ready
 //	data out | OUT 65, P3 bytes    | SW1 SW2                 | SW ready
 //	data in  | IN 6F, P3 bytes     | SW1 SW2                 | SW ready
-//	status   | IN 6F, 2 bytes      |                         | nothing
-//	any      |                     | anything else, or none  | mute
+//	status   | IN 6F, 2 bytes      |                         | no data
+//	any      |                     | another one, or none    | mute
 
-// tpduHeader is CLA INS P1 P2 P3.
+// tpduHeader is the length of CLA INS P1 P2 P3.
 const tpduHeader = 5
 
-// phase takes a command header, or the data that follows it.
+// phase sends a command header, or its data, to the card.
 func (r *Reader) phase(s *slot, data []byte) {
 	c := &r.control
 	if !s.active {
@@ -39,7 +39,7 @@ func (r *Reader) phase(s *slot, data []byte) {
 	r.procedure(s)
 }
 
-// dataPhase reads what the card sends behind its acknowledgement.
+// dataPhase reads the data after the card's acknowledgement.
 func (r *Reader) dataPhase(s *slot, length int) []byte {
 	c := &r.control
 	c.ack = false
@@ -49,7 +49,7 @@ func (r *Reader) dataPhase(s *slot, length int) []byte {
 		return nil
 	}
 	c.left -= len(b)
-	if c.left > 0 { // the host has asked for less: the rest comes with the next request
+	if c.left > 0 { // the host requested less: the rest is for the next request
 		c.ack = true
 		return b
 	}
@@ -57,7 +57,7 @@ func (r *Reader) dataPhase(s *slot, length int) []byte {
 	return b
 }
 
-// procedure reads procedure bytes up to one that ends the phase.
+// procedure reads procedure bytes until one ends the phase.
 func (r *Reader) procedure(s *slot) {
 	const null = 0x60 // ISO 7816-3, 10.3.3
 	c := &r.control

@@ -47,7 +47,7 @@ const (
 	cmdExtension = 0x80
 )
 
-// Values of bError (CCID 1.1, table 6.2-2); 1 to 127 are the offset of a bad field.
+// Values of bError (CCID 1.1, table 6.2-2). 1 to 127 are the offset of a wrong field.
 const (
 	errUnsupported  = 0x00
 	badLength       = 1
@@ -79,7 +79,8 @@ const (
 	chainContinue = 0x10
 )
 
-// messageLength is the length that a header claims for its message, at most what an int of 32 bits holds.
+// messageLength returns the length of a message by its header, limited to 1 GiB so that an int of
+// 32 bits holds it.
 func messageLength(m []byte) int {
 	n := binary.LittleEndian.Uint32(m[1:])
 	if n > 1<<30 {
@@ -95,11 +96,13 @@ type command struct {
 	data            []byte
 }
 
+// parseCommand parses a message of at least headerSize bytes.
 func parseCommand(m []byte) command {
-	return command{kind: m[0], slot: m[5], seq: m[6], specific: [3]byte(m[7:10]), data: m[headerSize:]}
+	return command{kind: m[0], slot: m[5], seq: m[6], specific: [3]byte(m[7:10]),
+		data: m[headerSize:]}
 }
 
-// answerKind is the message that answers a command (CCID 1.1, table 6.1-1).
+// answerKind returns the message type of the answer to a command (CCID 1.1, table 6.1-1).
 func answerKind(kind byte) byte {
 	switch kind {
 	case IccPowerOn, XfrBlock, Secure:
@@ -114,9 +117,10 @@ func answerKind(kind byte) byte {
 	return SlotStatus
 }
 
-// appendHeader begins a message from the reader; its length is filled in by finish.
+// appendHeader begins a message from the reader. finish sets its length.
 func appendHeader(b []byte, kind, slot, seq, status, code, last byte) []byte {
 	return append(b, kind, 0, 0, 0, 0, slot, seq, status, code, last)
 }
 
+// finish sets dwLength.
 func finish(b []byte) { binary.LittleEndian.PutUint32(b[1:], uint32(len(b)-headerSize)) }

@@ -1,79 +1,88 @@
-// Package reader holds virtual smart card readers: USB devices of the chip card interface device class, described by data and
-// holding virtual cards. One Device can be mounted directly under a class driver (it gives a usb.Transport) or behind
-// QEMU (package usbredir).
+// Package reader has virtual smart card readers: USB devices of the chip card interface device
+// class, described by data, with virtual cards. [Device.Open] attaches one to a class driver in the
+// same program, package usbredir to a virtual machine. [Device.Inject] adds faults.
 //
-// A reader computes an answer when the command arrives and shows it when the card would have had it ready: there are no
-// goroutines in here, and without delays no sleeps.
+// A reader computes an answer when the command arrives, and sends it when the card would have
+// answered. It has no goroutines, and does not sleep if there are no delays.
 //
-// Specifications: Universal Serial Bus Device Class Specification for Integrated Circuit Cards Interface Devices 1.1
-// (CCID 1.1); Universal Serial Bus Device Class Specification for USB ICC ICCD 1.0 (ICCD 1.0); Universal Serial Bus
-// Specification 2.0 (USB 2.0); ISO/IEC 7816-3:2006 (ISO 7816-3).
+// Specifications: Universal Serial Bus Device Class Specification for Integrated Circuit Cards
+// Interface Devices 1.1 (CCID 1.1); Universal Serial Bus Device Class Specification for USB ICC
+// ICCD 1.0 (ICCD 1.0); Universal Serial Bus Specification 2.0 (USB 2.0); ISO/IEC 7816-3:2006 (ISO
+// 7816-3).
 package reader
 
 import "tamaccid/ccid/usb"
 
-// Model describes a USB device with readers in it.
+// Model describes a USB device with readers.
 type Model struct {
-	Vendor, Product, Version          uint16
+	Vendor, Product, Version          uint16 // idVendor, idProduct, bcdDevice
 	Manufacturer, ProductName, Serial string
-	Speed                             usb.Speed // SpeedUnknown stands for full speed
-	PacketSize                        uint16    // of bulk endpoints; 0: what the speed demands
+	Speed                             usb.Speed // SpeedUnknown means full speed
+	PacketSize                        uint16    // of bulk endpoints; 0 means that of the speed
 	Functions                         []Function
 	ZLP                               ZLP
-	// Strict stalls the OUT endpoint at a zero-length packet that follows a whole message, as QEMU's reader does.
+	// Strict stalls the OUT endpoint after a zero-length packet that follows a complete message, as
+	// QEMU's usb-ccid does.
 	Strict bool
-	// Faults are in the device's script from the beginning.
+	// Faults are injected into each device of the model.
 	Faults []Fault
 }
 
-// ZLP is what a device does behind a message that fills its last packet (USB 2.0, 5.8.3).
+// ZLP is the behaviour of a device after a message that fills its last packet (USB 2.0, 5.8.3).
 type ZLP uint8
 
-// The habits.
+// The behaviours.
 const (
-	// SendZLP ends it by a zero-length packet, which stays in the device until it is read.
+	// SendZLP ends the message with a zero-length packet.
 	SendZLP ZLP = iota
-	// OmitZLP sends none: the transfer ends only when the host asked for exactly so much.
+	// OmitZLP sends no zero-length packet: the transfer ends only if the host requested this
+	// length.
 	OmitZLP
 )
 
-// Kind is how a function talks (CCID 1.1, 4.1.2; ICCD 1.0, table 5-1).
+// Kind is the message transport of a function (CCID 1.1, 4.1.2; ICCD 1.0, table 5-1).
 type Kind uint8
 
 // The values of bInterfaceProtocol.
 const (
-	BulkCCID Kind = 0
-	ICCDA    Kind = 1
-	ICCDB    Kind = 2
+	BulkCCID Kind = 0 // bulk endpoints
+	ICCDA    Kind = 1 // control requests of version A
+	ICCDB    Kind = 2 // control requests of version B
 )
 
 // Function is one interface of a device.
 type Function struct {
 	// Number is bInterfaceNumber of the real device. The virtual device numbers its functions from
 	// 0 in their order.
-	Number          uint8
-	Class, SubClass uint8
-	Protocol        Kind
-	Name            string
-	// Endpoints is bNumEndpoints: 3 with interrupt, 2 without, 1 interrupt alone and 0 for ICCD.
+	Number uint8
+	// Setting is the alternate setting that the other fields describe. If it is not 0, setting 0
+	// precedes it, with the same class, without endpoints and without a class descriptor. The device
+	// is in setting 0 until the host selects another one (USB 2.0, 9.1.1.5).
+	Setting         uint8
+	Class, SubClass uint8  // bInterfaceClass, bInterfaceSubClass
+	Protocol        Kind   // bInterfaceProtocol
+	Name            string // of iInterface
+	// Endpoints is bNumEndpoints: 3 with an interrupt endpoint, 2 without it, 1 for an interrupt
+	// endpoint alone, and 0 for an ICCD without it.
 	Endpoints int
-	// CCID is nil for an interface of another class: a composite device's keyboard, say.
+	// CCID is the class descriptor. It is nil for an interface of another class.
 	CCID *Class
-	// DescriptorType is that of the class descriptor, 0 standing for 21h.
+	// DescriptorType is the type of the class descriptor. 0 means 21h.
 	DescriptorType uint8
-	// Behind puts the class descriptor behind the last endpoint instead of behind the interface.
+	// Behind puts the class descriptor after the last endpoint descriptor.
 	Behind bool
-	// Before is put between the interface and the class descriptor: other functional descriptors.
+	// Before are descriptors between those of the interface and of the class.
 	Before []byte
-	// Clocks in kHz and Rates in bit/s answer GET_CLOCK_FREQUENCIES and GET_DATA_RATES; nil stalls them.
+	// Clocks in kHz and Rates in bit/s are the answers to GET_CLOCK_FREQUENCIES and GET_DATA_RATES.
+	// If they are nil, the requests stall.
 	Clocks, Rates []uint32
-	// PINPad is the person at the keypad; nil when the model has none whatever bPINSupport says.
+	// PINPad is the keypad. If it is nil, PC_to_RDR_Secure is not supported.
 	PINPad *PINPad
-	// Escape answers PC_to_RDR_Escape; nil, or ok false, says that the command is not supported.
+	// Escape answers PC_to_RDR_Escape. If it is nil or ok is false, the command is not supported.
 	Escape func(slot uint8, data []byte) (answer []byte, ok bool)
 }
 
-// Class is the class descriptor behind bDescriptorType, field for field (CCID 1.1, table 5.1-1).
+// Class has the fields of the class descriptor after bDescriptorType (CCID 1.1, table 5.1-1).
 type Class struct {
 	Version          uint16 // bcdCCID
 	MaxSlotIndex     uint8
@@ -97,9 +106,9 @@ type Class struct {
 	MaxBusySlots     uint8
 }
 
-// Bits of Features (CCID 1.1, table 5.1-1, dwFeatures).
+// Bits of Class.Features (CCID 1.1, table 5.1-1, dwFeatures).
 const (
-	AutoATR         = 0x00000002 // parameters from the ATR
+	AutoATR         = 0x00000002
 	AutoActivation  = 0x00000004
 	AutoVoltage     = 0x00000008
 	AutoClock       = 0x00000010
@@ -117,13 +126,13 @@ const (
 	levelMask = 0x00070000
 )
 
-// Bits of Protocols.
+// Bits of Class.Protocols.
 const (
 	T0 = 1
 	T1 = 2
 )
 
-// Bits of PINSupport.
+// Bits of Class.PINSupport.
 const (
 	PINVerify = 1
 	PINModify = 2
@@ -140,7 +149,7 @@ const (
 	ExtendedAPDU
 )
 
-// Level is the level that dwFeatures names.
+// Level returns the exchange level of Features.
 func (c *Class) Level() Level {
 	switch {
 	case c.Features&LevelExtended != 0:
@@ -153,21 +162,25 @@ func (c *Class) Level() Level {
 	return Character
 }
 
-// Usual is the description of an everyday reader at a level: one slot, T=0 and T=1, all voltages, everything automatic but
-// the negotiation of parameters, 271-byte messages.
+// Usual returns the class descriptor of a typical reader at a level: one slot, T=0 and T=1, all
+// voltages, all automatic functions but the negotiation of parameters, messages of up to 271 bytes.
 func Usual(level Level) *Class {
+	features := [...]uint32{
+		0, LevelTPDU, AutoPPS | AutoIFSD | LevelShort, AutoPPS | AutoIFSD | LevelExtended,
+	}
 	return &Class{
 		Version: 0x0110, VoltageSupport: 7, Protocols: T0 | T1,
 		DefaultClock: 4000, MaximumClock: 4000, DataRate: 10752, MaxDataRate: 344086, MaxIFSD: 254,
-		Features:         AutoATR | AutoVoltage | AutoClock | AutoBaud | [...]uint32{0, LevelTPDU, AutoPPS | AutoIFSD | LevelShort, AutoPPS | AutoIFSD | LevelExtended}[level],
+		Features:         AutoATR | AutoVoltage | AutoClock | AutoBaud | features[level],
 		MaxMessageLength: 271, ClassGetResponse: 0xFF, ClassEnvelope: 0xFF, MaxBusySlots: 1,
 	}
 }
 
-// New describes a full-speed device with one reader at a level.
+// New returns the model of a full-speed device with one reader, of class descriptor Usual.
 func New(level Level) Model {
 	return Model{
-		Vendor: 0x1209, Product: 0x0001, Version: 0x0100, Manufacturer: "tamaccid", ProductName: "Virtual Reader", Serial: "1",
+		Vendor: 0x1209, Product: 0x0001, Version: 0x0100, Manufacturer: "tamaccid",
+		ProductName: "Virtual Reader", Serial: "1",
 		Functions: []Function{{Class: ClassCCID, Endpoints: 3, CCID: Usual(level)}},
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// both is a card for T=0 and T=1, F = 512 and D = 32 at most; its ATR is what powerOnBoth expects for a bPowerSelect.
+// both returns a card for T=0 and T=1 with F = 512 and D = 32. powerOnBoth expects its ATR after a
+// power on with a bPowerSelect.
 func both(t *testing.T) *card.Chip {
 	t.Helper()
 	c, err := card.Named("t0t1")
@@ -18,7 +19,8 @@ func both(t *testing.T) *card.Chip {
 }
 
 func powerOnBoth(selection string) string {
-	return "> 62 00000000 00 01 " + selection + " 0000\n< 80 10000000 00 01 00 00 00 3B98 96 80 31FE45 74616D6163636964 10\n"
+	return "> 62 00000000 00 01 " + selection +
+		" 0000\n< 80 10000000 00 01 00 00 00 3B98 96 80 31FE45 74616D6163636964 10\n"
 }
 
 func with(level Level, features uint32) Model {
@@ -32,9 +34,10 @@ const (
 	mute  = "\n> 6F 05000000 00 09 00 0000 00C101FE3E\n< 80 00000000 00 09 40 FE 00\n"
 )
 
-func TestHostDoesPPSAndTellsTheReader(t *testing.T) {
+func TestPPSByTheHostAndSetParameters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// No rate fits until both sides have it: the card after its PPS, the reader after SetParameters.
+		// The card has the new rate after the PPS, the reader after SetParameters. Between the two
+		// no exchange is possible.
 		attach(t, named(t, "manual"), both(t)).play(`
 		> 62 00000000 00 00 00 0000
 		< 80 00000000 00 00 41 07 00
@@ -52,7 +55,7 @@ func TestHostDoesPPSAndTellsTheReader(t *testing.T) {
 	})
 }
 
-func TestReaderDoesPPSAtSetParameters(t *testing.T) {
+func TestPPSByTheReaderAtSetParameters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attach(t, with(TPDU, AutoPPS), both(t)).play(powerOnBoth("00") + `
 		# 500,000 bit/s is more than dwMaxDataRate
@@ -60,12 +63,13 @@ func TestReaderDoesPPSAtSetParameters(t *testing.T) {
 		< 82 00000000 00 02 40 0A 00
 		> 61 07000000 00 03 01 0000 96 10 00 45 00 FE 00
 		< 82 07000000 00 03 00 00 01 96 10 00 45 00 FE 00` + block)
-		// A card that keeps to the default rate: the answer says so.
-		slow := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets(), PPS: card.DefaultPPS})
+		// A card that keeps the default rate: the answer has that rate.
+		slow := card.New(card.Options{ATR: card.ATRBoth, Applets: card.Applets(),
+			PPS: card.DefaultPPS})
 		attach(t, with(TPDU, AutoPPS), slow).play(powerOnBoth("00") + `
 		> 61 07000000 00 03 01 0000 96 10 00 45 00 FE 00
 		< 82 07000000 00 03 00 00 01 11 10 00 45 00 FE 00` + block)
-		// A card that answers nothing, or nonsense.
+		// A card without an answer, or with a wrong one.
 		for _, policy := range []card.PPSPolicy{card.MutePPS, card.WrongPPS, card.GarbledPPS} {
 			c := card.New(card.Options{ATR: card.ATRBoth, PPS: policy})
 			attach(t, with(TPDU, AutoPPS), c).play(powerOnBoth("00") + `
@@ -75,7 +79,7 @@ func TestReaderDoesPPSAtSetParameters(t *testing.T) {
 	})
 }
 
-func TestReaderNegotiatesByItself(t *testing.T) {
+func TestAutomaticNegotiation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attach(t, with(TPDU, AutoNegotiation), both(t)).play(powerOnBoth("00") + `
 		> 6C 00000000 00 02 00 0000
@@ -87,7 +91,7 @@ func TestReaderNegotiatesByItself(t *testing.T) {
 	})
 }
 
-func TestRateByItsOwnCommand(t *testing.T) {
+func TestSetDataRateAndClockFrequency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attach(t, named(t, "data-rate-command"), both(t)).play(powerOnBoth("00") + `
 		> 6F 04000000 00 02 00 0000 FF119678
@@ -95,7 +99,7 @@ func TestRateByItsOwnCommand(t *testing.T) {
 		> 61 07000000 00 03 01 0000 96 10 00 45 00 FE 00
 		< 82 07000000 00 03 00 00 01 96 10 00 45 00 FE 00
 	` + mute + `
-		# 4,000 kHz and 250,000 bit/s; too fast a clock; too fast a rate; a size that is none
+		# 4,000 kHz and 250,000 bit/s; a too high clock; a too high rate; a wrong length
 		> 73 08000000 00 04 00 0000 A00F0000 90D00300
 		< 84 08000000 00 04 00 00 00 A00F0000 90D00300
 	` + block + `
@@ -123,24 +127,28 @@ func TestVoltages(t *testing.T) {
 		< 80 00000000 00 01 41 FE 00
 		> 62 00000000 00 02 02 0000
 		< 80 0E000000 00 02 00 00 00 ` + atr)
-		attach(t, New(TPDU), low).play("> 62 00000000 00 01 00 0000\n< 80 0E000000 00 01 00 00 00 " + atr)
+		attach(t, New(TPDU), low).play(
+			"> 62 00000000 00 01 00 0000\n< 80 0E000000 00 01 00 00 00 " + atr)
 		m := New(TPDU)
-		m.Functions[0].CCID.VoltageSupport = 1 // 5 V alone
+		m.Functions[0].CCID.VoltageSupport = 1 // 5 V only
 		attach(t, m, low).play("> 62 00000000 00 01 00 0000\n< 80 00000000 00 01 41 FE 00")
 	})
 }
 
-func TestReaderAnnouncesItsIFSDFirst(t *testing.T) {
+func TestReaderNegotiatesIFSDFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent []string
-		spy := card.New(card.Options{ATR: card.ATRT1, Applets: card.Applets(), T1: card.T1Options{Respond: func(block, answer []byte) []byte {
-			sent = append(sent, string(block))
-			return answer
-		}}})
+		spy := card.New(card.Options{ATR: card.ATRT1, Applets: card.Applets(),
+			T1: card.T1Options{Respond: func(block, answer []byte) []byte {
+				sent = append(sent, string(block))
+				return answer
+			}}})
 		h := attach(t, with(TPDU, AutoIFSD), spy)
-		h.play(powerOnT1 + "> 6F 08000000 00 04 00 0000 00000480300000B4\n< 80 06000000 00 04 00 00 00 000002900092")
+		h.play(powerOnT1 +
+			"> 6F 08000000 00 04 00 0000 00000480300000B4\n" +
+			"< 80 06000000 00 04 00 00 00 000002900092")
 		if len(sent) != 2 || sent[0] != "\x00\xC1\x01\xFE\x3E" {
-			t.Errorf("the card got %q", sent)
+			t.Errorf("the card received %q", sent)
 		}
 	})
 }
@@ -150,11 +158,14 @@ func TestHostileATRs(t *testing.T) {
 		name, atr, answer string
 		level             Level
 	}{
-		{"a TS that is none", "00 00", "80 00000000 00 01 41 F8 00", TPDU},
+		{"an invalid TS", "00 00", "80 00000000 00 01 41 F8 00", TPDU},
 		{"a wrong TCK", "3B 80 81 31 FE 45 00", "80 00000000 00 01 41 F7 00", TPDU},
-		{"cut short", "3B FF 11", "80 00000000 00 01 41 FE 00", TPDU},
-		{"cut short, at a reader that does not look", "3B FF 11", "80 03000000 00 01 00 00 00 3B FF 11", Character},
-		{"interface characters without end", "3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0", "80 00000000 00 01 41 FE 00", TPDU},
+		{"a truncated ATR", "3B FF 11", "80 00000000 00 01 41 FE 00", TPDU},
+		{"a truncated ATR in a reader that does not parse it", "3B FF 11",
+			"80 03000000 00 01 00 00 00 3B FF 11", Character},
+		{"interface characters without end",
+			"3B FF 11 22 33 F0 11 22 33 F0 11 22 33 F0 11 22 33 F0", "80 00000000 00 01 41 FE 00",
+			TPDU},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -162,7 +173,8 @@ func TestHostileATRs(t *testing.T) {
 				if tt.level == Character {
 					m.Functions[0].CCID.Features &^= AutoATR
 				}
-				attach(t, m, card.New(card.Options{ATR: unhex(t, tt.atr)})).play("> 62 00000000 00 01 00 0000\n< " + tt.answer)
+				attach(t, m, card.New(card.Options{ATR: unhex(t, tt.atr)})).play(
+					"> 62 00000000 00 01 00 0000\n< " + tt.answer)
 			})
 		})
 	}

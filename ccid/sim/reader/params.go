@@ -12,7 +12,7 @@ const (
 	t1Parameters = 7
 )
 
-// Offsets in it.
+// Offsets and values in abProtocolDataStructure.
 const (
 	parFiDi   = 0
 	parTCCKS  = 1
@@ -28,8 +28,8 @@ const (
 	defaultBW = 0x4D // BWI 4, CWI 13 (ISO 7816-3, 11.4.3)
 )
 
-// defaults sets the parameters that hold after a reset: the ATR's where the reader takes them from there, else those of a
-// card without interface characters.
+// defaults sets the parameters after a reset: those of the ATR if the reader parses it, or those of
+// a card without interface characters.
 func (s *slot) defaults(atr []byte) {
 	s.info, _ = card.ParseATR(atr)
 	info := s.info
@@ -43,7 +43,7 @@ func (s *slot) defaults(atr []byte) {
 	}
 }
 
-// set takes over protocol and rate with the other parameters from an ATR.
+// set sets protocol and rate, and the other parameters from an ATR.
 func (s *slot) set(protocol, fidi byte, info *card.Info) {
 	s.protocol = protocol
 	s.params = [t1Parameters]byte{parFiDi: fidi, parGuard: 0, parWait: defaultWI}
@@ -59,7 +59,7 @@ func (s *slot) set(protocol, fidi byte, info *card.Info) {
 	s.t1.Reset(int(s.params[parIFSC]))
 }
 
-// choose picks the protocol for a reader that negotiates by itself: the first that both speak.
+// choose returns the protocol for a reader with automatic negotiation: the first that it supports.
 func (s *slot) choose() byte {
 	for _, p := range s.info.Offered {
 		if p < 2 && s.r.class().Protocols&(1<<p) != 0 {
@@ -69,7 +69,7 @@ func (s *slot) choose() byte {
 	return s.info.First()
 }
 
-// fastest is the card's rate when the reader manages it, else the default.
+// fastest returns the card's rate if the reader supports it, or the default rate.
 func (s *slot) fastest() byte {
 	if s.managesRate(s.info.TA1) {
 		return s.info.TA1
@@ -77,7 +77,7 @@ func (s *slot) fastest() byte {
 	return card.DefaultRate
 }
 
-// managesRate says whether a rate is among those that the reader's descriptor allows.
+// managesRate reports whether the reader's descriptor allows a rate.
 func (s *slot) managesRate(fidi byte) bool {
 	if fidi == card.DefaultRate {
 		return true
@@ -88,12 +88,13 @@ func (s *slot) managesRate(fidi byte) bool {
 	}
 	c := s.r.class()
 	rate := uint64(c.DefaultClock) * 1000 * uint64(d) / uint64(f)
-	if rate > uint64(c.MaxDataRate)+uint64(c.MaxDataRate)/100 { // one in a hundred is rounding
+	if rate > uint64(c.MaxDataRate)+uint64(c.MaxDataRate)/100 { // 1 % for rounding
 		return false
 	}
 	if rates := s.r.function().Rates; len(rates) > 0 {
 		for _, r := range rates {
-			if diff := int64(r) - int64(rate); diff >= -1-int64(rate)/100 && diff <= 1+int64(rate)/100 {
+			if diff := int64(r) - int64(rate); diff >= -1-int64(rate)/100 &&
+				diff <= 1+int64(rate)/100 {
 				return true
 			}
 		}
@@ -102,8 +103,8 @@ func (s *slot) managesRate(fidi byte) bool {
 	return true
 }
 
-// negotiate does a PPS where the card is not what is wanted already. It leaves the parameters that hold then, and says whether
-// the card still answers.
+// negotiate does a PPS unless the card has the protocol and the rate already. It sets the new
+// parameters, and reports whether the card has them.
 func (s *slot) negotiate(protocol, fidi byte) bool {
 	if protocol == s.info.First() && fidi == s.info.Rate() || s.info.Specific {
 		s.set(s.info.First(), s.info.Rate(), &s.info)
@@ -129,7 +130,7 @@ func (s *slot) negotiate(protocol, fidi byte) bool {
 	return true
 }
 
-// parameters answers Get-, Reset- and SetParameters.
+// parameters executes Get-, Reset- and SetParameters.
 func (s *slot) parameters(m command) {
 	if !s.active {
 		s.r.fail(m, s, errMute)
@@ -140,7 +141,7 @@ func (s *slot) parameters(m command) {
 	case ResetParameters:
 		s.set(0, card.DefaultRate, &card.Info{})
 	case SetParameters:
-		if s.r.class().Features&AutoNegotiation != 0 { // the reader's own affair (CCID 1.1, table 5.1-1)
+		if s.r.class().Features&AutoNegotiation != 0 { // the reader does it (CCID 1.1, table 5.1-1)
 			s.r.fail(m, s, errUnsupported)
 			return
 		}
@@ -152,6 +153,7 @@ func (s *slot) parameters(m command) {
 	s.data(m, s.current(), s.protocol)
 }
 
+// current returns abProtocolDataStructure.
 func (s *slot) current() []byte {
 	if s.protocol == 1 {
 		return s.params[:t1Parameters]
@@ -159,7 +161,7 @@ func (s *slot) current() []byte {
 	return s.params[:t0Parameters]
 }
 
-// setParameters checks and takes parameters over; its result is bError, 0 when they hold.
+// setParameters checks and sets parameters. It returns bError, or 0.
 func (s *slot) setParameters(m command) byte {
 	protocol, want := m.specific[0], t0Parameters
 	if protocol == 1 {
@@ -198,8 +200,8 @@ func (s *slot) setParameters(m command) byte {
 	return 0
 }
 
-// rate answers SetDataRateAndClockFrequency (CCID 1.1, 6.1.14): clock in kHz, then data rate in bit/s. The line runs at the
-// parameters' F and D when the two fit.
+// rate executes SetDataRateAndClockFrequency (CCID 1.1, 6.1.14): clock in kHz, data rate in bit/s.
+// The line has the F and D of the parameters, of the ATR or of the default that match both values.
 func (s *slot) rate(m command) {
 	c := s.r.class()
 	clock, rate := binary.LittleEndian.Uint32(m.data), binary.LittleEndian.Uint32(m.data[4:])
@@ -214,7 +216,7 @@ func (s *slot) rate(m command) {
 		s.r.fail(m, s, headerSize+4)
 		return
 	}
-	s.line.Rate = 0 // no card's, unless one fits
+	s.line.Rate = 0 // no card has this rate
 	for _, fidi := range []byte{s.params[parFiDi], s.info.TA1, card.DefaultRate} {
 		f, d := card.FiDi(fidi)
 		if f == 0 || d == 0 {
@@ -229,7 +231,8 @@ func (s *slot) rate(m command) {
 	s.r.answer(append(s.r.reply(m, s.status(), 0, 0), m.data...), 0)
 }
 
-// t0apdu answers PC_to_RDR_T0APDU (CCID 1.1, 6.1.9): bmChanges, bClassGetResponse, bClassEnvelope.
+// t0apdu executes PC_to_RDR_T0APDU (CCID 1.1, 6.1.10): bmChanges, bClassGetResponse,
+// bClassEnvelope.
 func (s *slot) t0apdu(m command) {
 	if s.r.class().Level() < ShortAPDU {
 		s.r.fail(m, s, errUnsupported)

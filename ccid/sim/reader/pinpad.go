@@ -8,22 +8,26 @@ import (
 	"tamaccid/ccid/sim/ifd"
 )
 
-// PINPad is the person at a reader's keypad. For each PIN that the reader asks for, the next of Entries is typed; the last one
-// is typed again when they run out.
+// PINPad is the input at a reader's keypad.
 type PINPad struct {
+	// Entries are used in their order, one for each PIN that the reader requests. The last one is
+	// used again.
 	Entries []Entry
 	next    int
 }
 
-// Entry is one PIN typed: for a modification the old one, the new one and its confirmation are three.
+// Entry is the entry of one PIN. In a modification the old PIN, the new PIN and the confirmation
+// are three entries.
 type Entry struct {
+	// Digits are the digits of the PIN.
 	Digits string
-	// Cancel is the cancel key instead, Timeout nobody at the keypad.
+	// Cancel is the cancel key. Timeout means that no key is pressed.
 	Cancel, Timeout bool
-	// After is how long the person takes.
+	// After is the time that the entry takes.
 	After time.Duration
 }
 
+// enter returns the next entry.
 func (p *PINPad) enter() Entry {
 	if len(p.Entries) == 0 {
 		return Entry{Timeout: true}
@@ -56,7 +60,7 @@ const (
 	confirmOldPIN = 0x02
 )
 
-// secure answers PC_to_RDR_Secure.
+// secure executes PC_to_RDR_Secure.
 func (s *slot) secure(m command) {
 	pad := s.r.function().PINPad
 	support := s.r.class().PINSupport
@@ -90,16 +94,16 @@ func (s *slot) secure(m command) {
 		s.r.answer(s.r.reply(m, cmdFailed|s.status(), code, 0), s.line.Spent)
 		return
 	}
-	if err := s.securely(prologue, apdu); err != nil {
+	if err := s.send(prologue, apdu); err != nil {
 		s.failed(m, err)
 		return
 	}
 	s.data(m, s.resp, 0)
 }
 
-// securely sends a finished APDU. At TPDU level it is a T=0 TPDU, or the information field of a T=1 block whose NAD and PCB the
-// host gave in bTeoPrologue.
-func (s *slot) securely(prologue, apdu []byte) (err error) {
+// send sends the APDU with the PIN. At TPDU level it is a T=0 TPDU, or the information field of a
+// T=1 block with the NAD and PCB of bTeoPrologue.
+func (s *slot) send(prologue, apdu []byte) (err error) {
 	s.fresh = false
 	if s.r.class().Level() >= ShortAPDU {
 		return s.exchange(apdu)
@@ -109,15 +113,16 @@ func (s *slot) securely(prologue, apdu []byte) (err error) {
 		return err
 	}
 	if len(apdu) > 254 {
-		return ifd.ErrLength // of no block (ISO 7816-3, 11.3.2.3)
+		return ifd.ErrLength // no block is so long (ISO 7816-3, 11.3.2.3)
 	}
 	block := append([]byte{prologue[0], prologue[1], byte(len(apdu))}, apdu...)
 	s.resp, err = s.line.Block(card.AppendEDC(block, s.line.CRC), s.resp[:0])
 	return err
 }
 
+// verify returns the APDU of a PIN verification, bError, and the time of the entry.
 func (p *PINPad) verify(d []byte) (apdu []byte, code byte, waited time.Duration) {
-	entry, code := p.ask(binary.LittleEndian.Uint16(d[verifyExtra:]), d[pinTimeout])
+	entry, code := p.request(binary.LittleEndian.Uint16(d[verifyExtra:]), d[pinTimeout])
 	if code != 0 {
 		return nil, code, entry.After
 	}
@@ -126,8 +131,8 @@ func (p *PINPad) verify(d []byte) (apdu []byte, code byte, waited time.Duration)
 	return apdu, code, entry.After
 }
 
-// modify asks for the old PIN and the new one as bConfirmPIN says. bNumberMessage decides how many message indexes follow
-// (CCID 1.1, 6.1.11.7).
+// modify returns the APDU of a PIN modification, with the entries that bConfirmPIN requires.
+// bNumberMessage defines the number of message indexes (CCID 1.1, 6.1.11.7).
 func (p *PINPad) modify(d []byte) (prologue, apdu []byte, code byte, waited time.Duration) {
 	const behindMessages = 1 + 3 // bMsgIndex1 and bTeoPrologue
 	header := modifyMessages + 3 + behindMessages
@@ -140,7 +145,7 @@ func (p *PINPad) modify(d []byte) (prologue, apdu []byte, code byte, waited time
 	limits := binary.LittleEndian.Uint16(d[modifyExtra:])
 	var typed [3]Entry
 	ask := func(i int) byte {
-		typed[i], code = p.ask(limits, d[pinTimeout])
+		typed[i], code = p.request(limits, d[pinTimeout])
 		waited += typed[i].After
 		return code
 	}
@@ -162,9 +167,10 @@ func (p *PINPad) modify(d []byte) (prologue, apdu []byte, code byte, waited time
 	return d[header-3 : header], apdu, code, waited
 }
 
-// ask lets one PIN be typed. limits holds the largest size in its low byte and the smallest in its high one.
-func (p *PINPad) ask(limits uint16, seconds byte) (Entry, byte) {
-	const defaultTimeout = 30 // bTimeOut 0 is the reader's choice
+// request returns the entry of one PIN, and bError. limits has the greatest length in its low byte
+// and the smallest in its high byte.
+func (p *PINPad) request(limits uint16, seconds byte) (Entry, byte) {
+	const defaultTimeout = 30 // bTimeOut 0: the reader decides
 	e := p.enter()
 	if seconds == 0 {
 		seconds = defaultTimeout
@@ -174,7 +180,7 @@ func (p *PINPad) ask(limits uint16, seconds byte) (Entry, byte) {
 	case e.Timeout, e.After > most:
 		e.After = min(most, max(e.After, 0))
 		if e.Timeout && e.After == 0 {
-			e.After = time.Millisecond // tests do not wait for half a minute
+			e.After = time.Millisecond // so that tests do not wait for 30 s
 		}
 		return e, errPINTimeout
 	case e.Cancel, len(e.Digits) > int(limits&0xFF), len(e.Digits) < int(limits>>8):
@@ -183,7 +189,8 @@ func (p *PINPad) ask(limits uint16, seconds byte) (Entry, byte) {
 	return e, 0
 }
 
-// Fields of bmFormatString, bmPINBlockString and bmPINLengthFormat (CCID 1.1, 6.1.11.1 to 6.1.11.3).
+// Fields of bmFormatString, bmPINBlockString and bmPINLengthFormat (CCID 1.1, 6.1.11.1 to
+// 6.1.11.3).
 const (
 	formatBytes  = 0x80 // system units are bytes, not bits
 	formatRight  = 0x04 // right justification
@@ -196,8 +203,8 @@ const (
 	unusedNibble = 0x0F
 )
 
-// insert formats a PIN into a prebuilt APDU, at an offset from where the format says it begins (CCID 1.1, 6.1.11). code is the
-// offset of a field that cannot be followed.
+// insert writes a PIN into a prepared APDU, at an offset from the position in bmFormatString (CCID
+// 1.1, 6.1.11). It returns bError, the offset of an invalid field, or 0.
 func insert(apdu, d []byte, offset int, digits string) ([]byte, byte) {
 	format, block := d[pinFormat], d[pinBlock]
 	position := int(format >> 3 & 0x0F)
@@ -232,7 +239,7 @@ func insert(apdu, d []byte, offset int, digits string) ([]byte, byte) {
 	return insertLength(apdu, d, len(digits))
 }
 
-// mergePIN keeps the filler nibble of an odd BCD digit.
+// mergePIN copies a PIN, and keeps the lower nibble after an odd number of BCD digits.
 func mergePIN(to, pin []byte, digits int, kind byte) {
 	for i, b := range pin {
 		if kind == typeBCD && digits%2 == 1 && i == len(pin)-1 {
@@ -242,7 +249,7 @@ func mergePIN(to, pin []byte, digits int, kind byte) {
 	}
 }
 
-// insertLength writes how many digits there are where the format wants it.
+// insertLength writes the number of digits at the position of bmPINLengthFormat.
 func insertLength(apdu, d []byte, n int) ([]byte, byte) {
 	bits := int(d[pinBlock] >> 4)
 	if bits == 0 {
@@ -267,6 +274,7 @@ func insertLength(apdu, d []byte, n int) ([]byte, byte) {
 	return apdu, 0
 }
 
+// encodePIN encodes digits in a format type. It reports false for an unknown type.
 func encodePIN(digits string, kind byte) ([]byte, bool) {
 	var b []byte
 	switch kind {

@@ -8,7 +8,7 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// pad is a TPDU reader with a keypad and a card that shows the PIN block that it got.
+// pad returns a host of a TPDU reader with a keypad, and a card that returns its last PIN block.
 func pad(t *testing.T, atr []byte, entries ...Entry) *host {
 	m := named(t, "pinpad")
 	m.Functions[0].PINPad = &PINPad{Entries: entries}
@@ -30,13 +30,16 @@ const showPIN = `
 func TestPINFormats(t *testing.T) {
 	for _, tt := range []struct{ name, digits, formats, template, block string }{
 		// bmFormatString, bmPINBlockString, bmPINLengthFormat (CCID 1.1, 6.1.11.1 to 6.1.11.3)
-		{"ISO 9564 format 2: control and length nibbles, then BCD from the second byte", "1234", "89 47 04", "20 FFFFFFFFFFFFFF", "24 1234 FFFFFFFFFF"},
-		{"the same with an odd number of digits keeps the filler", "12345", "89 47 04", "20 FFFFFFFFFFFFFF", "25 12345F FFFFFFFF"},
+		{"ISO 9564 format 2: control and length nibbles, then BCD from the second byte", "1234",
+			"89 47 04", "20 FFFFFFFFFFFFFF", "24 1234 FFFFFFFFFF"},
+		{"the same with an odd number of digits: the filler stays", "12345", "89 47 04",
+			"20 FFFFFFFFFFFFFF", "25 12345F FFFFFFFF"},
 		{"ASCII, left", "1234", "82 08 00", "FFFFFFFF FFFFFFFF", "31323334 FFFFFFFF"},
 		{"ASCII, right", "1234", "86 08 00", "00000000 00000000", "00000000 31323334"},
 		{"binary digits", "1234", "80 08 00", "FFFFFFFF FFFFFFFF", "01020304 FFFFFFFF"},
 		{"position in bits", "1234", "42 04 00", "EEFFFFFF FFFFFFFF", "EE313233 34FFFFFF"},
-		{"length in a byte of its own, position in bytes", "123456", "8A 87 10", "00 FFFFFF FFFFFFFF", "06 313233343536 FF"},
+		{"length in a byte of its own, position in bytes", "123456", "8A 87 10",
+			"00 FFFFFF FFFFFFFF", "06 313233343536 FF"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,7 +52,7 @@ func TestPINFormats(t *testing.T) {
 	}
 }
 
-func TestPINAsLongAsItIs(t *testing.T) {
+func TestPINOfVariableLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pad(t, card.ATRT0, Entry{Digits: "12345"}).play(`
 		> 69 14000000 00 02 00 0000 00 00 82 00 00 0804 02 01 0904 00 000000 00200000 00
@@ -61,7 +64,7 @@ func TestPINAsLongAsItIs(t *testing.T) {
 
 func TestPINOverT1(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// NAD and PCB are the host's, LEN and EDC the reader's.
+		// The host sets NAD and PCB, the reader LEN and EDC.
 		pad(t, card.ATRT1, Entry{Digits: "1234"}).play(`
 		> 69 1C000000 00 02 00 0000 00 00 82 08 00 0804 02 01 0904 00 00000D 00200000 08 FFFFFFFF FFFFFFFF
 		< 80 06000000 00 02 00 00 00 000002900092`)
@@ -74,32 +77,38 @@ func TestPINModification(t *testing.T) {
 		pad(t, card.ATRT0, Entry{Digits: "1111"}, Entry{Digits: "2222"}, Entry{Digits: "2222"}).play(`
 		> 69 21000000 00 02 00 0000 01 00` + head + `03 02 03 0904 00 01 02 000000 00240000 08 00000000 00000000
 		< 80 02000000 00 02 00 00 00 9000` + showPIN + "31313131 32323232 9000")
-		// The new PIN alone, one message index, typed differently the second time.
+		// The new PIN only, one message index, and a confirmation that differs.
 		pad(t, card.ATRT0, Entry{Digits: "2222"}, Entry{Digits: "2223"}).play(`
 		> 69 1F000000 00 02 00 0000 01 00` + head + `01 02 01 0904 00 000000 00240000 08 31313131 00000000
 		< 80 00000000 00 02 40 EF 00`)
 	})
 }
 
-func TestPINThatIsNotGiven(t *testing.T) {
+func TestPINEntries(t *testing.T) {
 	const verify = "69 1C000000 00 02 00 0000 00 01 82 08 00 0804 02 01 0904 00 000000 00200000 08 FFFFFFFF FFFFFFFF"
 	for _, tt := range []struct {
 		name, answer string
 		entry        Entry
 	}{
 		{"cancelled", "80 00000000 00 02 40 EF 00", Entry{Cancel: true}},
-		{"nobody there", "80 00000000 00 02 40 F0 00", Entry{Timeout: true}},
+		{"no key pressed", "80 00000000 00 02 40 F0 00", Entry{Timeout: true}},
 		{"too short", "80 00000000 00 02 40 EF 00", Entry{Digits: "123"}},
 		{"too long", "80 00000000 00 02 40 EF 00", Entry{Digits: "123456789"}},
-		{"slowly typed", "80 02000000 00 02 00 00 00 9000", Entry{Digits: "1234", After: 2 * time.Millisecond}},
+		{"a slow entry", "80 02000000 00 02 00 00 00 9000",
+			Entry{Digits: "1234", After: 2 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { pad(t, card.ATRT0, tt.entry).play("> " + verify + "\n< " + tt.answer) })
+			synctest.Test(t,
+				func(t *testing.T) {
+					pad(t, card.ATRT0, tt.entry).play("> " + verify + "\n< " +
+						tt.answer)
+				})
 		})
 	}
 	t.Run("a reader without a keypad", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			attach(t, New(TPDU), card.T0()).play(powerOnT0 + "> " + verify + "\n< 80 00000000 00 02 40 00 00")
+			attach(t, New(TPDU),
+				card.T0()).play(powerOnT0 + "> " + verify + "\n< 80 00000000 00 02 40 00 00")
 		})
 	})
 	t.Run("formats that cannot be followed", func(t *testing.T) {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// A Poller reads the interrupt endpoint of a reader as UEFI firmware does for a driver that asked
-// for it (UEFI 2.11, 17.2.4, UsbAsyncInterruptTransfer): one transfer at a time. The controller
-// tries it at each interval. What it has taken from the device stays with the controller until
-// firmware's timer ticks. Then it is kept for the driver, and the next transfer begins.
+// A Poller reads the interrupt endpoint of a reader as UEFI firmware does after
+// UsbAsyncInterruptTransfer (UEFI 2.11, 17.2.4): one transfer at a time. The controller tries the
+// transfer in each interval. At the next tick of its timer the firmware takes the data from the
+// controller, keeps it for the driver, and starts the next transfer.
 type Poller struct {
 	mu   sync.Mutex
 	kept [][]byte
 	held bool
-	idle chan struct{} // closed when the timer goes on
+	idle chan struct{} // closed while the timer runs
 }
 
-// Poll begins to read, the first time after phase, until ctx ends. The timer's ticks come at
+// Poll returns a Poller that reads until ctx ends, the first time after phase. The timer ticks at
 // multiples of tick.
 func (r *Reader) Poll(ctx context.Context, phase, interval, tick time.Duration) *Poller {
 	p := &Poller{idle: make(chan struct{})}
@@ -27,6 +27,7 @@ func (r *Reader) Poll(ctx context.Context, phase, interval, tick time.Duration) 
 	return p
 }
 
+// run does the transfers.
 func (p *Poller) run(ctx context.Context, r *Reader, phase, interval, tick time.Duration) {
 	began := time.Now()
 	buf := make([]byte, interruptPacket)
@@ -57,7 +58,7 @@ func (p *Poller) run(ctx context.Context, r *Reader, phase, interval, tick time.
 	}
 }
 
-// poll is one transaction with the interrupt endpoint; a NAK is 0 bytes.
+// poll does one transaction with the interrupt endpoint. A NAK is 0 bytes.
 func (r *Reader) poll(buf []byte) int {
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
@@ -72,7 +73,7 @@ func (r *Reader) poll(buf []byte) int {
 	return n
 }
 
-// keep is a tick of the timer.
+// keep keeps a message at a tick of the timer. It reports false if ctx ends first.
 func (p *Poller) keep(ctx context.Context, message []byte) bool {
 	for {
 		p.mu.Lock()
@@ -92,8 +93,8 @@ func (p *Poller) keep(ctx context.Context, message []byte) bool {
 	}
 }
 
-// Hold makes firmware's timer stand still, and Release go on. OVMF's timer stands still in
-// functions that it has called itself.
+// Hold stops the firmware's timer until Release. OVMF's timer does not run in functions that it has
+// called.
 func (p *Poller) Hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +113,7 @@ func (p *Poller) Release() {
 	}
 }
 
-// Take hands what was kept to f, in its order.
+// Take calls f with each kept message, in the order of arrival, and removes it.
 func (p *Poller) Take(f func(b []byte)) {
 	p.mu.Lock()
 	kept := p.kept

@@ -2,16 +2,16 @@ package reader
 
 import "tamaccid/ccid/sim/card"
 
-// Values of bPowerSelect (CCID 1.1, 6.1.1) name one class; automatic is 0.
+// powerSelect has the class of each value of bPowerSelect (CCID 1.1, 6.1.1). 0 is automatic.
 var powerSelect = [...]card.Voltage{0, card.ClassA, card.ClassB, card.ClassC}
 
-// powerOn answers PC_to_RDR_IccPowerOn: a cold reset, or a warm one when the card is active.
+// powerOn executes PC_to_RDR_IccPowerOn: a cold reset, or a warm reset if the card is active.
 func (s *slot) powerOn(m command) {
 	c := s.r.class()
 	choice := m.specific[0]
 	automatic := c.Features&(AutoVoltage|AutoActivation) != 0
 	supported := card.Voltage(c.VoltageSupport) & card.AnyClass
-	if s.r.in == 0 { // an ICCD has its supply from the bus: there is nothing to choose
+	if s.r.in == 0 { // an ICCD is powered by the bus, without a choice
 		choice, automatic = 0, true
 	}
 	switch {
@@ -34,7 +34,8 @@ func (s *slot) powerOn(m command) {
 	s.data(m, atr, 0)
 }
 
-// reset activates the card or resets it warmly, sets parameters, and does what the reader does by itself then.
+// reset does a cold reset, or a warm reset of an active card, and sets the parameters. It returns
+// bError, or 0.
 func (s *slot) reset() (atr []byte, code byte) {
 	if s.active {
 		atr = s.line.Card.Reset(false, s.volts)
@@ -57,7 +58,7 @@ func (s *slot) reset() (atr []byte, code byte) {
 	return atr, 0
 }
 
-// activate tries the classes that the reader may choose from, the highest voltage first, until the card answers.
+// activate tries the possible classes, the highest voltage first, until the card answers.
 func (s *slot) activate() []byte {
 	choices := []card.Voltage{card.ClassA, card.ClassB, card.ClassC}
 	if s.volts != 0 {
@@ -77,13 +78,13 @@ func (s *slot) activate() []byte {
 	return nil
 }
 
-// automatic says whether the reader reads the ATR itself.
+// automatic reports whether the reader parses the ATR.
 func (s *slot) automatic() bool {
 	c := s.r.class()
 	return c.Features&(AutoATR|AutoNegotiation) != 0 || c.Level() >= ShortAPDU
 }
 
-// checkATR looks at TS and TCK (ISO 7816-3, 8.1 and 8.2.5).
+// checkATR checks TS and TCK (ISO 7816-3, 8.1 and 8.2.5). It returns bError, or 0.
 func checkATR(atr []byte) byte {
 	if atr[0] != 0x3B && atr[0] != 0x3F {
 		return errTS

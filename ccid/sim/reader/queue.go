@@ -6,37 +6,41 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// An IN endpoint's queue. A chunk is what the device sends as one message; it becomes a transfer, or several when the host
-// asks for less.
+// queue is the queue of an IN endpoint. A chunk is one message of the device. It is one transfer,
+// or several if the host requests less.
 //
-//	head of the queue   | a host's IN gets
-//	nothing, not due    | NAK
-//	data                | its bytes; the transfer ends where the last packet is short or the host's buffer is full
-//	end of data that    | a zero-length packet, or with OmitZLP whatever comes next
-//	filled its packets  |
-//	a failure           | that failure; STALL stays until the halt is cleared
+//	head of the queue    | answer to IN
+//	none, or not due     | NAK
+//	data                 | data; a short packet or a full buffer ends the transfer
+//	end of data, last    | a zero-length packet, or with OmitZLP the next chunk
+//	packet was full      |
+//	error                | the error; STALL until the halt is cleared
 type queue struct {
-	chunks []chunk
-	free   [][]byte
-	wake   chan struct{} // holds one token: something changed
-	packet int
-	omit   bool // no zero-length packets
-	halted bool
+	function int
+	chunks   []chunk
+	free     [][]byte
+	wake     chan struct{} // has one token after a change
+	packet   int
+	omit     bool // no zero-length packets
+	halted   bool
 }
 
+// chunk is one message, or an error.
 type chunk struct {
 	data  []byte
 	pos   int
-	due   time.Time // zero: at once
+	due   time.Time // zero means at once
 	err   error     // instead of data
 	slot  uint8
-	moved bool // some of it was read
+	moved bool // a part was read
 }
 
-func newQueue(packet int, omit bool) *queue {
-	return &queue{wake: make(chan struct{}, 1), packet: packet, omit: omit}
+// newQueue returns a queue of a function for a packet size.
+func newQueue(function, packet int, omit bool) *queue {
+	return &queue{function: function, wake: make(chan struct{}, 1), packet: packet, omit: omit}
 }
 
+// signal reports a change.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -44,7 +48,7 @@ func (q *queue) signal() {
 	}
 }
 
-// buffer gives a slice to build a chunk in.
+// buffer returns a slice for the data of a chunk, or nil.
 func (q *queue) buffer() []byte {
 	if n := len(q.free); n > 0 {
 		b := q.free[n-1]
@@ -54,7 +58,7 @@ func (q *queue) buffer() []byte {
 	return nil
 }
 
-// push puts a chunk behind all that are due no later, and never before one that is being read.
+// push inserts a chunk after all that are due no later, and never before one that was partly read.
 func (q *queue) push(c chunk) {
 	i := len(q.chunks)
 	for i > 0 && q.chunks[i-1].due.After(c.due) && !q.chunks[i-1].moved {
@@ -66,6 +70,7 @@ func (q *queue) push(c chunk) {
 	q.signal()
 }
 
+// pop removes the first chunk.
 func (q *queue) pop() {
 	if b := q.chunks[0].data; b != nil && len(q.free) < 8 {
 		q.free = append(q.free, b)
@@ -75,7 +80,7 @@ func (q *queue) pop() {
 	q.chunks = q.chunks[:n]
 }
 
-// drop forgets what a slot has not shown yet.
+// drop removes the chunks of a slot that were not partly read.
 func (q *queue) drop(slot uint8) {
 	kept := q.chunks[:0]
 	for _, c := range q.chunks {
@@ -87,14 +92,15 @@ func (q *queue) drop(slot uint8) {
 	q.chunks = kept
 }
 
+// reset removes all chunks and ends the halt.
 func (q *queue) reset() {
 	clear(q.chunks)
 	q.chunks, q.halted = q.chunks[:0], false
 	q.signal()
 }
 
-// take moves what is due into buf from n on. done says that the transfer is over; otherwise wait is how long the next chunk
-// has to go, negative when there is none.
+// take copies due data into buf, from n. done reports the end of the transfer. Otherwise wait is
+// the time until the next chunk is due, negative if there is none.
 func (q *queue) take(buf []byte, n int) (total int, done bool, wait time.Duration, err error) {
 	if q.halted {
 		return n, true, 0, usb.ErrStall
@@ -124,9 +130,9 @@ func (q *queue) take(buf []byte, n int) (total int, done bool, wait time.Duratio
 			return n, true, 0, nil
 		case !q.omit && n < len(buf):
 			q.pop()
-			return n, true, 0, nil // the zero-length packet goes into this transfer
+			return n, true, 0, nil // the zero-length packet ends this transfer
 		case !q.omit && k > 0:
-			return n, true, 0, nil // and into the next one: the chunk stays, with nothing left
+			return n, true, 0, nil // the empty chunk is the zero-length packet of the next transfer
 		case !q.omit:
 			q.pop()
 			return n, true, 0, nil

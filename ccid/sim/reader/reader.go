@@ -10,13 +10,14 @@ import (
 type Reader struct {
 	d       *Device
 	index   int
-	in      uint8 // bulk IN endpoint, 0 without one
-	events  uint8 // interrupt endpoint, 0 without one
+	in      uint8 // bulk IN endpoint, or 0
+	events  uint8 // interrupt endpoint, or 0
 	slots   []*slot
 	answers []Answer
 	control iccdState
 }
 
+// newReader returns the reader of a function.
 func newReader(d *Device, index int) *Reader {
 	r := &Reader{d: d, index: index}
 	e := d.model.endpoints(index)
@@ -27,21 +28,22 @@ func newReader(d *Device, index int) *Reader {
 	return r
 }
 
+// function and class return the descriptions of the reader.
 func (r *Reader) function() *Function { return &r.d.model.Functions[r.index] }
 func (r *Reader) class() *Class       { return r.function().CCID }
 
-// Interface is the bInterfaceNumber of the reader.
+// Interface returns bInterfaceNumber of the reader, the argument of Device.Open.
 func (r *Reader) Interface() int { return r.index }
 
-// Slots is how many slots the reader has.
+// Slots returns the number of slots.
 func (r *Reader) Slots() int { return len(r.slots) }
 
-// maxMessage is dwMaxCCIDMessageLength, with a floor for descriptors that could not even carry a header.
+// maxMessage returns dwMaxCCIDMessageLength, and at least one byte more than a header.
 func (r *Reader) maxMessage() int {
 	return max(int(min(r.class().MaxMessageLength, 1<<30)), headerSize+1)
 }
 
-// slot returns a slot by the number in a message, nil when there is none.
+// slot returns the slot with a number, or nil.
 func (r *Reader) slot(n byte) *slot {
 	if int(n) >= len(r.slots) {
 		return nil
@@ -49,7 +51,7 @@ func (r *Reader) slot(n byte) *slot {
 	return r.slots[n]
 }
 
-// Insert puts a card into a slot, in place of what is there.
+// Insert inserts a card into a slot, from 0. It replaces a card that is present.
 func (r *Reader) Insert(slot int, c card.Card) {
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
@@ -58,10 +60,10 @@ func (r *Reader) Insert(slot int, c card.Card) {
 	}
 }
 
-// Remove empties a slot.
+// Remove removes the card from a slot.
 func (r *Reader) Remove(slot int) { r.Insert(slot, nil) }
 
-// Powered says whether the card in a slot is active.
+// Powered reports whether the card in a slot is active.
 func (r *Reader) Powered(slot int) bool {
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
@@ -69,7 +71,8 @@ func (r *Reader) Powered(slot int) bool {
 	return s != nil && s.active
 }
 
-// powerOn is the state after the reader's own power came: cards are off, and those that are there are announced.
+// powerOn sets the state after power-on of the reader: all cards are inactive. It sends a
+// notification if there are cards.
 func (r *Reader) powerOn() {
 	present := false
 	for _, s := range r.slots {
@@ -85,21 +88,27 @@ func (r *Reader) powerOn() {
 	}
 }
 
-// receive executes a command. exact says that nothing followed it in its transfer.
+// receive executes a command and puts its answers into the IN queue. exact reports that its transfer
+// has no further bytes.
 func (r *Reader) receive(message []byte, exact bool) {
+	if s, ok := r.execute(message, exact); ok {
+		r.show(s)
+	}
+}
+
+// execute executes a command with its faults. The answers are in r.answers. It reports false for a
+// lost command.
+func (r *Reader) execute(message []byte, exact bool) (s *slot, ok bool) {
 	r.answers = r.answers[:0]
 	if len(r.d.script) > 0 {
 		e := Event{Moment: AtCommand, Device: r.d, Reader: r, Message: message}
-		if r.strike(&e, message) {
-			return
+		if r.intercept(&e, message) || len(e.Message) < headerSize {
+			return nil, false
 		}
 		message = e.Message
-		if len(message) < headerSize {
-			return
-		}
 	}
 	m := parseCommand(message)
-	s := r.slot(m.slot)
+	s = r.slot(m.slot)
 	switch {
 	case !exact:
 		r.fail(m, s, badLength)
@@ -109,28 +118,31 @@ func (r *Reader) receive(message []byte, exact bool) {
 		s.execute(m)
 	}
 	if len(r.d.script) > 0 {
-		e := Event{Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers}
+		e := Event{
+			Moment: AtAnswer, Device: r.d, Reader: r, Message: message, Answers: r.answers,
+		}
 		r.d.faults(&e)
 		r.answers = e.Answers
 	}
-	r.show(s)
+	return s, true
 }
 
-// strike lets faults act on a command before it is executed, and says whether it is not to be.
-func (r *Reader) strike(e *Event, message []byte) bool {
+// intercept applies faults to a command before its execution, and reports whether the command is
+// lost.
+func (r *Reader) intercept(e *Event, message []byte) bool {
 	r.d.faults(e)
-	if !r.d.present || e.Swallow {
-		r.answers = append(r.answers[:0], e.Answers...)
-		if s := r.slot(message[5]); s != nil {
-			s.stuck = s.stuck || len(e.Answers) == 0
-			r.show(s)
-		}
-		return true
+	if r.d.present && !e.Swallow {
+		return false
 	}
-	return false
+	r.answers = append(r.answers[:0], e.Answers...)
+	if s := r.slot(message[5]); s != nil {
+		s.stuck = s.stuck || len(e.Answers) == 0
+		r.show(s)
+	}
+	return true
 }
 
-// refuse answers a message whose length is impossible.
+// refuse answers a message with an invalid length.
 func (r *Reader) refuse(message []byte, code byte) {
 	r.answers = r.answers[:0]
 	m := parseCommand(message[:headerSize])
@@ -139,7 +151,7 @@ func (r *Reader) refuse(message []byte, code byte) {
 	r.show(nil)
 }
 
-// show puts the answers into the IN queue. A slot is busy until its last one is due.
+// show puts the answers into the IN queue. The slot is busy until the last one is due.
 func (r *Reader) show(s *slot) {
 	q := r.d.in[r.in]
 	if q == nil || !r.d.present {
@@ -172,7 +184,7 @@ func (r *Reader) show(s *slot) {
 	}
 }
 
-// reply builds an answer without data yet.
+// reply returns the header of an answer.
 func (r *Reader) reply(m command, status, code, last byte) []byte {
 	var b []byte
 	if q := r.d.in[r.in]; q != nil {
@@ -181,6 +193,7 @@ func (r *Reader) reply(m command, status, code, last byte) []byte {
 	return appendHeader(b[:0], answerKind(m.kind), m.slot, m.seq, status, code, last)
 }
 
+// answer adds an answer.
 func (r *Reader) answer(b []byte, after time.Duration) {
 	finish(b)
 	r.answers = append(r.answers, Answer{Bytes: b, After: after})
@@ -197,7 +210,7 @@ func (r *Reader) fail(m command, s *slot, code byte) {
 	r.answer(r.reply(m, cmdFailed|status, code, last), 0)
 }
 
-// busySlots counts slots that have not finished a command.
+// busySlots returns the number of busy slots.
 func (r *Reader) busySlots() int {
 	n := 0
 	for _, s := range r.slots {
@@ -208,8 +221,8 @@ func (r *Reader) busySlots() int {
 	return n
 }
 
-// notify puts RDR_to_PC_NotifySlotChange into the interrupt endpoint; what is still unread there is brought up to date
-// instead (CCID 1.1, 6.3.1).
+// notify sends RDR_to_PC_NotifySlotChange. It updates an earlier one that was not read yet (CCID
+// 1.1, 6.3.1).
 func (r *Reader) notify() {
 	q := r.d.in[r.events]
 	if q == nil || !r.d.present {
@@ -228,18 +241,21 @@ func (r *Reader) notify() {
 		s.changed = false
 		b[1+i/4] |= bits << (i % 4 * 2)
 	}
-	if n := len(q.chunks); n > 0 && !q.chunks[n-1].moved && len(q.chunks[n-1].data) == len(b) && q.chunks[n-1].data[0] == NotifySlotChange {
-		for i := 1; i < len(b); i++ {
-			b[i] |= q.chunks[n-1].data[i] & 0xAA // change bits stay until read
+	if n := len(q.chunks); n > 0 {
+		last := &q.chunks[n-1]
+		if !last.moved && len(last.data) == len(b) && last.data[0] == NotifySlotChange {
+			for i := 1; i < len(b); i++ {
+				b[i] |= last.data[i] & 0xAA // change bits stay until they are read
+			}
+			last.data = b
+			q.signal()
+			return
 		}
-		q.chunks[n-1].data = b
-		q.signal()
-		return
 	}
 	r.event(q, b)
 }
 
-// notifyHardware puts RDR_to_PC_HardwareError, over current, into the interrupt endpoint (CCID 1.1, 6.3.2).
+// notifyHardware sends RDR_to_PC_HardwareError, over current (CCID 1.1, 6.3.2).
 func (r *Reader) notifyHardware(slot, seq byte) {
 	const overCurrent = 0x01
 	if q := r.d.in[r.events]; q != nil && r.d.present {
@@ -247,6 +263,7 @@ func (r *Reader) notifyHardware(slot, seq byte) {
 	}
 }
 
+// event sends a message of the interrupt endpoint.
 func (r *Reader) event(q *queue, b []byte) {
 	if len(r.d.script) > 0 {
 		e := Event{Moment: AtNotify, Device: r.d, Reader: r, Endpoint: r.events, Message: b}
@@ -265,7 +282,7 @@ func (r *Reader) event(q *queue, b []byte) {
 	q.push(chunk{data: b})
 }
 
-// Notify sends bytes of the caller's choice from the interrupt endpoint.
+// Notify sends any bytes from the interrupt endpoint.
 func (r *Reader) Notify(b []byte) {
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()

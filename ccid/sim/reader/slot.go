@@ -8,18 +8,18 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A slot.
+// slot is one slot.
 //
-//	state     | event                        | does
-//	absent    | card in                      | notification; inactive, or active at once with AutoActivation
-//	inactive  | IccPowerOn                   | voltages in turn, cold reset; active, or inactive and an error
-//	active    | IccPowerOn                   | warm reset; parameters anew
-//	active    | IccPowerOff                  | inactive
-//	any       | card out                     | what it was about to answer becomes "mute"; notification; absent
-//	any       | reader's power lost          | inactive or absent, chains forgotten
-//	busy      | any command but Abort        | "slot busy"
-//	any       | ABORT request                | every command but Abort with its sequence number is "aborted"
-//	aborting  | Abort with that number       | what is under way is forgotten; status
+//	state     | event                  | action
+//	absent    | card inserted          | notification; inactive, or active with AutoActivation
+//	inactive  | IccPowerOn             | cold reset at each voltage; active, or an error
+//	active    | IccPowerOn             | warm reset; new parameters
+//	active    | IccPowerOff            | inactive
+//	any       | card removed           | open answer becomes "mute"; notification; absent
+//	any       | power of reader lost   | inactive or absent; chains are dropped
+//	busy      | command but Abort      | "slot busy"
+//	any       | ABORT request          | "aborted" for each command but Abort with its bSeq
+//	aborting  | Abort with that bSeq   | open answer is dropped; status
 type slot struct {
 	r      *Reader
 	number uint8
@@ -37,24 +37,26 @@ type slot struct {
 	fresh    bool // no exchange since the reset: a PPS is possible
 	ifsdDone bool
 
-	busy     time.Time // until then
-	stuck    bool      // for ever: an answer was lost
+	busy     time.Time // the slot is busy until then
+	stuck    bool      // the slot is busy until Abort: an answer was lost
 	aborting bool
 	abortSeq byte
 
-	chain []byte // command APDU in the making
-	rest  []byte // of a response APDU, still to be asked for
+	chain []byte // part of a command APDU
+	rest  []byte // rest of a response APDU
 	resp  []byte
 }
 
+// newSlot returns slot n of a reader.
 func newSlot(r *Reader, n uint8) *slot {
 	c := r.class()
-	s := &slot{r: r, number: n, classes: ifd.Classes{GetResponse: c.ClassGetResponse, Envelope: c.ClassEnvelope}}
+	classes := ifd.Classes{GetResponse: c.ClassGetResponse, Envelope: c.ClassEnvelope}
+	s := &slot{r: r, number: n, classes: classes}
 	s.t1.Line = &s.line
 	return s
 }
 
-// place puts a card into the slot, or takes it out (nil).
+// place inserts a card or, with nil, removes it.
 func (s *slot) place(c card.Card) {
 	old := s.line.Card
 	if old == nil && c == nil {
@@ -72,7 +74,7 @@ func (s *slot) place(c card.Card) {
 	s.r.notify()
 }
 
-// interrupt turns what a card was about to answer into an error.
+// interrupt replaces an answer that is not due yet by an error.
 func (s *slot) interrupt() {
 	q := s.r.d.in[s.r.in]
 	if q == nil {
@@ -80,8 +82,10 @@ func (s *slot) interrupt() {
 	}
 	for i := range q.chunks {
 		c := &q.chunks[i]
-		if c.slot == s.number && !c.moved && !c.due.IsZero() && len(c.data) >= headerSize && c.data[7]&cmdExtension == 0 {
-			b := appendHeader(nil, c.data[0], c.data[5], c.data[6], cmdFailed|s.status(), errMute, 0)
+		open := c.slot == s.number && !c.moved && !c.due.IsZero()
+		if open && len(c.data) >= headerSize && c.data[7]&cmdExtension == 0 {
+			b := appendHeader(nil, c.data[0], c.data[5], c.data[6], cmdFailed|s.status(),
+				errMute, 0)
 			q.drop(s.number)
 			q.push(chunk{data: b, slot: s.number})
 			break
@@ -90,6 +94,7 @@ func (s *slot) interrupt() {
 	s.busy = time.Time{}
 }
 
+// powerOff deactivates the card.
 func (s *slot) powerOff() {
 	if s.active {
 		s.line.Card.Off()
@@ -98,7 +103,7 @@ func (s *slot) powerOff() {
 	s.chain, s.rest = s.chain[:0], nil
 }
 
-// status is bmICCStatus.
+// status returns bmICCStatus.
 func (s *slot) status() byte {
 	switch {
 	case s.line.Card == nil:
@@ -115,6 +120,7 @@ const (
 	clockStoppedLow = 1
 )
 
+// clock returns bClockStatus.
 func (s *slot) clock() byte {
 	if s.stopped {
 		return clockStoppedLow
@@ -122,7 +128,7 @@ func (s *slot) clock() byte {
 	return clockRunning
 }
 
-// lastByte is the byte after bError of an answer without data.
+// lastByte returns the byte after bError of an answer without data.
 func (s *slot) lastByte(kind byte) byte {
 	switch answerKind(kind) {
 	case SlotStatus:
@@ -133,6 +139,7 @@ func (s *slot) lastByte(kind byte) byte {
 	return 0
 }
 
+// isBusy reports whether a command is in progress.
 func (s *slot) isBusy() bool {
 	return s.stuck || !s.busy.IsZero() && time.Now().Before(s.busy)
 }
@@ -151,7 +158,7 @@ func (s *slot) execute(m command) {
 	case s.aborting:
 		s.r.fail(m, s, errAborted)
 		return
-	case m.kind == Abort: // no control request came first: a reader waits for both (CCID 1.1, 5.3.1)
+	case m.kind == Abort: // without a control request; a reader needs both (CCID 1.1, 5.3.1)
 		s.abort()
 		s.ok(m)
 		return
@@ -192,10 +199,11 @@ func (s *slot) execute(m command) {
 	}
 }
 
-// dataSize is dwLength of the commands that have a fixed one (CCID 1.1, 6.1).
+// dataSize returns dwLength of commands with a fixed length (CCID 1.1, 6.1).
 func dataSize(kind byte) (n int, fixed bool) {
 	switch kind {
-	case IccPowerOn, IccPowerOff, GetSlotStatus, GetParameters, ResetParameters, IccClock, Mechanical, Abort:
+	case IccPowerOn, IccPowerOff, GetSlotStatus, GetParameters, ResetParameters, IccClock,
+		Mechanical, Abort:
 		return 0, true
 	case SetDataRateClock:
 		return 8, true
@@ -210,9 +218,10 @@ func (s *slot) ok(m command) {
 	s.r.answer(s.r.reply(m, s.status(), 0, s.lastByte(m.kind)), 0)
 }
 
-// data answers with data that the card gave, when it would have given it; its requests for more time are passed on.
+// data answers with data of the card, after the time that the card has taken. Time extensions
+// precede it.
 func (s *slot) data(m command, payload []byte, last byte) {
-	for _, x := range s.line.Asked {
+	for _, x := range s.line.Extensions {
 		b := s.r.reply(m, cmdExtension|s.status(), max(x.Multiplier, 1), 0)
 		s.r.answer(b, x.At)
 	}
@@ -220,7 +229,7 @@ func (s *slot) data(m command, payload []byte, last byte) {
 	s.r.answer(b, s.line.Spent)
 }
 
-// failed answers with what went wrong on the line.
+// failed answers with the bError of an exchange with the card.
 func (s *slot) failed(m command, err error) {
 	code := byte(errMute)
 	switch err {
@@ -238,7 +247,7 @@ func (s *slot) failed(m command, err error) {
 	s.r.answer(s.r.reply(m, cmdFailed|s.status(), code, s.lastByte(m.kind)), s.line.Spent)
 }
 
-// abort forgets what is under way.
+// abort drops the open answer and chains.
 func (s *slot) abort() {
 	if q := s.r.d.in[s.r.in]; q != nil {
 		q.drop(s.number)
@@ -250,7 +259,7 @@ func (s *slot) abort() {
 	}
 }
 
-// abortRequest is the control side of an abort (CCID 1.1, 5.3.1).
+// abortRequest executes the ABORT control request (CCID 1.1, 5.3.1).
 func (r *Reader) abortRequest(slot, seq byte) error {
 	s := r.slot(slot)
 	if s == nil {
@@ -264,6 +273,7 @@ func (r *Reader) abortRequest(slot, seq byte) error {
 	return nil
 }
 
+// iccClock executes PC_to_RDR_IccClock (CCID 1.1, 6.1.9).
 func (s *slot) iccClock(m command) {
 	const stop = 1
 	switch {
@@ -279,6 +289,7 @@ func (s *slot) iccClock(m command) {
 	}
 }
 
+// mechanical executes PC_to_RDR_Mechanical (CCID 1.1, 6.1.12).
 func (s *slot) mechanical(m command) {
 	const functions = 5 // CCID 1.1, 6.1.12
 	switch {
@@ -291,6 +302,7 @@ func (s *slot) mechanical(m command) {
 	}
 }
 
+// escape executes PC_to_RDR_Escape (CCID 1.1, 6.1.8).
 func (s *slot) escape(m command) {
 	f := s.r.function().Escape
 	if f != nil {

@@ -32,7 +32,7 @@ const tableHead = `# Descriptors of real smart card readers, as numbers.
 #   go test ./ccid -run '^TestTableIsGenerated$' -readers FOLDER -update
 `
 
-// ErrTable reports a text that is not a table of descriptors.
+// ErrTable means that a text is not a table of descriptors.
 var ErrTable = errors.New("reader: not a table of descriptors")
 
 // AppendTable appends a table of the models to b. Models that differ only in their strings are one
@@ -59,7 +59,7 @@ const listMark = "@"
 
 // recurring returns the lists of the entries that are long and occur more than once, sorted.
 func recurring(text string) (lists []string) {
-	const long = 32 // characters. policy
+	const long = 32 // characters (policy)
 	uses := map[string]int{}
 	for field := range strings.FieldsSeq(text) {
 		if strings.Contains(field, ",") && len(field) >= long {
@@ -75,13 +75,14 @@ func recurring(text string) (lists []string) {
 	return lists
 }
 
-// entry is the model's part of a table.
+// entry returns the model's entry of a table.
 func (m *Model) entry() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%04X:%04X %04X\n", m.Vendor, m.Product, m.Version)
 	for _, f := range m.Functions {
 		fmt.Fprintf(&b, " %02X %02X %02X %02X %02X %X %s %s\n", f.Number, f.Class, f.SubClass,
-			uint8(f.Protocol), f.Endpoints, f.CCID.Bytes(f.DescriptorType), list(f.Clocks), list(f.Rates))
+			uint8(f.Protocol), f.Endpoints, f.CCID.Bytes(f.DescriptorType), list(f.Clocks), list(
+				f.Rates))
 	}
 	return b.String()
 }
@@ -106,7 +107,7 @@ func list(values []uint32) string {
 	return strings.Join(fields, ",")
 }
 
-// ParseTable reads a table: a model for each device, with a function for each interface.
+// ParseTable reads a table and returns a model for each device, with a function for each interface.
 func ParseTable(r io.Reader) ([]Model, error) {
 	var models []Model
 	lists := map[string][]uint32{"-": nil}
@@ -150,7 +151,7 @@ func ParseTable(r io.Reader) ([]Model, error) {
 	return models, nil
 }
 
-// parseDevice reads the line of a device.
+// parseDevice parses the line of a device.
 func parseDevice(text string) (Model, error) {
 	b, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(text))
 	if err != nil {
@@ -163,7 +164,7 @@ func parseDevice(text string) (Model, error) {
 	return Model{Vendor: be.Uint16(b), Product: be.Uint16(b[2:]), Version: be.Uint16(b[4:])}, nil
 }
 
-// parseInterface reads the fields of an interface; lists are the named ones.
+// parseInterface parses the fields of an interface. lists has the named lists.
 func parseInterface(lists map[string][]uint32, fields []string) (f Function, err error) {
 	const numbers, all = 5, 8
 	if len(fields) != all {
@@ -194,11 +195,11 @@ func parseInterface(lists map[string][]uint32, fields []string) (f Function, err
 	return f, err
 }
 
-// maxList is how many values fit into the data stage of a control transfer (USB 2.0, table 9-2:
-// wLength has 16 bits).
+// maxList is the greatest number of values in the data stage of a control transfer (USB 2.0, table
+// 9-2: wLength has 16 bits).
 const maxList = 0xFFFF / 4
 
-// parseList reads a list of clocks or data rates, or the name of one.
+// parseList parses a list of clocks or data rates, or the name of a list.
 func parseList(lists map[string][]uint32, text string) (values []uint32, err error) {
 	if values, ok := lists[text]; ok {
 		return values, nil

@@ -32,7 +32,7 @@ func realReaders(t *testing.T) (models []Model, text []byte) {
 	return models, text
 }
 
-func TestEveryRealReaderHasDescriptorsThatReadBack(t *testing.T) {
+func TestDescriptorsOfRealReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		models, _ := realReaders(t)
 		interfaces := 0
@@ -62,8 +62,8 @@ func TestEveryRealReaderHasDescriptorsThatReadBack(t *testing.T) {
 	})
 }
 
-// The table loses nothing: what is read from it gives the same table again, byte for byte.
-func TestTableOfRealReadersReadsBack(t *testing.T) {
+// TestTableOfRealReaders checks that the models of the table give the same table, byte for byte.
+func TestTableOfRealReaders(t *testing.T) {
 	models, text := realReaders(t)
 	if got := AppendTable(nil, models); !bytes.Equal(got, text) {
 		t.Errorf("%d bytes became %d other ones", len(text), len(got))
@@ -83,7 +83,7 @@ func TestPrintedDescriptorInATable(t *testing.T) {
 	second.Functions = []Function{second.Functions[0], second.Functions[0]}
 	second.Functions[1].Number = 2
 	second.Functions[1].Rates = []uint32{0, 0, 0, 1<<32 - 1, 7, 7}
-	for i := range 2 { // a long list that recurs
+	for i := range 2 { // a long list that occurs twice
 		second.Functions[i].Clocks = []uint32{1000000, 2000000, 3000000, 4000000, 5000000, 6000000}
 	}
 	named := one[0]
@@ -103,7 +103,7 @@ func TestPrintedDescriptorInATable(t *testing.T) {
 	}
 }
 
-func TestTextsThatAreNoTable(t *testing.T) {
+func TestInvalidTables(t *testing.T) {
 	const device = "058F:9540 0120\n"
 	class := strings.Repeat("00", classDescriptorSize-1)
 	for name, text := range map[string]string{
@@ -120,9 +120,11 @@ func TestTextsThatAreNoTable(t *testing.T) {
 		"a clock that is no number":      device + " 00 0B 00 00 03 36" + class + " x -\n",
 		"a rate of 33 bits":              device + " 00 0B 00 00 03 36" + class + " - 4294967296\n",
 		"a list that is not there":       device + " 00 0B 00 00 03 36" + class + " @1 -\n",
-		"a list of words":                "@1 many\n" + device + " 00 0B 00 00 03 36" + class + " @1 -\n",
+		"a list of words": "@1 many\n" + device + " 00 0B 00 00 03 36" + class +
+			" @1 -\n",
 		"a repetition that is no number": device + " 00 0B 00 00 03 36" + class + " - 0*x\n",
-		"more values than a transfer":    device + " 00 0B 00 00 03 36" + class + " - 0*16000,1*16000\n",
+		"more values than a transfer": device + " 00 0B 00 00 03 36" + class +
+			" - 0*16000,1*16000\n",
 	} {
 		if _, err := ParseTable(strings.NewReader(text)); !errors.Is(err, ErrTable) {
 			t.Errorf("%s: %v", name, err)
@@ -134,7 +136,7 @@ func TestTextsThatAreNoTable(t *testing.T) {
 	}
 }
 
-// FuzzParseTable checks that a table which is accepted reads back as the same table.
+// FuzzParseTable checks that the models of an accepted table give an equal table.
 func FuzzParseTable(f *testing.F) {
 	class := strings.Repeat("00", classDescriptorSize-1)
 	f.Add("058F:9540 0120\n 00 0B 00 00 03 36" + class + " 3700 0*2,1\n")

@@ -13,7 +13,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// host is the plainest of hosts: it sends bytes and compares bytes.
+// host sends bytes and compares the answers.
 type host struct {
 	t    *testing.T
 	d    *Device
@@ -45,13 +45,23 @@ func unhex(t *testing.T, s string) []byte {
 
 const soon = 20 * time.Millisecond
 
-// play runs a transcript: "> " a message to the reader, "< " the next transfer from it, "<" alone for none, "< !" a stall,
-// "i " a transfer from the interrupt endpoint, "c " a control request as setup packet and "= " its answer, "= !" a stall, "h"
-// clears the halt of bulk IN, "r" removes the card of slot 0, "u" unplugs, "x" expects the device gone.
+// play executes a transcript, one line after the other:
+//
+//	> HEX    a message to the reader
+//	< HEX    the next transfer from the reader; none without HEX, a stall with "!"
+//	i HEX    the next transfer from the interrupt endpoint
+//	c HEX    a control request, as its setup packet and data
+//	= HEX    its answer; a stall with "!"
+//	h        clear the halt of bulk IN
+//	r        remove the card from slot 0
+//	u        unplug the device
+//	x        expect an unplugged device
+//	# TEXT   a comment
 func (h *host) play(text string) {
 	h.t.Helper()
 	ctx := context.Background()
-	buf := make([]byte, 66560-66560%int(h.d.model.packetSize()))[:min(maxIn, 66560-66560%int(h.d.model.packetSize()))]
+	buf := make([]byte, 66560-66560%int(h.d.model.packetSize()))[:min(maxIn,
+		66560-66560%int(h.d.model.packetSize()))]
 	var reply []byte
 	var replied error
 	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
@@ -63,7 +73,8 @@ func (h *host) play(text string) {
 		compare := func(got []byte, err error) {
 			h.t.Helper()
 			switch {
-			case arg == "!" && errors.Is(err, usb.ErrStall), arg == "" && errors.Is(err, usb.ErrTimeout) && len(got) == 0:
+			case arg == "!" && errors.Is(err, usb.ErrStall), arg == "" &&
+				errors.Is(err, usb.ErrTimeout) && len(got) == 0:
 			case err != nil:
 				h.t.Fatalf("line %d (%s): %v", n, line, err)
 			case hex.EncodeToString(got) != strings.ToLower(strings.Join(strings.Fields(arg), "")):
@@ -146,7 +157,8 @@ func TestReaderAtEachLevel(t *testing.T) {
 			< 80 05000000 00 03 00 00 00 00E101FE1E
 			> 6F 08000000 00 04 00 0000 00000480300000B4
 			< 80 06000000 00 04 00 00 00 000002900092`},
-		{name: "short APDU, T=0 card: GET RESPONSE is the reader's affair", level: ShortAPDU, card: card.T0(), text: powerOnT0 + `
+		{name: "short APDU, T=0 card: the reader sends GET RESPONSE", level: ShortAPDU,
+			card: card.T0(), text: powerOnT0 + `
 			> 6F 0F000000 00 02 00 0000 00A404000A A000000062 03010C0601
 			< 80 02000000 00 02 00 00 00 9000
 			> 6F 05000000 00 03 00 0000 0000000000
@@ -156,7 +168,8 @@ func TestReaderAtEachLevel(t *testing.T) {
 			< 80 02000000 00 02 00 00 00 9000
 			> 6F 04000000 00 03 00 0000 00000000
 			< 80 0E000000 00 03 00 00 00 48656C6C6F20776F726C6421 9000`},
-		{name: "character level, T=0: procedure bytes are the host's affair", level: Character, card: card.T0(), text: powerOnT0 + `
+		{name: "character level, T=0: the host handles procedure bytes", level: Character,
+			card: card.T0(), text: powerOnT0 + `
 			> 6F 05000000 00 02 00 0100 00A4040006
 			< 80 01000000 00 02 00 00 00 A4
 			> 6F 06000000 00 03 00 0200 A000000018FF
@@ -167,7 +180,8 @@ func TestReaderAtEachLevel(t *testing.T) {
 			< 80 05000000 00 05 00 00 00 0001029000
 			> 6F 00000000 00 06 00 0100
 			< 80 00000000 00 06 40 FE 00`},
-		{name: "extended APDU with chaining both ways", level: ExtendedAPDU, card: card.T1(), text: powerOnT1 + `
+		{name: "extended APDU with chaining in both directions", level: ExtendedAPDU,
+			card: card.T1(), text: powerOnT1 + `
 			> 6F 05000000 00 02 00 0100 80EE000000
 			< 80 00000000 00 02 00 00 10
 			> 6F 02000000 00 03 00 0300 0003
@@ -193,14 +207,14 @@ func TestReaderRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attach(t, New(TPDU), card.T0()).play(`
 		i 50 03
-		# no such slot, no such command, an APDU for a card without power
+		# an unknown slot, an unknown command, an APDU for a card without power
 		> 65 00000000 01 01 00 0000
 		< 81 00000000 01 01 42 05 00
 		> 66 00000000 00 02 00 0000
 		< 81 00000000 00 02 41 00 00
 		> 6F 05000000 00 03 00 0000 8030000000
 		< 80 00000000 00 03 41 FE 00
-		# a voltage that does not exist, more bytes than dwLength, fewer, far too many
+		# an unknown voltage, more bytes than dwLength, fewer, a too great dwLength
 		> 62 00000000 00 04 04 0000
 		< 80 00000000 00 04 41 07 00
 		> 65 00000000 00 05 00 0000 00
@@ -212,14 +226,14 @@ func TestReaderRefuses(t *testing.T) {
 		> 65 00000000 00 08 00 0000
 		< 81 00000000 00 08 01 00 00
 	` + powerOnT0 + `
-		# parameters of a protocol nobody knows, of the wrong size, of an impossible rate
+		# parameters of an unknown protocol, of a wrong length, of an unsupported rate
 		> 61 05000000 00 09 02 0000 11 00 00 0A 00
 		< 82 00000000 00 09 40 07 00
 		> 61 05000000 00 0A 01 0000 11 10 00 4D 00
 		< 82 00000000 00 0A 40 01 00
 		> 61 05000000 00 0B 00 0000 FF 00 00 0A 00
 		< 82 00000000 00 0B 40 0A 00
-		# the card goes
+		# the card is removed
 		r
 		i 50 02
 		> 6F 05000000 00 0C 00 0000 8030000000
@@ -229,24 +243,26 @@ func TestReaderRefuses(t *testing.T) {
 	})
 }
 
-func TestMessagesInPieces(t *testing.T) {
+func TestMessagesInSeveralTransfers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := attach(t, New(TPDU), card.T0())
 		h.play(powerOnT0)
-		// A host controller that cuts transfers at packets, and an answer that fills two packets to the last byte, read in one
-		// request, which takes the zero-length packet, and in two, which leaves it for the next.
+		// A host controller that splits transfers at packets. The answer fills two packets. It is
+		// read in one request, with the zero-length packet, and in two, the second of which ends
+		// before it.
 		for range 2 {
 			h.play("> 6F 45000000 00 02 00 0000 80320000 40 " + hexCount(49))
 			h.play("> " + hexCount(64)[49*2:] + "\n< 80 02000000 00 02 00 00 00 9000")
 		}
-		h.play("> 6F 05000000 00 03 00 0000 80340034 34\n< 80 36000000 00 03 00 00 00 " + hexCount(52) + "9000\n<")
+		h.play("> 6F 05000000 00 03 00 0000 80340034 34\n< 80 36000000 00 03 00 00 00 " +
+			hexCount(52) + "9000\n<")
 		h.play("> 6F 05000000 00 04 00 0000 80340034 34")
 		var b [64]byte
 		if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 64 || err != nil {
 			t.Fatalf("a request for one packet got %d bytes, %v", n, err)
 		}
 		if n, err := h.link.In(context.Background(), h.e.in, b[:], soon); n != 0 || err != nil {
-			t.Fatalf("behind it came %d bytes, %v; expected a zero-length packet", n, err)
+			t.Fatalf("after it %d bytes, %v; expected a zero-length packet", n, err)
 		}
 	})
 }
@@ -268,7 +284,7 @@ func TestAbort(t *testing.T) {
 		<
 		> 65 00000000 00 03 00 0000
 		< 81 00000000 00 03 40 E0 00
-		# ABORT on the control pipe, slot 0, sequence 4: other commands are aborted until the bulk one comes
+		# ABORT request, slot 0, bSeq 4: other commands are aborted until the Abort message
 		c 21 01 0004 0000 0000
 		=
 		> 65 00000000 00 03 00 0000
@@ -280,9 +296,11 @@ func TestAbort(t *testing.T) {
 	})
 }
 
-func TestCardThatTakesTime(t *testing.T) {
+func TestProcessingTimeOfTheCard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := card.New(card.Options{ATR: card.ATRT0, Applets: []card.Applet{&card.Exchange{Unit: 3 * time.Millisecond}}, T0: card.T0Options{Null: 2 * time.Millisecond}})
+		c := card.New(card.Options{ATR: card.ATRT0,
+			Applets: []card.Applet{&card.Exchange{Unit: 3 * time.Millisecond}},
+			T0:      card.T0Options{Null: 2 * time.Millisecond}})
 		h := attach(t, New(TPDU), c)
 		h.play(powerOnT0 + `
 		> 6F 05000000 00 02 00 0000 8038000100
@@ -290,7 +308,7 @@ func TestCardThatTakesTime(t *testing.T) {
 		< 81 00000000 00 03 40 E0 00
 		< 80 00000000 00 02 80 01 00
 		< 80 02000000 00 02 00 00 00 9000`)
-		// The card leaves while it works.
+		// The card is removed during its processing time.
 		h.play(`
 		> 6F 05000000 00 04 00 0000 8038000300
 		r

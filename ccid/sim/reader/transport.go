@@ -9,10 +9,12 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// maxIn is what a virtual bus takes in one call: what UEFI firmware does.
+// maxIn is the greatest IN transfer, as with UEFI firmware (policy).
 const maxIn = 65536
 
-// Open claims the interface of function n of the device for a class driver in the same program.
+// Open selects the setting of function n that its Model describes, and returns a transport to the
+// interface for a class driver in the same program.
+// After Unplug the transport stays unusable: Open again after Replug.
 func (d *Device) Open(n int) (usb.Transport, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -23,9 +25,15 @@ func (d *Device) Open(n int) (usb.Transport, error) {
 		return nil, fmt.Errorf("reader: no interface %d", n)
 	}
 	m := &d.model
+	setting := m.Functions[n].Setting
+	if d.settings[n] != setting {
+		d.selectSetting(n, setting)
+	}
 	return &transport{d: d, closed: make(chan struct{}), gone: d.gone, info: usb.Device{
-		Descriptor: m.DeviceDescriptor(), Config: m.ConfigDescriptor(), Interface: uint8(n), Speed: m.speed(),
-		Manufacturer: m.Manufacturer, Product: m.ProductName, Serial: m.Serial, InterfaceName: m.Functions[n].Name, Path: "virtual",
+		Descriptor: m.DeviceDescriptor(), Config: m.ConfigDescriptor(),
+		Interface: uint8(n), AltSetting: setting, Speed: m.speed(),
+		Manufacturer: m.Manufacturer, Product: m.ProductName, Serial: m.Serial,
+		InterfaceName: m.Functions[n].Name, Path: "virtual",
 	}}, nil
 }
 
@@ -33,8 +41,8 @@ func (d *Device) Open(n int) (usb.Transport, error) {
 type transport struct {
 	d      *Device
 	info   usb.Device
-	closed chan struct{}
-	gone   chan struct{} // the device's at the time of Open: after a replug this transport stays dead
+	closed chan struct{} // closed by Close; nil for Device.In
+	gone   chan struct{} // Device.gone at the time of Open
 }
 
 func (t *transport) Device() *usb.Device { return &t.info }
@@ -58,7 +66,7 @@ func (t *transport) Close() error {
 	return nil
 }
 
-// dead says whether the transport was closed or its device unplugged since it was opened.
+// dead reports whether the transport was closed or its device unplugged.
 func (t *transport) dead() bool {
 	select {
 	case <-t.closed:
@@ -70,7 +78,7 @@ func (t *transport) dead() bool {
 	}
 }
 
-// check is asked before each transfer.
+// check returns the reason why no transfer is possible, or nil.
 func (t *transport) check(ctx context.Context) error {
 	if t.dead() {
 		return usb.ErrGone
@@ -78,7 +86,9 @@ func (t *transport) check(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (t *transport) Control(ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration) (int, error) {
+func (t *transport) Control(
+	ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
+) (int, error) {
 	if err := t.check(ctx); err != nil {
 		return 0, err
 	}
@@ -86,7 +96,9 @@ func (t *transport) Control(ctx context.Context, setup usb.Setup, data []byte, t
 	return n, t.wait(ctx, err, timeout)
 }
 
-func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (int, error) {
+func (t *transport) Out(
+	ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+) (int, error) {
 	if err := t.check(ctx); err != nil {
 		return 0, err
 	}
@@ -96,7 +108,7 @@ func (t *transport) Out(ctx context.Context, endpoint uint8, buf []byte, timeout
 	return len(buf), nil
 }
 
-// wait turns an endpoint that answers NAK for ever into what a host makes of it.
+// wait turns ErrBlocked into a wait that ends with the timeout, the device, the transport or ctx.
 func (t *transport) wait(ctx context.Context, err error, timeout time.Duration) error {
 	if !errors.Is(err, ErrBlocked) {
 		return err
@@ -119,25 +131,36 @@ func (t *transport) wait(ctx context.Context, err error, timeout time.Duration) 
 	}
 }
 
-func (t *transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration) (n int, err error) {
+func (t *transport) In(
+	ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
+) (n int, err error) {
 	if err := t.check(ctx); err != nil {
 		return 0, err
 	}
-	d := t.d
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	q := d.in[endpoint]
+	t.d.mu.Lock()
+	defer t.d.mu.Unlock()
+	q := t.d.queue(endpoint)
 	if q == nil || len(buf) == 0 || len(buf)%q.packet != 0 || len(buf) > maxIn {
-		return 0, fmt.Errorf("%w: IN of %d bytes from endpoint %02X", usb.ErrTransfer, len(buf), endpoint)
+		return 0, fmt.Errorf("%w: IN of %d bytes from endpoint %02X",
+			usb.ErrTransfer, len(buf), endpoint)
 	}
+	return t.read(ctx, q, buf, timeout)
+}
+
+// read reads one transfer from a queue. A timeout of 0 means none. The device is locked, except
+// while read waits.
+func (t *transport) read(
+	ctx context.Context, q *queue, buf []byte, timeout time.Duration,
+) (n int, err error) {
 	var end time.Time
 	for {
+		if t.dead() {
+			return n, usb.ErrGone
+		}
 		var done bool
 		var wait time.Duration
 		n, done, wait, err = q.take(buf, n)
 		switch {
-		case t.dead():
-			return n, usb.ErrGone
 		case done || err != nil:
 			return n, err
 		case ctx.Err() != nil:
@@ -155,9 +178,9 @@ func (t *transport) In(ctx context.Context, endpoint uint8, buf []byte, timeout 
 				wait = left
 			}
 		}
-		d.mu.Unlock()
+		t.d.mu.Unlock()
 		pause(ctx, q.wake, t.gone, wait)
-		d.mu.Lock()
+		t.d.mu.Lock()
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"tamaccid/ccid/sim/ifd"
 )
 
-// maxAPDU bounds a command APDU in the making: case 4 with extended lengths (ISO 7816-3, 12.1.3).
+// maxAPDU bounds a command APDU in parts: extended case 4 (ISO 7816-3, 12.1.3).
 const maxAPDU = 4 + 3 + 65535 + 2
 
-// transfer answers PC_to_RDR_XfrBlock at the reader's exchange level (CCID 1.1, 3.2 and 6.1.4).
+// transfer executes PC_to_RDR_XfrBlock at the reader's exchange level (CCID 1.1, 3.2 and 6.1.4).
 func (s *slot) transfer(m command) {
 	if !s.active {
 		s.r.fail(m, s, errMute)
@@ -39,7 +39,8 @@ func (s *slot) transfer(m command) {
 	}
 }
 
-// character puts bytes on the line and returns as many as the host expects; none sent means that it goes on reading.
+// character sends bytes to the card and answers with the number of bytes that the host expects. An
+// empty command continues to read.
 func (s *slot) character(m command, expected int) {
 	if len(m.data) > 0 {
 		s.fresh = false
@@ -57,7 +58,7 @@ func (s *slot) character(m command, expected int) {
 	}
 }
 
-// tpdu runs a T=0 TPDU, a T=1 block, or a PPS.
+// tpdu exchanges a T=0 TPDU, a T=1 block, or a PPS.
 func (s *slot) tpdu(m command) {
 	const ppss = 0xFF // ISO 7816-3, 9.2
 	if len(m.data) == 0 {
@@ -88,7 +89,7 @@ func (s *slot) tpdu(m command) {
 	s.data(m, s.resp, 0)
 }
 
-// negotiateIFSD announces the reader's IFSD as the first exchange at T=1.
+// negotiateIFSD announces the reader's IFSD, as the first exchange at T=1.
 func (s *slot) negotiateIFSD() error {
 	const maxIFSD = 254 // ISO 7816-3, 11.4.2
 	ifsd := min(s.r.class().MaxIFSD, maxIFSD)
@@ -98,7 +99,7 @@ func (s *slot) negotiateIFSD() error {
 	return s.t1.Negotiate(int(ifsd))
 }
 
-// exchange runs a command APDU over the card's protocol.
+// exchange sends a command APDU with the card's protocol. The response APDU is in s.resp.
 func (s *slot) exchange(apdu []byte) (err error) {
 	s.fresh = false
 	if s.protocol != 1 {
@@ -116,7 +117,7 @@ func (s *slot) exchange(apdu []byte) (err error) {
 	return err
 }
 
-// short runs one APDU with short lengths.
+// short exchanges an APDU with short lengths.
 func (s *slot) short(m command) {
 	c, err := card.ParseCommand(m.data)
 	if err != nil || c.Extended {
@@ -134,16 +135,16 @@ func (s *slot) short(m command) {
 	s.data(m, s.resp, 0)
 }
 
-// extended runs an APDU whose command and response may come in parts.
+// extended exchanges an APDU whose command and response may be in parts.
 //
-//	wLevelParameter | chain in the making | does
-//	whole           | forgotten           | executes
-//	begin           | forgotten           | keeps, asks for more
-//	middle, end     | none                | error on wLevelParameter
-//	middle          | there               | adds, asks for more
-//	end             | there               | adds, executes
-//	continue        | a rest to be sent   | sends its next part
-//	other           |                     | error on wLevelParameter
+//	wLevelParameter | state               | action
+//	whole           | any: drop the chain | execute
+//	begin           | any: drop the chain | begin a chain, request the next part
+//	middle, end     | no chain            | error for wLevelParameter
+//	middle          | chain               | append, request the next part
+//	end             | chain               | append, execute
+//	continue        | rest of a response  | send the next part
+//	other           |                     | error for wLevelParameter
 func (s *slot) extended(m command, level uint16) {
 	switch level {
 	case chainWhole, chainBegin:
@@ -184,7 +185,7 @@ func (s *slot) extended(m command, level uint16) {
 	s.part(m, true)
 }
 
-// part sends as much of the response as a message takes.
+// part sends the next part of the response, as much as a message holds.
 func (s *slot) part(m command, first bool) {
 	n := min(len(s.rest), s.r.maxMessage()-headerSize)
 	chain := byte(chainMiddle)

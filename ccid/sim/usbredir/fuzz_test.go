@@ -14,15 +14,17 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// stream is a connection whose peer has said everything already and takes everything.
+// stream is a connection whose peer has sent all its data, and reads all answers.
 type stream struct{ io.Reader }
 
 func (stream) Write(p []byte) (int, error) { return len(p), nil }
 func (stream) Close() error                { return nil }
 
-// What the peer sends must end Serve, with nothing left running, and leave a device for the next peer.
+// FuzzPeer checks that Serve ends after any data, without goroutines, and that the next peer can be
+// served.
 func FuzzPeer(f *testing.F) {
-	hello := appendPacket(nil, typeHello, 0, false, append([]byte("QEMU"), make([]byte, versionSize-4)...), []byte{0xFF, 0, 0, 0})
+	hello := appendPacket(nil, typeHello, 0, false,
+		append([]byte("QEMU"), make([]byte, versionSize-4)...), []byte{0xFF, 0, 0, 0})
 	packet := func(kind uint32, body string) []byte {
 		b, err := hex.DecodeString(strings.ReplaceAll(body, " ", ""))
 		if err != nil {
@@ -40,9 +42,9 @@ func FuzzPeer(f *testing.F) {
 		d := reader.NewDevice(reader.New(reader.TPDU))
 		d.Reader(0).Insert(0, card.T0())
 		s := &Server{Device: d}
-		s.Serve(context.Background(), stream{bytes.NewReader(sent)}) // waits for what it started
+		s.Serve(context.Background(), stream{bytes.NewReader(sent)}) // waits for its goroutines
 		if s.conn != nil {
-			t.Fatal("the server believes that it is connected")
+			t.Fatal("the server has a connection")
 		}
 	})
 }

@@ -1,9 +1,10 @@
 //go:build !tamago
 
-// Package usbredir puts virtual USB devices behind QEMU's usb-redir device: it is the side of the usbredir protocol that has the
-// device ("usb-host").
+// Package usbredir attaches a virtual USB device to QEMU's usb-redir device. It is the "usb-host"
+// of the usbredir protocol, the side with the device.
 //
-//	qemu-system-x86_64 ... -device qemu-xhci -chardev socket,id=reader,path=/tmp/reader -device usb-redir,chardev=reader
+//	qemu-system-x86_64 ... -device qemu-xhci \
+//	    -chardev socket,id=reader,path=/tmp/reader -device usb-redir,chardev=reader
 //
 // Specification: USB Network Redirection protocol 0.7 (usbredir).
 package usbredir
@@ -62,9 +63,11 @@ const (
 	cap32BitBulkLength = 1 << 6
 )
 
-// ours are the capabilities offered. A port with SuperSpeed takes a device only from a peer with the sizes, the long ids and the
-// long lengths. Buffered bulk input is left out: it breaks the relation of one request and one answer.
-const ours = capConnectVersion | capDisconnectAck | capMaxPacketSize | cap64BitIDs | cap32BitBulkLength
+// ours are the offered capabilities. A SuperSpeed port accepts a device only from a peer with
+// packet sizes, long ids and long lengths. Buffered bulk input is not offered, since it has no
+// answer for each request.
+const ours = capConnectVersion | capDisconnectAck | capMaxPacketSize | cap64BitIDs |
+	cap32BitBulkLength
 
 // Statuses of a packet (usbredir, "Packet status").
 const (
@@ -89,21 +92,22 @@ const (
 	versionSize  = 64
 	helloHeader  = 12 // always with a short id
 	longHeader   = 16
-	maxBody      = 1 << 20 // what a bulk transfer of a host controller can be at most, with room; policy
+	maxBody      = 1 << 20 // more than a host controller's bulk transfer (policy)
 	unusedType   = 255
 	endpointSlot = 32 // OUT 0 to 15, IN 16 to 31
 	maxInterface = 32
 )
 
-// ErrPeer is a peer that does not speak the protocol.
+// ErrPeer means that the peer violates the protocol.
 var ErrPeer = errors.New("usbredir: protocol violation by the peer")
 
+// header is the header of a packet.
 type header struct {
 	kind, length uint32
 	id           uint64
 }
 
-// readHeader reads a packet's header.
+// readHeader reads a packet's header. long means an id of 64 bits.
 func readHeader(r io.Reader, long bool) (header, error) {
 	var b [longHeader]byte
 	n := helloHeader

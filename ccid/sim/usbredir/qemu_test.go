@@ -18,7 +18,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// setups is a Tap that keeps the control requests.
+// setups is a Tap that records the control requests.
 type setups struct {
 	mu  sync.Mutex
 	all []usb.Setup
@@ -32,7 +32,7 @@ func (s *setups) Control(setup usb.Setup, _ []byte, _ error) {
 
 func (s *setups) Transfer(uint8, usb.TransferType, int, []byte, error) {}
 
-// saw says whether a request for this descriptor, or with descriptor 0 this request, was made.
+// saw reports whether a request for a descriptor or, if that is 0, a request was made.
 func (s *setups) saw(request, descriptor uint8) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,13 +44,14 @@ func (s *setups) saw(request, descriptor uint8) bool {
 	return false
 }
 
-func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
+func TestQEMUFirmwareEnumeratesTheReader(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts QEMU: not in short mode")
 	}
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
+		// as for other programs that tests need: board/qemu/harness
+		if os.Getenv("QEMU_REQUIRED") != "" {
 			t.Fatal(err)
 		}
 		t.Skip("no " + program + " on this machine")
@@ -81,8 +82,10 @@ func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
 			tap := &setups{}
 			go (&Server{Device: d, Tap: tap}).Listen(ctx, l)
 			var out bytes.Buffer
-			cmd := exec.CommandContext(ctx, program, "-machine", "pc,accel=tcg", "-m", "64", "-nodefaults", "-display", "none",
-				"-device", tt.controller+",id=bus", "-chardev", "socket,id=reader,path="+path, "-device", "usb-redir,chardev=reader,bus=bus.0")
+			cmd := exec.CommandContext(ctx, program, "-machine", "pc,accel=tcg", "-m", "64",
+				"-nodefaults", "-display", "none",
+				"-device", tt.controller+",id=bus", "-chardev", "socket,id=reader,path="+path,
+				"-device", "usb-redir,chardev=reader,bus=bus.0")
 			cmd.Stderr = &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -94,9 +97,10 @@ func TestQEMUsFirmwareEnumeratesTheReader(t *testing.T) {
 					t.Log("QEMU: " + out.String())
 				}
 			}()
-			for !tap.saw(usb.RequestGetDescriptor, usb.TypeDevice) || !tap.saw(usb.RequestGetDescriptor, usb.TypeConfiguration) {
+			for !tap.saw(usb.RequestGetDescriptor, usb.TypeDevice) ||
+				!tap.saw(usb.RequestGetDescriptor, usb.TypeConfiguration) {
 				if ctx.Err() != nil {
-					t.Fatalf("no enumeration; saw %v", tap.all)
+					t.Fatalf("no enumeration, only %v", tap.all)
 				}
 				time.Sleep(20 * time.Millisecond)
 			}

@@ -15,74 +15,79 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A Tap sees a device's traffic as a bus monitor would. Calls come in the order of the bus; data is not kept.
+// A Tap receives a device's traffic, as a bus monitor does. The calls are in the order of the bus.
+// A Tap must not keep data.
 type Tap interface {
-	// Control is a whole control transfer with its data, of either direction.
+	// Control receives a control transfer with its data.
 	Control(setup usb.Setup, data []byte, err error)
-	// Transfer is a bulk or interrupt transfer. For an IN endpoint length is what the host asked for.
+	// Transfer receives a bulk or interrupt transfer. length is the requested number of bytes.
 	Transfer(endpoint uint8, kind usb.TransferType, length int, data []byte, err error)
 }
 
-// maxEvents bounds unplugs and replugs that a peer has not been told of. policy
+// maxEvents bounds the unplugs and replugs that were not sent to a peer yet (policy).
 const maxEvents = 64
 
-// Server gives one device to whoever connects, one connection at a time.
+// Server serves one device to its peers, one connection at a time.
 type Server struct {
+	// Device is the device. It must not be changed after the first connection.
 	Device *reader.Device
-	// Tap, when not nil, sees the traffic. It must be set before a connection is served.
+	// Tap, if set, receives the traffic. It must be set before the first connection.
 	Tap Tap
 
 	watch sync.Once
 	mu    sync.Mutex
-	conn  *conn // the one being served
+	conn  *conn // the present connection
 }
 
 // conn is one connection.
 //
-//	from the peer            | does
-//	hello                    | interfaces, endpoints, connect (when the device is attached)
-//	reset                    | bus reset; transfers under way end cancelled
-//	configuration, setting   | answers, the former with interfaces and endpoints again
-//	control                  | at once
-//	bulk OUT, interrupt OUT  | at once
-//	bulk IN                  | when the device has something, in the order asked
-//	start interrupt          | reads the endpoint until stopped, each transfer a packet
-//	cancel                   | the transfer ends cancelled
-//	disconnect ack           | nothing
-//	streams, iso, buffered   | status "invalid"
-//	other                    | the connection ends
+//	from the peer            | action
+//	hello                    | send interfaces, endpoints and, if the device is attached, connect
+//	reset                    | bus reset; cancel all transfers
+//	configuration, setting   | answer; after a configuration send interfaces and endpoints again
+//	control                  | answer at once
+//	bulk OUT, interrupt OUT  | answer at once
+//	bulk IN                  | answer when the device has data, in the order of the requests
+//	start interrupt          | read the endpoint until it is stopped, one packet for each transfer
+//	cancel                   | cancel the transfer
+//	disconnect ack           | none
+//	streams, iso, buffered   | answer with status "invalid"
+//	other                    | end the connection
 type conn struct {
 	s      *Server
 	d      *reader.Device
 	rw     io.ReadWriteCloser
 	ctx    context.Context
-	events chan bool // attached or not, as it changed
+	events chan bool // unplugs (false) and replugs (true)
 	long   bool      // 64-bit ids
-	caps   uint32    // of both
+	caps   uint32    // common capabilities
 
-	mu        sync.Mutex // writes, and what is below
+	mu        sync.Mutex // guards writes and the fields below
 	out       []byte
 	connected bool
 	pending   map[uint64]*transfer
-	streams   map[uint8]context.CancelFunc // interrupt endpoints being read
-	order     map[uint8]chan struct{}      // bulk IN: closed when the transfer before is over
-	unsent    map[uint8][][]byte           // interrupt transfers read when nobody listened
+	streams   map[uint8]context.CancelFunc // interrupt endpoints in use
+	order     map[uint8]chan struct{}      // bulk IN: closed at the end of the last transfer
+	unsent    map[uint8][][]byte           // interrupt transfers that were read after a stop
 	wg        sync.WaitGroup
 }
 
-// A transfer is one that has not been answered. over is closed when it has.
+// A transfer is a transfer without an answer yet. over is closed after the answer.
 type transfer struct {
 	cancel context.CancelFunc
 	over   chan struct{}
 }
 
-// Serve runs one connection until it ends or ctx does, and closes it. The result is nil when the peer closed it between packets.
+// Serve serves one connection until it or ctx ends, and closes it. The result is nil if the peer
+// closed it between packets, ErrPeer after a violation of the protocol.
 func (s *Server) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	s.watch.Do(func() { s.Device.Watch(s.attachment) })
 	ctx, cancel := context.WithCancel(ctx)
 	c := &conn{
-		s: s, d: s.Device, rw: rw, ctx: ctx, events: make(chan bool, maxEvents), pending: map[uint64]*transfer{},
-		streams: map[uint8]context.CancelFunc{}, order: map[uint8]chan struct{}{}, unsent: map[uint8][][]byte{},
+		s: s, d: s.Device, rw: rw, ctx: ctx, events: make(chan bool, maxEvents),
+		pending: map[uint64]*transfer{},
+		streams: map[uint8]context.CancelFunc{}, order: map[uint8]chan struct{}{},
+		unsent: map[uint8][][]byte{},
 	}
 	s.mu.Lock()
 	if s.conn != nil {
@@ -107,12 +112,13 @@ func (s *Server) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	case err == nil, errors.Is(err, ErrPeer):
 		return err
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
-		return context.Cause(ctx) // nil unless it was the context that ended it
+		return context.Cause(ctx) // nil unless ctx has ended
 	}
 	return err
 }
 
-// Listen serves whoever connects, one at a time, until ctx ends. A connection that breaks the protocol is closed.
+// Listen serves the connections to l, one at a time, until ctx ends. It closes a connection that
+// violates the protocol.
 func (s *Server) Listen(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
@@ -125,26 +131,27 @@ func (s *Server) Listen(ctx context.Context, l net.Listener) error {
 			}
 			return err
 		}
-		s.Serve(ctx, conn) // its end concerns this peer only
+		s.Serve(ctx, conn) // an error concerns this peer only
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
 }
 
-// attachment passes an unplug or replug on to the connection. The device is locked, so nothing is written from here.
+// attachment passes an unplug or replug to the connection. It does not write, since the device is
+// locked.
 func (s *Server) attachment(attached bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn != nil {
 		select {
 		case s.conn.events <- attached:
-		default: // a device that flutters faster than its peer listens
+		default: // more events than the peer reads
 		}
 	}
 }
 
-// follow tells the peer of each unplug and replug, in their order.
+// follow sends each unplug and replug to the peer, in their order.
 func (c *conn) follow() {
 	for {
 		select {
@@ -165,6 +172,7 @@ func (c *conn) follow() {
 	}
 }
 
+// run exchanges hello and handles packets until the connection ends.
 func (c *conn) run() error {
 	hello := make([]byte, versionSize, versionSize+4)
 	copy(hello, "tamaccid")
@@ -201,7 +209,7 @@ func (c *conn) run() error {
 		if err != nil {
 			return err
 		}
-		body := make([]byte, h.length) // transfers outlive this turn of the loop
+		body := make([]byte, h.length) // a transfer may keep it
 		if _, err := io.ReadFull(c.rw, body); err != nil {
 			return err
 		}
@@ -211,14 +219,14 @@ func (c *conn) run() error {
 	}
 }
 
-// write sends a packet; c.mu is held.
+// write sends a packet. c.mu is held.
 func (c *conn) write(kind uint32, id uint64, parts ...[]byte) error {
 	c.out = appendPacket(c.out[:0], kind, id, c.long && kind != typeHello, parts...)
 	_, err := c.rw.Write(c.out)
 	return err
 }
 
-// connect announces the device: its interfaces first, since a peer's filter wants them; c.mu is held.
+// connect announces the device. Its interfaces are first, for the filter of a peer. c.mu is held.
 func (c *conn) connect() {
 	c.connected = true
 	c.describe()
@@ -236,6 +244,7 @@ func (c *conn) connect() {
 	c.write(typeDeviceConnect, 0, b)
 }
 
+// speed returns a speed of the protocol.
 func speed(s usb.Speed) int {
 	switch s {
 	case usb.SpeedLow:
@@ -248,13 +257,14 @@ func speed(s usb.Speed) int {
 	return speedFull
 }
 
-// describe sends interface and endpoint information; c.mu is held.
+// describe sends interface and endpoint information. c.mu is held.
 func (c *conn) describe() {
-	interfaces, _ := usb.Interfaces(c.d.Model().ConfigDescriptor()) // our own: sound
+	interfaces := c.d.Interfaces()
 	n := min(len(interfaces), maxInterface)
 	info := binary.LittleEndian.AppendUint32(nil, uint32(n))
 	info = append(info, make([]byte, 4*maxInterface)...)
-	kinds, intervals, numbers := make([]byte, endpointSlot), make([]byte, endpointSlot), make([]byte, endpointSlot)
+	kinds, intervals, numbers := make([]byte, endpointSlot), make([]byte, endpointSlot),
+		make([]byte, endpointSlot)
 	sizes := make([]byte, 2*endpointSlot)
 	for i := range kinds {
 		kinds[i] = unusedType

@@ -19,7 +19,7 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// peer plays QEMU's side.
+// peer is QEMU's side of a connection.
 type peer struct {
 	t    *testing.T
 	conn net.Conn
@@ -49,7 +49,8 @@ func connect(t *testing.T, d *reader.Device) *peer {
 // send writes a packet with a 64-bit id.
 func (p *peer) send(kind uint32, id uint64, body string) {
 	p.t.Helper()
-	if _, err := p.conn.Write(appendPacket(nil, kind, id, kind != typeHello, unhex(p.t, body))); err != nil {
+	if _, err := p.conn.Write(appendPacket(nil, kind, id, kind != typeHello,
+		unhex(p.t, body))); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -71,7 +72,8 @@ func (p *peer) expect(kind uint32, id uint64, body string) {
 	p.t.Helper()
 	h, got := p.receive()
 	if want := unhex(p.t, body); h.kind != kind || h.id != id || !bytes.Equal(got, want) {
-		p.t.Fatalf("got packet %d, id %d, % X\nexpected   %d, id %d, % X", h.kind, h.id, got, kind, id, want)
+		p.t.Fatalf("got packet %d, id %d, % X\nexpected   %d, id %d, % X", h.kind, h.id, got, kind,
+			id, want)
 	}
 }
 
@@ -88,18 +90,19 @@ func (p *peer) hello() {
 	p.conn.Write(appendPacket(nil, typeHello, 0, false, hello, []byte{0xFF, 0, 0, 0}))
 }
 
-// attach expects the three packets of a device.
+// attach expects the three packets that announce a device.
 func (p *peer) attach() {
 	p.t.Helper()
 	zeros := func(n int) string { return strings.Repeat("00", n) }
 	p.expect(typeInterfaceInfo, 0, "01000000"+zeros(32)+"0B"+zeros(31)+zeros(64))
 	// control, bulk 01, control, bulk 81, interrupt 82
-	p.expect(typeEndpointInfo, 0, "00 02"+strings.Repeat("FF", 14)+"00 02 03"+strings.Repeat("FF", 13)+
-		zeros(18)+"10"+zeros(13)+zeros(32)+zeros(2)+"4000"+zeros(30)+"4000 0800"+zeros(26))
+	p.expect(typeEndpointInfo, 0,
+		"00 02"+strings.Repeat("FF", 14)+"00 02 03"+strings.Repeat("FF", 13)+
+			zeros(18)+"10"+zeros(13)+zeros(32)+zeros(2)+"4000"+zeros(30)+"4000 0800"+zeros(26))
 	p.expect(typeDeviceConnect, 0, "01 000000 0912 0100 0001")
 }
 
-func TestConversationWithQEMU(t *testing.T) {
+func TestExchangeWithQEMU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := reader.NewDevice(reader.New(reader.TPDU))
 		d.Reader(0).Insert(0, card.T0())
@@ -108,8 +111,9 @@ func TestConversationWithQEMU(t *testing.T) {
 		p.attach()
 		// device descriptor
 		p.send(typeControl, 1, "80 06 80 00 0001 0000 1200")
-		p.expect(typeControl, 1, "80 06 80 00 0001 0000 1200"+hex.EncodeToString(d.Model().DeviceDescriptor()))
-		// a request that a full-speed device does not know: device qualifier
+		p.expect(typeControl, 1,
+			"80 06 80 00 0001 0000 1200"+hex.EncodeToString(d.Model().DeviceDescriptor()))
+		// a request that a full-speed device stalls: device qualifier
 		p.send(typeControl, 2, "80 06 80 00 0006 0000 0A00")
 		p.expect(typeControl, 2, "80 06 80 04 0006 0000 0000")
 		p.send(typeSetConfiguration, 3, "01")
@@ -120,7 +124,7 @@ func TestConversationWithQEMU(t *testing.T) {
 			t.Fatalf("packet %d", h.kind)
 		}
 		p.expect(typeConfiguration, 3, "00 01")
-		// slot change, then power on with the IN request first: not answered means NAK
+		// slot change; then power on, with the IN request first, which has no answer (NAK)
 		p.send(typeStartInterrupt, 4, "82")
 		p.expect(typeInterruptStatus, 4, "00 82")
 		p.expect(typeInterrupt, 0, "82 00 0200 5003")
@@ -134,21 +138,23 @@ func TestConversationWithQEMU(t *testing.T) {
 		if want := unhex(t, "01 00 0A00 00000000 0000"); !bytes.Equal(got[6], want) {
 			t.Errorf("OUT answered % X", got[6])
 		}
-		if want := unhex(t, "81 00 1400 00000000 0000 80 0A000000 00 01 00 00 00 3B08 74616D6163636964"); !bytes.Equal(got[5], want) {
+		if want := unhex(t,
+			"81 00 1400 00000000 0000 80 0A000000 00 01 00 00 00 3B08 74616D6163636964"); !bytes.Equal(
+			got[5], want) {
 			t.Errorf("IN answered % X", got[5])
 		}
-		// a cancelled request, and that a later one gets what comes
+		// a cancelled request; a later one gets the data
 		p.send(typeBulk, 7, "81 00 4000 00000000 0000")
 		p.send(typeCancel, 7, "")
 		p.expect(typeBulk, 7, "81 01 0000 00000000 0000")
-		// unplugged and back, on the same connection
+		// unplug and replug on the same connection
 		for range 3 {
 			d.Unplug()
 			d.Replug()
 		}
 		for range 3 {
 			h, _ := p.receive()
-			for h.kind == typeInterrupt { // the endpoint may speak once more before the news is out
+			for h.kind == typeInterrupt { // one more interrupt transfer may precede the disconnect
 				h, _ = p.receive()
 			}
 			if h.kind != typeDeviceDisconnect {
@@ -165,11 +171,11 @@ func TestHostilePeers(t *testing.T) {
 		kind uint32
 		body string
 	}{
-		{"a control packet cut short", typeControl, "80 06 80 00"},
-		{"control data that is not there", typeControl, "00 09 21 00 0000 0000 0800 00"},
+		{"a truncated control packet", typeControl, "80 06 80 00"},
+		{"missing control data", typeControl, "00 09 21 00 0000 0000 0800 00"},
 		{"a bulk packet without a header", typeBulk, "81 00 0002"},
-		{"a packet only a device may send", typeDeviceConnect, "01 000000 0912 0100 0001"},
-		{"a type that nobody knows", 77, ""},
+		{"a packet of the device's side", typeDeviceConnect, "01 000000 0912 0100 0001"},
+		{"an unknown type", 77, ""},
 		{"a configuration without a number", typeSetConfiguration, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,8 +217,8 @@ func TestHostilePeers(t *testing.T) {
 	})
 }
 
-// QEMU's UHCI has the same id for a transfer and the next one in its place, and usb-redir takes the
-// first answer with the id of a cancelled transfer for the end of that.
+// QEMU's UHCI uses the same id for a transfer and its successor, and usb-redir takes the first
+// answer with the id of a cancelled transfer as the end of that transfer.
 func TestACancelledTransferEndsBeforeTheNextIsAnswered(t *testing.T) {
 	d := reader.NewDevice(reader.New(reader.TPDU))
 	p := connect(t, d)

@@ -12,25 +12,30 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Sizes of packet headers (usbredir, "usb_redir_control_packet" and its sisters).
+// Sizes of packet headers (usbredir, "usb_redir_control_packet" and others).
 const (
 	controlHeader     = 10
 	bulkHeader        = 8 // endpoint, status, length, stream
 	bulkHeaderLong    = 10
 	interruptHeader   = 4
 	maxBulkIn         = 1 << 20
-	maxPending        = 256 // transfers of one connection at a time, policy
+	maxPending        = 256 // transfers of one connection at a time (policy)
 	interruptTransfer = 64  // largest packet of a full-speed interrupt endpoint (USB 2.0, 5.7.3)
 )
 
-// leastBody is the smallest body of each packet from a peer; other types are not for this side.
+// leastBody has the least length of the body of each packet from a peer. Other types are a
+// violation of the protocol.
 var leastBody = map[uint32]int{
-	typeReset: 0, typeSetConfiguration: 1, typeGetConfiguration: 0, typeSetAltSetting: 2, typeGetAltSetting: 1,
-	typeStartIso: 1, typeStopIso: 1, typeStartInterrupt: 1, typeStopInterrupt: 1, typeAllocStreams: 8, typeFreeStreams: 4,
-	typeCancel: 0, typeFilterReject: 0, typeFilterFilter: 0, typeDisconnectAck: 0, typeStartBulk: 5, typeStopBulk: 5,
-	typeControl: controlHeader, typeBulk: bulkHeader, typeIso: 4, typeInterrupt: interruptHeader,
+	typeReset: 0, typeSetConfiguration: 1, typeGetConfiguration: 0, typeSetAltSetting: 2,
+	typeGetAltSetting: 1,
+	typeStartIso:      1, typeStopIso: 1, typeStartInterrupt: 1, typeStopInterrupt: 1,
+	typeAllocStreams: 8, typeFreeStreams: 4,
+	typeCancel: 0, typeFilterReject: 0, typeFilterFilter: 0, typeDisconnectAck: 0, typeStartBulk: 5,
+	typeStopBulk: 5,
+	typeControl:  controlHeader, typeBulk: bulkHeader, typeIso: 4, typeInterrupt: interruptHeader,
 }
 
+// handle handles one packet.
 func (c *conn) handle(h header, body []byte) error {
 	least, ok := leastBody[h.kind]
 	if h.kind == typeBulk {
@@ -48,19 +53,24 @@ func (c *conn) handle(h header, body []byte) error {
 		c.d.BusReset()
 		c.mu.Lock()
 	case typeSetConfiguration:
-		_, err := c.control(usb.Setup{Request: usb.RequestSetConfiguration, Value: uint16(body[0])}, nil)
+		_, err := c.control(usb.Setup{Request: usb.RequestSetConfiguration, Value: uint16(body[0])},
+			nil)
 		c.describe()
 		return c.write(typeConfiguration, h.id, []byte{status(err), body[0]})
 	case typeGetConfiguration:
 		var b [1]byte
-		_, err := c.control(usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetConfiguration, Length: 1}, b[:])
+		_, err := c.control(usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetConfiguration,
+			Length: 1}, b[:])
 		return c.write(typeConfiguration, h.id, []byte{status(err), b[0]})
 	case typeSetAltSetting:
-		_, err := c.control(usb.Setup{RequestType: usb.ToInterface, Request: usb.RequestSetInterface, Index: uint16(body[0]), Value: uint16(body[1])}, nil)
+		_, err := c.control(usb.Setup{RequestType: usb.ToInterface,
+			Request: usb.RequestSetInterface, Index: uint16(body[0]), Value: uint16(body[1])}, nil)
+		c.describe()
 		return c.write(typeAltSetting, h.id, []byte{status(err), body[0], body[1]})
 	case typeGetAltSetting:
 		var b [1]byte
-		_, err := c.control(usb.Setup{RequestType: usb.DirIn | usb.ToInterface, Request: usb.RequestGetInterface, Index: uint16(body[0]), Length: 1}, b[:])
+		_, err := c.control(usb.Setup{RequestType: usb.DirIn | usb.ToInterface,
+			Request: usb.RequestGetInterface, Index: uint16(body[0]), Length: 1}, b[:])
 		return c.write(typeAltSetting, h.id, []byte{status(err), body[0], b[0]})
 	case typeStartInterrupt:
 		err := c.write(typeInterruptStatus, h.id, []byte{statusSuccess, body[0]})
@@ -70,8 +80,8 @@ func (c *conn) handle(h header, body []byte) error {
 		c.stopInterrupt(body[0])
 		return c.write(typeInterruptStatus, h.id, []byte{statusSuccess, body[0]})
 	case typeCancel:
-		// The answer comes before that to the next packet, which may have the same id: QEMU 7.2
-		// (hcd-uhci) numbers transfers by their place in memory.
+		// The answer must precede that to the next packet, which may have the same id: QEMU 7.2
+		// (hcd-uhci) uses addresses as ids.
 		if t := c.pending[h.id]; t != nil {
 			t.cancel()
 			c.mu.Unlock()
@@ -86,7 +96,8 @@ func (c *conn) handle(h header, body []byte) error {
 		err := c.send(body[0], usb.InterruptTransfer, body[interruptHeader:])
 		return c.write(typeInterrupt, h.id, []byte{body[0], status(err), body[2], body[3]})
 	case typeAllocStreams, typeFreeStreams:
-		return c.write(typeStreamsStatus, h.id, append(append([]byte(nil), body[:4]...), 0, 0, 0, 0, statusInvalid))
+		return c.write(typeStreamsStatus, h.id,
+			append(append([]byte(nil), body[:4]...), 0, 0, 0, 0, statusInvalid))
 	case typeStartIso, typeStopIso:
 		return c.write(typeIsoStatus, h.id, []byte{statusInvalid, body[0]})
 	case typeStartBulk, typeStopBulk:
@@ -95,7 +106,7 @@ func (c *conn) handle(h header, body []byte) error {
 	return nil // filters and acknowledgements
 }
 
-// status is a transfer's error as the protocol has it.
+// status returns the protocol's status for an error of a transfer.
 func status(err error) byte {
 	switch {
 	case err == nil:
@@ -112,7 +123,7 @@ func status(err error) byte {
 	return statusIOError
 }
 
-// control runs a control transfer on the device and shows it to the tap.
+// control does a control transfer and passes it to the tap.
 func (c *conn) control(setup usb.Setup, data []byte) (int, error) {
 	n, err := c.d.Control(setup, data)
 	if c.s.Tap != nil {
@@ -121,20 +132,23 @@ func (c *conn) control(setup usb.Setup, data []byte) (int, error) {
 	return n, err
 }
 
+// controlPacket handles a control transfer.
 func (c *conn) controlPacket(id uint64, body []byte) error {
 	le := binary.LittleEndian
 	head := append([]byte(nil), body[:controlHeader]...)
 	// endpoint, request, requesttype, status, value, index, length
-	setup := usb.Setup{Request: body[1], RequestType: body[2], Value: le.Uint16(body[4:]), Index: le.Uint16(body[6:]), Length: le.Uint16(body[8:])}
+	setup := usb.Setup{Request: body[1], RequestType: body[2], Value: le.Uint16(body[4:]),
+		Index: le.Uint16(body[6:]), Length: le.Uint16(body[8:])}
 	data := body[controlHeader:]
 	if setup.In() {
 		data = make([]byte, setup.Length)
 	} else if len(data) < int(setup.Length) {
-		return fmt.Errorf("%w: control transfer of %d bytes with %d", ErrPeer, setup.Length, len(data))
+		return fmt.Errorf("%w: control transfer of %d bytes with %d", ErrPeer, setup.Length,
+			len(data))
 	}
 	n, err := c.control(setup, data)
 	if errors.Is(err, reader.ErrBlocked) {
-		return nil // NAK for ever: the peer's host gives up by itself
+		return nil // endless NAK: the peer's host ends the transfer
 	}
 	head[3] = status(err)
 	le.PutUint16(head[8:], uint16(n))
@@ -144,6 +158,7 @@ func (c *conn) controlPacket(id uint64, body []byte) error {
 	return c.write(typeControl, id, head, data[:n])
 }
 
+// bulkHeader returns the length of a bulk packet's header.
 func (c *conn) bulkHeader() int {
 	if c.caps&cap32BitBulkLength != 0 {
 		return bulkHeaderLong
@@ -151,7 +166,7 @@ func (c *conn) bulkHeader() int {
 	return bulkHeader
 }
 
-// send gives a transfer to an OUT endpoint and shows it to the tap.
+// send does a transfer to an OUT endpoint and passes it to the tap.
 func (c *conn) send(endpoint uint8, kind usb.TransferType, data []byte) error {
 	err := c.d.Out(endpoint, data)
 	if c.s.Tap != nil {
@@ -160,9 +175,11 @@ func (c *conn) send(endpoint uint8, kind usb.TransferType, data []byte) error {
 	return err
 }
 
+// bulkPacket handles a bulk transfer.
 func (c *conn) bulkPacket(id uint64, body []byte) error {
 	le := binary.LittleEndian
-	head := append([]byte(nil), body[:c.bulkHeader()]...) // endpoint, status, length, stream, length_high
+	// endpoint, status, length, stream, length_high
+	head := append([]byte(nil), body[:c.bulkHeader()]...)
 	endpoint, length := body[0], int(le.Uint16(body[2:]))
 	if len(head) == bulkHeaderLong {
 		length |= int(le.Uint16(body[8:])) << 16
@@ -171,7 +188,7 @@ func (c *conn) bulkPacket(id uint64, body []byte) error {
 		data := body[len(head):]
 		err := c.send(endpoint, usb.BulkTransfer, data[:min(len(data), length)])
 		if errors.Is(err, reader.ErrBlocked) {
-			c.hold(id, head) // NAK until cancelled
+			c.hold(id, head) // NAK until the cancellation
 			return nil
 		}
 		head[1] = status(err)
@@ -186,6 +203,7 @@ func (c *conn) bulkPacket(id uint64, body []byte) error {
 	return nil
 }
 
+// length sets the length in a bulk packet's header.
 func (c *conn) length(head []byte, n int) {
 	binary.LittleEndian.PutUint16(head[2:], uint16(n))
 	if len(head) == bulkHeaderLong {
@@ -193,14 +211,14 @@ func (c *conn) length(head []byte, n int) {
 	}
 }
 
-// begin notes a transfer that is not answered at once; c.mu is held.
+// begin records a transfer that is not answered at once. c.mu is held.
 func (c *conn) begin(id uint64, cancel context.CancelFunc) *transfer {
 	t := &transfer{cancel: cancel, over: make(chan struct{})}
 	c.pending[id] = t
 	return t
 }
 
-// hold keeps a transfer that its device never takes, until it is cancelled.
+// hold keeps a transfer that the device does not accept, until it is cancelled.
 func (c *conn) hold(id uint64, head []byte) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	t := c.begin(id, cancel)
@@ -211,7 +229,7 @@ func (c *conn) hold(id uint64, head []byte) {
 	})
 }
 
-// read starts a bulk IN transfer, behind those of its endpoint that were asked for before.
+// read starts a bulk IN transfer after the earlier ones of its endpoint.
 func (c *conn) read(id uint64, head []byte, endpoint uint8, length int) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	t := c.begin(id, cancel)
@@ -232,32 +250,34 @@ func (c *conn) read(id uint64, head []byte, endpoint uint8, length int) {
 	})
 }
 
+// finish answers a transfer, unless the connection or the device has gone.
 func (c *conn) finish(id uint64, head, data []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.pending, id)
 	if c.ctx.Err() != nil || errors.Is(err, usb.ErrGone) {
-		return // nobody is there to be told
+		return // there is no peer, or it does not expect an answer
 	}
 	if c.s.Tap != nil && head[0]&usb.DirIn != 0 {
-		asked := int(binary.LittleEndian.Uint16(head[2:]))
+		length := int(binary.LittleEndian.Uint16(head[2:]))
 		if len(head) == bulkHeaderLong {
-			asked |= int(binary.LittleEndian.Uint16(head[8:])) << 16
+			length |= int(binary.LittleEndian.Uint16(head[8:])) << 16
 		}
-		c.s.Tap.Transfer(head[0], usb.BulkTransfer, asked, data, err)
+		c.s.Tap.Transfer(head[0], usb.BulkTransfer, length, data, err)
 	}
 	head[1] = status(err)
 	c.length(head, len(data))
 	c.write(typeBulk, id, head, data)
 }
 
-// startInterrupt reads an interrupt endpoint until it is stopped; the peer buffers.
+// startInterrupt reads an interrupt endpoint until it is stopped. The peer buffers the data.
 func (c *conn) startInterrupt(endpoint uint8) {
 	if c.streams[endpoint] != nil || endpoint&usb.DirIn == 0 {
 		return
 	}
 	for _, b := range c.unsent[endpoint] {
-		c.write(typeInterrupt, 0, []byte{endpoint, statusSuccess, byte(len(b)), byte(len(b) >> 8)}, b)
+		c.write(typeInterrupt, 0, []byte{endpoint, statusSuccess, byte(len(b)), byte(len(b) >> 8)},
+			b)
 	}
 	delete(c.unsent, endpoint)
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -270,7 +290,7 @@ func (c *conn) startInterrupt(endpoint uint8) {
 				return
 			}
 			c.mu.Lock()
-			if ctx.Err() != nil { // stopped with a transfer in hand, which the next start shall have
+			if ctx.Err() != nil { // stopped after a transfer, which is kept for the next start
 				c.unsent[endpoint] = append(c.unsent[endpoint], buf[:n])
 				c.mu.Unlock()
 				return
@@ -279,7 +299,7 @@ func (c *conn) startInterrupt(endpoint uint8) {
 				c.s.Tap.Transfer(endpoint, usb.InterruptTransfer, len(buf), buf[:n], err)
 			}
 			c.write(typeInterrupt, 0, []byte{endpoint, status(err), byte(n), byte(n >> 8)}, buf[:n])
-			if err != nil { // halted: the peer starts again when that is cleared
+			if err != nil { // halted: the peer starts again after it has cleared the halt
 				delete(c.streams, endpoint)
 			}
 			c.mu.Unlock()
@@ -291,6 +311,7 @@ func (c *conn) startInterrupt(endpoint uint8) {
 	})
 }
 
+// stopInterrupt ends startInterrupt.
 func (c *conn) stopInterrupt(endpoint uint8) {
 	if cancel := c.streams[endpoint]; cancel != nil {
 		cancel()
@@ -298,7 +319,7 @@ func (c *conn) stopInterrupt(endpoint uint8) {
 	}
 }
 
-// endAll cancels everything under way.
+// endAll cancels all transfers.
 func (c *conn) endAll() {
 	for _, t := range c.pending {
 		t.cancel()

@@ -1,14 +1,15 @@
 //go:build !tamago
 
-// Package vscard puts virtual cards into the reader that QEMU emulates: it is the card's side of the VSCARD protocol which
-// QEMU's ccid-card-passthru device speaks over a character device.
+// Package vscard inserts virtual cards into QEMU's own reader, usb-ccid. It is the card's side of
+// the VSCARD protocol of QEMU's ccid-card-passthru device.
 //
 //	qemu-system-x86_64 ... -device qemu-xhci -device usb-ccid \
-//	    -chardev socket,id=card,path=/tmp/card,server=on,wait=off,nodelay=on -device ccid-card-passthru,chardev=card
+//	    -chardev socket,id=card,path=/tmp/card,server=on,wait=off,nodelay=on \
+//	    -device ccid-card-passthru,chardev=card
 //
-// Source of the protocol: libcacard's vscard_common.h and the public behaviour of QEMU 7.2's usb-ccid; there is no other
-// specification. QEMU's reader loses answers of more than 374 bytes, caches the ATR, and tells the card
-// nothing of power on and off.
+// The protocol has no specification. Its sources are libcacard's vscard_common.h and the behaviour
+// of usb-ccid of QEMU 7.2. That reader loses answers of more than 374 bytes, caches the ATR, and
+// does not pass power on and off to the card.
 package vscard
 
 import (
@@ -18,10 +19,12 @@ import (
 	"io"
 )
 
-// A message starts with three big-endian words: type, reader, length of what follows.
+// headerSize is the length of a message's header: three big-endian words with type, reader and
+// length of the body.
 const headerSize = 12
 
-// maxBody bounds what is read from the peer: an APDU of 65,544 bytes is the largest there is (ISO 7816-3, 12.1.3).
+// maxBody is the length of the longest message of a peer: an extended command APDU (ISO 7816-3,
+// 12.1.3).
 const maxBody = 65544
 
 // Message types.
@@ -46,18 +49,19 @@ const (
 	codeGeneral     = 1
 )
 
-// MaxATR is the longest ATR that QEMU takes.
+// MaxATR is the length of the longest ATR that QEMU 7.2 accepts.
 const MaxATR = 40
 
-// ErrFrame is a peer that does not speak the protocol.
+// ErrFrame means that the peer violates the protocol.
 var ErrFrame = errors.New("vscard: malformed message")
 
+// message is one message.
 type message struct {
 	kind, reader uint32
 	body         []byte
 }
 
-// read takes one message, its body into buf, which holds maxBody bytes.
+// read reads one message. The body is in buf, which has maxBody bytes.
 func read(r io.Reader, buf []byte) (message, error) {
 	var h [headerSize]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
@@ -70,12 +74,12 @@ func read(r io.Reader, buf []byte) (message, error) {
 	}
 	m.body = buf[:n]
 	if _, err := io.ReadFull(r, m.body); err != nil {
-		return message{}, fmt.Errorf("%w: type %d cut short: %w", ErrFrame, m.kind, err)
+		return message{}, fmt.Errorf("%w: type %d is truncated: %w", ErrFrame, m.kind, err)
 	}
 	return m, nil
 }
 
-// appendMessage appends a message whose body is body.
+// appendMessage appends a message.
 func appendMessage(b []byte, kind, reader uint32, body []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, kind)
 	b = binary.BigEndian.AppendUint32(b, reader)

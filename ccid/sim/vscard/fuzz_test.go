@@ -11,13 +11,13 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// stream is a connection whose peer has said everything already and takes everything.
+// stream is a connection whose peer has sent all its data, and reads all answers.
 type stream struct{ io.Reader }
 
 func (stream) Write(p []byte) (int, error) { return len(p), nil }
 func (stream) Close() error                { return nil }
 
-// What the peer sends must end Serve, however wrong it is, and leave a slot for the next peer.
+// FuzzPeer checks that Serve ends after any data, and that the next peer can be served.
 func FuzzPeer(f *testing.F) {
 	greeting := appendMessage(nil, typeInit, 0, appendWords(nil, magic, version, 0))
 	ready := appendMessage(greeting, typeError, 0, appendWords(nil, codeSuccess))
@@ -31,7 +31,7 @@ func FuzzPeer(f *testing.F) {
 		s := NewSlot(card.T0())
 		s.Serve(context.Background(), stream{bytes.NewReader(sent)})
 		if s.conn != nil {
-			t.Fatal("the slot believes that it is connected")
+			t.Fatal("the slot has a connection")
 		}
 	})
 }

@@ -15,7 +15,8 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// startQEMU runs a machine with a CCID reader and no system to boot. Its card answers on the character device.
+// startQEMU starts a machine with a CCID reader and without a system to boot. The card is at the
+// character device.
 func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 	t.Helper()
 	if testing.Short() {
@@ -23,13 +24,16 @@ func startQEMU(t *testing.T, ctx context.Context, chardev string) {
 	}
 	const program = "qemu-system-x86_64"
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("QEMU_REQUIRED") != "" { // as for other programs that tests need: board/qemu/harness
+		// as for other programs that tests need: board/qemu/harness
+		if os.Getenv("QEMU_REQUIRED") != "" {
 			t.Fatal(err)
 		}
 		t.Skip("no " + program + " on this machine")
 	}
-	cmd := exec.CommandContext(ctx, program, "-machine", "q35,accel=tcg", "-m", "32", "-nodefaults", "-display", "none",
-		"-device", "qemu-xhci", "-device", "usb-ccid", "-chardev", chardev, "-device", "ccid-card-passthru,chardev=card")
+	cmd := exec.CommandContext(ctx, program, "-machine", "q35,accel=tcg", "-m", "32", "-nodefaults",
+		"-display", "none",
+		"-device", "qemu-xhci", "-device", "usb-ccid", "-chardev", chardev, "-device",
+		"ccid-card-passthru,chardev=card")
 	out := &bytes.Buffer{}
 	cmd.Stderr = out
 	if err := cmd.Start(); err != nil {
@@ -54,12 +58,12 @@ func (s *Slot) waitAcks(t *testing.T, n int) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("QEMU has taken %d messages, expected %d", acks, n)
+			t.Fatalf("QEMU has acknowledged %d messages, expected %d", acks, n)
 		}
 	}
 }
 
-func TestQEMUTakesReaderCardAndItsReplacement(t *testing.T) {
+func TestQEMUAcceptsReaderCardAndReplacement(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		serve func(t *testing.T, ctx context.Context, s *Slot, path string) (chardev string)
@@ -91,7 +95,7 @@ func TestQEMUTakesReaderCardAndItsReplacement(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.waitAcks(t, 4)
-			if err := s.Insert(card.T0()); err != nil { // out and in at once
+			if err := s.Insert(card.T0()); err != nil { // removal and insertion at once
 				t.Fatal(err)
 			}
 			s.waitAcks(t, 6)

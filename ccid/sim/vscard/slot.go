@@ -4,6 +4,7 @@ package vscard
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,28 +16,29 @@ import (
 	"tamaccid/ccid/sim/ifd"
 )
 
-// Level is what QEMU's guest is expected to send in an XfrBlock: QEMU passes it on unread.
+// Level is the content of the guest's XfrBlock messages. QEMU does not interpret it.
 type Level uint8
 
 // The levels.
 const (
-	// TPDU: T=0 TPDUs to a card whose ATR starts with T=0, T=1 blocks to one that starts with T=1.
+	// TPDU means T=0 TPDUs or T=1 blocks, by the first protocol of the ATR.
 	TPDU Level = iota
-	// APDU: whole APDUs, short or extended, whatever the ATR says.
+	// APDU means short and extended APDUs with each protocol.
 	APDU
 )
 
-// apduCard is a card that can be asked past its protocol machines.
+// apduCard is a card that executes APDUs without transmission protocols, as card.Chip does.
 type apduCard interface {
 	Exchange(apdu []byte) ([]byte, time.Duration)
 }
 
-// Slot is the slot of QEMU's reader. Cards may be inserted and removed at any time, connected or not; its methods are safe for
-// concurrent use.
+// Slot is the slot of QEMU's reader. Cards may be inserted and removed at any time, also without a
+// connection. Its methods are safe for concurrent use.
 type Slot struct {
-	// Level must not change once a connection is served.
+	// Level must not change after the first connection.
 	Level Level
-	// Trace, when not nil, sees every payload: what the guest sent and what it got back.
+	// Trace, if set, is called with the payload of each exchange: that of the guest, and the
+	// answer.
 	Trace func(sent, got []byte)
 
 	mu    sync.Mutex
@@ -45,19 +47,19 @@ type Slot struct {
 	t1    bool
 	conn  io.Writer
 	added bool
-	acks  int // messages that QEMU has taken
+	acks  int // messages that QEMU has acknowledged
 	out   []byte
 	resp  []byte
 }
 
-// NewSlot returns a slot with a card in it, or without when c is nil.
+// NewSlot returns a slot with a card, or an empty slot if c is nil.
 func NewSlot(c card.Card) *Slot {
 	s := &Slot{}
 	s.place(c)
 	return s
 }
 
-// place powers a card up, once and for all: its reader will not tell.
+// place inserts a card and activates it, since QEMU does not pass power on to the card.
 func (s *Slot) place(c card.Card) {
 	s.line, s.atr, s.t1 = ifd.Line{Card: c, Rate: card.DefaultRate}, nil, false
 	if c == nil {
@@ -70,7 +72,7 @@ func (s *Slot) place(c card.Card) {
 	}
 }
 
-// Insert puts a card into the slot, in place of the one that is there: QEMU is told of removal and insertion.
+// Insert inserts a card. It replaces a card that is present: QEMU gets a removal and an insertion.
 func (s *Slot) Insert(c card.Card) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,13 +81,14 @@ func (s *Slot) Insert(c card.Card) error {
 	return errors.Join(err, s.announce())
 }
 
-// Remove takes the card out.
+// Remove removes the card.
 func (s *Slot) Remove() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.remove()
 }
 
+// remove is Remove with s.mu held.
 func (s *Slot) remove() error {
 	had := s.line.Card != nil
 	s.place(nil)
@@ -95,7 +98,7 @@ func (s *Slot) remove() error {
 	return s.send(typeCardRemove, nil)
 }
 
-// announce sends the ATR of the card, if there is one and QEMU is ready for it.
+// announce sends the ATR of the card, if there is a card and QEMU has added the reader.
 func (s *Slot) announce() error {
 	if s.line.Card == nil || !s.added || len(s.atr) == 0 || len(s.atr) > MaxATR {
 		return nil
@@ -103,6 +106,7 @@ func (s *Slot) announce() error {
 	return s.send(typeATR, s.atr)
 }
 
+// send sends a message.
 func (s *Slot) send(kind uint32, body []byte) error {
 	if s.conn == nil {
 		return nil
@@ -112,7 +116,8 @@ func (s *Slot) send(kind uint32, body []byte) error {
 	return err
 }
 
-// Serve runs one connection until it ends or ctx does, and closes it. The result is nil when QEMU closed it between messages.
+// Serve serves one connection until it or ctx ends, and closes it. The result is nil if QEMU closed
+// it between messages, ErrFrame after a violation of the protocol.
 func (s *Slot) Serve(ctx context.Context, conn io.ReadWriteCloser) error {
 	s.mu.Lock()
 	if s.conn != nil {
@@ -154,7 +159,7 @@ func (s *Slot) Serve(ctx context.Context, conn io.ReadWriteCloser) error {
 	}
 }
 
-// hello starts the conversation: version and reader.
+// hello sends version and reader.
 func (s *Slot) hello() error {
 	init := appendWords(nil, magic, version, 0)
 	if err := s.send(typeInit, init); err != nil {
@@ -165,20 +170,21 @@ func (s *Slot) hello() error {
 	return err
 }
 
+// handle handles one message.
 func (s *Slot) handle(ctx context.Context, m message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch m.kind {
 	case typeInit:
 		if len(m.body) < 8 || string(m.body[:4]) != "VSCD" {
-			return fmt.Errorf("%w: no VSCD greeting", ErrFrame)
+			return fmt.Errorf("%w: init without VSCD", ErrFrame)
 		}
 	case typeError:
-		// The first one answers ReaderAdd, later ones ATR and CardRemove.
+		// The first one answers ReaderAdd, the others ATR and CardRemove.
 		if len(m.body) < 4 {
 			return fmt.Errorf("%w: error of %d bytes", ErrFrame, len(m.body))
 		}
-		if code := uint32(m.body[0])<<24 | uint32(m.body[1])<<16 | uint32(m.body[2])<<8 | uint32(m.body[3]); code != codeSuccess {
+		if code := binary.BigEndian.Uint32(m.body); code != codeSuccess {
 			return fmt.Errorf("vscard: the reader reports error %d", code)
 		}
 		s.acks++
@@ -191,14 +197,15 @@ func (s *Slot) handle(ctx context.Context, m message) error {
 	case typeFlush:
 		return s.send(typeFlushComplete, nil)
 	case typeReaderAdd, typeReaderRemove, typeATR, typeCardRemove, typeFlushComplete:
-		// from a card's side only; harmless
+		// messages of the card's side; ignored
 	default:
 		return fmt.Errorf("%w: type %d", ErrFrame, m.kind)
 	}
 	return nil
 }
 
-// apdu answers one payload. The lock is open while the card works, so that it can be removed meanwhile.
+// apdu answers one payload. s.mu is not held during the card's processing time, so that the card
+// can be removed.
 func (s *Slot) apdu(ctx context.Context, payload []byte) error {
 	c := s.line.Card
 	if c == nil {
@@ -219,13 +226,14 @@ func (s *Slot) apdu(ctx context.Context, payload []byte) error {
 		t.Stop()
 		s.mu.Lock()
 		if s.line.Card != c {
-			return nil // gone, and its answer with it
+			return nil // removed: there is no answer
 		}
 	}
 	return s.send(typeAPDU, s.resp)
 }
 
-// exchange turns failures on the line into what the protocol can carry: a status word at T=0, nothing at T=1.
+// exchange appends the answer to one payload. The answer to a failed exchange is a status word at
+// T=0, and empty at T=1.
 func (s *Slot) exchange(payload, out []byte) []byte {
 	if a, ok := s.line.Card.(apduCard); ok && s.Level == APDU {
 		resp, work := a.Exchange(payload)
@@ -255,9 +263,10 @@ func (s *Slot) exchange(payload, out []byte) []byte {
 	return resp
 }
 
+// appendWords appends big-endian words.
 func appendWords(b []byte, words ...uint32) []byte {
 	for _, w := range words {
-		b = append(b, byte(w>>24), byte(w>>16), byte(w>>8), byte(w))
+		b = binary.BigEndian.AppendUint32(b, w)
 	}
 	return b
 }

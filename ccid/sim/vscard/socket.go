@@ -11,13 +11,13 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// Serve puts c into the reader at the other end of conn until the connection or ctx ends: a Slot for one card.
+// Serve serves one connection with a Slot that has card c, until the connection or ctx ends.
 func Serve(ctx context.Context, conn net.Conn, c card.Card) error {
 	return NewSlot(c).Serve(ctx, conn)
 }
 
-// Listen serves whoever connects, one at a time, until ctx ends: for QEMU's "-chardev socket" without server=on. A connection that
-// breaks the protocol is closed and the next one waited for.
+// Listen serves the connections to l, one at a time, until ctx ends. It is for QEMU's "-chardev
+// socket" without server=on. It closes a connection that violates the protocol.
 func (s *Slot) Listen(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
@@ -36,11 +36,13 @@ func (s *Slot) Listen(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// redial is how long Dial waits between attempts: QEMU makes its socket some time after it starts. policy
+// redial is the time between two attempts of Dial: QEMU creates its socket after its start
+// (policy).
 const redial = 50 * time.Millisecond
 
-// Dial connects to QEMU, which listens (server=on), serves it, and connects again when it goes, until ctx ends. The socket
-// need not exist yet.
+// Dial connects to QEMU, which listens (server=on), and serves the connection. It connects again
+// after the connection has ended, until ctx ends. The socket may be created later. The error is
+// ErrFrame if the peer violates the protocol.
 func (s *Slot) Dial(ctx context.Context, network, address string) error {
 	var d net.Dialer
 	for {
@@ -52,7 +54,7 @@ func (s *Slot) Dial(ctx context.Context, network, address string) error {
 			return ctx.Err()
 		}
 		if errors.Is(err, ErrFrame) {
-			return err // another server than QEMU's passthru card
+			return err // the peer is not ccid-card-passthru
 		}
 		select {
 		case <-ctx.Done():

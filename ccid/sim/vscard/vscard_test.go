@@ -17,7 +17,7 @@ import (
 	"tamaccid/ccid/sim/card"
 )
 
-// A peer plays QEMU's side of a connection.
+// A peer is QEMU's side of a connection.
 type peer struct {
 	t    *testing.T
 	conn net.Conn
@@ -76,7 +76,7 @@ func start(t *testing.T, s *Slot) *peer {
 	return p
 }
 
-func TestConversationWithQEMU(t *testing.T) {
+func TestExchangeWithQEMU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, NewSlot(card.T0()))
 		p.expect(atrT0)
@@ -88,23 +88,24 @@ func TestConversationWithQEMU(t *testing.T) {
 		p.expect("00000007 00000000 00000002 610C")
 		p.write("00000007 00000000 00000005 00C000000C")
 		p.expect("00000007 00000000 0000000E 48656C6C6F20776F726C6421 9000")
-		// A TPDU that contradicts itself.
+		// A TPDU with inconsistent lengths.
 		p.write("00000007 00000000 00000006 80320000 05 00")
 		p.expect("00000007 00000000 00000002 6700")
 		p.write("00000008 00000000 00000000") // Flush
 		p.expect("00000009 00000000 00000000")
 		p.conn.Close()
 		if err := <-p.done; err != nil {
-			t.Errorf("Serve after QEMU went: %v", err)
+			t.Errorf("Serve after QEMU has closed the connection: %v", err)
 		}
 	})
 }
 
-func TestCardLeavesAndAnotherComes(t *testing.T) {
+func TestCardIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlot(nil)
 		p := start(t, s)
-		// No ATR without a card: the next thing said is an error to an APDU that QEMU should not have sent.
+		// Without a card there is no ATR. The next message is the error for an APDU that QEMU
+		// should not have sent.
 		p.write("00000007 00000000 00000005 80300000 00")
 		p.expect("00000002 00000000 00000004 00000001")
 		do := func(f func() error) {
@@ -121,7 +122,7 @@ func TestCardLeavesAndAnotherComes(t *testing.T) {
 		do(func() error { return s.Insert(card.T1()) })
 		p.expect(removed)
 		p.expect("00000005 00000000 0000000F 3B88 8131FE45 74616D6163636964 97")
-		// A card which speaks T=1 gets blocks.
+		// A T=1 card receives blocks.
 		p.write("00000007 00000000 00000005 00C101FE3E")
 		p.expect("00000007 00000000 00000005 00E101FE1E")
 		do(s.Remove)
@@ -143,7 +144,7 @@ func TestCardAnswersAgainAfterReconnection(t *testing.T) {
 	})
 }
 
-func TestRemovalWhileTheCardWorks(t *testing.T) {
+func TestRemovalDuringACommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlot(card.T0())
 		p := start(t, s)
@@ -154,23 +155,23 @@ func TestRemovalWhileTheCardWorks(t *testing.T) {
 		working := s.line.Spent > 0
 		s.mu.Unlock()
 		if !working {
-			t.Fatal("the card does not work")
+			t.Fatal("the command has not started")
 		}
 		go s.Remove()
-		p.expect(removed) // and no answer before it, nor after it:
+		p.expect(removed) // and no answer before or after it:
 		go s.Insert(card.T0())
 		p.expect(atrT0)
 	})
 }
 
-// CVE-2016-0749 (SPICE): lengths of the other side of the socket were believed.
+// CVE-2016-0749 (SPICE) is an overflow by unchecked lengths of the peer.
 func TestHostilePeersAreDropped(t *testing.T) {
 	for _, tt := range []struct{ name, sends string }{
 		{"a length of 4 GB", "00000007 00000000 FFFFFFFF"},
 		{"a length one over the limit", "00000007 00000000 00010009"},
-		{"a type that nobody knows", "000000FF 00000000 00000000"},
-		{"another protocol's greeting", "00000001 00000000 0000000C 48545450 00000002 00000000"},
-		{"a greeting without a body", "00000001 00000000 00000000"},
+		{"an unknown type", "000000FF 00000000 00000000"},
+		{"an init of another protocol", "00000001 00000000 0000000C 48545450 00000002 00000000"},
+		{"an init without a body", "00000001 00000000 00000000"},
 		{"an error without a code", "00000002 00000000 00000001 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -210,7 +211,7 @@ func TestHostilePeersAreDropped(t *testing.T) {
 	})
 }
 
-func TestWholeAPDUsPastT0(t *testing.T) {
+func TestAPDULevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlot(card.T0())
 		s.Level = APDU

@@ -33,7 +33,7 @@ func run(b *uefi.BootServices) (n int, err error) {
 	}
 	for _, h := range all {
 		addr, err := b.HandleProtocol(h, &uefi.PCIIOGUID)
-		if err != nil || !pcihost.IsXHCI(uefi.PCIIOAt(addr)) {
+		if err != nil || pcihost.Driver(uefi.PCIIOAt(addr)) == nil {
 			continue
 		}
 		openings, err := b.OpenProtocolInformation(h, &uefi.PCIIOGUID)

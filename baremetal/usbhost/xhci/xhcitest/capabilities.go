@@ -1,5 +1,6 @@
 package xhcitest
 
+// capability reads a capability register.
 func (c *Controller) capability(at uint32) uint32 {
 	switch at {
 	case 0x00:
@@ -9,7 +10,8 @@ func (c *Controller) capability(at uint32) uint32 {
 	case 0x08:
 		return uint32(c.o.Scratchpads&0x1F)<<27 | uint32(c.o.Scratchpads>>5)<<21
 	case 0x10:
-		return extended/4<<16 | flag(c.o.Wide, 0) | flag(c.o.LongContexts, 2) | flag(c.o.PortPower, 3)
+		return extended/4<<16 | flag(c.o.Wide, 0) | flag(c.o.LongContexts, 2) |
+			flag(c.o.PortPower, 3)
 	case 0x14:
 		return doorbells
 	case 0x18:
@@ -18,7 +20,8 @@ func (c *Controller) capability(at uint32) uint32 {
 	return 0
 }
 
-// extendedCapability: legacy support, two supported protocols.
+// extendedCapability is the list of extended capabilities: legacy support and two supported
+// protocols.
 func (c *Controller) extendedCapability(at uint32) uint32 {
 	usb2, usb3 := uint32(0x40), uint32(0x80)
 	switch at {
@@ -40,7 +43,7 @@ func (c *Controller) extendedCapability(at uint32) uint32 {
 	if !c.o.SpeedTable {
 		return 0
 	}
-	switch at { // mantissa, exponent of 1000, number
+	switch at { // mantissa, exponent of 1000, ID
 	case usb2 + 16:
 		return 1500<<16 | 1<<4 | 5
 	case usb2 + 20:
@@ -53,13 +56,14 @@ func (c *Controller) extendedCapability(at uint32) uint32 {
 	return 0
 }
 
+// writeLegacy writes USBLEGSUP.
 func (c *Controller) writeLegacy(v uint32) {
 	if c.faults.KeepsFirmware && v&(1<<16) == 0 {
-		c.legacy = v & (1<<16 | 1<<24) // taken by force
+		c.legacy = v & (1<<16 | 1<<24) // the driver has cleared the semaphore of firmware
 		return
 	}
 	if v&(1<<24) != 0 && c.legacy&(1<<16) != 0 && !c.faults.KeepsFirmware {
-		v &^= 1 << 16 // firmware lets go
+		v &^= 1 << 16 // firmware releases the controller
 	}
 	c.legacy = v & (1<<16 | 1<<24)
 }

@@ -9,10 +9,11 @@ type commandRing struct {
 	running bool // CRR
 	active  bool
 	again   bool
-	halt    bool          // it is to stop
-	aborted chan struct{} // closed by an abort; there while a command is lost
+	halt    bool          // stop after the command in progress
+	aborted chan struct{} // closed by an abort; not nil while a command does not complete
 }
 
+// writeCRCR writes one half of CRCR (xHCI 1.2, 5.4.5).
 func (c *Controller) writeCRCR(v uint64, high bool) {
 	k := &c.command
 	if !k.running {
@@ -31,18 +32,19 @@ func (c *Controller) writeCRCR(v uint64, high bool) {
 		close(k.aborted)
 		k.aborted = nil
 	case k.active:
-		k.halt = true // after the command in hand
+		k.halt = true // after the command in progress
 	default:
 		c.stopCommands()
 	}
 }
 
-// stopCommands ends the work on the ring (xHCI 1.2, 4.6.1.1).
+// stopCommands stops the command ring (xHCI 1.2, 4.6.1.1).
 func (c *Controller) stopCommands() {
 	c.command.running, c.command.halt = false, false
 	c.post(c.command.dequeue, RingStopped<<24, 33<<10)
 }
 
+// startCommands starts the command ring, after a doorbell.
 func (c *Controller) startCommands() {
 	k := &c.command
 	k.running = true
@@ -55,6 +57,7 @@ func (c *Controller) startCommands() {
 	go c.workCommands(c.run)
 }
 
+// workCommands executes commands until the ring is empty.
 func (c *Controller) workCommands(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +84,7 @@ func (c *Controller) workCommands(ctx context.Context) {
 	c.moved.Broadcast()
 }
 
-// runCommand carries out one command and posts its event; false when the ring has stopped.
+// runCommand executes one command and posts its event. It reports whether the ring continues.
 func (c *Controller) runCommand(ctx context.Context, t request) bool {
 	id := int(t.control >> 24)
 	kind := t.kind()
@@ -101,12 +104,12 @@ func (c *Controller) runCommand(ctx context.Context, t request) bool {
 	if v.Slot != 0 {
 		id = v.Slot
 	}
-	c.log = append(c.log, Done{kind, id, v.Code})
+	c.log = append(c.log, Done{Command: kind, Slot: id, Code: v.Code})
 	c.post(t.at, uint32(v.Code)<<24, 33<<10|uint32(id)<<24)
 	return true
 }
 
-// hangs says whether a command is for an endpoint that hangs.
+// hangs reports whether a command stops an endpoint that hangs.
 func (c *Controller) hangs(t request, id int) bool {
 	if t.kind() != StopEndpoint || id >= len(c.slots) || c.slots[id] == nil {
 		return false
@@ -115,7 +118,7 @@ func (c *Controller) hangs(t request, id int) bool {
 	return e != nil && e.stuck
 }
 
-// lose waits with a command until it is aborted.
+// lose delays a command until it is aborted. It returns false: the ring has stopped.
 func (c *Controller) lose(ctx context.Context, t request, id int) bool {
 	k := &c.command
 	aborted := make(chan struct{})

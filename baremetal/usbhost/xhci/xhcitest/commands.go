@@ -35,20 +35,26 @@ const (
 	NoOp              = 23
 )
 
-// allowed are the bits of control that each command has, next to cycle and type, and whether it has a parameter.
+// allowed has the bits of control that each command defines, besides cycle and type, and whether it
+// has a parameter.
 var allowed = map[int]struct {
 	bits      uint32
 	parameter bool
 }{
-	EnableSlot: {0x1F << 16, false}, DisableSlot: {0xFF << 24, false}, AddressDevice: {0xFF<<24 | 1<<9, true},
-	ConfigureEndpoint: {0xFF<<24 | 1<<9, true}, EvaluateContext: {0xFF << 24, true}, ResetEndpoint: {0xFF<<24 | 0x1F<<16 | 1<<9, false},
-	StopEndpoint: {0xFF<<24 | 0x1F<<16 | 1<<23, false}, SetDequeue: {0xFF<<24 | 0x1F<<16, true}, NoOp: {0, false},
+	EnableSlot: {0x1F << 16, false}, DisableSlot: {0xFF << 24, false},
+	AddressDevice:     {0xFF<<24 | 1<<9, true},
+	ConfigureEndpoint: {0xFF<<24 | 1<<9, true}, EvaluateContext: {0xFF << 24, true},
+	ResetEndpoint: {0xFF<<24 | 0x1F<<16 | 1<<9, false},
+	StopEndpoint:  {0xFF<<24 | 0x1F<<16 | 1<<23, false}, SetDequeue: {0xFF<<24 | 0x1F<<16, true},
+	NoOp: {0, false},
 }
 
-// do carries a command out and returns its code and slot. Parts of it that take time are done without c.mu.
+// do executes a command and returns its completion code and slot. c.mu is not held during
+// transfers.
 func (c *Controller) do(ctx context.Context, t request, id int) (code, slotID int) {
 	a, ok := allowed[t.kind()]
-	if !ok || t.control&^(1|0x3F<<10|a.bits) != 0 || t.status != 0 || !a.parameter && t.parameter != 0 {
+	if !ok || t.control&^(1|0x3F<<10|a.bits) != 0 || t.status != 0 || !a.parameter &&
+		t.parameter != 0 {
 		c.fail("command %#x %#x %#x", t.parameter, t.status, t.control)
 		return TRBError, id
 	}
@@ -74,7 +80,7 @@ func (c *Controller) do(ctx context.Context, t request, id int) (code, slotID in
 		for _, e := range s.endpoints {
 			if e != nil {
 				if e.active {
-					c.fail("slot %d disabled while endpoint %d is at work", id, e.index)
+					c.fail("slot %d disabled while endpoint %d runs", id, e.index)
 				}
 				e.rest()
 			}
@@ -90,7 +96,8 @@ func (c *Controller) do(ctx context.Context, t request, id int) (code, slotID in
 	}
 	e := s.endpoints[t.endpoint()]
 	if e == nil {
-		c.fail("command %d for endpoint %d of slot %d, which is disabled", t.kind(), t.endpoint(), id)
+		c.fail("command %d for endpoint %d of slot %d, which is disabled", t.kind(), t.endpoint(),
+			id)
 		return EPDisabled, id
 	}
 	return c.endpointCommand(e, t), id
@@ -116,7 +123,7 @@ func (c *Controller) endpointCommand(e *endpoint, t request) int {
 			return ContextState
 		}
 		e.rest()
-		if e.state != epRunning { // it has halted just before
+		if e.state != epRunning { // it has halted
 			return ContextState
 		}
 		e.become(epStopped)

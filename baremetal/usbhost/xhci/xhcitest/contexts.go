@@ -11,6 +11,7 @@ type inputContext struct {
 
 func (in *inputContext) context(i int) []byte { return in.b[(i+1)*in.size:][:in.size] }
 
+// input checks and returns the input context at an address.
 func (c *Controller) input(at uint64) *inputContext {
 	if at&0xF != 0 {
 		c.fail("input context at %#x", at)
@@ -32,13 +33,13 @@ func (c *Controller) input(at uint64) *inputContext {
 	return &inputContext{b: b, size: n, drop: u32(b, 0), add: u32(b, 4)}
 }
 
-// speeds are the numbers of speeds that a slot context may have, own ones of a table included.
+// speeds are the speed IDs of a slot context, including those of the own table.
 var speeds = map[uint32]usb.Speed{
 	1: usb.SpeedFull, 2: usb.SpeedLow, 3: usb.SpeedHigh, 4: usb.SpeedSuper,
 	5: usb.SpeedLow, 6: usb.SpeedFull, 7: usb.SpeedHigh, 9: usb.SpeedSuper,
 }
 
-// readSlot checks a slot context (xHCI 1.2, 6.2.2) that has endpoints up to last, and takes it over.
+// readSlot checks a slot context (xHCI 1.2, 6.2.2) whose last endpoint is last, and stores it.
 func (c *Controller) readSlot(s *slot, b []byte, last int) bool {
 	w0, w1, w2 := u32(b, 0), u32(b, 4), u32(b, 8)
 	for i := 12; i < len(b); i += 4 {
@@ -64,10 +65,13 @@ func (c *Controller) readSlot(s *slot, b []byte, last int) bool {
 	default:
 		if tt := w2 & 0xFF; tt != 0 {
 			hub := c.slots[min(int(tt), len(c.slots)-1)]
-			if hub == nil || hub.speed != usb.SpeedHigh || speed != usb.SpeedLow && speed != usb.SpeedFull || w2>>8&0xFF == 0 {
+			if hub == nil || hub.speed != usb.SpeedHigh || speed != usb.SpeedLow &&
+				speed != usb.SpeedFull || w2>>8&0xFF == 0 {
 				c.fail("slot context: transaction translator %#x of a device at %v", w2, speed)
-			} else if out := hub.context(0); out != nil && (u32(out, 0)>>26&1 == 0 || (u32(out, 0)^w0)>>25&1 != 0) {
-				c.fail("slot context: %#x does not agree with that of its translator's hub, %#x", w0, u32(out, 0))
+			} else if out := hub.context(0); out != nil &&
+				(u32(out, 0)>>26&1 == 0 || (u32(out, 0)^w0)>>25&1 != 0) {
+				c.fail("slot context: %#x does not agree with that of its translator's hub, %#x",
+					w0, u32(out, 0))
 			}
 		}
 		s.port, s.route, s.speed = port, w0&0xFFFFF, speed
@@ -105,9 +109,11 @@ func (c *Controller) readEndpoint(s *slot, index int, b []byte) *endpoint {
 		return bad("direction", kind)
 	case average == 0:
 		return bad("average TRB length", average)
-	case (esit != 0) != interrupt || esit > uint32(packet)*(burst+1) || interrupt && s.speed != usb.SpeedSuper && esit != uint32(packet)*(burst+1):
+	case (esit != 0) != interrupt || esit > uint32(packet)*(burst+1) || interrupt &&
+		s.speed != usb.SpeedSuper && esit != uint32(packet)*(burst+1):
 		return bad("max ESIT payload", esit)
-	case burst > 15 || burst > 0 && s.speed != usb.SpeedSuper && !(s.speed == usb.SpeedHigh && interrupt && burst <= 2):
+	case burst > 15 || burst > 0 && s.speed != usb.SpeedSuper &&
+		!(s.speed == usb.SpeedHigh && interrupt && burst <= 2):
 		return bad("burst", burst)
 	case !intervalFits(interval, s.speed, interrupt):
 		return bad("interval", interval)
@@ -121,7 +127,8 @@ func (c *Controller) readEndpoint(s *slot, index int, b []byte) *endpoint {
 	if c.mem.dma(pointer&^0xF, 16, "transfer ring") == nil {
 		return nil
 	}
-	return &endpoint{slot: s, index: index, kind: kind, packet: packet, dequeue: pointer &^ 0xF, cycle: uint32(pointer & 1)}
+	return &endpoint{slot: s, index: index, kind: kind, packet: packet, dequeue: pointer &^ 0xF,
+		cycle: uint32(pointer & 1)}
 }
 
 // intervalFits is xHCI 1.2, table 6-12.
@@ -135,7 +142,8 @@ func intervalFits(v uint32, s usb.Speed, interrupt bool) bool {
 	return v <= 15
 }
 
-// packetFits is USB 2.0, 5.5.3, 5.7.3, 5.8.3 and USB 3.2, 9.6.6. Bulk at low speed is against USB 2.0, but there are such devices.
+// packetFits is USB 2.0, 5.5.3, 5.7.3, 5.8.3 and USB 3.2, 9.6.6. Bulk endpoints at low speed
+// violate USB 2.0, but such devices exist.
 func packetFits(n int, s usb.Speed, control, bulk bool) bool {
 	switch s {
 	case usb.SpeedSuper:

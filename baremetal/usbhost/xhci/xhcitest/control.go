@@ -6,12 +6,15 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// controlTransfer is a setup stage with the stages that follow (xHCI 1.2, 4.11.2.2).
-func (e *endpoint) controlTransfer(ctx context.Context, setup []request, next uint64, cycle uint32) bool {
+// controlTransfer executes a setup stage and the stages that follow it (xHCI 1.2, 4.11.2.2). It
+// reports whether the endpoint continues.
+func (e *endpoint) controlTransfer(ctx context.Context, setup []request, next uint64,
+	cycle uint32) bool {
 	c := e.slot.c
 	s := setup[0]
 	e.check(s, s.kind() == 2)
-	if len(setup) != 1 || s.length() != 8 || s.control&(1<<6) == 0 || s.control&^(1|1<<5|1<<6|0x3F<<10|3<<16) != 0 {
+	if len(setup) != 1 || s.length() != 8 || s.control&(1<<6) == 0 ||
+		s.control&^(1|1<<5|1<<6|0x3F<<10|3<<16) != 0 {
 		c.fail("setup stage %#x %#x", s.status, s.control)
 	}
 	var raw [8]byte
@@ -42,6 +45,7 @@ func (e *endpoint) controlTransfer(ctx context.Context, setup []request, next ui
 	return true
 }
 
+// checkStages checks the TDs of a control transfer.
 func (e *endpoint) checkStages(packet usb.Setup, s request, data, status []request) {
 	c := e.slot.c
 	kind := uint32(0)
@@ -71,12 +75,17 @@ func (e *endpoint) checkStages(packet usb.Setup, s request, data, status []reque
 	if len(data) > 0 && packet.In() {
 		in = 0
 	}
-	if len(status) != 1 || t.kind() != 4 || t.parameter != 0 || t.status != 0 || t.control>>16&1 != in {
+	if len(status) != 1 || t.kind() != 4 || t.parameter != 0 || t.status != 0 ||
+		t.control>>16&1 != in {
 		c.fail("status stage %#x %#x %#x", t.parameter, t.status, t.control)
 	}
 }
 
-func (e *endpoint) runControl(ctx context.Context, packet usb.Setup, data []request, status request, next uint64, cycle uint32) {
+// runControl performs the transfer and posts its events.
+func (e *endpoint) runControl(
+	ctx context.Context, packet usb.Setup, data []request, status request, next uint64,
+	cycle uint32,
+) {
 	c, d := e.slot.c, e.slot.device
 	buf := make([]byte, packet.Length)
 	if !packet.In() {
@@ -86,6 +95,7 @@ func (e *endpoint) runControl(ctx context.Context, packet usb.Setup, data []requ
 	if d != nil {
 		c.mu.Unlock()
 		n, err = d.Control(ctx, packet, buf)
+		err = blocked(ctx, err)
 		c.mu.Lock()
 	}
 	if e.run.Err() != nil || !c.running() {

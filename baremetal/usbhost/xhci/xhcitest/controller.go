@@ -14,17 +14,17 @@ type Options struct {
 	Ports3       int    // SuperSpeed ports; 0: 2
 	LongContexts bool   // contexts of 64 bytes
 	Scratchpads  int
-	Wide         bool // takes addresses of 64 bits
+	Wide         bool // addresses have 64 bits
 	PortPower    bool // ports have power switches, off after a reset
-	SpeedTable   bool // names its speeds in a table, under numbers of its own
-	Firmware     bool // is firmware's until it is asked for
-	// Fail is told what the driver must not do.
+	SpeedTable   bool // has a table of speeds with IDs of its own
+	Firmware     bool // is owned by firmware until the driver requests it
+	// Fail is called for each violation of the specification by the driver.
 	Fail func(format string, args ...any)
-	// Faults is how it misbehaves; it may be changed with Controller.Set.
+	// Faults are its deviations from the specification. Controller.Set changes them.
 	Faults Faults
 }
 
-// Layout of the registers; a driver has to find it out.
+// Layout of the registers, which the driver must read from the capability registers.
 const (
 	capLength = 0x40
 	portBase  = capLength + 0x400
@@ -34,16 +34,16 @@ const (
 	Size      = 0x8000 // of the register space
 )
 
-// Controller is the controller. It is the driver's Registers.
+// Controller is the model. It implements hcd.Registers.
 type Controller struct {
 	o   Options
 	mem *Memory
 
-	// Interrupt has a value when the controller has raised its interrupt.
+	// Interrupt receives a value when the controller has raised its interrupt.
 	Interrupt chan struct{}
 
 	mu     sync.Mutex
-	moved  *sync.Cond // an endpoint or the commands came to rest
+	moved  *sync.Cond // an endpoint or the command ring has stopped
 	faults Faults
 
 	removed            bool
@@ -62,36 +62,34 @@ type Controller struct {
 	slots              []*slot // by slot ID
 	run                context.Context
 	stop               context.CancelFunc
-	active             int // endpoints and command rings at work
+	active             int // endpoints and command rings that run
 	log                []Done
 	lean               bool
 	filled             int
 }
 
-// Done is a command that was carried out.
+// Done is a command that was executed.
 type Done struct {
 	Command int
 	Slot    int
 	Code    int
 }
 
-// New makes a controller that uses mem. Close ends what it has begun.
+// New returns a controller that uses mem. Close ends its goroutines and timers.
 func New(mem *Memory, o Options) *Controller {
 	if o.Version == 0 {
 		o.Version = 0x0120
 	}
-	for _, v := range []struct {
-		at   *int
-		want int
-	}{{&o.Slots, 8}, {&o.Ports2, 2}, {&o.Ports3, 2}} {
-		if *v.at == 0 {
-			*v.at = v.want
+	for at, v := range map[*int]int{&o.Slots: 8, &o.Ports2: 2, &o.Ports3: 2} {
+		if *at == 0 {
+			*at = v
 		}
 	}
 	c := &Controller{o: o, mem: mem, faults: o.Faults, Interrupt: make(chan struct{}, 1)}
 	c.moved = sync.NewCond(&c.mu)
 	for i := range o.Ports2 + o.Ports3 {
-		c.ports = append(c.ports, &port{c: c, number: i + 1, super: i >= o.Ports2, power: !o.PortPower})
+		c.ports = append(c.ports,
+			&port{c: c, number: i + 1, super: i >= o.Ports2, power: !o.PortPower})
 	}
 	if o.Firmware {
 		c.legacy, c.legacyCtl = 1<<16, 1<<0|1<<13|1<<15
@@ -100,7 +98,7 @@ func New(mem *Memory, o Options) *Controller {
 	return c
 }
 
-// Close is the end of a test: nothing goes on afterwards.
+// Close ends all goroutines and timers, at the end of a test.
 func (c *Controller) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +114,7 @@ func (c *Controller) Close() {
 	}
 }
 
-// reset brings all into the initial state. What is plugged in is noticed anew.
+// reset resets all to the initial state. The ports detect their devices again.
 func (c *Controller) reset() {
 	if c.stop != nil {
 		c.stop()
@@ -131,21 +129,22 @@ func (c *Controller) reset() {
 	}
 }
 
+// running reports whether the controller executes TRBs. c.mu is held.
 func (c *Controller) running() bool {
 	return c.usbcmd&1 != 0 && !c.removed && c.usbsts&(1<<2|1<<12) == 0
 }
 
-// halted is HCH: it stands still, and all that was at work has come to rest.
+// halted is HCH: the controller has stopped, and so have all endpoints and the command ring.
 func (c *Controller) halted() bool { return !c.running() && c.active == 0 }
 
-// Running says whether the controller may do DMA.
+// Running reports whether DMA may be in progress.
 func (c *Controller) Running() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.removed && !c.halted()
 }
 
-// Log is what commands were carried out.
+// Log is the list of executed commands.
 func (c *Controller) Log() []Done {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// dataTransfer is a bulk or interrupt transfer.
+// dataTransfer performs a bulk or interrupt transfer.
 func (e *endpoint) dataTransfer(ctx context.Context, td []request, next uint64, cycle uint32) {
 	c, d := e.slot.c, e.slot.device
 	var n int
@@ -21,13 +21,13 @@ func (e *endpoint) dataTransfer(ctx context.Context, td []request, next uint64, 
 		c.mu.Unlock()
 		if e.in() {
 			n, err = d.In(ctx, e.address(), buf)
-		} else if err = d.Out(ctx, e.address(), buf); err == nil {
+		} else if err = blocked(ctx, d.Out(ctx, e.address(), buf)); err == nil {
 			n = len(buf)
 		}
 		c.mu.Lock()
 	}
 	if e.run.Err() != nil || !c.running() {
-		return // reset or halted meanwhile: no more DMA
+		return // reset or halted during the transfer: no more DMA
 	}
 	if e.in() {
 		e.scatter(td, buf[:n])
@@ -42,7 +42,7 @@ func (e *endpoint) dataTransfer(ctx context.Context, td []request, next uint64, 
 	e.settled(err)
 }
 
-// report posts the events of data blocks, n bytes having been moved (xHCI 1.2, 4.10.1, 4.10.1.1). It says whether the packet was short.
+// report posts the events of a TD of which n bytes were transferred (xHCI 1.2, 4.10.1, 4.10.1.1).
 func (e *endpoint) report(td []request, n int, err error) {
 	at := 0
 	for i, r := range td {
@@ -63,7 +63,7 @@ func (e *endpoint) report(td []request, n int, err error) {
 			}
 			if end := td[len(td)-1]; !last && end.control&(1<<5) != 0 && first == ShortPacket {
 				e.event(r, first, at+size-n)
-				e.event(end, second, at+size-n) // a second one, for the end of the descriptor
+				e.event(end, second, at+size-n) // a second one, for the last TRB of the TD
 			} else {
 				e.event(r, first, at+size-n)
 			}
@@ -77,7 +77,7 @@ func (e *endpoint) report(td []request, n int, err error) {
 	}
 }
 
-// gather and scatter move the data of blocks.
+// gather reads the data of a TD, and scatter writes them.
 func (e *endpoint) gather(td []request) (b []byte) {
 	for _, r := range td {
 		if p := e.slot.c.mem.dma(r.parameter, r.length(), "data"); p != nil {

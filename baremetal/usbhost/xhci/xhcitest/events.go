@@ -7,9 +7,10 @@ type eventRing struct {
 	next  int
 	cycle uint32
 	full  bool
-	queue [][3]uint64 // what waits for room
+	queue [][3]uint64 // events that wait for space
 }
 
+// startEvents starts the event ring, after a write of ERSTBA.
 func (c *Controller) startEvents() {
 	if c.erstsz != 1 {
 		c.fail("ERSTSZ %d", c.erstsz)
@@ -37,13 +38,13 @@ func (c *Controller) startEvents() {
 	}
 }
 
-// free is how many events fit; one place is always left.
+// free is the number of events that fit. One TRB always stays free.
 func (e *eventRing) free(erdp uint64) int {
 	read := int(erdp&^0xF-e.base) / 16
 	return (read - e.next - 1 + e.size) % e.size
 }
 
-// post puts an event into the ring. The last place is for the news that it is full.
+// post puts an event into the ring. The last free TRB is for the Event Ring Full event.
 func (c *Controller) post(parameter uint64, status, control uint32) {
 	e := &c.events
 	if e.size == 0 || c.removed {
@@ -62,6 +63,7 @@ func (c *Controller) post(parameter uint64, status, control uint32) {
 	}
 }
 
+// write writes an event to the ring and raises the interrupt.
 func (c *Controller) write(parameter uint64, status, control uint32) {
 	e := &c.events
 	b := c.mem.dma(e.base+uint64(e.next*16), 16, "event")
@@ -85,6 +87,7 @@ func (c *Controller) write(parameter uint64, status, control uint32) {
 	}
 }
 
+// flushEvents writes waiting events, after a write of ERDP.
 func (c *Controller) flushEvents() {
 	e := &c.events
 	if e.size == 0 {
@@ -104,7 +107,7 @@ func (c *Controller) flushEvents() {
 	}
 }
 
-// Filled is how often the event ring became full.
+// Filled is how often the event ring was full.
 func (c *Controller) Filled() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

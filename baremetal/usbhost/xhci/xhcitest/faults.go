@@ -2,39 +2,43 @@ package xhcitest
 
 import "time"
 
-// Faults is how a controller misbehaves.
+// Faults are deviations from the specification.
 type Faults struct {
-	NeverReady    bool          // CNR stays
-	NeverReset    bool          // HCRST stays
-	NeverHalts    bool          // HCH never comes
-	NeverRuns     bool          // HCH stays
-	KeepsFirmware bool          // firmware does not let go
-	DropPorts     bool          // port changes have no events
-	DropTransfers bool          // transfers have no events
-	StuckAbort    bool          // CRR stays after an abort
-	SilentAbort   bool          // an aborted command has no event
-	ShortSuccess  bool          // a short packet's event says success
-	TwiceSuccess  bool          // the second event of a short descriptor says success
-	LazyState     bool          // a context does not say that a doorbell has started its endpoint
-	LateStop      int           // that often, Stop Endpoint is refused though the endpoint is running
-	SlowStart     time.Duration // so long an endpoint looks as if it were stopped after its doorbell, and cannot be kept from starting
-	Overfetch     bool          // four blocks are read from beyond a link
-	NoSoftRetry   bool          // an endpoint hangs that goes on where it was after an error, and so does the command that is to stop it
-	NoLinkNoReset bool          // Reset Endpoint stops the controller when the root port is not enabled
-	SplitControl  bool          // a control transfer fails that has a link after its setup stage
+	NeverReady    bool // CNR stays set
+	NeverReset    bool // HCRST stays set
+	NeverHalts    bool // HCH is never set
+	NeverRuns     bool // HCH stays set
+	KeepsFirmware bool // firmware does not release the controller
+	DropPorts     bool // port changes have no events
+	DropTransfers bool // transfers have no events
+	StuckAbort    bool // CRR stays set after an abort
+	SilentAbort   bool // an aborted command has no event
+	ShortSuccess  bool // the event of a short packet has the code Success
+	TwiceSuccess  bool // the second event of a short TD has the code Success
+	LazyState     bool // the context of an endpoint is not updated after a doorbell
+	LateStop      int  // how often Stop Endpoint is rejected though the endpoint runs
+	// SlowStart is the time after a doorbell in which an endpoint is reported as stopped. It starts
+	// nevertheless.
+	SlowStart time.Duration
+	Overfetch bool // four TRBs beyond a link are read
+	// NoSoftRetry: an endpoint that is continued after an error hangs, and so does Stop Endpoint.
+	NoSoftRetry   bool
+	NoLinkNoReset bool // Reset Endpoint stops the controller when the root port is not enabled
+	SplitControl  bool // a control transfer with a link after its setup stage fails
 	// Read overrides registers.
 	Read map[uint32]uint32
-	// Command, if set, is asked about each command. It may be called at any time and must not call the controller.
+	// Command, if set, is called with each command. It may be called at any time and must not call
+	// the controller.
 	Command func(kind int, slot int) Verdict
 }
 
-// Verdict is what becomes of a command.
+// Verdict is the result of a command.
 type Verdict struct {
-	// Lose says that it never ends, unless it is aborted.
+	// Lose: the command does not end until it is aborted.
 	Lose bool
-	// Code, if not zero, is its completion code, and nothing is done.
+	// Code, if not zero, is the completion code. The command is not executed.
 	Code int
-	// Slot, if not zero, is in the event in place of the right one.
+	// Slot, if not zero, replaces the slot in the event.
 	Slot int
 }
 
@@ -45,7 +49,7 @@ func (c *Controller) Set(change func(f *Faults)) {
 	c.mu.Unlock()
 }
 
-// Remove takes the controller from the machine: all its registers read as ones.
+// Remove removes the controller from the machine: all registers read as all ones.
 func (c *Controller) Remove() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +57,7 @@ func (c *Controller) Remove() {
 	c.stop()
 }
 
-// Errors of the controller itself (xHCI 1.2, 5.4.2).
+// Errors of the controller (xHCI 1.2, 5.4.2).
 const (
 	SystemError     = 1 << 2  // HSE
 	ControllerError = 1 << 12 // HCE
@@ -67,7 +71,7 @@ func (c *Controller) Break(bit uint32) {
 	c.stop()
 }
 
-// StopByItself clears the run bit, as a controller does that has lost its mind.
+// StopByItself clears R/S, without an error.
 func (c *Controller) StopByItself() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,14 +83,15 @@ func (c *Controller) stopByItself() {
 	c.stop()
 }
 
-// Inject puts any event into the ring: parameter, status, control without the cycle bit.
+// Inject puts an arbitrary event into the ring. control is without the cycle bit.
 func (c *Controller) Inject(parameter uint64, status, control uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.post(parameter, status, control)
 }
 
-// Rings are the addresses where the transfer rings of a slot go on, by doorbell index: what a hostile event would point to.
+// Rings are the dequeue pointers of the transfer rings of a slot, by endpoint index, for hostile
+// events.
 func (c *Controller) Rings(slot int) map[int]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +106,7 @@ func (c *Controller) Rings(slot int) map[int]uint64 {
 	return m
 }
 
-// Fresh is how often the sequence number of an endpoint, by slot and doorbell index, went back to zero since it was first added.
+// Fresh is how often the sequence number of an endpoint was reset since it was first added.
 func (c *Controller) Fresh(slot, index int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

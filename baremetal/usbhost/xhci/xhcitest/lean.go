@@ -2,15 +2,15 @@ package xhcitest
 
 import "context"
 
-// Lean makes the controller answer transfers while their doorbell is rung, check little, and allocate nothing: for what a driver costs by
-// itself. Control transfers do nothing.
+// Lean makes the controller complete transfers during the write of the doorbell, with few checks
+// and without allocations, to measure the driver alone. Control transfers have no effect.
 func (c *Controller) Lean(on bool) {
 	c.mu.Lock()
 	c.lean = on
 	c.mu.Unlock()
 }
 
-// lean carries out what is in a ring, at once.
+// lean executes the TRBs in a ring.
 func (e *endpoint) lean() {
 	c, d := e.slot.c, e.slot.device
 	for {
@@ -37,7 +37,7 @@ func (e *endpoint) lean() {
 			code = ShortPacket
 		}
 		e.event(r, code, n-got)
-		for got < n && r.control&(1<<4) != 0 { // the rest of the descriptor
+		for got < n && r.control&(1<<4) != 0 { // the rest of the TD
 			if r, ok = c.fetch(&e.dequeue, &e.cycle, "transfer ring"); !ok {
 				return
 			}

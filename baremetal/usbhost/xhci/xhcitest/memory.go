@@ -7,49 +7,50 @@ import (
 	"unsafe"
 
 	"tamaccid/baremetal/usbhost"
+	"tamaccid/baremetal/usbhost/hcd"
 )
 
-// Memory is usbhost.Memory whose bus addresses have nothing to do with the processor's. Between two buffers there is always a page of
-// nothing. Buffers that were freed are remembered, so that late users are found.
+// Memory implements hcd.Memory. Bus addresses differ from the processor's addresses. There is an
+// unused page between two buffers. Freed buffers stay known, so that later accesses are detected.
 type Memory struct {
 	mu      sync.Mutex
 	next    uint64
 	regions []*region // by address
 	fail    func(format string, args ...any)
-	limit   int // bytes that may be out, 0: any
+	limit   int // bytes that may be allocated, 0: no limit
 	used    int
 }
 
 type region struct {
-	usbhost.Buffer
+	hcd.Buffer
 	freed bool
 }
 
-// gap is left between buffers.
+// gap is the space between buffers.
 const gap = 0x1000
 
-// NewMemory has bus addresses from base on.
+// NewMemory returns a memory whose bus addresses start at base.
 func NewMemory(base uint64, fail func(format string, args ...any)) *Memory {
 	return &Memory{next: base, fail: fail}
 }
 
-// Limit bounds what may be out at once.
+// Limit bounds the number of allocated bytes.
 func (m *Memory) Limit(bytes int) {
 	m.mu.Lock()
 	m.limit = bytes
 	m.mu.Unlock()
 }
 
-// Alloc is usbhost.Memory's.
-func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
+// Alloc implements hcd.Memory.
+func (m *Memory) Alloc(size, align int) (hcd.Buffer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if size <= 0 || align <= 0 || align&(align-1) != 0 {
 		m.fail("Alloc(%d, %d)", size, align)
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	if m.limit > 0 && m.used+size > m.limit {
-		return usbhost.Buffer{}, usbhost.ErrNoMemory
+		return hcd.Buffer{}, usbhost.ErrNoMemory
 	}
 	const boundary = 64 << 10
 	at := (m.next + uint64(align) - 1) &^ (uint64(align) - 1)
@@ -60,19 +61,19 @@ func (m *Memory) Alloc(size, align int) (usbhost.Buffer, error) {
 	m.next = at + uint64(size) + gap
 	raw := make([]byte, size+align)
 	skip := int(-uintptr(unsafe.Pointer(&raw[0])) & uintptr(align-1))
-	b := usbhost.Buffer{Bytes: raw[skip : skip+size : skip+size], Bus: at}
+	b := hcd.Buffer{Bytes: raw[skip : skip+size : skip+size], Bus: at}
 	m.regions = append(m.regions, &region{Buffer: b})
 	m.used += size
 	return b, nil
 }
 
-// Free is usbhost.Memory's.
-func (m *Memory) Free(b usbhost.Buffer) {
+// Free implements hcd.Memory.
+func (m *Memory) Free(b hcd.Buffer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.find(b.Bus)
 	if r == nil || r.Bus != b.Bus || r.freed || len(r.Bytes) != len(b.Bytes) {
-		m.fail("Free of %#x, %d bytes, which is not out", b.Bus, len(b.Bytes))
+		m.fail("Free of %#x, %d bytes, which is not allocated", b.Bus, len(b.Bytes))
 		return
 	}
 	clear(r.Bytes)
@@ -80,7 +81,7 @@ func (m *Memory) Free(b usbhost.Buffer) {
 	m.used -= len(r.Bytes)
 }
 
-// find returns the buffer around an address.
+// find returns the buffer that includes an address, or nil.
 func (m *Memory) find(bus uint64) *region {
 	i := sort.Search(len(m.regions), func(i int) bool { return m.regions[i].Bus > bus })
 	if i == 0 {
@@ -92,14 +93,14 @@ func (m *Memory) find(bus uint64) *region {
 	return nil
 }
 
-// InUse is how many bytes are out.
+// InUse is the number of allocated bytes.
 func (m *Memory) InUse() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.used
 }
 
-// Check fails when something was written to memory after it was given back.
+// Check fails if freed memory was written to.
 func (m *Memory) Check() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,7 +114,7 @@ func (m *Memory) Check() {
 	}
 }
 
-// Holds says whether a byte string is anywhere in the memory that is out.
+// Holds reports whether a byte string is in the memory.
 func (m *Memory) Holds(s string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -127,7 +128,8 @@ func (m *Memory) Holds(s string) bool {
 	return false
 }
 
-// dma is what the controller sees of n bytes at an address, nil and a failure when they are not in one buffer that is out.
+// dma returns n bytes at a bus address. If they are not in one allocated buffer, it fails and
+// returns nil.
 func (m *Memory) dma(bus uint64, n int, what string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,7 +148,7 @@ func (m *Memory) dma(bus uint64, n int, what string) []byte {
 	return r.Bytes[bus-r.Bus:][:n]
 }
 
-// u32, u64, set32 and set64 are little endian; load and store are for words that say whose the others are.
+// u32, u64 and set32 access little-endian words. load and store are for words with a cycle bit.
 func u32(b []byte, at int) uint32 {
 	return uint32(b[at]) | uint32(b[at+1])<<8 | uint32(b[at+2])<<16 | uint32(b[at+3])<<24
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 )
 
+// operational reads an operational register.
 func (c *Controller) operational(at uint32) uint32 {
 	switch at {
 	case 0x00:
@@ -33,6 +34,7 @@ func (c *Controller) resetting() bool {
 	return c.faults.NeverReset && !c.resetUntil.IsZero() || time.Now().Before(c.resetUntil)
 }
 
+// writeOperational writes an operational register.
 func (c *Controller) writeOperational(at, v uint32) {
 	stopped := func(what string) bool {
 		if c.usbcmd&1 != 0 {
@@ -75,12 +77,13 @@ func (c *Controller) writeOperational(at, v uint32) {
 	}
 }
 
-// How long a reset takes, and the controller to be ready after it.
+// The duration of a reset, and of CNR after it.
 const (
 	resetTakes = 3 * time.Millisecond
 	readyTakes = 5 * time.Millisecond
 )
 
+// writeCommand writes USBCMD.
 func (c *Controller) writeCommand(v uint32) {
 	if v&^(1<<0|1<<1|1<<2|1<<3) != 0 {
 		c.fail("USBCMD %#x", v)
@@ -125,6 +128,7 @@ func (c *Controller) writeCommand(v uint32) {
 	}
 }
 
+// checkScratchpads checks the scratchpad buffers (xHCI 1.2, 4.20).
 func (c *Controller) checkScratchpads() {
 	if c.o.Scratchpads == 0 {
 		return

@@ -3,6 +3,7 @@ package xhcitest
 import (
 	"time"
 
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/usb"
 )
 
@@ -13,7 +14,7 @@ type port struct {
 	super  bool
 	power  bool
 
-	device  Device
+	device  usbtest.Device
 	enabled bool
 	busy    bool // in reset
 	link    uint32
@@ -22,7 +23,7 @@ type port struct {
 	timer   *time.Timer
 }
 
-// Link states and how long resets are (xHCI 1.2, table 5-27; USB 2.0, 7.1.7.5).
+// Link states, and the duration of a reset (xHCI 1.2, table 5-27; USB 2.0, 7.1.7.5).
 const (
 	linkActive   = 0
 	linkDisabled = 4
@@ -34,7 +35,7 @@ const (
 	changeAll = 0x7F << 17
 )
 
-// reset is the controller's: what is there is noticed anew.
+// reset handles a reset of the controller: the port detects its device again.
 func (p *port) reset() {
 	if p.timer != nil {
 		p.timer.Stop()
@@ -44,7 +45,7 @@ func (p *port) reset() {
 	p.connect()
 }
 
-// connect notices the device, if there is power. A SuperSpeed link trains by itself.
+// connect detects the device, if the port is powered. A SuperSpeed link trains by itself.
 func (p *port) connect() {
 	if p.device == nil || !p.power {
 		return
@@ -53,13 +54,13 @@ func (p *port) connect() {
 	p.link = linkPolling
 	if p.super {
 		p.enabled, p.link = true, linkActive
-		p.device.Reset()
+		p.device.BusReset()
 	}
 	p.announce()
 }
 
-// Attach plugs a device into a port, or pulls it (nil).
-func (c *Controller) Attach(number int, d Device) {
+// Attach connects a device to a port, or disconnects it (nil).
+func (c *Controller) Attach(number int, d usbtest.Device) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.ports[number-1]
@@ -80,7 +81,7 @@ func (c *Controller) detach(p *port) {
 	}
 	p.enabled, p.busy, p.link = false, false, linkDetect
 	p.changes |= 1 << 17
-	// Devices of this port answer nothing any more.
+	// Devices behind this port do not respond any more.
 	for _, s := range c.slots {
 		if s != nil && s.port == p.number {
 			s.unplugged()
@@ -89,7 +90,7 @@ func (c *Controller) detach(p *port) {
 	p.announce()
 }
 
-// Hurt makes a SuperSpeed link inactive: it wants a warm reset.
+// Hurt makes a SuperSpeed link inactive, until a warm reset.
 func (c *Controller) Hurt(number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +100,7 @@ func (c *Controller) Hurt(number int) {
 	p.announce()
 }
 
-// OverCurrent begins or ends too high a current on a port.
+// OverCurrent starts or ends an over-current of a port.
 func (c *Controller) OverCurrent(number int, on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +112,7 @@ func (c *Controller) OverCurrent(number int, on bool) {
 
 func (p *port) changed() bool { return p.changes != 0 }
 
-// announce posts the event of a change.
+// announce posts a Port Status Change event.
 func (p *port) announce() {
 	c := p.c
 	if c.running() {
@@ -123,7 +124,8 @@ func (p *port) announce() {
 }
 
 func (p *port) read() uint32 {
-	v := flag(p.device != nil && p.power, 0) | flag(p.enabled, 1) | flag(p.current, 3) | flag(p.busy, 4) | p.link<<5 |
+	v := flag(p.device != nil && p.power, 0) | flag(p.enabled, 1) | flag(p.current, 3) |
+		flag(p.busy, 4) | p.link<<5 |
 		flag(p.power, 9) | p.changes
 	if p.enabled {
 		v |= p.speed() << 10
@@ -131,7 +133,7 @@ func (p *port) read() uint32 {
 	return v
 }
 
-// speed is the number that the controller's table, or the default one, has for the speed.
+// speed is the speed ID of the device.
 func (p *port) speed() uint32 {
 	own := p.c.o.SpeedTable
 	switch p.device.Speed() {
@@ -199,20 +201,20 @@ func (p *port) begin(warm bool) {
 		}
 		if p.device != nil {
 			p.enabled, p.link = true, linkActive
-			p.device.Reset()
+			p.device.BusReset()
 		}
 		p.announce()
 	})
 }
 
-// behind finds a device by its route string (USB 3.2, 8.9).
-func (c *Controller) behind(number int, route uint32) Device {
+// behind returns the device at a route string (USB 3.2, 8.9), or nil.
+func (c *Controller) behind(number int, route uint32) usbtest.Device {
 	if number < 1 || number > len(c.ports) || !c.ports[number-1].enabled {
 		return nil
 	}
 	d := c.ports[number-1].device
 	for ; route != 0 && d != nil; route >>= 4 {
-		h, ok := d.(Hub)
+		h, ok := d.(*usbtest.Hub)
 		if !ok {
 			return nil
 		}

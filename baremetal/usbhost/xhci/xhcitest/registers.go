@@ -2,11 +2,11 @@ package xhcitest
 
 import goruntime "runtime"
 
-// Read32 is the driver's.
+// Read32 implements hcd.Registers.
 func (c *Controller) Read32(at uint32) uint32 {
 	if at == capLength+0x04 {
-		// Halt polls USBSTS without sleeping. The goroutines of the model must run in between, or
-		// the controller does not stop on a busy host.
+		// Halt reads USBSTS without a sleep. The goroutines of the model must run between two
+		// reads, or the controller does not halt on a busy host.
 		goruntime.Gosched()
 	}
 	c.mu.Lock()
@@ -39,7 +39,26 @@ func (c *Controller) Read32(at uint32) uint32 {
 	return c.extendedCapability(at - extended)
 }
 
-// Write32 is the driver's.
+// Read8 fails, as Read16, Write8 and Write16 do: the driver must use accesses of 32 bits, since
+// some controllers support no other (policy).
+func (c *Controller) Read8(at uint32) uint8 {
+	c.fail("8-bit read of register %#x", at)
+	return 0
+}
+
+// Read16 fails.
+func (c *Controller) Read16(at uint32) uint16 {
+	c.fail("16-bit read of register %#x", at)
+	return 0
+}
+
+// Write8 fails.
+func (c *Controller) Write8(at uint32, _ uint8) { c.fail("8-bit write of register %#x", at) }
+
+// Write16 fails.
+func (c *Controller) Write16(at uint32, _ uint16) { c.fail("16-bit write of register %#x", at) }
+
+// Write32 implements hcd.Registers.
 func (c *Controller) Write32(at uint32, v uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +90,8 @@ func (c *Controller) Write32(at uint32, v uint32) {
 	}
 }
 
-// mustBeReady is for operational registers and doorbells (xHCI 1.2, 5.4.2, CNR), but USBSTS.
+// mustBeReady fails if the controller is not ready for a write of an operational register other
+// than USBSTS, or of a doorbell (xHCI 1.2, 5.4.2, CNR).
 func (c *Controller) mustBeReady(at uint32) {
 	if c.notReady() && at != capLength+4 {
 		c.fail("register %#x written while the controller is not ready", at)

@@ -1,6 +1,6 @@
 package xhcitest
 
-// request is a transfer request block with its address.
+// request is a TRB with its address.
 type request struct {
 	at        uint64
 	parameter uint64
@@ -14,10 +14,10 @@ func (r request) endpoint() int { return int(r.control >> 16 & 0x1F) }
 
 func (r request) length() int { return int(r.status & 0x1FFFF) }
 
-// maxLinks bounds links that lead to links.
+// maxLinks bounds consecutive links.
 const maxLinks = 4
 
-// fetch takes the next block from a ring, past links (xHCI 1.2, 4.9.2, 4.11.5.1).
+// fetch reads the next TRB of a ring and follows links (xHCI 1.2, 4.9.2, 4.11.5.1).
 func (c *Controller) fetch(dequeue *uint64, cycle *uint32, what string) (r request, ok bool) {
 	for range maxLinks {
 		b := c.mem.dma(*dequeue, 16, what)
@@ -33,7 +33,8 @@ func (c *Controller) fetch(dequeue *uint64, cycle *uint32, what string) (r reque
 			*dequeue += 16
 			return r, true
 		}
-		if r.parameter&0xF != 0 || r.status&0x3FFFFF != 0 || control&^(1|2|1<<4|1<<5|0x3F<<10) != 0 {
+		if r.parameter&0xF != 0 || r.status&0x3FFFFF != 0 ||
+			control&^(1|2|1<<4|1<<5|0x3F<<10) != 0 {
 			c.fail("%s: link %#x %#x %#x", what, r.parameter, r.status, control)
 		}
 		if c.faults.Overfetch {
@@ -48,7 +49,7 @@ func (c *Controller) fetch(dequeue *uint64, cycle *uint32, what string) (r reque
 	return r, false
 }
 
-// linked says whether the next block of a ring is a link.
+// linked reports whether the next TRB of a ring is a link.
 func (c *Controller) linked(dequeue uint64, cycle uint32) bool {
 	b := c.mem.dma(dequeue, 16, "transfer ring")
 	return b != nil && load(b, 12)&1 == cycle && load(b, 12)>>10&0x3F == 6

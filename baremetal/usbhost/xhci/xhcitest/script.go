@@ -7,30 +7,31 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// Script is a Device that does what it is told, transfer by transfer. Without a line for an endpoint it answers NAK for ever.
+// Script is a usbtest.Device that follows a script, one line for each transfer. Without a line for
+// an endpoint it responds with NAK.
 type Script struct {
 	At usb.Speed
 
 	mu     sync.Mutex
 	lines  map[uint8][]Line
 	wake   chan struct{}
-	Writes [][]byte // what came to OUT endpoints and in control transfers
+	Writes [][]byte // data of OUT transfers and control transfers
 	Resets int
 }
 
-// Line is what becomes of one transfer.
+// Line is the result of one transfer.
 type Line struct {
-	Data  []byte // of an IN transfer, cut to what is wanted
+	Data  []byte // of an IN transfer, at most the requested length
 	Err   error
-	Block bool // after Data: NAK for ever
+	Block bool // after Data: NAK without end
 }
 
-// NewScript makes a device of a speed.
+// NewScript returns a device with a speed and an empty script.
 func NewScript(s usb.Speed) *Script {
 	return &Script{At: s, lines: map[uint8][]Line{}, wake: make(chan struct{})}
 }
 
-// Add appends lines to an endpoint's script; 0 is the default pipe.
+// Add appends lines for an endpoint. Endpoint 0 is the default control pipe.
 func (s *Script) Add(endpoint uint8, lines ...Line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,7 +40,7 @@ func (s *Script) Add(endpoint uint8, lines ...Line) {
 	s.wake = make(chan struct{})
 }
 
-// Left is how many lines were not used.
+// Left is the number of unused lines.
 func (s *Script) Left() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +69,7 @@ func (s *Script) line(ctx context.Context, endpoint uint8) (Line, error) {
 	}
 }
 
-// end is how a transfer ends that a line was found for.
+// end ends the transfer of a line.
 func (l Line) end(ctx context.Context) error {
 	if l.Block {
 		<-ctx.Done()
@@ -77,17 +78,18 @@ func (l Line) end(ctx context.Context) error {
 	return l.Err
 }
 
-// Speed is Device's.
+// Speed implements usbtest.Device.
 func (s *Script) Speed() usb.Speed { return s.At }
 
-// Reset is Device's.
-func (s *Script) Reset() {
+// BusReset implements usbtest.Device.
+func (s *Script) BusReset() {
 	s.mu.Lock()
 	s.Resets++
 	s.mu.Unlock()
 }
 
-// Control is Device's. SET_ADDRESS always succeeds, but for a line of endpoint AddressLine.
+// Control implements usbtest.Device. SET_ADDRESS succeeds unless there is a line for endpoint
+// AddressLine.
 func (s *Script) Control(ctx context.Context, setup usb.Setup, data []byte) (int, error) {
 	endpoint := uint8(0)
 	if setup.RequestType == 0 && setup.Request == usb.RequestSetAddress {
@@ -112,7 +114,7 @@ func (s *Script) Control(ctx context.Context, setup usb.Setup, data []byte) (int
 	return n, l.end(ctx)
 }
 
-// AddressLine is the endpoint number under which lines for SET_ADDRESS are.
+// AddressLine is the endpoint number of lines for SET_ADDRESS.
 const AddressLine = 0x40
 
 func (s *Script) write(b []byte) {
@@ -121,7 +123,7 @@ func (s *Script) write(b []byte) {
 	s.mu.Unlock()
 }
 
-// In is Device's.
+// In implements usbtest.Device.
 func (s *Script) In(ctx context.Context, endpoint uint8, buf []byte) (int, error) {
 	l, err := s.line(ctx, endpoint)
 	if err != nil {
@@ -131,7 +133,7 @@ func (s *Script) In(ctx context.Context, endpoint uint8, buf []byte) (int, error
 	return n, l.end(ctx)
 }
 
-// Out is Device's.
+// Out implements usbtest.Device.
 func (s *Script) Out(ctx context.Context, endpoint uint8, data []byte) error {
 	l, err := s.line(ctx, endpoint)
 	if err != nil {

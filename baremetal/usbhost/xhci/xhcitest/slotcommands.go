@@ -6,10 +6,10 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// address is the one that a device gets: not the slot's number, from 1 to 127.
+// address is the address of the device: from 1 to 127, not the slot's number.
 func (s *slot) address() uint8 { return uint8(1 + (s.id+62)%127) }
 
-// address is Address Device (xHCI 1.2, 4.6.5), with the SET_ADDRESS that goes with it.
+// address is Address Device (xHCI 1.2, 4.6.5), including SET_ADDRESS.
 func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 	in := c.input(input)
 	if in == nil {
@@ -27,7 +27,8 @@ func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 		return Parameter
 	}
 	for _, o := range c.slots {
-		if o != nil && o != s && o.port == s.port && o.route == s.route && o.state >= slotAddressed {
+		if o != nil && o != s && o.port == s.port && o.route == s.route &&
+			o.state >= slotAddressed {
 			c.fail("Address Device: slot %d has this device already", o.id)
 		}
 	}
@@ -45,7 +46,9 @@ func (c *Controller) address(ctx context.Context, s *slot, input uint64) int {
 		return Transaction
 	}
 	c.mu.Unlock()
-	_, err := d.Control(ctx, usb.Setup{Request: usb.RequestSetAddress, Value: uint16(s.address())}, nil)
+	setup := usb.Setup{Request: usb.RequestSetAddress, Value: uint16(s.address())}
+	_, err := d.Control(ctx, setup, nil)
+	err = blocked(ctx, err)
 	c.mu.Lock()
 	if err != nil {
 		s.state = slotDefault
@@ -107,9 +110,9 @@ func (c *Controller) configure(s *slot, input uint64) int {
 		bit := uint32(1) << i
 		switch next[i] = s.endpoints[i]; {
 		case in.drop&bit != 0 && s.endpoints[i] == nil:
-			c.fail("Configure Endpoint: endpoint %d dropped, which is not there", i)
+			c.fail("Configure Endpoint: endpoint %d dropped, which does not exist", i)
 		case in.drop&bit == 0 && in.add&bit != 0 && s.endpoints[i] != nil:
-			c.fail("Configure Endpoint: endpoint %d added, which is there", i)
+			c.fail("Configure Endpoint: endpoint %d added, which exists", i)
 		}
 		if in.drop&bit != 0 {
 			next[i] = nil
@@ -132,7 +135,7 @@ func (c *Controller) configure(s *slot, input uint64) int {
 	for i := 2; i < 32; i++ {
 		if old := s.endpoints[i]; old != nil && old != next[i] {
 			if old.active {
-				c.fail("Configure Endpoint: endpoint %d dropped while it is at work", i)
+				c.fail("Configure Endpoint: endpoint %d dropped while it runs", i)
 			}
 			old.rest()
 			old.become(epDisabled)

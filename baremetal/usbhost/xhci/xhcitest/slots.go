@@ -3,6 +3,7 @@ package xhcitest
 import (
 	"context"
 
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/usb"
 )
 
@@ -30,11 +31,11 @@ type slot struct {
 	port      int
 	route     uint32
 	speed     usb.Speed
-	device    Device
+	device    usbtest.Device
 	endpoints [32]*endpoint
 }
 
-// endpoint is the controller's side of an endpoint.
+// endpoint is an endpoint in the controller.
 type endpoint struct {
 	slot    *slot
 	index   int
@@ -43,20 +44,21 @@ type endpoint struct {
 	state   uint32
 	dequeue uint64
 	cycle   uint32
-	// Fresh counts how often its sequence number went back to zero.
+	// fresh counts the resets of its sequence number.
 	fresh int
 
-	active bool            // a goroutine works on its ring
-	again  bool            // the doorbell was rung meanwhile
-	kept   bool            // it was reset, but not told where to go on
+	active bool            // a goroutine executes its ring
+	again  bool            // the doorbell was rung while active
+	kept   bool            // it was reset without a new dequeue pointer
 	stuck  bool            // it hangs
-	begins bool            // its doorbell was rung, it is not running yet
+	begins bool            // its doorbell was rung, but it does not run yet
 	run    context.Context // of the controller when the doorbell was rung
 	ctx    context.Context
 	stop   context.CancelFunc
 }
 
-// context is where the controller writes what it knows of the endpoint, or of the slot (index 0).
+// context returns the endpoint context of an index in the device context, or the slot context
+// (index 0).
 func (s *slot) context(index int) []byte {
 	b := s.c.mem.dma(s.c.dcbaap+uint64(s.id*8), 8, "DCBAA")
 	if b == nil {
@@ -85,7 +87,7 @@ func (c *Controller) contextSize() int {
 	return 32
 }
 
-// become changes an endpoint's state, and says so in its context.
+// become changes the endpoint's state and updates its context.
 func (e *endpoint) become(state uint32) {
 	e.state = state
 	if b := e.slot.context(e.index); b != nil {
@@ -95,7 +97,7 @@ func (e *endpoint) become(state uint32) {
 	}
 }
 
-// rest ends what goes on at an endpoint, and waits for that. c.mu is let go of meanwhile.
+// rest stops the endpoint and waits until it has stopped, with c.mu released.
 func (e *endpoint) rest() {
 	if e.stop != nil {
 		e.stop()
@@ -105,7 +107,7 @@ func (e *endpoint) rest() {
 	}
 }
 
-// unplugged ends all transfers of a device that is no longer there.
+// unplugged ends all transfers of a device that was disconnected.
 func (s *slot) unplugged() {
 	s.device = nil
 	for _, e := range s.endpoints {
@@ -115,7 +117,7 @@ func (s *slot) unplugged() {
 	}
 }
 
-// ring is the write of a doorbell (xHCI 1.2, 4.7).
+// ring handles a write of a doorbell (xHCI 1.2, 4.7).
 func (c *Controller) ring(index, v uint32) {
 	target := int(v & 0xFF)
 	if v&^uint32(0xFF) != 0 {

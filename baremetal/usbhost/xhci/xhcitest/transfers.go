@@ -5,10 +5,12 @@ import (
 	"errors"
 	"time"
 
+	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/usb"
 )
 
-// work carries out the transfer descriptors of an endpoint until there are no more, it halts, or it is stopped.
+// work executes the TDs of an endpoint until the ring is empty, or the endpoint halts or is
+// stopped.
 func (e *endpoint) work(ctx context.Context) {
 	c := e.slot.c
 	c.mu.Lock()
@@ -28,7 +30,8 @@ func (e *endpoint) work(ctx context.Context) {
 	c.moved.Broadcast()
 }
 
-// begin is a slow start. What is in the ring is known to the controller before, whatever it is told meanwhile.
+// begin is a slow start (Faults.SlowStart). The controller has read the dequeue pointer before it,
+// and ignores changes during it.
 func (e *endpoint) begin(ctx context.Context) {
 	if !e.begins {
 		return
@@ -47,7 +50,7 @@ func (e *endpoint) begin(ctx context.Context) {
 	}
 }
 
-// once carries out one transfer; false when there is none.
+// once executes one transfer. It reports whether there was one.
 func (e *endpoint) once(ctx context.Context) bool {
 	at, cycle := e.dequeue, e.cycle
 	td, ok := e.descriptor(&at, &cycle)
@@ -65,15 +68,15 @@ func (e *endpoint) once(ctx context.Context) bool {
 	return true
 }
 
-// descriptor reads a whole transfer descriptor: blocks up to the first that is not chained.
+// descriptor reads a TD: TRBs up to the first one that is not chained.
 func (e *endpoint) descriptor(at *uint64, cycle *uint32) (td []request, ok bool) {
 	c := e.slot.c
-	const most = 300 // blocks
+	const most = 300 // TRBs
 	for len(td) < most {
 		r, ok := c.fetch(at, cycle, "transfer ring")
 		if !ok {
 			if len(td) > 0 {
-				c.fail("slot %d, endpoint %d: a descriptor that does not end", e.slot.id, e.index)
+				c.fail("slot %d, endpoint %d: a TD without an end", e.slot.id, e.index)
 			}
 			return nil, false
 		}
@@ -82,27 +85,28 @@ func (e *endpoint) descriptor(at *uint64, cycle *uint32) (td []request, ok bool)
 			return td, true
 		}
 	}
-	c.fail("slot %d, endpoint %d: a descriptor of %d blocks", e.slot.id, e.index, most)
+	c.fail("slot %d, endpoint %d: a TD of %d TRBs", e.slot.id, e.index, most)
 	return nil, false
 }
 
-// check is what holds for each block (xHCI 1.2, 6.4.1).
+// check checks a TRB of a transfer (xHCI 1.2, 6.4.1).
 func (e *endpoint) check(r request, kindOK bool) {
 	c := e.slot.c
 	switch {
 	case !kindOK:
-		c.fail("slot %d, endpoint %d: block of type %d", e.slot.id, e.index, r.kind())
+		c.fail("slot %d, endpoint %d: TRB of type %d", e.slot.id, e.index, r.kind())
 	case r.status>>22 != 0:
 		c.fail("interrupter %d", r.status>>22)
 	case r.length() > 65536:
-		c.fail("block of %d bytes", r.length())
-	case r.length() > 0 && r.control&(1<<6) == 0 && r.parameter>>16 != (r.parameter+uint64(r.length())-1)>>16:
-		c.fail("block of %d bytes at %#x crosses 64 KiB", r.length(), r.parameter)
+		c.fail("TRB of %d bytes", r.length())
+	case r.length() > 0 && r.control&(1<<6) == 0 &&
+		r.parameter>>16 != (r.parameter+uint64(r.length())-1)>>16:
+		c.fail("TRB of %d bytes at %#x crosses 64 KiB", r.length(), r.parameter)
 	}
 }
 
-// checkSizes compares TD sizes with the packets that are left after a block (xHCI 1.2, 4.11.2.4). Before version 1.0 they are kilobytes,
-// the block's own included (Linux, xhci_td_remainder).
+// checkSizes compares TD sizes with the number of packets after each TRB (xHCI 1.2, 4.11.2.4).
+// Before version 1.0 they are kilobytes, including the TRB's own (Linux, xhci_td_remainder).
 func (e *endpoint) checkSizes(td []request) {
 	all, at := total(td), 0
 	for i, r := range td {
@@ -116,33 +120,43 @@ func (e *endpoint) checkSizes(td []request) {
 			want = (all - before) >> 10
 		}
 		if got := int(r.status >> 17 & 0x1F); got != min(want, 31) {
-			e.slot.c.fail("TD size %d of block %d, not %d", got, i, want)
+			e.slot.c.fail("TD size %d of TRB %d, not %d", got, i, want)
 		}
 	}
 }
 
-// address is the endpoint's on the bus.
+// address is bEndpointAddress.
 func (e *endpoint) address() uint8 {
 	return uint8(e.index/2) | uint8(e.index&1)<<7
 }
 
 func (e *endpoint) in() bool { return e.index&1 == 1 }
 
-// event posts a transfer event about a block.
+// event posts a transfer event of a TRB.
 func (e *endpoint) event(r request, code, left int) {
 	if !e.slot.c.faults.DropTransfers {
-		e.slot.c.post(r.at, uint32(code)<<24|uint32(left), 32<<10|uint32(e.index)<<16|uint32(e.slot.id)<<24)
+		e.slot.c.post(r.at, uint32(code)<<24|uint32(left), 32<<10|uint32(e.index)<<16|
+			uint32(e.slot.id)<<24)
 	}
 }
 
-// settled halts an endpoint after an error.
+// settled halts the endpoint after an error.
 func (e *endpoint) settled(err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		e.become(epHalted)
 	}
 }
 
-// codeOf is the completion code of an error on the wire.
+// blocked waits for the end of ctx if an endpoint responds with NAK without end.
+func blocked(ctx context.Context, err error) error {
+	if errors.Is(err, usbtest.ErrBlocked) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+// codeOf is the completion code of an error of a device.
 func codeOf(err error) int {
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -34,6 +34,22 @@ var topologies = []trial{
 		s.own("1.2.3.4.8")
 		s.expect("QEMU")
 	}},
+	{"a reader in alternate setting 1", alone("alternate-setting", "1")},
+	{"a reader that is plugged in again has its name again", func(s *stand) {
+		s.plug("first", "1", s.device("first", "short"))
+		s.expect("first")
+		s.plug("second", "2", s.device("second", "short"))
+		for _, port := range []string{"1", "3"} {
+			s.expect("first", "second")
+			s.unplug("first")
+			s.expect("second")
+			s.plug("first", port, s.device("first", "short"))
+			const want = "Virtual first 0, Virtual second 1"
+			if names := s.do("expect", "first", "second"); names != want {
+				s.Errorf("the readers are %q, want %q", names, want)
+			}
+		}
+	}},
 	{"eight readers at all speeds and depths, one by one and all at once", func(s *stand) {
 		s.hub(fourHubs...)
 		all := []struct{ kind, port string }{

@@ -1,0 +1,53 @@
+package ccid
+
+import "tamaccid/ccid/usb"
+
+// Interface classes (CCID 1.1, 4.4; USB 2.0, table 9-12 for the vendor-specific class).
+const (
+	classSmartCard = 0x0B
+	classVendor    = 0xFF
+)
+
+// Likelihood is what one interface descriptor shows without the rest of the configuration.
+type Likelihood uint8
+
+// The likelihoods.
+const (
+	NotReader     Likelihood = iota
+	PerhapsReader            // Match decides
+	CertainReader            // Match matches
+)
+
+// Screen judges an interface by bInterfaceClass of its current setting. It is for hosts that must
+// not send requests to devices of other classes in order to read more descriptors: such a host does
+// not find a reader whose current setting is of another class.
+func Screen(class uint8) Likelihood {
+	switch class {
+	case classSmartCard:
+		return CertainReader
+	case classVendor:
+		return PerhapsReader
+	}
+	return NotReader
+}
+
+// Match reports whether an interface of a configuration is a reader, and in which alternate
+// setting: the first one that Probe accepts. An interface of the smart card class that Probe
+// accepts in no setting matches in its first setting of that class, so that Open reports what is
+// wrong with the descriptors. config is the configuration descriptor with all that follows it;
+// Match makes no traffic.
+func Match(config []byte, number uint8) (alt uint8, ok bool) {
+	all, _ := usb.Interfaces(config) // what precedes a malformed descriptor
+	for _, i := range all {
+		if i.Number != number {
+			continue
+		}
+		if _, err := probe(i); err == nil {
+			return i.AltSetting, true
+		}
+		if !ok && i.Class == classSmartCard {
+			alt, ok = i.AltSetting, true
+		}
+	}
+	return alt, ok
+}
