@@ -107,7 +107,8 @@ func TestAReaderThatIsPluggedInAgainHasItsName(t *testing.T) {
 			if st := d.startOn(a.Handle); st != uefi.Success {
 				t.Fatal(st)
 			}
-			if x, y := d.nameOn(t, fw, a.Handle), d.nameOn(t, fw, b.Handle); x != first || y != second {
+			if x, y := d.nameOn(t, fw, a.Handle), d.nameOn(t, fw, b.Handle); x != first ||
+				y != second {
 				t.Errorf("%q, %q", x, y)
 			}
 		}
@@ -151,7 +152,8 @@ func TestAReaderThatIsPluggedInAgainHasItsName(t *testing.T) {
 				if len(handles) != 2 || handles[0] != stays {
 					t.Fatalf("handles %v", handles)
 				}
-				if x, y := d.nameOn(t, fw, handles[1]), d.nameOn(t, fw, stays); x != first || y != second {
+				if x, y := d.nameOn(t, fw, handles[1]), d.nameOn(t, fw, stays); x != first ||
+					y != second {
 					t.Errorf("%q, %q", x, y)
 				}
 			}

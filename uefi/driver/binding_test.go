@@ -20,7 +20,7 @@ import (
 func newDriver(t *testing.T) (*firmware, *Driver) {
 	fw := newFirmware(t)
 	d := &Driver{boot: uefi.Boot(), image: ourImage, bound: map[uefi.Handle]*controller{}}
-	d.members = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5,
+	d.functions = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5,
 		GetAttrib: 6}
 	d.name = d.newNames()
 	fw.Handles[ourImage] = map[uefi.GUID]uintptr{}
@@ -181,7 +181,7 @@ func TestStartOffersEachSlot(t *testing.T) {
 			want := []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, ourImage, u.Handle,
 				uefi.OpenByDriver)}
 			for i, h := range handles {
-				if *uefi.At[smartcard.Table](fw.Handles[h][smartcard.GUID]) != d.members {
+				if *uefi.At[smartcard.Table](fw.Handles[h][smartcard.GUID]) != d.functions {
 					t.Errorf("slot %d has other functions", i)
 				}
 				name := "tamaccid Virtual Reader 0"

@@ -206,12 +206,12 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 	}
 }
 
-// TestSlotsOfAllReadersAreBounded plugs readers in until no more are offered, takes one away, and
-// has another one in its place.
+// TestSlotsOfAllReadersAreBounded plugs readers in until no more are installedSlot, takes one away,
+// and has another one in its place.
 func TestSlotsOfAllReadersAreBounded(t *testing.T) {
 	fw, d := newDriver(t)
 	var plugged []*usbInterface
-	for range maxOffers/16 + 2 {
+	for range maxSlots/16 + 2 {
 		u := fw.plug(hostileReader(t, "many-slots"), 0)
 		if st := d.startOn(u.Handle); st == uefi.Success {
 			plugged = append(plugged, u)
@@ -219,7 +219,7 @@ func TestSlotsOfAllReadersAreBounded(t *testing.T) {
 			t.Error(st)
 		}
 	}
-	if n := fw.Count(smartcard.GUID); n != maxOffers || len(plugged) != maxOffers/16 {
+	if n := fw.Count(smartcard.GUID); n != maxSlots || len(plugged) != maxSlots/16 {
 		t.Fatalf("%d slots of %d readers", n, len(plugged))
 	}
 	handles := d.slots(plugged[0].Handle)

@@ -57,7 +57,7 @@ const (
 func init() {
 	gate.RequestLimit = faultLimit
 	faultInjection = injectFault
-	tap = func(t usb.Transport) usb.Transport { return &timed{Transport: t} }
+	wrapTransport = func(t usb.Transport) usb.Transport { return &timed{Transport: t} }
 }
 
 // timed measures the transfers of the transport behind it.

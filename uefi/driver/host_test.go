@@ -319,8 +319,8 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		f := fw.plugHost()
 		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		in := &fakeSlot{t: t, name: "with a command in progress"}
-		d.readers.new(in.name, in, d.members)
-		d.readers.retire(d.readers.new("gone", &fakeSlot{t: t}, d.members))
+		d.readers.new(in.name, in, d.functions)
+		d.readers.retire(d.readers.new("gone", &fakeSlot{t: t}, d.functions))
 		d.mu.Lock() // by a goroutine that will never run again
 		d.silence()
 		d.mu.Unlock()
@@ -425,7 +425,7 @@ func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
 				must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 				synctest.Wait()
 				if n := len(fw.readerHandles()); n != c.want+1 {
-					t.Errorf("%d slots are offered", n)
+					t.Errorf("%d slots are installedSlot", n)
 				}
 				check(t, d.stopHost(f))
 			})

@@ -17,9 +17,9 @@ import (
 // firmware's USB stack, or a host controller.
 type controller struct {
 	handle uefi.Handle
-	guid   *uefi.GUID // of the protocol that the driver has open
-	paths  []slotPath // of the slots of all its readers
-	slots  []*offered // with their protocol installed
+	guid   *uefi.GUID       // of the protocol that the driver has open
+	paths  []slotPath       // of the slots of all its readers
+	slots  []*installedSlot // with their protocol installed
 
 	protocol uintptr // EFI_USB_IO_PROTOCOL of a USB interface
 	unit     int     // the last part of the reader's name
@@ -66,7 +66,7 @@ func slotPaths(r *ccid.Reader, first, base uefi.DevicePath) (all []slotPath, err
 func (d *Driver) missing(c *controller, remaining uintptr) (all []slotPath) {
 	parent, wanted := d.boot.DevicePathOf(c.handle), uefi.DevicePathAt(remaining)
 	for _, p := range c.paths {
-		is := func(o *offered) bool { return o.reader.slot == slot(p.slot) }
+		is := func(o *installedSlot) bool { return o.reader.slot == slot(p.slot) }
 		if !slices.ContainsFunc(c.slots, is) &&
 			(remaining == 0 || names(wanted, behind(parent, p.path))) {
 			all = append(all, p)
@@ -114,9 +114,9 @@ func (d *Driver) restore(c *controller, remaining uintptr) error {
 		return uefi.AlreadyStarted
 	}
 	for _, p := range missing {
-		if o, err := d.offer(c, p); err != nil {
+		if o, err := d.installSlot(c, p); err != nil {
 			if o != nil {
-				_ = d.withdraw(c, o) // a slot that stays works
+				_ = d.uninstall(c, o) // a slot that stays works
 			}
 			return &startError{err}
 		}
@@ -124,15 +124,16 @@ func (d *Driver) restore(c *controller, remaining uintptr) error {
 	return nil
 }
 
-// offered is a slot with its protocol installed, on the controller itself or on a child handle.
-type offered struct {
+// installedSlot is a slot with its protocol installed, on the controller itself or on a child
+// handle.
+type installedSlot struct {
 	handle uefi.Handle
 	reader *reader
 	path   uefi.DevicePath // of a child handle, else nil
 	opened bool            // the controller's protocol is open for the child
 }
 
-func (o *offered) protocols() []uefi.Protocol {
+func (o *installedSlot) protocols() []uefi.Protocol {
 	p := []uefi.Protocol{{GUID: &smartcard.GUID, Interface: o.reader.address()}}
 	if o.path != nil {
 		p = append(p, uefi.Protocol{GUID: &uefi.DevicePathGUID,
@@ -151,35 +152,37 @@ func (c *controller) children() (n int) {
 	return n
 }
 
-// maxOffers bounds the number of slots whose protocol is installed at the same time, so that many
+// maxSlots bounds the number of slots whose protocol is installed at the same time, so that many
 // devices cannot exhaust memory (policy).
-const maxOffers = 256
+const maxSlots = 256
 
-var errOffers = fmt.Errorf("more than %d slots", maxOffers)
+var errSlots = fmt.Errorf("more than %d slots", maxSlots)
 
-// offers is how many slots have their protocol installed.
-func (d *Driver) offers() (n int) {
+// installedSlots is how many slots have their protocol installed.
+func (d *Driver) installedSlots() (n int) {
 	for _, c := range d.bound {
 		n += len(c.slots)
 	}
 	return n
 }
 
-// offer installs the protocol for a slot. A slot beside an error is installed, too: firmware has
-// refused to remove it.
-func (d *Driver) offer(c *controller, p slotPath) (*offered, error) {
-	r := d.readers.new(p.slot.Name(), p.slot, d.members)
-	r.hear = c.takeNotifications
-	return d.install(c, p.path, r)
+// installSlot installs the protocol for a slot. A slot beside an error is installed, too: firmware
+// has refused to remove it.
+func (d *Driver) installSlot(c *controller, p slotPath) (*installedSlot, error) {
+	r := d.readers.new(p.slot.Name(), p.slot, d.functions)
+	r.pollNotifications = c.takeNotifications
+	return d.installReader(c, p.path, r)
 }
 
-// install is offer for a protocol interface.
-func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offered, error) {
-	if d.offers() >= maxOffers {
+// installReader is installSlot for a protocol interface.
+func (d *Driver) installReader(
+	c *controller, path uefi.DevicePath, r *reader,
+) (*installedSlot, error) {
+	if d.installedSlots() >= maxSlots {
 		d.readers.retire(r)
-		return nil, errOffers
+		return nil, errSlots
 	}
-	o := &offered{handle: c.handle, reader: r, path: path}
+	o := &installedSlot{handle: c.handle, reader: r, path: path}
 	if path != nil {
 		o.handle = 0
 	}
@@ -203,8 +206,8 @@ func (d *Driver) install(c *controller, path uefi.DevicePath, r *reader) (*offer
 	return o, nil
 }
 
-// withdraw removes a slot. After an error it is still installed and works.
-func (d *Driver) withdraw(c *controller, o *offered) error {
+// uninstall removes a slot. After an error it is still installed and works.
+func (d *Driver) uninstall(c *controller, o *installedSlot) error {
 	// The opening for the child is closed first: it cannot be closed any more when the handle has
 	// been deleted with its last protocol (UEFI 2.11, 7.3.10).
 	if o.opened {
@@ -228,18 +231,18 @@ func (d *Driver) withdraw(c *controller, o *offered) error {
 	return nil
 }
 
-// withdrawAll removes the remaining slots of c, the last one first.
-func (d *Driver) withdrawAll(c *controller) error {
+// uninstallAll removes the remaining slots of c, the last one first.
+func (d *Driver) uninstallAll(c *controller) error {
 	for len(c.slots) > 0 {
-		if err := d.withdraw(c, c.slots[len(c.slots)-1]); err != nil {
+		if err := d.uninstall(c, c.slots[len(c.slots)-1]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// controllerNode is a Controller device path node (UEFI 2.11, 10.3.2.5): the
-// slot's number tells children of one interface apart.
+// controllerNode is a Controller device path node (UEFI 2.11, 10.3.2.5). The number of the slot
+// distinguishes the children of one interface.
 func controllerNode(slot uint32) uefi.Node {
 	const controllerSubtype = 5
 	return uefi.Node{Type: uefi.HardwareNode, SubType: controllerSubtype,
@@ -297,9 +300,9 @@ func (s *shutdown) close(c *controller) {
 // declaredSlots is the number of slots in a reader's class descriptor.
 func declaredSlots(r *ccid.Reader) int { return int(r.Class().MaxSlotIndex) + 1 }
 
-// tellSurplus prints a message for a reader of which not all slots are used.
-func tellSurplus(r *ccid.Reader) {
+// reportUnusedSlots prints a message for a reader of which not all slots are used.
+func reportUnusedSlots(r *ccid.Reader) {
 	if used, declared := len(r.Slots()), declaredSlots(r); used < declared {
-		say("%s: %d slots are declared, the first %d are used", r.Name(), declared, used)
+		printMessage("%s: %d slots are declared, the first %d are used", r.Name(), declared, used)
 	}
 }

@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -92,6 +93,18 @@ func TestStartWithoutMemoryNamesTheCause(t *testing.T) {
 	}
 	if st := driverStatus(&startError{uefi.NotFound}); st != uefi.DeviceError {
 		t.Error(st)
+	}
+}
+
+// A reader whose Start fails with EFI_UNSUPPORTED, as for an alternate setting that firmware does not
+// select, is no host controller.
+func TestAFailureIsNotTheAnswerToSupported(t *testing.T) {
+	err := &startError{fmt.Errorf("wrapped: %w", uefi.Unsupported)}
+	if notSupported(err) || driverStatus(err) != uefi.DeviceError {
+		t.Errorf("not supported: %v, status %v", notSupported(err), driverStatus(err))
+	}
+	if !notSupported(fmt.Errorf("wrapped: %w", uefi.Unsupported)) {
+		t.Error("EFI_UNSUPPORTED of Supported counts as a failure")
 	}
 }
 

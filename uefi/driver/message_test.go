@@ -41,9 +41,9 @@ func shown(t *testing.T, line string) {
 
 func TestAMessageIsOneBoundedLine(t *testing.T) {
 	lines := messages(t)
-	say("%s", hostile)
-	say("%v", errors.New(strings.Repeat(hostile, 5000)))
-	say("%s", strings.Repeat("漢", 60<<10))
+	printMessage("%s", hostile)
+	printMessage("%v", errors.New(strings.Repeat(hostile, 5000)))
+	printMessage("%s", strings.Repeat("漢", 60<<10))
 	if len(*lines) != 3 {
 		t.Fatalf("%d messages", len(*lines))
 	}
@@ -145,10 +145,10 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 func TestComplaintsAreBounded(t *testing.T) {
 	_, d := newDriver(t)
 	messages(t)
-	for h := range uefi.Handle(10 * maxComplaints) {
-		d.complain(h, errors.New("injected"))
+	for h := range uefi.Handle(10 * maxPrinted) {
+		d.printOnce(h, errors.New("injected"))
 	}
-	if n := len(d.complaints); n > maxComplaints {
-		t.Errorf("%d complaints are kept", n)
+	if n := len(d.printed); n > maxPrinted {
+		t.Errorf("%d printed are kept", n)
 	}
 }

@@ -130,9 +130,9 @@ func (f *fuse) Out(
 
 // lightFuse makes the n-th transfer of the class driver panic.
 func lightFuse(t *testing.T, n int) {
-	before := tap
-	t.Cleanup(func() { tap = before })
-	tap = func(tr usb.Transport) usb.Transport { return &fuse{tr, &n} }
+	before := wrapTransport
+	t.Cleanup(func() { wrapTransport = before })
+	wrapTransport = func(tr usb.Transport) usb.Transport { return &fuse{tr, &n} }
 }
 
 func TestStartThatPanicsLeavesNothingBehind(t *testing.T) {
@@ -209,8 +209,8 @@ func TestAPanicCostsOneReaderOfAHost(t *testing.T) {
 		panic func(t *testing.T, fw *firmware)
 	}{
 		{"in a transfer", func(t *testing.T, _ *firmware) { lightFuse(t, 1) }},
-		{"when its first slot is offered", panics("install", 1)},
-		{"when its second slot is offered", panics("install", 2)},
+		{"when its first slot is installedSlot", panics("install", 1)},
+		{"when its second slot is installedSlot", panics("install", 2)},
 		{"when the controller is opened for its second slot", panics("open", 2)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

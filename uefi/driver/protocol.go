@@ -61,11 +61,11 @@ type slot interface {
 
 // A reader is one slot as a protocol interface. table comes first: its address is This.
 type reader struct {
-	table smartcard.Table
-	slot  slot
-	open  func() error // opens the reader, nil when it is open
-	hear  func()       // delivers notifications, nil where a goroutine does that
-	name  []uint16     // with its NUL
+	table             smartcard.Table
+	slot              slot
+	open              func() error // opens the reader, nil when it is open
+	pollNotifications func()       // delivers notifications, nil where a goroutine does that
+	name              []uint16     // with its NUL
 	// former is the name before the reader was open: firmware may hold a pointer to it.
 	former []uint16
 	held   smartcard.AccessMode // how it is connected; 0: free
@@ -85,8 +85,8 @@ func (d *Driver) this(a *gate.Args) (*reader, uefi.Status) {
 	if r.open != nil && r.open() != nil {
 		return nil, uefi.DeviceError
 	}
-	if r.hear != nil {
-		r.hear()
+	if r.pollNotifications != nil {
+		r.pollNotifications()
 	}
 	return r, uefi.Success
 }

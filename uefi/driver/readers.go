@@ -44,12 +44,14 @@ func (rs *readers) wipe() {
 
 // retire marks a reader whose interface is not installed any more as removed.
 func (rs *readers) retire(r *reader) {
-	r.leave()
+	r.markGone()
 	rs.retired = append(rs.retired, r)
 }
 
 // leave marks a reader as removed. Its interface may still be installed.
-func (r *reader) leave() { r.gone, r.slot, r.open, r.hear, r.held = true, nil, nil, nil, 0 }
+func (r *reader) markGone() {
+	r.gone, r.slot, r.open, r.pollNotifications, r.held = true, nil, nil, nil, 0
+}
 
 // at is the reader whose interface is at addr.
 func (rs *readers) at(addr uintptr) *reader {

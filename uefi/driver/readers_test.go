@@ -78,7 +78,8 @@ func TestPluggingInAndOutForEverTakesNoMoreMemory(t *testing.T) {
 			t.Fatal("a retired reader keeps its slot")
 		}
 	}
-	if len(rs.all) > maxRetired+1 || len(rs.retired) != len(rs.all) || cap(rs.retired) > 8*maxRetired {
+	if len(rs.all) > maxRetired+1 || len(rs.retired) != len(rs.all) ||
+		cap(rs.retired) > 8*maxRetired {
 		t.Errorf("%d interfaces, %d retired in a list of %d", len(rs.all), len(rs.retired),
 			cap(rs.retired))
 	}

@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -318,7 +319,7 @@ func TestUnloadIsRefusedWhenTheEventOfTheEndOfBootServicesStays(t *testing.T) {
 
 func TestRunSaysWhyTheDriverCannotBeInstalled(t *testing.T) {
 	newFirmware(t) // in which our image is not loaded
-	if err := Run(); err != error(uefi.Unsupported) {
+	if err := Run(); !errors.Is(err, uefi.Unsupported) {
 		t.Error(err)
 	}
 }

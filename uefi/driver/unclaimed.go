@@ -45,7 +45,7 @@ func (h *host) warn(i *usbhost.Interface) {
 			return
 		}
 	}
-	say("the %s %q (%s) cannot be used: its host controller is driven directly",
+	printMessage("the %s %q (%s) cannot be used: its host controller is driven directly",
 		kind(i.Descriptor()), title(dev), dev.Path)
 }
 
@@ -68,6 +68,6 @@ func (h *host) report(e usbhost.Event) {
 	switch e.Kind {
 	case usbhost.Found, usbhost.Removed, usbhost.ControllerAdded:
 	default:
-		say("%v", e)
+		printMessage("%v", e)
 	}
 }

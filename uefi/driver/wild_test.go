@@ -113,7 +113,7 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 		}},
 		{name: "Stop, handles of children", want: uefi.DeviceError,
 			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-				d.bound[0x10] = &controller{handle: 0x10, slots: []*offered{{reader: r}}}
+				d.bound[0x10] = &controller{handle: 0x10, slots: []*installedSlot{{reader: r}}}
 				return call(d.stop, 0, 0x10, 1, p)
 			}},
 	} {

@@ -117,7 +117,7 @@ func function(f func(a []uintptr) uefi.Status) uintptr {
 	return abi.Fake(func(a []uintptr) uintptr { return uintptr(f(a)) })
 }
 
-// store writes a result where the caller wants it.
+// store writes a result to the caller's memory.
 func store[T any](at uintptr, v T) { *abi.At[T](at) = v }
 
 // violation fails the test for a call that UEFI forbids, and is the call's status.

@@ -12,7 +12,7 @@ import (
 )
 
 // SmartCard is a reader of some driver: a handle with EFI_SMART_CARD_READER_PROTOCOL. It behaves as
-// UEFI 2.11, 37.6 says, with the deviations that its fields ask for.
+// UEFI 2.11, 37.6 specifies, except for the deviations in its fields.
 type SmartCard struct {
 	Handle uefi.Handle
 	Table  *smartcard.Table

@@ -29,7 +29,7 @@ type USBDevice interface {
 // An Answer is the end of a transfer.
 type Answer struct {
 	Data   []byte // what came
-	Length int    // what firmware says that was transferred, if not len(Data)
+	Length int    // the length that firmware reports, if not len(Data)
 	Result uefi.USBResult
 	Status uefi.Status
 	Took   time.Duration // UntilLimit: as long as was given

@@ -17,7 +17,7 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// These tests run inside firmware, on the first reader that nobody else has opened.
+// These tests run inside firmware, on the first reader that is not open.
 
 // Classes and messages of the device that the tests talk to (USB CCID 1.1, 5.1, 6.1, 6.2).
 const (
@@ -113,7 +113,7 @@ func TestReaderInside(t *testing.T) {
 	t.Run("is silent without a command", func(t *testing.T) {
 		buf := make([]byte, 512)
 		for _, limit := range []time.Duration{20 * time.Millisecond,
-			patience + piece + 100*time.Millisecond} {
+			firstWait + laterWait + 100*time.Millisecond} {
 			began := time.Now()
 			n, err := tr.In(ctx, in, buf, limit)
 			took := time.Since(began)

@@ -52,7 +52,7 @@ func (t *Transport) outcome(
 	err := classify(status, result, late)
 	switch {
 	case err == nil, errors.Is(err, usb.ErrStall), errors.Is(err, usb.ErrBabble):
-		t.hear()
+		t.noteAnswer()
 	case errors.Is(err, usb.ErrTimeout):
 		if until.left() <= 0 {
 			return until.expired()

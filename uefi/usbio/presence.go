@@ -40,7 +40,7 @@ var getStatus = usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevi
 // now is the time since the transport was opened.
 func (t *Transport) now() time.Duration { return time.Since(t.start) }
 
-func (t *Transport) hear() { t.heard.Store(int64(t.now())) }
+func (t *Transport) noteAnswer() { t.heard.Store(int64(t.now())) }
 
 // quiet reports whether for a while the device has sent nothing and its presence was not checked.
 func (t *Transport) quiet() bool {

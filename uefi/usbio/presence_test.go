@@ -52,13 +52,13 @@ func TestStopWasRefusedDuringAWait(t *testing.T) {
 		err     error
 	}{
 		{name: "a device that is there goes on", control: answer{Data: []byte{0, 0}},
-			took: patience + piece},
+			took: firstWait + laterWait},
 		{name: "firmware does not know the device any more",
-			control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: patience,
+			control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: firstWait,
 			err: usb.ErrGone},
 		// QEMU's xHCI and EHCI controllers.
 		{name: "transfers to a removed device time out", control: uefitest.Silent,
-			took: patience + probeLimit, err: usb.ErrGone},
+			took: firstWait + probeLimit, err: usb.ErrGone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,13 +66,13 @@ func TestStopWasRefusedDuringAWait(t *testing.T) {
 				began := time.Now()
 				asked := false
 				f.pause = func() bool {
-					stop := time.Since(began) >= patience && !asked
+					stop := time.Since(began) >= firstWait && !asked
 					asked = asked || stop
 					return stop
 				}
 				f.control = func(uefi.USBRequest, []byte) answer { return c.control }
 				tr := f.open()
-				f.streams = []answer{uefitest.Silent, {Data: []byte{1}, Took: piece}}
+				f.streams = []answer{uefitest.Silent, {Data: []byte{1}, Took: laterWait}}
 				began = time.Now()
 				if _, err := tr.In(bg, 0x82, make([]byte, 64), time.Minute); err != c.err {
 					t.Errorf("error %v, want %v", err, c.err)

@@ -47,14 +47,17 @@ func TestAlternateSetting(t *testing.T) {
 		{name: "nothing chooses a setting"},
 		{name: "setting 1 is selected", choose: set(1, true), log: request, alt: 1, pipes: 3},
 		{name: "the interface is in setting 1 already", choose: set(1, true), alt: 1, pipes: 3,
-			change: func(f *script) { f.Interface, f.Endpoints = f.settings[1].setting, f.settings[1].endpoints }},
+			change: func(f *script) {
+				f.Interface, f.Endpoints = f.settings[1].setting, f.settings[1].endpoints
+			}},
 		{name: "the device refuses", choose: set(1, true), log: request, err: usb.ErrStall,
 			change: func(f *script) {
 				f.control = func(uefi.USBRequest, []byte) answer {
 					return answer{Status: uefi.DeviceError, Result: uefi.USBStall}
 				}
 			}},
-		{name: "firmware does not follow", choose: set(1, true), log: request, err: uefi.Unsupported,
+		{name: "firmware does not follow", choose: set(1, true), log: request,
+			err:    uefi.Unsupported,
 			change: func(f *script) { f.obeys = false }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,7 +85,8 @@ func TestAlternateSetting(t *testing.T) {
 				d := tr.Device()
 				name := map[uint8]string{1: "1"}[c.alt]
 				if d.AltSetting != c.alt || len(tr.pipes) != c.pipes || d.InterfaceName != name {
-					t.Errorf("setting %d, %q, %d pipes", d.AltSetting, d.InterfaceName, len(tr.pipes))
+					t.Errorf("setting %d, %q, %d pipes", d.AltSetting, d.InterfaceName,
+						len(tr.pipes))
 				}
 				if c.pipes > 0 && d.Speed != usb.SpeedFull {
 					t.Errorf("speed %v", d.Speed)
@@ -98,7 +102,8 @@ func TestTheLastIntervalIsThatOfTheSelectedSetting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := reader(t)
 		last := len(f.Endpoints) - 1
-		f.Endpoints[0], f.Endpoints[last] = f.Endpoints[last], f.Endpoints[0] // the interrupt endpoint
+		// The interrupt endpoint comes last.
+		f.Endpoints[0], f.Endpoints[last] = f.Endpoints[last], f.Endpoints[0]
 		config := f.configs[0]
 		copy(config[len(config)-7:], f.Endpoints[last])
 		f.idle()

@@ -122,17 +122,17 @@ func TestIn(t *testing.T) {
 			timeout: 10 * time.Second,
 			answers: []answer{{Data: packet(128, 5), Status: uefi.Timeout, Result: uefi.USBTimeout,
 				Took: uefitest.UntilLimit}, {Data: packet(10, 6)}}, n: 138,
-			log: []string{"bulk 82 320 in 1400 ms", "bulk 82 192 in 1400 ms"}, took: patience},
+			log: []string{"bulk 82 320 in 1400 ms", "bulk 82 192 in 1400 ms"}, took: firstWait},
 		{name: "an answer that stops in its middle", endpoint: 0x82, room: 320,
 			timeout: 10 * time.Second,
 			answers: []answer{{Data: packet(30, 5), Status: uefi.Timeout, Result: uefi.USBTimeout,
 				Took: uefitest.UntilLimit}}, n: 30, err: usb.ErrTimeout,
-			log: []string{"bulk 82 320 in 1400 ms"}, took: patience},
+			log: []string{"bulk 82 320 in 1400 ms"}, took: firstWait},
 		{name: "an answer that stops behind a packet", endpoint: 0x82, room: 320,
 			timeout: 10 * time.Second,
 			answers: []answer{{Data: packet(64, 5), Status: uefi.Timeout, Result: uefi.USBTimeout,
 				Took: uefitest.UntilLimit}, uefitest.Silent}, n: 64, err: usb.ErrTimeout,
-			log: []string{"bulk 82 320 in 1400 ms", "bulk 82 256 in 1400 ms"}, took: 2 * patience},
+			log: []string{"bulk 82 320 in 1400 ms", "bulk 82 256 in 1400 ms"}, took: 2 * firstWait},
 		{name: "nothing until the timeout", endpoint: 0x82, room: 64,
 			timeout: 1900 * time.Millisecond, control: there,
 			answers: []answer{uefitest.Silent, uefitest.Silent}, err: usb.ErrTimeout,
@@ -173,7 +173,7 @@ func TestIn(t *testing.T) {
 			},
 			answers: []answer{uefitest.Silent}, err: usb.ErrGone,
 			log:  []string{"bulk 82 64 in 1400 ms", "control 80 00 0000 0000 2 in 500 ms"},
-			took: patience},
+			took: firstWait},
 		{name: "a stall", endpoint: 0x82, room: 64, timeout: time.Second,
 			answers: []answer{{Status: device, Result: uefi.USBStall}}, err: usb.ErrStall,
 			log: []string{"bulk 82 64 in 1000 ms"}},
@@ -243,7 +243,7 @@ func TestContext(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(bg)
 		f.streams = []answer{uefitest.Silent}
-		go func() { time.Sleep(patience - 500*time.Millisecond); cancel() }()
+		go func() { time.Sleep(firstWait - 500*time.Millisecond); cancel() }()
 		if _, err := tr.In(ctx, 0x82, make([]byte, 64), 0); err != context.Canceled {
 			t.Errorf("cancelled during a wait without limit: %v", err)
 		}
@@ -335,7 +335,7 @@ func TestOut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := reader(t)
 				began := time.Now()
-				f.pause = func() bool { return c.stop && time.Since(began) >= patience }
+				f.pause = func() bool { return c.stop && time.Since(began) >= firstWait }
 				tr := f.open()
 				f.streams, f.control = c.answers, c.control
 				n, err := tr.Out(bg, 0x03, make([]byte, c.size), c.timeout)

@@ -89,7 +89,7 @@ typedef struct pci_io {
 #define CLASS_USB 0x0C03 /* xHCI 1.2, 5.2.1, without the programming interface */
 
 /* is_usb reports whether a handle is a USB interface or a USB host controller. Only these are
- * connected: OVMF's drivers for other functions lose memory in Supported. */
+ * connected: the firmware's drivers for other functions lose memory. */
 int is_usb(EFI_BOOT_SERVICES *boot, EFI_HANDLE handle)
 {
 	UINT32 class = 0;
