@@ -46,8 +46,9 @@ INSIDE   := ./baremetal/usbhost/dmamem ./ccid $(addprefix ./ccid/,apdu atr t0 t1
 # The package that starts machines. A package whose tests import it runs in "make machines".
 HARNESS  := tamaccid/board/qemu/harness
 
-# The test programs in C.
-CABI     := uefi/driver/testdata/cabi
+# The sample in C, whose headers the test programs in C use too, and these.
+SAMPLE_C := samples/c
+CABI     := uefi/efitest/cabi
 
 # ---- where it is built ----
 
@@ -71,11 +72,11 @@ IMAGES   := $(EFI)/$(DRIVER).efi $(SAMPLES:%=$(EFI)/%.efi)
 GOFILES  := $(shell find . -path ./$(BUILD) -prune -o \( -name '*.go' -o -name '*.s' \) -print) go.mod go.sum
 
 # What the tests in QEMU run: copies of the images, programs in C and Go (uefi/efitest/NAME), and
-# what contains a build of the driver that fails on request (build tag induced).
+# what contains a build of the driver that fails on request (build tag faultinjection).
 EFITESTS := apdus goticker handover machine orphan secureboot sessions swap
-INDUCED  := induce pin $(DRIVER)Induced
+FAULTS   := fault pin $(DRIVER)Fault
 COPIES   := $(DRIVER:%=$(TESTEFI)/%.efi) $(SAMPLES:%=$(TESTEFI)/%.efi)
-TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,cabi ticker agent $(EFITESTS) $(INDUCED)))
+TESTS    := $(COPIES) $(addprefix $(TESTEFI)/,$(addsuffix .efi,hello-c cabi ticker agent $(EFITESTS) $(FAULTS)))
 KERNELS  := $(addprefix $(Q35)/,$(SAMPLES_Q35) agent machine)
 
 # ---- how it is built ----
@@ -154,7 +155,7 @@ vet: $(OVERLAY) ## look for suspicious constructs, in host and firmware builds
 	@echo "== vet"
 	@$(GO) vet $(PACKAGES)
 	@$(GO) mod download
-	@for tags in uefi q35 uefi,induced; do \
+	@for tags in uefi q35 uefi,faultinjection; do \
 		$(FIRMWARE_ENV) $(GO) vet $(FIRMWARE_FLAGS) -tags tamago,$$tags $(PACKAGES) 2>$(BUILD)/vet.log || \
 			{ ! grep -v '$(NO_GOOS)' $(BUILD)/vet.log && grep -q '$(NO_GOOS)' $(BUILD)/vet.log; } || exit 1; \
 	done
@@ -251,17 +252,17 @@ $(OVERLAY): $(BUILD)/go $(shell find baremetal/overlay -type f)
 $(MKEFI): $(GOFILES)
 	@$(GO) build -o $@ ./uefi/image/cmd/mkefi
 
-$(ELF)/$(DRIVER).elf $(ELF)/$(DRIVER)Induced.elf: PACKAGE := ./uefi/driver/$(DRIVER)
-$(EFITESTS:%=$(ELF)/%.elf) $(ELF)/induce.elf $(ELF)/pin.elf: PACKAGE = ./uefi/efitest/$*
+$(ELF)/$(DRIVER).elf $(ELF)/$(DRIVER)Fault.elf: PACKAGE := ./uefi/driver/$(DRIVER)
+$(EFITESTS:%=$(ELF)/%.elf) $(ELF)/fault.elf $(ELF)/pin.elf: PACKAGE = ./uefi/efitest/$*
 $(ELF)/agent.elf: PACKAGE := ./board/qemu/harness/agent
-$(INDUCED:%=$(ELF)/%.elf): TAGS := ,induced
+$(FAULTS:%=$(ELF)/%.elf): TAGS := ,faultinjection
 $(ELF)/%.elf: PACKAGE = ./samples/$*
 $(ELF)/%.elf: $(OVERLAY) $(GOFILES)
 	@echo "building $*"
 	@$(FIRMWARE_ENV) $(GO) build $(FIRMWARE_FLAGS) -tags tamago,uefi$(TAGS) -buildmode=pie -trimpath $(FIRMWARE_LINK) -o $@ $(PACKAGE)
 	@touch $@
 
-$(EFI)/$(DRIVER).efi $(TESTEFI)/$(DRIVER)Induced.efi $(TESTEFI)/goticker.efi: SUBSYSTEM := driver
+$(EFI)/$(DRIVER).efi $(TESTEFI)/$(DRIVER)Fault.efi $(TESTEFI)/goticker.efi: SUBSYSTEM := driver
 $(EFI)/%.efi $(TESTEFI)/%.efi: SUBSYSTEM = app
 
 $(EFI)/%.efi: $(ELF)/%.elf $(MKEFI)
@@ -276,15 +277,17 @@ $(TESTEFI)/%.efi: $(ELF)/%.elf $(MKEFI)
 	@mkdir -p $(@D)
 	@$(MKEFI) -subsystem $(SUBSYSTEM) $< $@
 
-$(TESTEFI)/cabi.efi: $(wildcard $(CABI)/*.[ch])
-	@echo "building cabi"
+# Programs in C: those of the sample and the tests are applications, ticker is a driver.
+HEADERS_C := $(wildcard $(SAMPLE_C)/*.h $(CABI)/*.h)
+$(TESTEFI)/hello-c.efi: $(SAMPLE_C)/helloworld.c
+$(TESTEFI)/cabi.efi: $(filter-out %/ticker.c,$(wildcard $(CABI)/*.c))
+$(TESTEFI)/ticker.efi: $(CABI)/ticker.c
+$(TESTEFI)/hello-c.efi $(TESTEFI)/cabi.efi: SUBSYSTEM_C := 10
+$(TESTEFI)/ticker.efi: SUBSYSTEM_C := 11
+$(TESTEFI)/hello-c.efi $(TESTEFI)/cabi.efi $(TESTEFI)/ticker.efi: $(HEADERS_C)
+	@echo "building $(basename $(@F))"
 	@mkdir -p $(@D)
-	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,10 -o $@ $(filter-out %/ticker.c,$(filter %.c,$^))
-
-$(TESTEFI)/ticker.efi: $(CABI)/ticker.c $(CABI)/efi.h $(CABI)/ticks.h
-	@echo "building ticker"
-	@mkdir -p $(@D)
-	@$(MINGW) $(MINGW_FLAGS) -Wl,--subsystem,11 -o $@ $<
+	@$(MINGW) $(MINGW_FLAGS) -I$(SAMPLE_C) -Wl,--subsystem,$(SUBSYSTEM_C) -o $@ $(filter %.c,$^)
 
 # A Linux kernel, and the program that it starts there.
 $(LINUX)/vmlinuz.efi:

@@ -24,10 +24,10 @@ var rooms = []room{
 			"it reaches a reader through the Transport of ccid/usb, which is below all others.",
 		rows: []row{
 			{
-				folder:  "ccid",
+				folder: "ccid",
 				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 ccid/t1 " +
 					"ccid/usb",
-				tests:   "ccid/sim/...",
+				tests: "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
 			{folder: "ccid/atr"},
@@ -117,7 +117,11 @@ var rooms = []room{
 		rule: "The driver uses ccid directly for the slot, which it owns; everything above a slot " +
 			"comes from sclib. Only programs and tests import a board.",
 		rows: []row{
-			{folder: "uefi", imports: "uefi/gate uefi/internal/abi unsafe", tests: "board/uefi"},
+			{
+				folder:  "uefi",
+				imports: "uefi/gate uefi/internal/abi unsafe",
+				tests:   "board/uefi uefi/uefitest",
+			},
 			{folder: "uefi/gate", imports: "baremetal/cpu/amd64 runtime/goos syscall unsafe"},
 			{folder: "uefi/image"},
 			{folder: "uefi/image/cmd/mkefi", imports: "os uefi/image"},
@@ -126,25 +130,31 @@ var rooms = []room{
 				folder: "uefi/pcihost",
 				imports: "baremetal/usbhost baremetal/usbhost/controllers baremetal/usbhost/dmamem " +
 					"baremetal/usbhost/hcd uefi uefi/gate unsafe",
-				tests: "uefi/internal/abi",
+				tests: "uefi/uefitest",
 			},
-			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/..."},
-			{folder: "uefi/smartcard", imports: "ccid/scard uefi uefi/internal/abi unsafe"},
+			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/... uefi/uefitest"},
+			{
+				folder:  "uefi/smartcard",
+				imports: "ccid/scard uefi uefi/internal/abi unsafe",
+				tests:   "uefi/uefitest",
+			},
 			{
 				folder:  "uefi/usbio",
 				imports: "ccid/usb uefi unsafe",
-				tests:   "board/uefi uefi/gate uefi/internal/abi",
+				tests:   "board/uefi uefi/gate uefi/internal/abi uefi/uefitest",
 			},
 			{
 				folder: "uefi/driver",
 				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/scard ccid/usb uefi uefi/gate " +
 					"uefi/pcihost uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
-				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/internal/abi",
+				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/uefitest",
 			},
 			{
 				folder:  "uefi/driver/SmartCardReader",
 				imports: "board/uefi runtime/goos uefi uefi/driver uefi/gate",
 			},
+			// The firmware of host tests.
+			{folder: "uefi/uefitest", imports: "ccid/usb uefi uefi/internal/abi uefi/smartcard unsafe"},
 			// The tests start machines; the folders below hold the programs that run on them.
 			{folder: "uefi/efitest", tests: "board/qemu/harness/... ccid/sim/... ccid/usb"},
 			{
@@ -234,7 +244,7 @@ var rooms = []room{
 			},
 			{folder: "samples/helloworld", imports: "board/auto os sclib/..."},
 			// A UEFI boot loader, which loads the driver and uses no card.
-			{folder: "samples/loaddriver", imports: "board/uefi os uefi"},
+			{folder: "samples/loaddriver", imports: "board/uefi os uefi", tests: "uefi/uefitest"},
 			// A virtual reader for other programs: a sample of the simulator.
 			{folder: "samples/vreader", imports: "ccid/sim/... ccid/usb net os/... syscall"},
 		},

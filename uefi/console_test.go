@@ -48,7 +48,8 @@ func TestTextOutput(t *testing.T) {
 		{"a tab on a tab stop", []string{"12345678\tx"}, "12345678        x"},
 		{"backspace", []string{"ab\b\tc"}, "ab\b       c"},
 		{"nothing", []string{""}, ""},
-		{"a long text", []string{strings.Repeat("0123456789\n", 50)}, strings.Repeat("0123456789\r\n", 50)},
+		{"a long text", []string{strings.Repeat("0123456789\n", 50)},
+			strings.Repeat("0123456789\r\n", 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, chunks := screen(t)
@@ -122,54 +123,6 @@ func TestReadKey(t *testing.T) {
 			t.Errorf("a broken keyboard: %v", err)
 		}
 	})
-}
-
-func TestUSBStringIsFreed(t *testing.T) {
-	var mem pool
-	b := fakeBoot(t, func(_ *BootServicesTable, p *pool) { mem = *p })
-	saved := bootServices
-	bootServices = b
-	defer func() { bootServices = saved }()
-	table := &USBIOTable{GetStringDescriptor: abi.Fake(func(a []uintptr) uintptr {
-		if uint16(a[1]) != 0x409 || a[2] != 2 {
-			return uintptr(NotFound)
-		}
-		text := [maxUSBString + 1]uint16{}
-		copy(text[:], UTF16("Reader"))
-		*At[uintptr](a[3]) = put(&mem, text)
-		return 0
-	})}
-	u := USBIOAt(address(table))
-	if s, err := u.String(0x409, 2); s != "Reader" || err != nil {
-		t.Error(s, err)
-	}
-	if s, err := u.String(0x409, 3); s != "" || err != error(NotFound) {
-		t.Error(s, err)
-	}
-}
-
-func TestArgs(t *testing.T) {
-	argv := [2]uintptr{address(&UTF16("FS0:\\hello.efi")[0]), address(&UTF16("-v")[0])}
-	p := &ShellParameters{Argv: address(&argv), Argc: 2}
-	b := fakeBoot(t, func(table *BootServicesTable, _ *pool) {
-		table.HandleProtocol = abi.Fake(func(a []uintptr) uintptr {
-			if a[0] != 3 || *At[GUID](a[1]) != ShellParametersGUID {
-				return uintptr(Unsupported)
-			}
-			*At[uintptr](a[2]) = address(p)
-			return 0
-		})
-	})
-	if got := b.Args(3); !slices.Equal(got, []string{"FS0:\\hello.efi", "-v"}) {
-		t.Errorf("%q", got)
-	}
-	if got := b.Args(4); got != nil {
-		t.Errorf("%q", got)
-	}
-	p.Argc = 1 << 40
-	if got := b.Args(3); got != nil {
-		t.Errorf("a count that cannot be: %d arguments", len(got))
-	}
 }
 
 func TestLoadOptions(t *testing.T) {

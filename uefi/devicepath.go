@@ -6,11 +6,13 @@ import (
 	"unsafe"
 )
 
-// DevicePathGUID is EFI_DEVICE_PATH_PROTOCOL_GUID (UEFI 2.11, 10.2). The interface is the path itself.
+// DevicePathGUID is EFI_DEVICE_PATH_PROTOCOL_GUID (UEFI 2.11, 10.2). The interface is the path
+// itself.
 var DevicePathGUID = MustGUID("09576e91-6d3f-11d2-8e39-00a0c969723b")
 
-// DevicePath is a device path in its binary form: nodes, each with type, subtype and 16-bit length, up to and with the End
-// Entire node (UEFI 2.11, 10.3.1). Bytes of an unknown source are fine: every method checks what it touches.
+// DevicePath is a device path in its binary form: nodes, each with type, subtype and 16-bit length,
+// up to and including the End Entire node (UEFI 2.11, 10.3.1). The bytes may come from an untrusted
+// source: every method checks bounds.
 type DevicePath []byte
 
 // Node types (UEFI 2.11, 10.3.1).
@@ -32,7 +34,7 @@ const (
 // nodeHeader is the size of type, subtype and length (UEFI 2.11, 10.3.1).
 const nodeHeader = 4
 
-// Bounds of a path whose length nothing states but itself (policy).
+// Bounds of a path at an address, whose length follows from its nodes only (policy).
 const (
 	maxPath  = 64 << 10
 	maxNodes = 256
@@ -41,7 +43,7 @@ const (
 // ErrDevicePath is a device path with a node that is too short or reaches beyond the path.
 var ErrDevicePath = errors.New("uefi: malformed device path")
 
-// Node is one node of a path. Data are the bytes behind the header, part of the path's memory.
+// Node is one node of a path. Data is what follows the header, in the path's memory.
 type Node struct {
 	Type, SubType uint8
 	Data          []byte
@@ -59,7 +61,7 @@ func (p DevicePath) Next() (n Node, rest DevicePath, err error) {
 	return Node{p[0], p[1], p[nodeHeader:size:size]}, p[size:], nil
 }
 
-// IsEnd says whether the path begins with the End Entire node.
+// IsEnd reports whether the path begins with the End Entire node.
 func (p DevicePath) IsEnd() bool {
 	n, _, err := p.Next()
 	return err == nil && n.Type == EndNode && n.SubType == EndEntire
@@ -77,7 +79,7 @@ func (p DevicePath) Nodes() (nodes []Node, err error) {
 	return nodes, nil
 }
 
-// Size is the length up to and with the End Entire node, 0 for a path that has none.
+// Size is the length up to and including the End Entire node, 0 for a path without one.
 func (p DevicePath) Size() int {
 	for at := p; ; {
 		_, rest, err := at.Next()
@@ -91,10 +93,11 @@ func (p DevicePath) Size() int {
 	}
 }
 
-// Complete says whether firmware can be given the path: it has an End Entire node.
+// Complete reports whether the path has an End Entire node, so that firmware can read it.
 func (p DevicePath) Complete() bool { return p.Size() > 0 }
 
-// Contains says whether other is the path of something behind p, or of p itself. Without nodes p contains nothing.
+// Contains reports whether other is p or a path that continues it. A path without nodes contains
+// nothing.
 func (p DevicePath) Contains(other DevicePath) bool {
 	size := p.Size()
 	if size == 0 || p.IsEnd() {
@@ -118,7 +121,8 @@ func (p DevicePath) Append(n Node) (DevicePath, error) {
 	return append(out, p[end:total]...), nil
 }
 
-// nodeHeaderOf is the length of the last node of a whole path: an End node that claims data is still one node.
+// nodeHeaderOf is the length of the last node of a complete path: an End node with data is one
+// node.
 func nodeHeaderOf(p DevicePath) int {
 	for !p.IsEnd() {
 		_, p, _ = p.Next()
@@ -137,7 +141,8 @@ func NewDevicePath(nodes ...Node) (p DevicePath, err error) {
 	return p, nil
 }
 
-// FilePath is a File Path node (UEFI 2.11, 10.3.5.4): a file by its name from the root directory of its volume.
+// FilePath is a File Path node (UEFI 2.11, 10.3.5.4): a file by its name from the root directory of
+// its volume.
 func FilePath(name string) Node {
 	var data []byte
 	for _, c := range UTF16(name) {
@@ -146,7 +151,8 @@ func FilePath(name string) Node {
 	return Node{MediaNode, mediaFilePath, data}
 }
 
-// DevicePathAt copies a path of firmware's, nil for address 0 and for a path without an end within reason.
+// DevicePathAt copies a path in firmware's memory. It is nil for address 0 and for a path without
+// an End Entire node within maxPath bytes and maxNodes nodes.
 func DevicePathAt(addr uintptr) DevicePath {
 	if addr == 0 {
 		return nil
@@ -168,7 +174,7 @@ func DevicePathAt(addr uintptr) DevicePath {
 	return nil
 }
 
-// DevicePathOf is the device path of a handle, nil when it has none.
+// DevicePathOf is the device path of a handle, nil for a handle without one.
 func (b *BootServices) DevicePathOf(h Handle) DevicePath {
 	addr, err := b.HandleProtocol(h, &DevicePathGUID)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf16"
 )
 
-// Subtypes of the nodes that a reader's path is made of (UEFI 2.11, 10.3.2 to 10.3.5).
+// Subtypes of the nodes that have a text of their own here (UEFI 2.11, 10.3.2 to 10.3.5).
 const (
 	hardwarePCI       = 1
 	hardwareMemory    = 3
@@ -28,8 +28,8 @@ const (
 	mediaFV           = 7
 )
 
-// String is the text of a path in the display form of UEFI 2.11, 10.6.1. Nodes that are not known here get the form
-// Path(type,subtype,data) of the same clause. What follows a broken node is replaced by "?".
+// String is the text of a path in the display form of UEFI 2.11, 10.6.1. Other nodes have the form
+// Path(type,subtype,data) of the same clause. The text ends with "?" at a malformed node.
 func (p DevicePath) String() string {
 	var out strings.Builder
 	for !p.IsEnd() {
@@ -52,12 +52,15 @@ func (p DevicePath) String() string {
 	return out.String()
 }
 
-// nodeTexts writes the data of a node, which has at least size bytes.
+// nodeTexts are functions for the text of a node whose data has at least size bytes.
 var nodeTexts = map[[2]uint8]struct {
 	size int
 	text func(d []byte) string
 }{
-	{HardwareNode, hardwarePCI}: {2, func(d []byte) string { return fmt.Sprintf("Pci(0x%X,0x%X)", d[1], d[0]) }},
+	{HardwareNode, hardwarePCI}: {2, func(d []byte) string {
+		return fmt.Sprintf("Pci(0x%X,0x%X)",
+			d[1], d[0])
+	}},
 	{HardwareNode, hardwareMemory}: {20, func(d []byte) string {
 		return fmt.Sprintf("MemoryMapped(0x%X,0x%X,0x%X)", u32(d, 0), u64(d, 4), u64(d, 12))
 	}},
@@ -69,24 +72,35 @@ var nodeTexts = map[[2]uint8]struct {
 		return fmt.Sprintf("Ata(0x%X,0x%X,0x%X)", d[0], d[1], binary.LittleEndian.Uint16(d[2:]))
 	}},
 	{MessagingNode, messagingSCSI}: {4, func(d []byte) string {
-		return fmt.Sprintf("Scsi(0x%X,0x%X)", binary.LittleEndian.Uint16(d), binary.LittleEndian.Uint16(d[2:]))
+		return fmt.Sprintf("Scsi(0x%X,0x%X)", binary.LittleEndian.Uint16(d),
+			binary.LittleEndian.Uint16(d[2:]))
 	}},
-	{MessagingNode, messagingUSB}: {2, func(d []byte) string { return fmt.Sprintf("USB(0x%X,0x%X)", d[0], d[1]) }},
+	{MessagingNode, messagingUSB}: {2, func(d []byte) string {
+		return fmt.Sprintf("USB(0x%X,0x%X)",
+			d[0], d[1])
+	}},
 	{MessagingNode, messagingUSBClass}: {7, func(d []byte) string {
 		return fmt.Sprintf("UsbClass(0x%X,0x%X,0x%X,0x%X,0x%X)",
 			binary.LittleEndian.Uint16(d), binary.LittleEndian.Uint16(d[2:]), d[4], d[5], d[6])
 	}},
-	{MessagingNode, messagingUnit}: {1, func(d []byte) string { return fmt.Sprintf("Unit(0x%X)", d[0]) }},
+	{MessagingNode, messagingUnit}: {1, func(d []byte) string {
+		return fmt.Sprintf("Unit(0x%X)",
+			d[0])
+	}},
 	{MessagingNode, messagingSATA}: {6, func(d []byte) string {
-		return fmt.Sprintf("Sata(0x%X,0x%X,0x%X)", binary.LittleEndian.Uint16(d), binary.LittleEndian.Uint16(d[2:]), binary.LittleEndian.Uint16(d[4:]))
+		return fmt.Sprintf("Sata(0x%X,0x%X,0x%X)", binary.LittleEndian.Uint16(d),
+			binary.LittleEndian.Uint16(d[2:]), binary.LittleEndian.Uint16(d[4:]))
 	}},
 	{MessagingNode, messagingNVMe}: {12, func(d []byte) string {
-		return fmt.Sprintf("NVMe(0x%X,%02X-%02X-%02X-%02X-%02X-%02X-%02X-%02X)", u32(d, 0), d[11], d[10], d[9], d[8], d[7], d[6], d[5], d[4])
+		return fmt.Sprintf("NVMe(0x%X,%02X-%02X-%02X-%02X-%02X-%02X-%02X-%02X)", u32(d, 0), d[11],
+			d[10], d[9], d[8], d[7], d[6], d[5], d[4])
 	}},
 	{MediaNode, mediaHardDrive}: {38, hardDriveText},
 	{MediaNode, mediaFilePath}:  {0, filePathText},
-	{MediaNode, mediaFVFile}:    {guidBytes, func(d []byte) string { return "FvFile(" + guidAt(d).String() + ")" }},
-	{MediaNode, mediaFV}:        {guidBytes, func(d []byte) string { return "Fv(" + guidAt(d).String() + ")" }},
+	{MediaNode, mediaFVFile}: {guidBytes,
+		func(d []byte) string { return "FvFile(" + guidAt(d).String() + ")" }},
+	{MediaNode, mediaFV}: {guidBytes,
+		func(d []byte) string { return "Fv(" + guidAt(d).String() + ")" }},
 }
 
 // String is the text of one node.
@@ -118,8 +132,8 @@ func vendorText(name string) func(d []byte) string {
 	}
 }
 
-// acpiText writes a _HID that is a compressed EISA identifier of vendor PNP, and the three that have names of their own
-// (UEFI 2.11, 10.3.3 and 10.6.1).
+// acpiText is the text of an ACPI node: a _HID that is a compressed EISA identifier of vendor PNP,
+// and the three identifiers with names of their own (UEFI 2.11, 10.3.3 and 10.6.1).
 func acpiText(d []byte) string {
 	const pnp = 0x41d0 // "PNP" compressed (ACPI 6.5, 6.1.5)
 	hid, uid := u32(d, 0), u32(d, 4)

@@ -1,7 +1,7 @@
 package uefi
 
-// Protocols of the driver model (UEFI 2.11, 11.1, 11.5, 11.8). The older component name protocol has the layout of the newer one,
-// with ISO 639-2 languages (EFI 1.10, 10.5).
+// Protocols of the driver model (UEFI 2.11, 11.1, 11.5, 11.8). The older component name protocol
+// has the layout of the newer one, with ISO 639-2 languages (EFI 1.10, 10.5).
 var (
 	DriverBindingGUID             = MustGUID("18a031ab-b443-4d1a-a5c0-0c09261e9f71")
 	ComponentName2GUID            = MustGUID("6a7a5cff-e8d9-4f70-bada-75ab3025ce14")
@@ -15,7 +15,7 @@ var (
 //	Start(This, ControllerHandle, RemainingDevicePath)
 //	Stop(This, ControllerHandle, NumberOfChildren, ChildHandleBuffer)
 //
-// Versions 0x10 to 0xffffffef are for drivers that are not the platform's own.
+// Versions 0x10 to 0xffffffef are for drivers that are not part of the platform.
 type DriverBinding struct {
 	Supported           uintptr
 	Start               uintptr
@@ -26,7 +26,8 @@ type DriverBinding struct {
 	DriverBindingHandle Handle
 }
 
-// ComponentName2 is EFI_COMPONENT_NAME2_PROTOCOL, and EFI_COMPONENT_NAME_PROTOCOL (UEFI 2.11, 11.5). Its functions, in C:
+// ComponentName2 is EFI_COMPONENT_NAME2_PROTOCOL, and EFI_COMPONENT_NAME_PROTOCOL (UEFI 2.11,
+// 11.5). Its functions, in C:
 //
 //	GetDriverName(This, Language, DriverName)
 //	GetControllerName(This, ControllerHandle, ChildHandle OPTIONAL, Language, ControllerName)
@@ -42,8 +43,8 @@ type DriverSupportedEFIVersion struct {
 	FirmwareVersion uint32 // as Revision in the tables' header
 }
 
-// ASCIIAt reads a NUL-terminated CHAR8 string of firmware's, a language tag for one, at most max bytes of it.
-// A null address is the empty string.
+// ASCIIAt reads a NUL-terminated CHAR8 string in firmware's memory, such as a language tag, at most
+// max bytes of it. A null address is the empty string.
 func ASCIIAt(addr uintptr, max int) string {
 	if addr == 0 {
 		return ""
@@ -59,8 +60,9 @@ func ASCIIAt(addr uintptr, max int) string {
 	return string(out)
 }
 
-// LanguageMatches says whether a language tag asks for a supported one, by RFC 4647 lookup in the direction that UEFI uses:
-// the tags agree, or one is a prefix of the other at a hyphen ("en" and "en-US"), whatever the case.
+// LanguageMatches reports whether a language tag asks for a supported one, by RFC 4647 lookup in
+// the direction that UEFI uses: the tags are the same, or one is a prefix of the other up to a
+// hyphen ("en" and "en-US"). Upper and lower case are the same.
 func LanguageMatches(want, supported string) bool {
 	if len(want) < len(supported) {
 		want, supported = supported, want

@@ -10,18 +10,24 @@ import (
 // timerUnit is the unit of SetTimer (UEFI 2.11, 7.1.7: 100 ns).
 const timerUnit = 100 * time.Nanosecond
 
-// CreateEvent makes an event (UEFI 2.11, 7.1.1). notify is the address of a function that firmware calls with the event and
-// context, 0 for none; see gate.NewFunc for one in Go. CloseEvent frees the event.
-func (b *BootServices) CreateEvent(kind EventType, level TPL, notify, context uintptr) (ev Event, err error) {
-	err = check(abi.Call(b.table.CreateEvent, uintptr(kind), uintptr(level), notify, context, uintptr(unsafe.Pointer(&ev))))
+// CreateEvent creates an event (UEFI 2.11, 7.1.1). notify is the address of a function that
+// firmware calls with the event and context, 0 for none; gate.NewFunc makes one of a Go function.
+// CloseEvent frees the event.
+func (b *BootServices) CreateEvent(
+	kind EventType, level TPL, notify, context uintptr,
+) (ev Event, err error) {
+	err = check(abi.Call(b.table.CreateEvent, uintptr(kind), uintptr(level), notify, context,
+		uintptr(unsafe.Pointer(&ev))))
 	if err != nil {
 		return 0, err
 	}
 	return ev, nil
 }
 
-// CreateEventEx makes an event that belongs to a group (UEFI 2.11, 7.1.2).
-func (b *BootServices) CreateEventEx(kind EventType, level TPL, notify, context uintptr, group *GUID) (ev Event, err error) {
+// CreateEventEx creates an event that belongs to a group (UEFI 2.11, 7.1.2).
+func (b *BootServices) CreateEventEx(
+	kind EventType, level TPL, notify, context uintptr, group *GUID,
+) (ev Event, err error) {
 	err = check(abi.Call(b.table.CreateEventEx, uintptr(kind), uintptr(level), notify, context,
 		uintptr(unsafe.Pointer(group)), uintptr(unsafe.Pointer(&ev))))
 	if err != nil {
@@ -53,7 +59,7 @@ func (b *BootServices) SignalEvent(ev Event) error {
 	return check(abi.Call(b.table.SignalEvent, uintptr(ev)))
 }
 
-// CheckEvent says whether the event is signaled, and clears it if so (UEFI 2.11, 7.1.6).
+// CheckEvent reports whether the event is signaled, and clears it if so (UEFI 2.11, 7.1.6).
 func (b *BootServices) CheckEvent(ev Event) (signaled bool, err error) {
 	switch status := Status(abi.Call(b.table.CheckEvent, uintptr(ev))); status {
 	case NotReady:
@@ -63,9 +69,9 @@ func (b *BootServices) CheckEvent(ev Event) (signaled bool, err error) {
 	}
 }
 
-// WaitForEvent waits until one of the events is signaled, clears it and returns its index (UEFI 2.11, 7.1.5). It has no
-// time limit of its own and the whole program stands still: add a timer event, or poll CheckEvent from a goroutine.
-// Only at TPLApplication.
+// WaitForEvent waits until one of the events is signaled, clears it and returns its index (UEFI
+// 2.11, 7.1.5). It has no time limit, and no goroutine runs during it: add a timer event, or call
+// CheckEvent repeatedly from a goroutine. The TPL must be TPLApplication.
 func (b *BootServices) WaitForEvent(events ...Event) (index int, err error) {
 	if len(events) == 0 {
 		return -1, InvalidParameter
@@ -82,11 +88,12 @@ func (b *BootServices) WaitForEvent(events ...Event) (index int, err error) {
 	return int(at), err
 }
 
-// SetTimer arms or cancels a timer event (UEFI 2.11, 7.1.7). d is rounded up to 100 ns; for a relative or periodic timer 0
-// means the next tick of firmware's clock.
+// SetTimer sets or cancels a timer event (UEFI 2.11, 7.1.7). d is rounded up to 100 ns. For a
+// relative or periodic timer 0 means the next tick of firmware's clock.
 func (b *BootServices) SetTimer(ev Event, kind TimerDelay, d time.Duration) error {
 	if d < 0 {
 		d = 0
 	}
-	return check(abi.Call(b.table.SetTimer, uintptr(ev), uintptr(kind), uintptr((d+timerUnit-1)/timerUnit)))
+	return check(abi.Call(b.table.SetTimer, uintptr(ev), uintptr(kind),
+		uintptr((d+timerUnit-1)/timerUnit)))
 }

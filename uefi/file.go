@@ -16,7 +16,8 @@ type SimpleFileSystemTable struct {
 	OpenVolume uintptr
 }
 
-// FileTable is EFI_FILE_PROTOCOL (UEFI 2.11, 13.5.1). The last four members exist from Revision 0x20000 on.
+// FileTable is EFI_FILE_PROTOCOL (UEFI 2.11, 13.5.1). The last four members exist from Revision
+// 0x20000 on.
 type FileTable struct {
 	Revision    uint64
 	Open        uintptr
@@ -35,7 +36,7 @@ type FileTable struct {
 	FlushEx     uintptr
 }
 
-// Modes of File.Open; creating needs the two others (UEFI 2.11, 13.5.2).
+// Modes of File.Open. FileCreate needs the other two (UEFI 2.11, 13.5.2).
 const (
 	FileRead   uint64 = 1
 	FileWrite  uint64 = 2
@@ -51,7 +52,8 @@ type File struct {
 	table *FileTable
 }
 
-// OpenVolume opens the root directory of the file system on h, for example the DeviceHandle of a loaded image.
+// OpenVolume opens the root directory of the file system on h, for example the DeviceHandle of a
+// loaded image.
 func (b *BootServices) OpenVolume(h Handle) (*File, error) {
 	addr, err := b.HandleProtocol(h, &SimpleFileSystemGUID)
 	if err != nil {
@@ -77,10 +79,12 @@ func (f *File) Open(name string, mode, attributes uint64) (*File, error) {
 	return &File{out, tableAt[FileTable](out)}, nil
 }
 
-// Close writes what is pending and closes the file, which must not be used again (UEFI 2.11, 13.5.3).
+// Close writes what is pending and closes the file, which must not be used again (UEFI 2.11,
+// 13.5.3).
 func (f *File) Close() error { return check(abi.Call(f.table.Close, f.addr)) }
 
-// Delete closes and deletes the file (UEFI 2.11, 13.5.4). A file that is still there afterwards is WarnDeleteFailure.
+// Delete closes and deletes the file (UEFI 2.11, 13.5.4). The error is WarnDeleteFailure if the
+// file could not be deleted.
 func (f *File) Delete() error {
 	if s := Status(abi.Call(f.table.Delete, f.addr)); s != Success {
 		return s
@@ -88,13 +92,15 @@ func (f *File) Delete() error {
 	return nil
 }
 
-// Read reads the next bytes of a file, io.EOF behind the last (UEFI 2.11, 13.5.5).
+// Read reads the next bytes of a file (UEFI 2.11, 13.5.5). The error is io.EOF at the end of the
+// file.
 func (f *File) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	size := uintptr(len(p))
-	err = check(abi.Call(f.table.Read, f.addr, uintptr(unsafe.Pointer(&size)), uintptr(unsafe.Pointer(unsafe.SliceData(p)))))
+	err = check(abi.Call(f.table.Read, f.addr, uintptr(unsafe.Pointer(&size)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p)))))
 	switch {
 	case err != nil:
 		return 0, err
@@ -109,7 +115,8 @@ func (f *File) Read(p []byte) (n int, err error) {
 // Write writes at the file's position (UEFI 2.11, 13.5.6).
 func (f *File) Write(p []byte) (n int, err error) {
 	size := uintptr(len(p))
-	err = check(abi.Call(f.table.Write, f.addr, uintptr(unsafe.Pointer(&size)), uintptr(unsafe.Pointer(unsafe.SliceData(p)))))
+	err = check(abi.Call(f.table.Write, f.addr, uintptr(unsafe.Pointer(&size)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p)))))
 	n = int(min(size, uintptr(len(p))))
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite

@@ -2,14 +2,15 @@ package uefi
 
 import "errors"
 
-// GUID is an EFI_GUID: the first three fields are little-endian in memory, the rest is bytes (UEFI 2.11, appendix A).
+// GUID is an EFI_GUID: the first three fields are little-endian in memory, the rest is bytes (UEFI
+// 2.11, appendix A).
 type GUID struct {
 	A    uint32
 	B, C uint16
 	D    [8]byte
 }
 
-// ErrGUID is a text that is not a GUID in registry format.
+// ErrGUID reports a text that is not a GUID in registry format.
 var ErrGUID = errors.New("uefi: not a GUID")
 
 // guidSize is the length of registry format: 8-4-4-4-12 digits (UEFI 2.11, appendix A).
@@ -31,7 +32,7 @@ func (g GUID) String() string {
 	return string(out[:])
 }
 
-// wire is the GUID in the order in which its text shows it.
+// wire is the GUID in the byte order of its text.
 func (g GUID) wire() [16]byte {
 	return [16]byte{
 		byte(g.A >> 24), byte(g.A >> 16), byte(g.A >> 8), byte(g.A),
@@ -75,7 +76,7 @@ func ParseGUID(s string) (g GUID, err error) {
 	return g, nil
 }
 
-// MustGUID is ParseGUID for the constants of a program: it panics on a bad text, and is for package variables only.
+// MustGUID is ParseGUID for package variables. It panics on a malformed text.
 func MustGUID(s string) GUID {
 	g, err := ParseGUID(s)
 	if err != nil {

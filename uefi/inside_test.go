@@ -19,10 +19,15 @@ import (
 
 func TestTablesAreThoseOfFirmware(t *testing.T) {
 	st, b, r := uefi.System(), uefi.Boot().Table(), uefi.Runtime().Table()
-	if st.Header.Signature != uefi.SystemTableSignature || b.Header.Signature != uefi.BootServicesSignature || r.Header.Signature != uefi.RuntimeServicesSignature {
-		t.Errorf("signatures %x, %x, %x", st.Header.Signature, b.Header.Signature, r.Header.Signature)
+	if st.Header.Signature != uefi.SystemTableSignature ||
+		b.Header.Signature != uefi.BootServicesSignature ||
+		r.Header.Signature != uefi.RuntimeServicesSignature {
+		t.Errorf("signatures %x, %x, %x", st.Header.Signature, b.Header.Signature,
+			r.Header.Signature)
 	}
-	if uint32(unsafe.Sizeof(*st)) != st.Header.HeaderSize || uint32(unsafe.Sizeof(*b)) > b.Header.HeaderSize || uint32(unsafe.Sizeof(*r)) > r.Header.HeaderSize {
+	if uint32(unsafe.Sizeof(*st)) != st.Header.HeaderSize ||
+		uint32(unsafe.Sizeof(*b)) > b.Header.HeaderSize ||
+		uint32(unsafe.Sizeof(*r)) > r.Header.HeaderSize {
 		t.Errorf("sizes %d, %d, %d", st.Header.HeaderSize, b.Header.HeaderSize, r.Header.HeaderSize)
 	}
 	if vendor, _ := uefi.Firmware(); vendor == "" {
@@ -87,7 +92,8 @@ func TestProtocolsComeAndGo(t *testing.T) {
 	if _, err := b.RegisterProtocolNotify(&one, ev); err != nil {
 		t.Error(err)
 	}
-	h, err := b.InstallProtocols(0, uefi.Protocol{GUID: &one, Interface: iface}, uefi.Protocol{GUID: &two, Interface: iface + 8})
+	h, err := b.InstallProtocols(0, uefi.Protocol{GUID: &one, Interface: iface},
+		uefi.Protocol{GUID: &two, Interface: iface + 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,14 +109,16 @@ func TestProtocolsComeAndGo(t *testing.T) {
 	if guids, err := b.ProtocolsPerHandle(h); len(guids) != 2 || err != nil {
 		t.Errorf("%v, %v", guids, err)
 	}
-	if _, err := b.InstallProtocols(h, uefi.Protocol{GUID: &two, Interface: iface}); err != error(uefi.InvalidParameter) {
+	if _, err := b.InstallProtocols(h, uefi.Protocol{GUID: &two,
+		Interface: iface}); err != error(uefi.InvalidParameter) {
 		t.Errorf("a protocol twice: %v", err)
 	}
 	self := uefi.ImageHandle()
 	if got, err := b.OpenProtocol(h, &one, self, h, uefi.OpenByDriver); got != iface || err != nil {
 		t.Errorf("%#x, %v", got, err)
 	}
-	if got, err := b.OpenProtocol(h, &one, self, h, uefi.OpenByDriver); got != iface || err != error(uefi.AlreadyStarted) {
+	if got, err := b.OpenProtocol(h, &one, self, h, uefi.OpenByDriver); got != iface ||
+		err != error(uefi.AlreadyStarted) {
 		t.Errorf("opened twice: %#x, %v", got, err)
 	}
 	info, err := b.OpenProtocolInformation(h, &one)
@@ -124,7 +132,8 @@ func TestProtocolsComeAndGo(t *testing.T) {
 	if err := b.CloseProtocol(h, &one, self, h); err != nil {
 		t.Error(err)
 	}
-	if err := b.UninstallProtocols(h, uefi.Protocol{GUID: &one, Interface: iface}, uefi.Protocol{GUID: &two, Interface: iface + 8}); err != nil {
+	if err := b.UninstallProtocols(h, uefi.Protocol{GUID: &one, Interface: iface},
+		uefi.Protocol{GUID: &two, Interface: iface + 8}); err != nil {
 		t.Error(err)
 	}
 	if _, err := b.HandleProtocol(h, &one); err == nil {
@@ -147,7 +156,9 @@ func TestInstallProtocolsRollsBack(t *testing.T) {
 	if path == 0 {
 		t.Fatal("no device path on this machine")
 	}
-	if _, err := b.InstallProtocols(0, uefi.Protocol{GUID: &one, Interface: iface}, uefi.Protocol{GUID: &uefi.DevicePathGUID, Interface: path}); err != error(uefi.AlreadyStarted) {
+	if _, err := b.InstallProtocols(0, uefi.Protocol{GUID: &one, Interface: iface},
+		uefi.Protocol{GUID: &uefi.DevicePathGUID,
+			Interface: path}); err != error(uefi.AlreadyStarted) {
 		t.Errorf("a device path twice: %v", err)
 	}
 	if all, err := b.LocateHandles(&one); len(all) != 0 || err != nil {
@@ -191,7 +202,8 @@ func TestVariablesOfFirmware(t *testing.T) {
 	if err := r.SetVariable(name, &vendor, attributes, value); err != nil {
 		t.Fatal(err)
 	}
-	if got, a, err := r.GetVariable(name, &vendor); !bytes.Equal(got, value) || a != attributes || err != nil {
+	if got, a, err := r.GetVariable(name, &vendor); !bytes.Equal(got, value) || a != attributes ||
+		err != nil {
 		t.Errorf("%q, %v, %v", got, a, err)
 	}
 	found, count := false, 0
@@ -233,7 +245,8 @@ func TestThisImage(t *testing.T) {
 	if !path.Complete() || !strings.HasPrefix(path.String(), "PciRoot(0x0)/Pci(") {
 		t.Errorf("device %q", path)
 	}
-	if h, rest, err := b.LocateDevicePath(&uefi.DevicePathGUID, path); h != l.DeviceHandle || !rest.IsEnd() || err != nil {
+	if h, rest, err := b.LocateDevicePath(&uefi.DevicePathGUID, path); h != l.DeviceHandle ||
+		!rest.IsEnd() || err != nil {
 		t.Errorf("%#x, %q, %v", h, rest, err)
 	}
 	root, err := b.OpenVolume(l.DeviceHandle)
@@ -256,7 +269,8 @@ func TestThisImage(t *testing.T) {
 }
 
 func TestImageThatIsNone(t *testing.T) {
-	if h, err := uefi.Boot().LoadImage(false, uefi.ImageHandle(), nil, []byte("MZ and no more")); err == nil || h != 0 {
+	if h, err := uefi.Boot().LoadImage(false, uefi.ImageHandle(), nil,
+		[]byte("MZ and no more")); err == nil || h != 0 {
 		t.Errorf("%#x, %v", h, err)
 	}
 }
@@ -270,7 +284,8 @@ func TestConsole(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	if key, err := uefi.ConIn().ReadKey(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if key, err := uefi.ConIn().ReadKey(ctx); err != nil &&
+		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, %v", key, err)
 	}
 }

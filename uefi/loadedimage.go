@@ -8,8 +8,9 @@ var (
 	LoadedImageDevicePathGUID = MustGUID("bc62157e-3e33-4fec-9920-2d3b36d750df")
 )
 
-// LoadedImage is EFI_LOADED_IMAGE_PROTOCOL (UEFI 2.11, 9.1.1). It belongs to firmware; a driver writes its Unload member,
-// the address of a function that takes the image handle and returns a status.
+// LoadedImage is EFI_LOADED_IMAGE_PROTOCOL (UEFI 2.11, 9.1.1). It belongs to firmware. A driver
+// writes its Unload member, the address of a function that takes the image handle and returns a
+// status.
 type LoadedImage struct {
 	Revision        uint32
 	_               uint32
@@ -43,7 +44,7 @@ func (b *BootServices) LoadedImage(image Handle) (*LoadedImage, error) {
 // maxLoadOptions bounds the load options that are copied (policy).
 const maxLoadOptions = 64 << 10
 
-// Options is a copy of the load options, whatever they hold.
+// Options is a copy of the load options in any format.
 func (l *LoadedImage) Options() []byte {
 	if l.LoadOptions == 0 || l.LoadOptionsSize == 0 || l.LoadOptionsSize > maxLoadOptions {
 		return nil
@@ -51,7 +52,8 @@ func (l *LoadedImage) Options() []byte {
 	return append([]byte(nil), unsafe.Slice(At[byte](l.LoadOptions), l.LoadOptionsSize)...)
 }
 
-// OptionText is the load options as the text that the Shell and the boot manager pass: CHAR16 up to a NUL.
+// OptionText is the load options as the text that the Shell and the boot manager pass: CHAR16 up to
+// a NUL.
 func (l *LoadedImage) OptionText() string {
 	raw := l.Options()
 	wide := make([]uint16, len(raw)/2)
@@ -61,8 +63,8 @@ func (l *LoadedImage) OptionText() string {
 	return FromUTF16(wide)
 }
 
-// SetOptionText gives an image load options before it is started, as the Shell and the boot manager do. Their memory is firmware's, and is
-// given to the image: whoever loaded it cannot know how long the image looks at it.
+// SetOptionText gives an image load options before it is started, as the Shell and the boot manager
+// do. The options are in pool memory that is not freed, since the image may read them at any time.
 func (b *BootServices) SetOptionText(l *LoadedImage, text string) error {
 	wide := UTF16(text)
 	size := uintptr(len(wide)) * unsafe.Sizeof(wide[0])
@@ -78,5 +80,6 @@ func (b *BootServices) SetOptionText(l *LoadedImage, text string) error {
 	return nil
 }
 
-// File is a copy of the path of the image's file on its device, nil for an image that came from memory.
+// File is a copy of the path of the image's file on its device, nil for an image that came from
+// memory.
 func (l *LoadedImage) File() DevicePath { return DevicePathAt(l.FilePath) }

@@ -1,6 +1,7 @@
 package uefi
 
 import (
+	"errors"
 	"unsafe"
 
 	"tamaccid/uefi/internal/abi"
@@ -38,11 +39,13 @@ func (b *BootServices) GetMemoryMap() (*MemoryMap, error) {
 	}
 	var buf []byte
 	err := error(BufferTooSmall)
-	for try := 0; err == error(BufferTooSmall) && try < mapTries; try++ {
+	for try := 0; errors.Is(err, BufferTooSmall) && try < mapTries; try++ {
 		out.size = uintptr(len(buf))
-		err = check(abi.Call(b.table.GetMemoryMap, uintptr(unsafe.Pointer(&out.size)), uintptr(unsafe.Pointer(unsafe.SliceData(buf))),
-			uintptr(unsafe.Pointer(&out.key)), uintptr(unsafe.Pointer(&out.descriptorSize)), uintptr(unsafe.Pointer(&out.version))))
-		if err == error(BufferTooSmall) {
+		err = check(abi.Call(b.table.GetMemoryMap, uintptr(unsafe.Pointer(&out.size)),
+			uintptr(unsafe.Pointer(unsafe.SliceData(buf))),
+			uintptr(unsafe.Pointer(&out.key)), uintptr(unsafe.Pointer(&out.descriptorSize)),
+			uintptr(unsafe.Pointer(&out.version))))
+		if errors.Is(err, BufferTooSmall) {
 			if out.size > maxMap || out.descriptorSize > maxMap/mapSlack {
 				return nil, BadBufferSize
 			}
@@ -58,8 +61,9 @@ func (b *BootServices) GetMemoryMap() (*MemoryMap, error) {
 	}
 	m := &MemoryMap{Key: out.key, Version: out.version}
 	m.Descriptors = make([]MemoryDescriptor, 0, out.size/out.descriptorSize)
-	for buf = buf[:out.size]; uintptr(len(buf)) >= out.descriptorSize; buf = buf[out.descriptorSize:] {
-		// Firmware keeps the descriptors' alignment: descriptorSize is a multiple of 8 in every release.
+	buf = buf[:out.size]
+	for ; uintptr(len(buf)) >= out.descriptorSize; buf = buf[out.descriptorSize:] {
+		// descriptorSize is a multiple of 8 in edk2, so that descriptors are aligned.
 		var d MemoryDescriptor
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&d)), known), buf)
 		m.Descriptors = append(m.Descriptors, d)

@@ -1,167 +1,140 @@
 //go:build !tamago
 
-package uefi
+package uefi_test
 
 import (
-	"reflect"
+	"errors"
+	"fmt"
 	"testing"
 	"unsafe"
 
-	"tamaccid/uefi/internal/abi"
+	"tamaccid/uefi"
+	"tamaccid/uefi/uefitest"
 )
 
-// A fakePCI is a PCI function behind EFI_PCI_IO_PROTOCOL that writes down what it is asked.
-type fakePCI struct {
-	table   PCIIOTable
-	calls   [][]uintptr // without This, and without addresses
-	value   uint64
-	written uint64
-	status  Status
-}
-
-func newFakePCI(t *testing.T) (*fakePCI, *PCIIO) {
-	f := &fakePCI{}
-	addr := uintptr(unsafe.Pointer(&f.table))
-	note := func(a []uintptr) {
-		if a[0] != addr {
-			t.Errorf("This is %#x, want %#x", a[0], addr)
-		}
-		f.calls = append(f.calls, a[1:])
-	}
-	read := abi.Fake(func(a []uintptr) uintptr {
-		note(a[:len(a)-1])
-		switch *abi.At[uint64](a[len(a)-1]) = 0; a[1] { // the width
-		case 0:
-			*abi.At[uint8](a[len(a)-1]) = uint8(f.value)
-		case 1:
-			*abi.At[uint16](a[len(a)-1]) = uint16(f.value)
-		case 2:
-			*abi.At[uint32](a[len(a)-1]) = uint32(f.value)
-		}
-		return uintptr(f.status)
-	})
-	write := abi.Fake(func(a []uintptr) uintptr {
-		note(a[:len(a)-1])
-		f.written = *abi.At[uint64](a[len(a)-1])
-		return uintptr(f.status)
-	})
-	f.table = PCIIOTable{
-		Mem: PCIIOAccess{read, write}, Config: PCIIOAccess{read, write},
-		Map: abi.Fake(func(a []uintptr) uintptr {
-			note([]uintptr{a[0], a[1], a[2], *abi.At[uintptr](a[3])})
-			*abi.At[uintptr](a[3]) = uintptr(f.value)
-			*abi.At[uint64](a[4]), *abi.At[uintptr](a[5]) = 0x1_2345_0000, 0x77
-			return uintptr(f.status)
-		}),
-		Unmap: abi.Fake(func(a []uintptr) uintptr { note(a); return uintptr(f.status) }),
-		AllocateBuffer: abi.Fake(func(a []uintptr) uintptr {
-			note(append(a[:4:4], a[5]))
-			*abi.At[uintptr](a[4]) = uintptr(f.value)
-			return uintptr(f.status)
-		}),
-		FreeBuffer: abi.Fake(func(a []uintptr) uintptr { note(a); return uintptr(f.status) }),
-		GetLocation: abi.Fake(func(a []uintptr) uintptr {
-			for i, p := range a[1:] {
-				*abi.At[uintptr](p) = uintptr(i + 1)
-			}
-			return uintptr(f.status)
-		}),
-		Attributes: abi.Fake(func(a []uintptr) uintptr {
-			note(a[:3])
-			if a[3] != 0 {
-				*abi.At[PCIAttributes](a[3]) = PCIAttributes(f.value)
-			}
-			return uintptr(f.status)
-		}),
-	}
-	return f, PCIIOAt(addr)
-}
+// The functions of uefitest.PCI fail the test unless the arguments are those of the specification.
 
 func TestPCIFunctionsPassWhatTheSpecificationSays(t *testing.T) {
-	var w PCIWord
+	f := uefitest.New(t).PlugPCI()
+	p, w := f.IO(), &uefi.PCIWord{}
+	f.Registers[0x1234] = 0x89abcdef
+	if v, st := p.MemRead(w, uefi.PCIUint32, 0, 0x1234); v != 0x89abcdef || st != uefi.Success {
+		t.Errorf("read %#x, %v", v, st)
+	}
+	f.BAR = 5
+	if st := p.MemWrite(w, uefi.PCIUint32, 5, 0x10, 7); st != uefi.Success || f.Registers[0x10] != 7 {
+		t.Errorf("wrote %#x, %v", f.Registers[0x10], st)
+	}
+	f.Registers[3], f.BAR = 0x12345689, 0
+	if v, st := p.MemRead(w, uefi.PCIUint8, 0, 3); v != 0x89 || st != uefi.Success {
+		t.Errorf("read %#x, %v", v, st)
+	}
+	f.BAR = 1
+	if st := p.MemWrite(w, uefi.PCIUint16, 1, 6, 0x10007); st != uefi.Success || f.Registers[6] != 7 {
+		t.Errorf("wrote %#x, %v", f.Registers[6], st)
+	}
+	if got := fmt.Sprint(f.Widths); got != "[2 2 0 1]" {
+		t.Errorf("widths %s", got)
+	}
+	f.Class, f.Command = 0x0c033000, 0x407
+	if v, st := p.ConfigRead32(w, 8); v != f.Class || st != uefi.Success {
+		t.Errorf("class %#x, %v", v, st)
+	}
+	if v, st := p.ConfigRead16(w, 4); v != 0x407 || st != uefi.Success {
+		t.Errorf("command %#x, %v", v, st)
+	}
+	if st := p.ConfigWrite16(w, 4, 3); f.Command != 3 || st != uefi.Success {
+		t.Errorf("command %#x, %v", f.Command, st)
+	}
+	if l, err := p.Location(); l != uefitest.PCIPlace || err != nil {
+		t.Errorf("at %+v, %v", l, err)
+	}
+}
+
+func TestPCIMemory(t *testing.T) {
+	f := uefitest.New(t).PlugPCI()
+	p := f.IO()
+	const pages, size = 3, 3 * uefi.PageSize
+	addr, err := p.AllocateBuffer(pages)
+	if err != nil || f.Pages[addr] != pages {
+		t.Fatalf("%#x, %v", addr, err)
+	}
+	device, mapping, err := p.MapCommonBuffer(addr, size)
+	if err != nil || device != uint64(addr)+uefitest.BusDistance || f.Mapped[mapping] != addr {
+		t.Errorf("at %#x for the device, mapping %#x, %v", device, mapping, err)
+	}
+	uefitest.Check(t, p.Unmap(mapping))
+	f.Short = true
+	if device, mapping, err = p.MapCommonBuffer(addr, size); !errors.Is(err, uefi.OutOfResources) ||
+		device != 0 || mapping != 0 || len(f.Mapped) != 0 {
+		t.Errorf("a mapping that is too short: %#x, %#x, %v, %d are left", device, mapping, err,
+			len(f.Mapped))
+	}
+	uefitest.Check(t, p.FreeBuffer(addr, pages))
+	f.NothingLeft()
+}
+
+func TestPCIAttributes(t *testing.T) {
+	f := uefitest.New(t).PlugPCI()
+	p := f.IO()
+	f.Has, f.Can = 0x8700, 0x8f00
+	if a, err := p.Attributes(); a != f.Has || err != nil {
+		t.Errorf("%#x, %v", a, err)
+	}
+	if a, err := p.SupportedAttributes(); a != f.Can || err != nil {
+		t.Errorf("%#x, %v", a, err)
+	}
 	for _, c := range []struct {
-		name   string
-		value  uint64
-		do     func(p *PCIIO) any
-		call   []uintptr
-		result any
+		name string
+		do   func(uefi.PCIAttributes) error
+		with uefi.PCIAttributes
+		want uefi.PCIAttributes
 	}{
-		{"a word of memory space is read", 0x89abcdef, func(p *PCIIO) any { v, _ := p.MemRead(&w, PCIUint32, 0, 0x1234); return v },
-			[]uintptr{2, 0, 0x1234, 1}, uint32(0x89abcdef)},
-		{"a word of memory space is written", 0, func(p *PCIIO) any { return p.MemWrite(&w, PCIUint32, 5, 0x10, 7) },
-			[]uintptr{2, 5, 0x10, 1}, Success},
-		{"a byte of memory space is read", 0x89,
-			func(p *PCIIO) any { v, _ := p.MemRead(&w, PCIUint8, 0, 3); return v },
-			[]uintptr{0, 0, 3, 1}, uint32(0x89)},
-		{"half a word of memory space is written", 0,
-			func(p *PCIIO) any { return p.MemWrite(&w, PCIUint16, 1, 6, 7) },
-			[]uintptr{1, 1, 6, 1}, Success},
-		{"a word of configuration space is read", 0x0c033000, func(p *PCIIO) any { v, _ := p.ConfigRead32(&w, 8); return v },
-			[]uintptr{2, 8, 1}, uint32(0x0c033000)},
-		{"half a word of configuration space is read", 0x10407, func(p *PCIIO) any { v, _ := p.ConfigRead16(&w, 4); return v },
-			[]uintptr{1, 4, 1}, uint16(0x407)},
-		{"half a word of configuration space is written", 0, func(p *PCIIO) any { return p.ConfigWrite16(&w, 4, 3) },
-			[]uintptr{1, 4, 1}, Success},
-		{"pages are taken, as boot services data, anywhere", 0x5000, func(p *PCIIO) any { a, _ := p.AllocateBuffer(3); return a },
-			[]uintptr{0, 4, 3, 0}, uintptr(0x5000)},
-		{"pages are given back", 0, func(p *PCIIO) any { return p.FreeBuffer(0x5000, 3) }, []uintptr{3, 0x5000}, nil},
-		{"pages are mapped as a common buffer", 0x3000, func(p *PCIIO) any {
-			device, mapping, err := p.MapCommonBuffer(0x5000, 0x3000)
-			return []any{device, mapping, err}
-		}, []uintptr{2, 0x5000, 0x3000}, []any{uint64(0x1_2345_0000), uintptr(0x77), error(nil)}},
-		{"a mapping that is too short is undone", 0x1000, func(p *PCIIO) any {
-			device, mapping, err := p.MapCommonBuffer(0x5000, 0x3000)
-			return []any{device, mapping, err}
-		}, []uintptr{0x77}, []any{uint64(0), uintptr(0), error(OutOfResources)}},
-		{"a mapping is ended", 0, func(p *PCIIO) any { return p.Unmap(0x77) }, []uintptr{0x77}, nil},
-		{"the attributes are asked for", 0x8700, func(p *PCIIO) any { a, _ := p.Attributes(); return a },
-			[]uintptr{0, 0}, PCIAttributes(0x8700)},
-		{"the possible attributes are asked for", 0x8700, func(p *PCIIO) any { a, _ := p.SupportedAttributes(); return a },
-			[]uintptr{4, 0}, PCIAttributes(0x8700)},
-		{"attributes are replaced", 0, func(p *PCIIO) any { return p.SetAttributes(0x200) }, []uintptr{1, 0x200}, nil},
-		{"attributes are added", 0, func(p *PCIIO) any { return p.EnableAttributes(PCIMemory | PCIBusMaster | PCIDualAddressCycle) },
-			[]uintptr{2, 0x8600}, nil},
-		{"the location is asked for", 0, func(p *PCIIO) any { l, _ := p.Location(); return l }, nil, PCILocation{1, 2, 3, 4}},
+		{"attributes are replaced", p.SetAttributes, 0x200, 0x200},
+		{"attributes are added", p.EnableAttributes, uefi.PCIBusMaster | uefi.PCIDualAddressCycle,
+			0x8600},
+		{"attributes are removed", p.DisableAttributes, uefi.PCIBusMaster, 0x8200},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			f, p := newFakePCI(t)
-			f.value = c.value
-			if got := c.do(p); !reflect.DeepEqual(got, c.result) {
-				t.Errorf("result %#v, want %#v", got, c.result)
-			}
-			if len(f.calls) > 0 && !reflect.DeepEqual(f.calls[len(f.calls)-1], c.call) || len(f.calls) == 0 && c.call != nil {
-				t.Errorf("calls %#x, want %#x", f.calls, c.call)
-			}
-		})
+		if err := c.do(c.with); err != nil || f.Has != c.want {
+			t.Errorf("%s: %v, %#x, want %#x", c.name, err, f.Has, c.want)
+		}
 	}
 }
 
 func TestPCIFunctionsKeepFirmwaresStatus(t *testing.T) {
-	f, p := newFakePCI(t)
-	f.status, f.value = OutOfResources, 0x1000
-	var w PCIWord
-	_, read := p.MemRead(&w, PCIUint32, 0, 0)
+	f := uefitest.New(t).PlugPCI()
+	p, w := f.IO(), &uefi.PCIWord{}
+	for _, name := range []string{"read", "write", "config", "allocate", "map", "location", "unmap",
+		"free", "attributes"} {
+		f.Refuse[name] = uefi.OutOfResources
+	}
+	_, read := p.MemRead(w, uefi.PCIUint32, 0, 0)
 	_, allocated := p.AllocateBuffer(1)
 	_, _, mapped := p.MapCommonBuffer(0x1000, 0x1000)
 	_, location := p.Location()
-	for i, err := range []error{read, p.MemWrite(&w, PCIUint32, 0, 0, 0), p.ConfigWrite16(&w, 4, 0), allocated, mapped, location,
-		p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(PCIMemory)} {
-		if err != error(OutOfResources) {
+	for i, err := range []error{read, p.MemWrite(w, uefi.PCIUint32, 0, 0, 0),
+		p.ConfigWrite16(w, 4, 0), allocated, mapped, location, p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(uefi.PCIMemory)} {
+		if !errors.Is(err, uefi.OutOfResources) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}
-	f.status, f.value = Success, 0
-	if a, err := p.AllocateBuffer(1); err != error(OutOfResources) || a != 0 {
-		t.Errorf("a buffer at address 0: %#x, %v", a, err)
+}
+
+func TestPCIBufferAtAddress0(t *testing.T) {
+	f := uefitest.New(t).PlugPCI()
+	f.Table.AllocateBuffer = f.Table.GetLocation // success, and no address
+	f.Refuse["location"] = uefi.WarnStaleData
+	if a, err := f.IO().AllocateBuffer(1); !errors.Is(err, uefi.OutOfResources) || a != 0 {
+		t.Errorf("%#x, %v", a, err)
 	}
 }
 
 func TestPCIAccessAllocatesNothing(t *testing.T) {
-	p := &PCIIO{0x1000, &PCIIOTable{}} // functions that are not there answer too
-	w := &PCIWord{}
+	// Functions that are not there answer too.
+	p, w := uefi.PCIIOAt(uintptr(unsafe.Pointer(&uefi.PCIIOTable{}))), &uefi.PCIWord{}
 	if n := testing.AllocsPerRun(100, func() {
-		p.MemRead(w, PCIUint32, 0, 0x20)
-		p.MemWrite(w, PCIUint32, 0, 0x20, 1)
+		p.MemRead(w, uefi.PCIUint32, 0, 0x20)
+		p.MemWrite(w, uefi.PCIUint32, 0, 0x20, 1)
 		p.ConfigRead16(w, 4)
 		p.ConfigWrite16(w, 4, 0)
 	}); n != 0 {

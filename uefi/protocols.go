@@ -1,25 +1,28 @@
 package uefi
 
 import (
+	"errors"
 	"unsafe"
 
 	"tamaccid/uefi/internal/abi"
 )
 
-// Bounds of what firmware's handle database can say (policy).
+// Bounds of lists from firmware's handle database (policy).
 const (
 	maxHandles   = 1 << 16
 	maxProtocols = 1 << 12
 )
 
-// Protocol is one interface to install. Interface is the address of the protocol's structure; firmware keeps it until the
-// interface is uninstalled, so it is memory of AllocatePool or a Go object that stays referenced.
+// Protocol is one interface to install. Interface is the address of the protocol's structure.
+// Firmware refers to it until the interface is uninstalled: it is memory of AllocatePool or a Go
+// object that stays referenced.
 type Protocol struct {
 	GUID      *GUID
 	Interface uintptr
 }
 
-// InstallProtocol installs an interface on h, or on a new handle when h is 0, and returns the handle (UEFI 2.11, 7.3.2).
+// InstallProtocol installs an interface on h, or on a new handle when h is 0, and returns the
+// handle (UEFI 2.11, 7.3.2).
 func (b *BootServices) InstallProtocol(h Handle, guid *GUID, iface uintptr) (Handle, error) {
 	if err := check(abi.Call(b.table.InstallProtocolInterface, uintptr(unsafe.Pointer(&h)),
 		uintptr(unsafe.Pointer(guid)), nativeInterface, iface)); err != nil {
@@ -29,14 +32,15 @@ func (b *BootServices) InstallProtocol(h Handle, guid *GUID, iface uintptr) (Han
 }
 
 // InstallProtocols installs several interfaces on one handle, all or none, and returns the handle.
-// With h 0 the handle is made. A device path that exists already elsewhere is AlreadyStarted, as
-// with InstallMultipleProtocolInterfaces (UEFI 2.11, 7.3.17). A handle beside an error is one from
-// which not all of the interfaces could be removed again: they must go on working until
+// With h 0 it creates the handle. A device path that another handle has is AlreadyStarted, as with
+// InstallMultipleProtocolInterfaces (UEFI 2.11, 7.3.17). A handle beside an error still has some of
+// the interfaces, because firmware refused to remove them: they must go on working until
 // UninstallProtocols succeeds.
 func (b *BootServices) InstallProtocols(h Handle, protocols ...Protocol) (Handle, error) {
 	for i, p := range protocols {
 		on, err := Handle(0), error(AlreadyStarted)
-		if p.GUID == nil || *p.GUID != DevicePathGUID || !b.devicePathExists(DevicePathAt(p.Interface)) {
+		if p.GUID == nil || *p.GUID != DevicePathGUID ||
+			!b.devicePathExists(DevicePathAt(p.Interface)) {
 			on, err = b.InstallProtocol(h, p.GUID, p.Interface)
 		}
 		if err != nil {
@@ -50,7 +54,7 @@ func (b *BootServices) InstallProtocols(h Handle, protocols ...Protocol) (Handle
 	return h, nil
 }
 
-// devicePathExists says whether some handle has exactly this device path.
+// devicePathExists reports whether a handle has exactly this device path.
 func (b *BootServices) devicePathExists(path DevicePath) bool {
 	if len(path) == 0 {
 		return false
@@ -59,23 +63,27 @@ func (b *BootServices) devicePathExists(path DevicePath) bool {
 	return err == nil && rest.IsEnd()
 }
 
-// ReinstallProtocol replaces an interface and tells those who asked for notification (UEFI 2.11, 7.3.4).
+// ReinstallProtocol replaces an interface and signals the events of RegisterProtocolNotify (UEFI
+// 2.11, 7.3.4).
 func (b *BootServices) ReinstallProtocol(h Handle, guid *GUID, from, to uintptr) error {
-	return check(abi.Call(b.table.ReinstallProtocolInterface, uintptr(h), uintptr(unsafe.Pointer(guid)), from, to))
+	return check(abi.Call(b.table.ReinstallProtocolInterface, uintptr(h),
+		uintptr(unsafe.Pointer(guid)), from, to))
 }
 
-// UninstallProtocol removes an interface (UEFI 2.11, 7.3.3). The handle goes with its last interface. AccessDenied says
-// that somebody holds the interface open and did not let go: it is still installed and must go on working.
+// UninstallProtocol removes an interface (UEFI 2.11, 7.3.3). The handle is deleted with its last
+// interface. With AccessDenied the interface is open and still installed: it must go on working.
 func (b *BootServices) UninstallProtocol(h Handle, guid *GUID, iface uintptr) error {
-	return check(abi.Call(b.table.UninstallProtocolInterface, uintptr(h), uintptr(unsafe.Pointer(guid)), iface))
+	return check(abi.Call(b.table.UninstallProtocolInterface, uintptr(h),
+		uintptr(unsafe.Pointer(guid)), iface))
 }
 
-// UninstallProtocols removes several interfaces from one handle, all or none, the last first. One
-// that is not installed counts as removed: an earlier attempt may have removed it and have been
-// unable to put it back.
+// UninstallProtocols removes several interfaces from one handle, all or none, the last first. An
+// interface that is not installed counts as removed: an earlier call may have removed it and then
+// failed to install it again.
 func (b *BootServices) UninstallProtocols(h Handle, protocols ...Protocol) error {
 	for i := len(protocols) - 1; i >= 0; i-- {
-		if err := b.UninstallProtocol(h, protocols[i].GUID, protocols[i].Interface); err != nil && err != error(NotFound) {
+		if err := b.UninstallProtocol(h, protocols[i].GUID, protocols[i].Interface); err != nil &&
+			!errors.Is(err, NotFound) {
 			for _, p := range protocols[i+1:] {
 				b.InstallProtocol(h, p.GUID, p.Interface)
 			}
@@ -87,34 +95,39 @@ func (b *BootServices) UninstallProtocols(h Handle, protocols ...Protocol) error
 
 // HandleProtocol is the interface of h (UEFI 2.11, 7.3.7).
 func (b *BootServices) HandleProtocol(h Handle, guid *GUID) (iface uintptr, err error) {
-	err = check(abi.Call(b.table.HandleProtocol, uintptr(h), uintptr(unsafe.Pointer(guid)), uintptr(unsafe.Pointer(&iface))))
+	err = check(abi.Call(b.table.HandleProtocol, uintptr(h), uintptr(unsafe.Pointer(guid)),
+		uintptr(unsafe.Pointer(&iface))))
 	if err != nil {
 		return 0, err
 	}
 	return iface, nil
 }
 
-// LocateProtocol is the first interface of its kind on the machine (UEFI 2.11, 7.3.16).
+// LocateProtocol is the first interface of a protocol in the handle database (UEFI 2.11, 7.3.16).
 func (b *BootServices) LocateProtocol(guid *GUID) (iface uintptr, err error) {
-	err = check(abi.Call(b.table.LocateProtocol, uintptr(unsafe.Pointer(guid)), 0, uintptr(unsafe.Pointer(&iface))))
+	err = check(abi.Call(b.table.LocateProtocol, uintptr(unsafe.Pointer(guid)), 0,
+		uintptr(unsafe.Pointer(&iface))))
 	if err != nil {
 		return 0, err
 	}
 	return iface, nil
 }
 
-// LocateHandles are the handles that carry a protocol, none and no error when there is none (UEFI 2.11, 7.3.15).
+// LocateHandles are the handles with a protocol (UEFI 2.11, 7.3.15). None is no error.
 func (b *BootServices) LocateHandles(guid *GUID) ([]Handle, error) {
 	return b.LocateHandleBuffer(ByProtocol, guid, 0)
 }
 
-// LocateHandleBuffer are the handles that match a search, none and no error when none does (UEFI 2.11, 7.3.15). guid counts
-// for ByProtocol, key for ByRegisterNotify.
-func (b *BootServices) LocateHandleBuffer(search SearchType, guid *GUID, key uintptr) ([]Handle, error) {
+// LocateHandleBuffer are the handles that match a search (UEFI 2.11, 7.3.15). None is no error.
+// guid is used with ByProtocol, key with ByRegisterNotify.
+func (b *BootServices) LocateHandleBuffer(
+	search SearchType, guid *GUID, key uintptr,
+) ([]Handle, error) {
 	var out struct{ n, buf uintptr }
-	err := check(abi.Call(b.table.LocateHandleBuffer, uintptr(search), uintptr(unsafe.Pointer(guid)), key,
+	err := check(abi.Call(b.table.LocateHandleBuffer, uintptr(search),
+		uintptr(unsafe.Pointer(guid)), key,
 		uintptr(unsafe.Pointer(&out.n)), uintptr(unsafe.Pointer(&out.buf))))
-	if err == error(NotFound) {
+	if errors.Is(err, NotFound) {
 		return nil, nil
 	}
 	if err != nil {
@@ -137,14 +150,18 @@ func copyPool[T any](b *BootServices, addr, n, max uintptr) ([]T, error) {
 	return out, b.FreePool(addr)
 }
 
-// OpenProtocol opens an interface of h for an agent, which is the image or the driver binding handle, on behalf of a
-// controller (UEFI 2.11, 7.3.9). With OpenTestProtocol the interface is 0. With AlreadyStarted, the agent's own earlier
-// opening, the interface is returned beside the error. CloseProtocol ends it.
-func (b *BootServices) OpenProtocol(h Handle, guid *GUID, agent, controller Handle, how OpenAttributes) (iface uintptr, err error) {
+// OpenProtocol opens an interface of h for an agent, the image or driver binding handle, on behalf
+// of a controller (UEFI 2.11, 7.3.9). With OpenTestProtocol the interface is 0. AlreadyStarted
+// reports an earlier opening by the same agent; the interface is returned with it. CloseProtocol
+// ends the opening.
+func (b *BootServices) OpenProtocol(
+	h Handle, guid *GUID, agent, controller Handle, how OpenAttributes,
+) (iface uintptr, err error) {
 	out := uintptr(0)
-	err = check(abi.Call(b.table.OpenProtocol, uintptr(h), uintptr(unsafe.Pointer(guid)), uintptr(unsafe.Pointer(&out)),
+	err = check(abi.Call(b.table.OpenProtocol, uintptr(h), uintptr(unsafe.Pointer(guid)),
+		uintptr(unsafe.Pointer(&out)),
 		uintptr(agent), uintptr(controller), uintptr(how)))
-	if err != nil && err != error(AlreadyStarted) {
+	if err != nil && !errors.Is(err, AlreadyStarted) {
 		return 0, err
 	}
 	return out, err
@@ -152,13 +169,17 @@ func (b *BootServices) OpenProtocol(h Handle, guid *GUID, agent, controller Hand
 
 // CloseProtocol ends an OpenProtocol with the same handles (UEFI 2.11, 7.3.10).
 func (b *BootServices) CloseProtocol(h Handle, guid *GUID, agent, controller Handle) error {
-	return check(abi.Call(b.table.CloseProtocol, uintptr(h), uintptr(unsafe.Pointer(guid)), uintptr(agent), uintptr(controller)))
+	return check(abi.Call(b.table.CloseProtocol, uintptr(h), uintptr(unsafe.Pointer(guid)),
+		uintptr(agent), uintptr(controller)))
 }
 
-// OpenProtocolInformation lists who has an interface of h open (UEFI 2.11, 7.3.11).
-func (b *BootServices) OpenProtocolInformation(h Handle, guid *GUID) ([]OpenProtocolInformationEntry, error) {
+// OpenProtocolInformation lists the openings of an interface of h (UEFI 2.11, 7.3.11).
+func (b *BootServices) OpenProtocolInformation(
+	h Handle, guid *GUID,
+) ([]OpenProtocolInformationEntry, error) {
 	var out struct{ buf, n uintptr }
-	err := check(abi.Call(b.table.OpenProtocolInformation, uintptr(h), uintptr(unsafe.Pointer(guid)),
+	err := check(abi.Call(b.table.OpenProtocolInformation, uintptr(h),
+		uintptr(unsafe.Pointer(guid)),
 		uintptr(unsafe.Pointer(&out.buf)), uintptr(unsafe.Pointer(&out.n))))
 	if err != nil {
 		return nil, err
@@ -169,7 +190,8 @@ func (b *BootServices) OpenProtocolInformation(h Handle, guid *GUID) ([]OpenProt
 // ProtocolsPerHandle lists the protocols of h (UEFI 2.11, 7.3.14).
 func (b *BootServices) ProtocolsPerHandle(h Handle) ([]GUID, error) {
 	var out struct{ buf, n uintptr }
-	err := check(abi.Call(b.table.ProtocolsPerHandle, uintptr(h), uintptr(unsafe.Pointer(&out.buf)), uintptr(unsafe.Pointer(&out.n))))
+	err := check(abi.Call(b.table.ProtocolsPerHandle, uintptr(h), uintptr(unsafe.Pointer(&out.buf)),
+		uintptr(unsafe.Pointer(&out.n))))
 	if err != nil {
 		return nil, err
 	}
@@ -186,19 +208,23 @@ func (b *BootServices) ProtocolsPerHandle(h Handle) ([]GUID, error) {
 // RegisterProtocolNotify signals ev whenever the protocol is installed or reinstalled; key is for
 // LocateHandleBuffer(ByRegisterNotify) (UEFI 2.11, 7.3.5). CloseEvent ends it.
 func (b *BootServices) RegisterProtocolNotify(guid *GUID, ev Event) (key uintptr, err error) {
-	err = check(abi.Call(b.table.RegisterProtocolNotify, uintptr(unsafe.Pointer(guid)), uintptr(ev), uintptr(unsafe.Pointer(&key))))
+	err = check(abi.Call(b.table.RegisterProtocolNotify, uintptr(unsafe.Pointer(guid)), uintptr(ev),
+		uintptr(unsafe.Pointer(&key))))
 	return key, err
 }
 
-// LocateDevicePath finds the handle with the protocol that is nearest to the end of path, and what of path lies behind it
-// (UEFI 2.11, 7.3.8).
-func (b *BootServices) LocateDevicePath(guid *GUID, path DevicePath) (h Handle, rest DevicePath, err error) {
+// LocateDevicePath finds the handle with the protocol whose device path is the longest beginning of
+// path, and returns the rest of path (UEFI 2.11, 7.3.8).
+func (b *BootServices) LocateDevicePath(
+	guid *GUID, path DevicePath,
+) (h Handle, rest DevicePath, err error) {
 	if !path.Complete() {
 		return 0, nil, InvalidParameter
 	}
 	start := unsafe.Pointer(unsafe.SliceData(path))
 	at := start
-	err = check(abi.Call(b.table.LocateDevicePath, uintptr(unsafe.Pointer(guid)), uintptr(unsafe.Pointer(&at)), uintptr(unsafe.Pointer(&h))))
+	err = check(abi.Call(b.table.LocateDevicePath, uintptr(unsafe.Pointer(guid)),
+		uintptr(unsafe.Pointer(&at)), uintptr(unsafe.Pointer(&h))))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -209,21 +235,26 @@ func (b *BootServices) LocateDevicePath(guid *GUID, path DevicePath) (h Handle, 
 	return h, path[used:], nil
 }
 
-// ConnectController asks drivers to manage a controller (UEFI 2.11, 7.3.12): those given first and in their order, then
-// any. With recursive also the children that appear. NotFound says that no driver took it.
-func (b *BootServices) ConnectController(controller Handle, drivers []Handle, recursive bool) error {
+// ConnectController connects drivers to a controller (UEFI 2.11, 7.3.12): the given ones first, in
+// that order, then any. With recursive it connects the children too that appear. NotFound reports
+// that no driver started.
+func (b *BootServices) ConnectController(
+	controller Handle, drivers []Handle, recursive bool,
+) error {
 	list := unsafe.Pointer(nil)
 	if len(drivers) > 0 {
 		ended := append(append(make([]Handle, 0, len(drivers)+1), drivers...), 0)
 		list = unsafe.Pointer(unsafe.SliceData(ended))
 	}
-	return check(abi.Call(b.table.ConnectController, uintptr(controller), uintptr(list), 0, boolean(recursive)))
+	return check(abi.Call(b.table.ConnectController, uintptr(controller), uintptr(list), 0,
+		boolean(recursive)))
 }
 
-// DisconnectController stops a driver, or all with 0, from managing a controller, or only a child of it
-// (UEFI 2.11, 7.3.13).
+// DisconnectController stops a driver, or all with 0, on a controller, or on one child of it (UEFI
+// 2.11, 7.3.13).
 func (b *BootServices) DisconnectController(controller, driver, child Handle) error {
-	return check(abi.Call(b.table.DisconnectController, uintptr(controller), uintptr(driver), uintptr(child)))
+	return check(abi.Call(b.table.DisconnectController, uintptr(controller), uintptr(driver),
+		uintptr(child)))
 }
 
 // boolean is a BOOLEAN argument (UEFI 2.11, 2.3.1).

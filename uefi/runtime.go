@@ -1,6 +1,7 @@
 package uefi
 
 import (
+	"errors"
 	"time"
 	"unsafe"
 
@@ -13,10 +14,11 @@ type RuntimeServices struct{ table *RuntimeServicesTable }
 // Table is the raw table, for what has no method here.
 func (r *RuntimeServices) Table() *RuntimeServicesTable { return r.table }
 
-// UnspecifiedTimeZone says that a Time is local time, nobody knows where (UEFI 2.11, 8.3.1).
+// UnspecifiedTimeZone marks a Time that is local time in an unknown time zone (UEFI 2.11, 8.3.1).
 const UnspecifiedTimeZone = 0x07ff
 
-// Go is t as Go's time. Local time of no known zone counts as UTC. ok is false when a field is out of its range.
+// Go is t as Go's time. Local time in an unknown zone counts as UTC. ok is false when a field is
+// out of its range.
 func (t *Time) Go() (_ time.Time, ok bool) {
 	if t.Year < 1900 || t.Year > 9999 || t.Month < 1 || t.Month > 12 || t.Day < 1 || t.Day > 31 ||
 		t.Hour > 23 || t.Minute > 59 || t.Second > 59 || t.Nanosecond > 999_999_999 {
@@ -30,7 +32,8 @@ func (t *Time) Go() (_ time.Time, ok bool) {
 		// Localtime = UTC - TimeZone (UEFI 2.11, 8.3.1): west is positive, in Go it is negative.
 		zone = time.FixedZone("", -60*int(t.TimeZone))
 	}
-	return time.Date(int(t.Year), time.Month(t.Month), int(t.Day), int(t.Hour), int(t.Minute), int(t.Second), int(t.Nanosecond), zone), true
+	return time.Date(int(t.Year), time.Month(t.Month), int(t.Day), int(t.Hour), int(t.Minute),
+		int(t.Second), int(t.Nanosecond), zone), true
 }
 
 // GetTime reads the machine's clock (UEFI 2.11, 8.3.1).
@@ -53,12 +56,13 @@ func (r *RuntimeServices) SetTime(to time.Time) error {
 		return InvalidParameter
 	}
 	t := Time{Year: uint16(to.Year()), Month: uint8(to.Month()), Day: uint8(to.Day()),
-		Hour: uint8(to.Hour()), Minute: uint8(to.Minute()), Second: uint8(to.Second()), Nanosecond: uint32(to.Nanosecond())}
+		Hour: uint8(to.Hour()), Minute: uint8(to.Minute()), Second: uint8(to.Second()),
+		Nanosecond: uint32(to.Nanosecond())}
 	return check(abi.Call(r.table.SetTime, uintptr(unsafe.Pointer(&t))))
 }
 
-// ResetSystem resets or switches off the machine and does not return (UEFI 2.11, 8.5.1). It does return where there is no
-// firmware.
+// ResetSystem resets or switches off the machine and does not return (UEFI 2.11, 8.5.1). On a host
+// it returns.
 func (r *RuntimeServices) ResetSystem(how ResetType, status Status) {
 	abi.Call(r.table.ResetSystem, uintptr(how), uintptr(status), 0, 0)
 }
@@ -71,20 +75,24 @@ const (
 )
 
 // GetVariable reads a variable (UEFI 2.11, 8.2.1).
-func (r *RuntimeServices) GetVariable(name string, vendor *GUID) (data []byte, attributes VariableAttributes, err error) {
+func (r *RuntimeServices) GetVariable(
+	name string, vendor *GUID,
+) (data []byte, attributes VariableAttributes, err error) {
 	var out struct {
 		size       uintptr
 		attributes VariableAttributes
 	}
 	wide := UTF16(name)
 	err = error(BufferTooSmall)
-	for try := 0; err == error(BufferTooSmall) && try < variableTries; try++ {
+	for try := 0; errors.Is(err, BufferTooSmall) && try < variableTries; try++ {
 		if out.size > maxVariable {
 			return nil, 0, BadBufferSize
 		}
 		data = make([]byte, out.size)
-		err = check(abi.Call(r.table.GetVariable, uintptr(unsafe.Pointer(unsafe.SliceData(wide))), uintptr(unsafe.Pointer(vendor)),
-			uintptr(unsafe.Pointer(&out.attributes)), uintptr(unsafe.Pointer(&out.size)), uintptr(unsafe.Pointer(unsafe.SliceData(data)))))
+		err = check(abi.Call(r.table.GetVariable, uintptr(unsafe.Pointer(unsafe.SliceData(wide))),
+			uintptr(unsafe.Pointer(vendor)),
+			uintptr(unsafe.Pointer(&out.attributes)), uintptr(unsafe.Pointer(&out.size)),
+			uintptr(unsafe.Pointer(unsafe.SliceData(data)))))
 	}
 	if err != nil {
 		return nil, 0, err
@@ -96,9 +104,12 @@ func (r *RuntimeServices) GetVariable(name string, vendor *GUID) (data []byte, a
 }
 
 // SetVariable writes a variable, or deletes it when data is empty (UEFI 2.11, 8.2.3).
-func (r *RuntimeServices) SetVariable(name string, vendor *GUID, attributes VariableAttributes, data []byte) error {
+func (r *RuntimeServices) SetVariable(
+	name string, vendor *GUID, attributes VariableAttributes, data []byte,
+) error {
 	wide := UTF16(name)
-	return check(abi.Call(r.table.SetVariable, uintptr(unsafe.Pointer(unsafe.SliceData(wide))), uintptr(unsafe.Pointer(vendor)),
+	return check(abi.Call(r.table.SetVariable, uintptr(unsafe.Pointer(unsafe.SliceData(wide))),
+		uintptr(unsafe.Pointer(vendor)),
 		uintptr(attributes), uintptr(len(data)), uintptr(unsafe.Pointer(unsafe.SliceData(data)))))
 }
 
@@ -108,8 +119,8 @@ type VariableName struct {
 	Vendor GUID
 }
 
-// GetNextVariableName is the variable behind from, the first for the zero value, NotFound behind the last
-// (UEFI 2.11, 8.2.2).
+// GetNextVariableName is the variable after from, the first for the zero value, NotFound after the
+// last (UEFI 2.11, 8.2.2).
 func (r *RuntimeServices) GetNextVariableName(from VariableName) (VariableName, error) {
 	var out struct {
 		size   uintptr
@@ -130,10 +141,14 @@ func (r *RuntimeServices) GetNextVariableName(from VariableName) (VariableName, 
 	return VariableName{FromUTF16(out.name[:]), out.vendor}, nil
 }
 
-// QueryVariableInfo says how much room there is for variables with these attributes, in bytes (UEFI 2.11, 8.2.4).
-func (r *RuntimeServices) QueryVariableInfo(attributes VariableAttributes) (total, free, largest uint64, err error) {
+// QueryVariableInfo returns the space for variables with these attributes, in bytes (UEFI 2.11,
+// 8.2.4).
+func (r *RuntimeServices) QueryVariableInfo(
+	attributes VariableAttributes,
+) (total, free, largest uint64, err error) {
 	var out struct{ total, free, largest uint64 }
-	err = check(abi.Call(r.table.QueryVariableInfo, uintptr(attributes), uintptr(unsafe.Pointer(&out.total)),
+	err = check(abi.Call(r.table.QueryVariableInfo, uintptr(attributes),
+		uintptr(unsafe.Pointer(&out.total)),
 		uintptr(unsafe.Pointer(&out.free)), uintptr(unsafe.Pointer(&out.largest))))
 	return out.total, out.free, out.largest, err
 }

@@ -5,7 +5,8 @@ import "unsafe"
 // ShellParametersGUID is EFI_SHELL_PARAMETERS_PROTOCOL_GUID (UEFI Shell 2.2, 2.3).
 var ShellParametersGUID = MustGUID("752f3136-4e16-4fdc-a22a-e5f46812f4ca")
 
-// ShellParameters is EFI_SHELL_PARAMETERS_PROTOCOL (UEFI Shell 2.2, 2.3), on the handle of an image that the Shell started.
+// ShellParameters is EFI_SHELL_PARAMETERS_PROTOCOL (UEFI Shell 2.2, 2.3), on the handle of an image
+// that the Shell started.
 type ShellParameters struct {
 	Argv   uintptr // CHAR16 **
 	Argc   uintptr
@@ -20,8 +21,8 @@ const (
 	maxArg  = 4096 // CHAR16
 )
 
-// Args is the command line of an image that the Shell started, with the program's name first. For an image that something
-// else started it is nil: there are only load options, see LoadedImage.OptionText.
+// Args is the command line of an image that the Shell started, with the program's name first. It is
+// nil for an image that was started otherwise and has only load options (LoadedImage.OptionText).
 func (b *BootServices) Args(image Handle) []string {
 	addr, err := b.HandleProtocol(image, &ShellParametersGUID)
 	if err != nil || addr == 0 {

@@ -2,10 +2,12 @@ package uefi
 
 import "fmt"
 
-// Status is an EFI_STATUS. As an error it is compared with errors.Is or by value; the firmware's own code is never lost.
+// Status is an EFI_STATUS. As an error it is compared with errors.Is. The code of the firmware is
+// kept.
 type Status uintptr
 
-// errorBit is the highest bit of an EFI_STATUS, set in errors and clear in warnings (UEFI 2.11, appendix D).
+// errorBit is the highest bit of an EFI_STATUS, set in errors and clear in warnings (UEFI 2.11,
+// appendix D).
 const errorBit Status = Status(^(^uintptr(0) >> 1))
 
 // Success is EFI_SUCCESS.
@@ -48,7 +50,7 @@ const (
 	HTTPError           = errorBit | 35
 )
 
-// Warnings (UEFI 2.11, table D.4). The call did what it was asked to.
+// Warnings (UEFI 2.11, table D.4). The call has succeeded.
 const (
 	WarnUnknownGlyph   Status = 1
 	WarnDeleteFailure  Status = 2
@@ -106,10 +108,10 @@ var warningNames = [...]string{
 	7: "EFI_WARN_RESET_REQUIRED",
 }
 
-// IsError says whether s is an error: not success and not a warning.
+// IsError reports whether s is an error: not success and not a warning.
 func (s Status) IsError() bool { return s&errorBit != 0 }
 
-// Error is the specification's name of the status, or its number when the specification has none.
+// Error is the specification's name of the status, or the number of a status without a name.
 func (s Status) Error() string {
 	names, code := warningNames[:], s
 	if s.IsError() {

@@ -1,7 +1,8 @@
 package uefi
 
-// The tables are byte-exact: every member that is a function or a pointer in the specification is a uintptr here, and no
-// method of theirs exists. The wrappers (BootServices and the like) are what programs call.
+// The tables are byte-exact: every member that is a function or a pointer in the specification is a
+// uintptr here, and no method of theirs exists. The wrappers (BootServices and the like) are what
+// programs call.
 
 // TableHeader is EFI_TABLE_HEADER (UEFI 2.11, 4.2.1).
 type TableHeader struct {
@@ -111,7 +112,8 @@ type ConfigurationTable struct {
 	VendorTable uintptr
 }
 
-// MemoryDescriptor is EFI_MEMORY_DESCRIPTOR (UEFI 2.11, 7.2.3). Firmware's descriptors may be longer.
+// MemoryDescriptor is EFI_MEMORY_DESCRIPTOR (UEFI 2.11, 7.2.3). Firmware's descriptors may be
+// longer.
 type MemoryDescriptor struct {
 	Type          MemoryType
 	_             uint32

@@ -95,7 +95,8 @@ func (t *TextInput) Poll() (key Key, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.key = Key{}
-	switch status := Status(abi.Call(t.table.ReadKeyStroke, t.addr, uintptr(unsafe.Pointer(&t.key)))); status {
+	switch status := Status(abi.Call(t.table.ReadKeyStroke, t.addr,
+		uintptr(unsafe.Pointer(&t.key)))); status {
 	case Success:
 		return t.key, true, nil
 	case NotReady:
@@ -105,10 +106,10 @@ func (t *TextInput) Poll() (key Key, ok bool, err error) {
 	}
 }
 
-// keyInterval is how often ReadKey looks for a key (policy: nobody feels 20 ms).
+// keyInterval is how often ReadKey looks for a key (policy: 20 ms are not noticeable).
 const keyInterval = 20 * time.Millisecond
 
-// ReadKey waits for a key until ctx ends. Other goroutines go on meanwhile.
+// ReadKey waits for a key until ctx ends. Other goroutines run during the wait.
 func (t *TextInput) ReadKey(ctx context.Context) (Key, error) {
 	for {
 		key, ok, err := t.Poll()

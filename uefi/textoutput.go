@@ -38,10 +38,12 @@ type TextOutputMode struct {
 // outputChunk is how many CHAR16 one call of OutputString gets (policy).
 const outputChunk = 128
 
-// tabStop is the distance of the columns that a tab goes to (policy): firmware need not know the character.
+// tabStop is the distance of the columns that a tab goes to (policy): firmware need not know the
+// character.
 const tabStop = 8
 
-// TextOutput writes text to a console. It is an io.Writer of UTF-8 that may be shared by goroutines.
+// TextOutput writes text to a console. It is an io.Writer of UTF-8 that may be shared by
+// goroutines.
 type TextOutput struct {
 	mu      sync.Mutex
 	addr    uintptr
@@ -54,7 +56,8 @@ type TextOutput struct {
 	cr      bool // the last character was CR
 }
 
-// TextOutputAt is the console at a protocol's address. With address 0 everything written is Unsupported.
+// TextOutputAt is the console at a protocol's address. With address 0 everything written is
+// Unsupported.
 func TextOutputAt(addr uintptr) *TextOutput {
 	return &TextOutput{addr: addr, table: tableAt[TextOutputTable](addr)}
 }
@@ -70,9 +73,9 @@ func ConOut() *TextOutput { return conOut }
 // StdErr is the console for errors. Some firmware has none, and writing to it is Unsupported.
 func StdErr() *TextOutput { return stdErr }
 
-// Write shows UTF-8 text. LF becomes CR LF, a tab becomes spaces; other control characters but BS and CR, and characters
-// beyond UCS-2, become U+FFFD or '?', so that text of a stranger cannot steer a terminal. A character may be split over
-// two calls. Nothing is allocated.
+// Write shows UTF-8 text. LF becomes CR LF, a tab becomes spaces; other control characters but BS
+// and CR, and characters beyond UCS-2, become U+FFFD or '?', so that text of a stranger cannot
+// steer a terminal. A character may be split over two calls. Nothing is allocated.
 func (t *TextOutput) Write(p []byte) (n int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,7 +115,7 @@ func (t *TextOutput) complete() error {
 	return nil
 }
 
-// Control characters that a text device knows (UEFI 2.11, 12.4.3).
+// Control characters of a text device (UEFI 2.11, 12.4.3).
 const (
 	backspace = '\b'
 	lineFeed  = '\n'
@@ -182,7 +185,8 @@ func (t *TextOutput) Reset(extended bool) error {
 // ClearScreen clears the screen and moves the cursor to its origin (UEFI 2.11, 12.4.8).
 func (t *TextOutput) ClearScreen() error { return check(abi.Call(t.table.ClearScreen, t.addr)) }
 
-// SetAttribute sets the colours: foreground in bits 0 to 3, background in bits 4 to 6 (UEFI 2.11, 12.4.7).
+// SetAttribute sets the colours: foreground in bits 0 to 3, background in bits 4 to 6 (UEFI 2.11,
+// 12.4.7).
 func (t *TextOutput) SetAttribute(attribute uint8) error {
 	return check(abi.Call(t.table.SetAttribute, t.addr, uintptr(attribute)))
 }
@@ -204,6 +208,7 @@ func (t *TextOutput) Size() (columns, rows int, err error) {
 		return 0, 0, Unsupported
 	}
 	var out struct{ columns, rows uintptr }
-	err = check(abi.Call(t.table.QueryMode, t.addr, uintptr(mode.Mode), uintptr(unsafe.Pointer(&out.columns)), uintptr(unsafe.Pointer(&out.rows))))
+	err = check(abi.Call(t.table.QueryMode, t.addr, uintptr(mode.Mode),
+		uintptr(unsafe.Pointer(&out.columns)), uintptr(unsafe.Pointer(&out.rows))))
 	return int(out.columns), int(out.rows), err
 }

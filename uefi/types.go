@@ -17,7 +17,8 @@ const (
 	TPLHighLevel   TPL = 31
 )
 
-// EventType says what an event is and when its function runs (UEFI 2.11, 7.1.1).
+// EventType is the kind of an event, which determines when its function is called (UEFI 2.11,
+// 7.1.1).
 type EventType uint32
 
 // Event types (UEFI 2.11, 7.1.1).
@@ -73,10 +74,11 @@ const (
 	AllocateAddress
 )
 
-// PageSize is the unit of AllocatePages and of the memory map, on every processor (UEFI 2.11, 7.2.1).
+// PageSize is the unit of AllocatePages and of the memory map, on every processor (UEFI 2.11,
+// 7.2.1).
 const PageSize = 4096
 
-// OpenAttributes say how an agent uses a protocol (UEFI 2.11, 7.3.9).
+// OpenAttributes state how an agent uses a protocol (UEFI 2.11, 7.3.9).
 type OpenAttributes uint32
 
 // Attributes of OpenProtocol (UEFI 2.11, 7.3.9).

@@ -6,7 +6,8 @@ import (
 	"tamaccid/uefi/internal/abi"
 )
 
-// USBIOGUID is EFI_USB_IO_PROTOCOL_GUID (UEFI 2.11, 17.2.4). Each USB interface of a configured device is a handle with it.
+// USBIOGUID is EFI_USB_IO_PROTOCOL_GUID (UEFI 2.11, 17.2.4). Each USB interface of a configured
+// device is a handle with it.
 var USBIOGUID = MustGUID("2b2f68d6-0cd2-44cf-8e8b-bba20b1b5b75")
 
 // USBIOTable is EFI_USB_IO_PROTOCOL (UEFI 2.11, 17.2.4).
@@ -45,7 +46,7 @@ const (
 	USBNoData
 )
 
-// USBResult is the transfer status that stands beside the EFI_STATUS (UEFI 2.11, 17.2.4).
+// USBResult is the transfer status that is returned beside the EFI_STATUS (UEFI 2.11, 17.2.4).
 type USBResult uint32
 
 // Transfer results, bits (UEFI 2.11, 17.2.4).
@@ -70,7 +71,7 @@ const (
 	USBEndpointDescriptorSize  = 7
 )
 
-// USBIO calls the USB I/O protocol of one interface. It holds no state: calls do not disturb each other.
+// USBIO calls the USB I/O protocol of one interface. It has no state: calls are independent.
 type USBIO struct {
 	addr  uintptr
 	table *USBIOTable
@@ -79,8 +80,8 @@ type USBIO struct {
 // USBIOAt is the protocol at an address.
 func USBIOAt(addr uintptr) *USBIO { return &USBIO{addr, tableAt[USBIOTable](addr)} }
 
-// USBTransfer is where firmware leaves the results of a transfer, and where the setup packet of a control transfer lies.
-// Reused, it makes a transfer that allocates nothing; it serves one transfer at a time.
+// USBTransfer holds the results of a transfer, and the setup packet of a control transfer. It is
+// reused so that a transfer allocates nothing, and serves one transfer at a time.
 type USBTransfer struct {
 	Request USBRequest
 	length  uintptr
@@ -92,8 +93,8 @@ type USBTransfer struct {
 // usbTransferArgs is the largest number of arguments of a transfer function, UsbControlTransfer's.
 const usbTransferArgs = 7
 
-// call calls a transfer function. The addresses in args are of objects that cannot move or go away meanwhile: t escapes to the
-// heap with args, and data with t.
+// call calls a transfer function. The objects whose addresses are in args stay alive and in place
+// during the call: t escapes to the heap with args, and data with t.
 func (t *USBTransfer) call(fn uintptr, data []byte, args ...uintptr) Status {
 	t.data, t.result = data, USBNoError
 	status := Status(abi.Call(fn, t.args[:copy(t.args[:], args)]...))
@@ -101,40 +102,59 @@ func (t *USBTransfer) call(fn uintptr, data []byte, args ...uintptr) Status {
 	return status
 }
 
-// Control does the control transfer t.Request within that many milliseconds; 0 means no limit (UEFI 2.11, 17.2.4). Firmware
-// does not say how much was transferred, and common firmware answers DeviceError with USBNoError for a short data stage.
-func (u *USBIO) Control(t *USBTransfer, direction USBDirection, milliseconds uint32, data []byte) (USBResult, Status) {
+// Control does the control transfer t.Request within that many milliseconds; 0 means no limit (UEFI
+// 2.11, 17.2.4). Firmware does not return the length of the data stage. edk2 returns DeviceError
+// with USBNoError for a short one (edk2-stable202605).
+func (u *USBIO) Control(
+	t *USBTransfer, direction USBDirection, milliseconds uint32, data []byte,
+) (USBResult, Status) {
 	if len(data) == 0 {
 		data = nil // common firmware refuses a buffer for no data
 	}
-	status := t.call(u.table.ControlTransfer, data, u.addr, uintptr(unsafe.Pointer(&t.Request)), uintptr(direction),
-		uintptr(milliseconds), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&t.result)))
+	status := t.call(u.table.ControlTransfer, data, u.addr, uintptr(unsafe.Pointer(&t.Request)),
+		uintptr(direction),
+		uintptr(milliseconds), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
+		uintptr(unsafe.Pointer(&t.result)))
 	return t.result, status
 }
 
-// Bulk does a bulk transfer in the direction of the endpoint's address within that many milliseconds; 0 means no limit
-// (UEFI 2.11, 17.2.4). n is what was transferred, failed or not.
-func (u *USBIO) Bulk(t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte) (n int, _ USBResult, _ Status) {
+// Bulk does a bulk transfer in the direction of the endpoint's address within that many
+// milliseconds; 0 means no limit (UEFI 2.11, 17.2.4). n is the number of bytes that were
+// transferred, also after an error.
+func (u *USBIO) Bulk(
+	t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte,
+) (n int, _ USBResult, _ Status) {
 	return u.stream(u.table.BulkTransfer, t, endpoint, milliseconds, data)
 }
 
-// Interrupt does a synchronous interrupt transfer (UEFI 2.11, 17.2.4). It is Bulk in everything else.
-func (u *USBIO) Interrupt(t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte) (n int, _ USBResult, _ Status) {
+// Interrupt does a synchronous interrupt transfer (UEFI 2.11, 17.2.4). Arguments and results are
+// those of Bulk.
+func (u *USBIO) Interrupt(
+	t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte,
+) (n int, _ USBResult, _ Status) {
 	return u.stream(u.table.SyncInterruptTransfer, t, endpoint, milliseconds, data)
 }
 
-func (u *USBIO) stream(fn uintptr, t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte) (int, USBResult, Status) {
+func (u *USBIO) stream(
+	fn uintptr, t *USBTransfer, endpoint uint8, milliseconds uint32, data []byte,
+) (int, USBResult, Status) {
 	t.length = uintptr(len(data))
-	status := t.call(fn, data, u.addr, uintptr(endpoint), uintptr(unsafe.Pointer(unsafe.SliceData(data))),
-		uintptr(unsafe.Pointer(&t.length)), uintptr(milliseconds), uintptr(unsafe.Pointer(&t.result)))
-	// A length beyond the buffer is not believed.
+	status := t.call(fn, data, u.addr, uintptr(endpoint),
+		uintptr(unsafe.Pointer(unsafe.SliceData(data))),
+		uintptr(unsafe.Pointer(&t.length)), uintptr(milliseconds),
+		uintptr(unsafe.Pointer(&t.result)))
+	// A length beyond the buffer is an error of the firmware.
 	return int(min(t.length, uintptr(len(data)))), t.result, status
 }
 
-// AsyncInterrupt starts or, with on false, ends the polling of an interrupt IN endpoint (UEFI 2.11, 17.2.4). The callback is
-// the address of a C function (Data, DataLength, Context, Status), called by firmware at TPL_NOTIFY.
-func (u *USBIO) AsyncInterrupt(endpoint uint8, on bool, milliseconds uint32, length int, callback, context uintptr) error {
-	return check(abi.Call(u.table.AsyncInterruptTransfer, u.addr, uintptr(endpoint), boolean(on), uintptr(milliseconds),
+// AsyncInterrupt starts or, with on false, ends the polling of an interrupt IN endpoint (UEFI 2.11,
+// 17.2.4). callback is the address of a C function (Data, DataLength, Context, Status), which
+// firmware calls at TPL_NOTIFY.
+func (u *USBIO) AsyncInterrupt(
+	endpoint uint8, on bool, milliseconds uint32, length int, callback, context uintptr,
+) error {
+	return check(abi.Call(u.table.AsyncInterruptTransfer, u.addr, uintptr(endpoint), boolean(on),
+		uintptr(milliseconds),
 		uintptr(length), callback, context))
 }
 
@@ -144,31 +164,38 @@ func (u *USBIO) DeviceDescriptor() (d [USBDeviceDescriptorSize]byte, err error) 
 	return d, err
 }
 
-// ConfigDescriptor is the descriptor of the active configuration without what follows it (UEFI 2.11, 17.2.4).
+// ConfigDescriptor is the descriptor of the active configuration without what follows it (UEFI
+// 2.11, 17.2.4).
 func (u *USBIO) ConfigDescriptor() (d [USBConfigDescriptorSize]byte, err error) {
 	err = check(abi.Call(u.table.GetConfigDescriptor, u.addr, uintptr(unsafe.Pointer(&d))))
 	return d, err
 }
 
-// InterfaceDescriptor is the descriptor of this interface in its current setting (UEFI 2.11, 17.2.4).
+// InterfaceDescriptor is the descriptor of this interface in its current setting (UEFI 2.11,
+// 17.2.4).
 func (u *USBIO) InterfaceDescriptor() (d [USBInterfaceDescriptorSize]byte, err error) {
 	err = check(abi.Call(u.table.GetInterfaceDescriptor, u.addr, uintptr(unsafe.Pointer(&d))))
 	return d, err
 }
 
-// EndpointDescriptor is the descriptor of an endpoint of this interface, NotFound behind the last (UEFI 2.11, 17.2.4).
+// EndpointDescriptor is the descriptor of an endpoint of this interface, NotFound after the last
+// (UEFI 2.11, 17.2.4).
 func (u *USBIO) EndpointDescriptor(index uint8) (d [USBEndpointDescriptorSize]byte, err error) {
-	err = check(abi.Call(u.table.GetEndpointDescriptor, u.addr, uintptr(index), uintptr(unsafe.Pointer(&d))))
+	err = check(abi.Call(u.table.GetEndpointDescriptor, u.addr, uintptr(index),
+		uintptr(unsafe.Pointer(&d))))
 	return d, err
 }
 
-// maxUSBString is the longest string that a descriptor can hold, in CHAR16 (USB 2.0, 9.6.7: bLength is one byte).
+// maxUSBString is the longest string that a descriptor can hold, in CHAR16 (USB 2.0, 9.6.7: bLength
+// is one byte).
 const maxUSBString = (255 - 2) / 2
 
-// String is a string of the device in one language (UEFI 2.11, 17.2.4). Firmware asks the device each time.
+// String is a string of the device in one language (UEFI 2.11, 17.2.4). Firmware asks the device
+// each time.
 func (u *USBIO) String(language uint16, index uint8) (string, error) {
 	var text uintptr
-	err := check(abi.Call(u.table.GetStringDescriptor, u.addr, uintptr(language), uintptr(index), uintptr(unsafe.Pointer(&text))))
+	err := check(abi.Call(u.table.GetStringDescriptor, u.addr, uintptr(language), uintptr(index),
+		uintptr(unsafe.Pointer(&text))))
 	if err != nil {
 		return "", err
 	}
@@ -183,7 +210,8 @@ func (u *USBIO) Languages() ([]uint16, error) {
 		table uintptr
 		size  uint16
 	}
-	err := check(abi.Call(u.table.GetSupportedLanguages, u.addr, uintptr(unsafe.Pointer(&out.table)), uintptr(unsafe.Pointer(&out.size))))
+	err := check(abi.Call(u.table.GetSupportedLanguages, u.addr,
+		uintptr(unsafe.Pointer(&out.table)), uintptr(unsafe.Pointer(&out.size))))
 	if err != nil || out.table == 0 {
 		return nil, err
 	}

@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// UTF16 is s as CHAR16 with the terminating NUL. Text behind a NUL in s is dropped, because firmware would not see it.
-// Characters outside the basic plane become surrogate pairs, which UEFI's UCS-2 consumers show as two unknown glyphs
-// (UEFI 2.11, 2.3.1: CHAR16 is UCS-2).
+// UTF16 is s as CHAR16 with the terminating NUL. Text after a NUL in s is dropped, because firmware
+// would not read it. Characters outside the basic plane become surrogate pairs, which UEFI shows as
+// two unknown glyphs (UEFI 2.11, 2.3.1: CHAR16 is UCS-2).
 func UTF16(s string) []uint16 {
 	out := make([]uint16, 0, len(s)+1)
 	for _, r := range s {
@@ -30,8 +30,9 @@ func FromUTF16(c []uint16) string {
 	return string(utf16.Decode(c))
 }
 
-// StringAt reads a NUL-terminated CHAR16 string of firmware's, at most max characters of it. A null address is the empty
-// string. The address must be even: CHAR16 is aligned on its size (UEFI 2.11, 2.3.1), and an odd one reads as empty.
+// StringAt reads a NUL-terminated CHAR16 string in firmware's memory, at most max characters of it.
+// A null address is the empty string, and so is an odd one: CHAR16 is aligned on its size (UEFI
+// 2.11, 2.3.1).
 func StringAt(addr uintptr, max int) string {
 	if addr == 0 || addr%2 != 0 {
 		return ""

@@ -34,12 +34,14 @@ func TestStatusText(t *testing.T) {
 		if got := c.status.Error(); got != c.text {
 			t.Errorf("%#x: %q, want %q", uintptr(c.status), got, c.text)
 		}
-		if err := c.status.Err(); (err != nil) != c.isError || c.isError && !errors.Is(err, c.status) {
+		if err := c.status.Err(); (err != nil) != c.isError || c.isError &&
+			!errors.Is(err, c.status) {
 			t.Errorf("%s: Err is %v", c.text, err)
 		}
 	}
 	// The numbers of UEFI 2.11, appendix D.
-	if InvalidLanguage&^errorBit != 32 || WarnStaleData != 5 || Aborted&^errorBit != 21 || CompromisedData&^errorBit != 33 {
+	if InvalidLanguage&^errorBit != 32 || WarnStaleData != 5 || Aborted&^errorBit != 21 ||
+		CompromisedData&^errorBit != 33 {
 		t.Error("a status has a wrong number")
 	}
 }
@@ -51,11 +53,14 @@ func TestGUID(t *testing.T) {
 		t.Fatalf("%v, %v", g, err)
 	}
 	// In memory the first three fields are little-endian (UEFI 2.11, appendix A).
-	want := [16]byte{0xdf, 0x1a, 0x4d, 0x2a, 0xdc, 0x21, 0x81, 0x4b, 0xa4, 0x2f, 0x8b, 0x8e, 0xe2, 0x38, 0x00, 0x60}
+	want := [16]byte{0xdf, 0x1a, 0x4d, 0x2a, 0xdc, 0x21, 0x81, 0x4b, 0xa4, 0x2f, 0x8b, 0x8e, 0xe2,
+		0x38, 0x00, 0x60}
 	if got := *(*[16]byte)(unsafe.Pointer(&g)); got != want {
 		t.Errorf("% x, want % x", got, want)
 	}
-	for _, bad := range []string{"", text + "0", text[1:], "{" + text[1:], "2a4d1adf021dc-4b81-a42f-8b8ee2380060", "2a4d1adf-21dc-4b81-a42f-8b8ee238006g", "2a4d1adf-21dc-4b81-a42f-8b8ee238-060"} {
+	for _, bad := range []string{"", text + "0", text[1:], "{" + text[1:],
+		"2a4d1adf021dc-4b81-a42f-8b8ee2380060", "2a4d1adf-21dc-4b81-a42f-8b8ee238006g",
+		"2a4d1adf-21dc-4b81-a42f-8b8ee238-060"} {
 		if g, err := ParseGUID(bad); err == nil || g != (GUID{}) {
 			t.Errorf("%q is %v", bad, g)
 		}
@@ -106,7 +111,8 @@ func TestUTF16(t *testing.T) {
 	}
 }
 
-// kept holds what tests pass by address: such an object must be on the heap, where it does not move.
+// kept holds what tests pass by address: such an object must be on the heap, where it does not
+// move.
 var kept []any
 
 // address is where v is, for as long as the tests run.
@@ -133,7 +139,8 @@ func TestLanguageMatches(t *testing.T) {
 		match           bool
 	}{
 		{"en", "en", true}, {"en-US", "en", true}, {"en", "en-US", true}, {"EN-us", "en", true},
-		{"eng", "en", false}, {"fr", "en", false}, {"", "en", false}, {"e", "en", false}, {"en", "", false}, {"en-US", "en-GB", false},
+		{"eng", "en", false}, {"fr", "en", false}, {"", "en", false}, {"e", "en", false}, {"en", "",
+			false}, {"en-US", "en-GB", false},
 	} {
 		if LanguageMatches(c.want, c.supported) != c.match {
 			t.Errorf("%q and %q: %v", c.want, c.supported, !c.match)
@@ -142,7 +149,8 @@ func TestLanguageMatches(t *testing.T) {
 }
 
 func TestTime(t *testing.T) {
-	good := Time{Year: 2026, Month: 2, Day: 28, Hour: 23, Minute: 59, Second: 58, Nanosecond: 7, TimeZone: UnspecifiedTimeZone}
+	good := Time{Year: 2026, Month: 2, Day: 28, Hour: 23, Minute: 59, Second: 58, Nanosecond: 7,
+		TimeZone: UnspecifiedTimeZone}
 	if got, ok := good.Go(); !ok || !got.Equal(time.Date(2026, 2, 28, 23, 59, 58, 7, time.UTC)) {
 		t.Errorf("%v, %v", got, ok)
 	}
@@ -152,10 +160,18 @@ func TestTime(t *testing.T) {
 		t.Errorf("%v, %v", got, ok)
 	}
 	for name, change := range map[string]func(t *Time){
-		"no month": func(t *Time) { t.Month = 0 }, "month 13": func(t *Time) { t.Month = 13 }, "no day": func(t *Time) { t.Day = 0 },
-		"day 32": func(t *Time) { t.Day = 32 }, "hour 24": func(t *Time) { t.Hour = 24 }, "minute 60": func(t *Time) { t.Minute = 60 },
-		"second 60": func(t *Time) { t.Second = 60 }, "a billion nanoseconds": func(t *Time) { t.Nanosecond = 1e9 },
-		"year 1899": func(t *Time) { t.Year = 1899 }, "zone of 25 hours": func(t *Time) { t.TimeZone = 1500 },
+		"no month": func(t *Time) {
+			t.Month = 0
+		}, "month 13": func(t *Time) { t.Month = 13 }, "no day": func(t *Time) { t.Day = 0 },
+		"day 32": func(t *Time) {
+			t.Day = 32
+		}, "hour 24": func(t *Time) { t.Hour = 24 }, "minute 60": func(t *Time) { t.Minute = 60 },
+		"second 60": func(t *Time) {
+			t.Second = 60
+		}, "a billion nanoseconds": func(t *Time) { t.Nanosecond = 1e9 },
+		"year 1899": func(t *Time) {
+			t.Year = 1899
+		}, "zone of 25 hours": func(t *Time) { t.TimeZone = 1500 },
 	} {
 		bad := good
 		change(&bad)

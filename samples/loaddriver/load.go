@@ -12,34 +12,22 @@ import (
 // errUsage is the error for an empty command line.
 var errUsage = errors.New("usage: loaddriver DRIVER.efi [OPTION...]")
 
-// bootServices are the services for loading a driver. *uefi.BootServices has them.
-type bootServices interface {
-	DevicePathOf(h uefi.Handle) uefi.DevicePath
-	LoadedImage(image uefi.Handle) (*uefi.LoadedImage, error)
-	LoadImage(bootPolicy bool, parent uefi.Handle, path uefi.DevicePath,
-		source []byte) (uefi.Handle, error)
-	SetOptionText(l *uefi.LoadedImage, text string) error
-	StartImage(h uefi.Handle) (text string, err error)
-	UnloadImage(h uefi.Handle) error
-	LocateHandleBuffer(search uefi.SearchType, guid *uefi.GUID, key uintptr) ([]uefi.Handle, error)
-	ConnectController(controller uefi.Handle, drivers []uefi.Handle, recursive bool) error
-}
-
 // load loads the driver of the command line: words are its file name and its load options.
-func load(b bootServices, self uefi.Handle, words []string, out io.Writer) error {
+func load(self uefi.Handle, words []string, out io.Writer) error {
 	if len(words) == 0 {
 		return errUsage
 	}
-	err := start(b, self, words[0], strings.Join(words[1:], " "))
+	err := start(self, words[0], strings.Join(words[1:], " "))
 	if err != nil {
 		return fmt.Errorf("%s: %w", words[0], err)
 	}
 	fmt.Fprintf(out, "%s is loaded.\n", words[0])
-	return connect(b)
+	return connect()
 }
 
 // start loads a driver from the volume of this program, sets its load options and starts it.
-func start(b bootServices, self uefi.Handle, name, options string) error {
+func start(self uefi.Handle, name, options string) error {
+	b := uefi.Boot()
 	own, err := b.LoadedImage(self)
 	if err != nil {
 		return err
@@ -77,7 +65,8 @@ func absolute(name string) string {
 }
 
 // connect connects all handles to the drivers that support them.
-func connect(b bootServices) error {
+func connect() error {
+	b := uefi.Boot()
 	all, err := b.LocateHandleBuffer(uefi.AllHandles, nil, 0)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	if err := load(uefi.Boot(), uefi.ImageHandle(), os.Args[1:], os.Stdout); err != nil {
+	if err := load(uefi.ImageHandle(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Println("loaddriver:", err)
 		os.Exit(1)
 	}

@@ -11,23 +11,23 @@ import (
 	"tamaccid/uefi"
 )
 
-// attach runs the life of a reader on a host controller that this driver drives, from the moment it
-// is plugged in until it is unplugged. Other devices are reported.
+// attach serves a reader on a host controller that this driver runs, from the moment it is plugged
+// in until it is unplugged. Other devices are reported.
 func (d *Driver) attach(ctx context.Context, h *host, i *usbhost.Interface) {
 	defer func() { // a panic costs this reader, and not the driver
 		if v := recover(); v != nil {
-			say("%s: %v", i.Device().Path, v)
+			printMessage("%s: %v", i.Device().Path, v)
 		}
 	}()
 	err := ccid.Serve(ctx, directInterface{i}, ccid.Service{
 		Options:  ccid.Options{Notifications: true, Timing: d.options.timing()},
 		Units:    &d.units,
-		Attached: func(r *ccid.Reader) error { return d.offerAll(h, i, r) },
-		Detached: func(r *ccid.Reader) { d.withdrawGone(h, r) },
+		Attached: func(r *ccid.Reader) error { return d.installAll(h, i, r) },
+		Detached: func(r *ccid.Reader) { d.uninstallReader(h, r) },
 		Retry: func(err error, failed int) bool {
-			short := errors.Is(err, error(uefi.OutOfResources))
+			short := errors.Is(err, uefi.OutOfResources)
 			if short && failed == 1 {
-				say("%s: %v", i.Device().Path, err)
+				printMessage("%s: %v", i.Device().Path, err)
 			}
 			return short
 		},
@@ -36,7 +36,7 @@ func (d *Driver) attach(ctx context.Context, h *host, i *usbhost.Interface) {
 	case errors.Is(err, ccid.ErrNotReader):
 		h.warn(i)
 	case err != nil && !errors.Is(err, errClosing):
-		say("%s: %v", i.Device().Path, err)
+		printMessage("%s: %v", i.Device().Path, err)
 	}
 }
 
@@ -52,16 +52,16 @@ func (i directInterface) ClaimSetting(ctx context.Context, alt uint8) (usb.Trans
 	if err != nil {
 		return nil, err
 	}
-	return tap(t), nil
+	return wrapTransport(t), nil
 }
 
-// errClosing is why no reader is offered any more: the driver is about to release the host
+// errClosing is why no protocol is installed any more: the driver is about to release the host
 // controller.
 var errClosing = errors.New("driver: host controller is being closed")
 
-// offerAll installs the protocol for each slot of a reader. What it has begun when it fails,
-// withdrawGone ends.
-func (d *Driver) offerAll(h *host, i *usbhost.Interface, r *ccid.Reader) error {
+// installAll installs the protocol for each slot of a reader. After an error uninstallReader
+// removes what was installed.
+func (d *Driver) installAll(h *host, i *usbhost.Interface, r *ccid.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := h.controller
@@ -70,10 +70,11 @@ func (d *Driver) offerAll(h *host, i *usbhost.Interface, r *ccid.Reader) error {
 	}
 	for _, o := range slices.Clone(c.slots) {
 		if o.reader.gone {
-			_ = d.withdraw(c, o) // one that could not be removed before may have the same device path
+			// One that could not be removed before may have the same device path.
+			_ = d.uninstall(c, o)
 		}
 	}
-	tellSurplus(r)
+	reportUnusedSlots(r)
 	base, err := interfacePath(h.path, i.Location(), i.Descriptor().Number)
 	if err != nil {
 		return err
@@ -85,24 +86,24 @@ func (d *Driver) offerAll(h *host, i *usbhost.Interface, r *ccid.Reader) error {
 	h.open = append(h.open, r)
 	c.paths = append(c.paths, all...)
 	for _, p := range all {
-		if _, err := d.offer(c, p); err != nil {
+		if _, err := d.installSlot(c, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// withdrawGone removes the slots of a reader that has gone for good. A slot whose protocol a
-// program still has open stays, and answers EFI_DEVICE_ERROR.
-func (d *Driver) withdrawGone(h *host, r *ccid.Reader) {
+// uninstallReader removes the slots of a reader that was unplugged. A slot whose protocol a program
+// still has open stays, and its functions return EFI_DEVICE_ERROR.
+func (d *Driver) uninstallReader(h *host, r *ccid.Reader) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := h.controller
 	h.open = slices.DeleteFunc(h.open, func(o *ccid.Reader) bool { return o == r })
 	c.paths = slices.DeleteFunc(c.paths, func(p slotPath) bool { return p.slot.Reader() == r })
 	for _, o := range slices.Backward(slices.Clone(c.slots)) {
-		if s, ok := o.reader.slot.(*ccid.Slot); ok && s.Reader() == r && d.withdraw(c, o) != nil {
-			o.reader.leave()
+		if s, ok := o.reader.slot.(*ccid.Slot); ok && s.Reader() == r && d.uninstall(c, o) != nil {
+			o.reader.markGone()
 		}
 	}
 }
@@ -116,7 +117,9 @@ const (
 // interfacePath is the device path of an interface: a USB node for each hub on the way and one for
 // the device, with the port of the parent, counted from 0 as edk2's UsbBusDxe does, and the
 // interface (UEFI 2.11, 10.3.4.5).
-func interfacePath(controller uefi.DevicePath, at usbhost.Location, number uint8) (uefi.DevicePath, error) {
+func interfacePath(
+	controller uefi.DevicePath, at usbhost.Location, number uint8,
+) (uefi.DevicePath, error) {
 	port, route := at.RootPort, at.Route
 	for path := controller; ; route >>= portBits {
 		n := uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{port - 1, 0}}

@@ -34,19 +34,19 @@ func TestAReaderInAnAlternateSetting(t *testing.T) {
 			fw, d := newDriver(t)
 			u := fw.plug(alternate(c.class), 0)
 			for range 2 { // firmware leaves the interface in setting 1 after Stop
-				if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Success {
+				if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Success {
 					t.Fatalf("Supported: %v", st)
 				}
-				if st := d.startOn(u.handle); st != uefi.Success {
+				if st := d.startOn(u.Handle); st != uefi.Success {
 					t.Fatalf("Start: %v", st)
 				}
-				if err := d.use(t, fw, u.handle); err != nil {
+				if err := d.use(t, fw, u.Handle); err != nil {
 					t.Error(err)
 				}
-				if u.polled == 0 {
+				if u.Polled == 0 {
 					t.Error("firmware does not poll the interrupt endpoint")
 				}
-				if st := d.stopOn(u.handle); st != uefi.Success {
+				if st := d.stopOn(u.Handle); st != uefi.Success {
 					t.Fatalf("Stop: %v", st)
 				}
 			}
@@ -56,7 +56,7 @@ func TestAReaderInAnAlternateSetting(t *testing.T) {
 				fw, d := newDirect(t)
 				f := fw.plugHost()
 				f.virtual.Plug(1, usbtest.Reader(alternate(c.class)))
-				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 					t.Fatal(st)
 				}
 				handles := fw.readerHandles()
@@ -77,7 +77,7 @@ func TestAReaderInAnAlternateSetting(t *testing.T) {
 // nameOn is the name of the reader on a handle.
 func (d *Driver) nameOn(t *testing.T, fw *firmware, h uefi.Handle) string {
 	t.Helper()
-	this := fw.handles[h][smartcard.GUID]
+	this := fw.Handles[h][smartcard.GUID]
 	if this == 0 {
 		t.Fatalf("no reader on handle %#x", h)
 	}
@@ -90,24 +90,25 @@ func TestAReaderThatIsPluggedInAgainHasItsName(t *testing.T) {
 		fw, d := newDriver(t)
 		a, b := fw.plug(withSlots(1), 0), fw.plug(withSlots(1), 0)
 		for _, u := range []*usbInterface{a, b} {
-			if st := d.startOn(u.handle); st != uefi.Success {
+			if st := d.startOn(u.Handle); st != uefi.Success {
 				t.Fatal(st)
 			}
 		}
 		for range 3 {
-			if st := d.stopOn(a.handle); st != uefi.Success {
+			if st := d.stopOn(a.Handle); st != uefi.Success {
 				t.Fatal(st)
 			}
 			a = fw.plug(withSlots(1), 0)
 			broken := fw.plug(withSlots(1), 0)
 			broken.device.Unplug()
-			if st := d.startOn(broken.handle); st != uefi.DeviceError {
+			if st := d.startOn(broken.Handle); st != uefi.DeviceError {
 				t.Fatal(st)
 			}
-			if st := d.startOn(a.handle); st != uefi.Success {
+			if st := d.startOn(a.Handle); st != uefi.Success {
 				t.Fatal(st)
 			}
-			if x, y := d.nameOn(t, fw, a.handle), d.nameOn(t, fw, b.handle); x != first || y != second {
+			if x, y := d.nameOn(t, fw, a.Handle), d.nameOn(t, fw, b.Handle); x != first ||
+				y != second {
 				t.Errorf("%q, %q", x, y)
 			}
 		}
@@ -117,15 +118,15 @@ func TestAReaderThatIsPluggedInAgainHasItsName(t *testing.T) {
 		fw, d := newDriver(t)
 		for range 3 {
 			u := fw.plug(withSlots(1), 0)
-			fw.frozen = true
-			if st := d.startOn(u.handle); st != uefi.Success {
+			fw.Frozen = true
+			if st := d.startOn(u.Handle); st != uefi.Success {
 				t.Fatal(st)
 			}
-			fw.frozen = false
-			if name := d.nameOn(t, fw, u.handle); name != first {
+			fw.Frozen = false
+			if name := d.nameOn(t, fw, u.Handle); name != first {
 				t.Errorf("%q", name)
 			}
-			if st := d.stopOn(u.handle); st != uefi.Success {
+			if st := d.stopOn(u.Handle); st != uefi.Success {
 				t.Fatal(st)
 			}
 		}
@@ -134,7 +135,7 @@ func TestAReaderThatIsPluggedInAgainHasItsName(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			fw, d := newDirect(t)
 			f := fw.plugHost()
-			if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
+			if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
 				t.Fatal(st)
 			}
 			f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
@@ -151,7 +152,8 @@ func TestAReaderThatIsPluggedInAgainHasItsName(t *testing.T) {
 				if len(handles) != 2 || handles[0] != stays {
 					t.Fatalf("handles %v", handles)
 				}
-				if x, y := d.nameOn(t, fw, handles[1]), d.nameOn(t, fw, stays); x != first || y != second {
+				if x, y := d.nameOn(t, fw, handles[1]), d.nameOn(t, fw, stays); x != first ||
+					y != second {
 					t.Errorf("%q, %q", x, y)
 				}
 			}

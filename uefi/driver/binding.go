@@ -10,65 +10,70 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// The driver's life with a controller (in the words of UEFI 2.11, 11.1). A USB interface of firmware's USB stack, and a host
-// controller that the driver runs itself, without firmware's USB stack:
+// The events of a controller (UEFI 2.11, 11.1), for a USB interface of firmware's USB stack, and
+// for a host controller that the driver runs itself, without firmware's USB stack:
 //
-//	event                     USB interface                            host controller
-//	Supported                 opens EFI_USB_IO_PROTOCOL, reads         opens EFI_PCI_IO_PROTOCOL, reads the class
-//	                          descriptors, closes it                   code, closes it
-//	Supported, managed        EFI_SUCCESS if a child is missing        the same
-//	Start                     opens it BY_DRIVER, opens the reader,    opens it BY_DRIVER, on request EXCLUSIVE: that ends
-//	                          installs the protocol: slot 0 on the     firmware's use of it; starts the bus, waits
-//	                          controller, each other slot on a child   for what is plugged in, at most startLimit
-//	Start, no answer in       installs the protocol for slot 0; the    -
-//	startLimit, or timers     reader is opened by the first member
-//	stand still               (see postponed.go)
-//	Start, managed            makes the missing children that          the same
-//	                          RemainingDevicePath names, or all
-//	reader comes              -                                        opens it, installs the protocol: each slot on a child
-//	reader goes               firmware calls Stop                      removes its slots' handles
-//	Stop with children        removes these slots' handles             the same
-//	Stop, no children left    removes slot 0, closes reader and        stops bus and controller, closes
-//	                          EFI_USB_IO_PROTOCOL                      EFI_PCI_IO_PROTOCOL; nobody manages the controller then
-//	Unload                    the same for all controllers, then       the same; then firmware's driver is asked to
-//	                          the driver's own protocols               take the controller back
-//	end of boot services      -                                        the controller is stopped
+//	event                    USB interface                         host controller
+//	Supported                opens EFI_USB_IO_PROTOCOL, reads      opens EFI_PCI_IO_PROTOCOL, reads
+//	                         descriptors, closes it                the class code, closes it
+//	Supported, managed       EFI_SUCCESS if a child is missing     the same
+//	Start                    opens it BY_DRIVER, opens the         opens it BY_DRIVER, on request
+//	                         reader, installs the protocol: slot   EXCLUSIVE, which stops firmware's
+//	                         0 on the controller, each other       driver; starts the bus, waits for
+//	                         slot on a child                       devices, at most startLimit
+//	Start, no answer in      installs the protocol for slot 0;     -
+//	startLimit, or timers    the first call opens the reader
+//	stand still              (see postponed.go)
+//	Start, managed           creates the missing children that     the same
+//	                         RemainingDevicePath selects, or all
+//	a reader is plugged in   -                                     opens it, installs the protocol:
+//	                                                               each slot on a child
+//	a reader is unplugged    firmware calls Stop                   removes its slots' handles
+//	Stop with children       removes these slots' handles          the same
+//	Stop, no children left   removes slot 0, closes reader and     stops bus and controller, closes
+//	                         EFI_USB_IO_PROTOCOL                   EFI_PCI_IO_PROTOCOL; no driver
+//	                                                               manages the controller then
+//	Unload                   the same for all controllers, then    the same; connects firmware's
+//	                         the driver's own protocols            driver
+//	end of boot services     -                                     stops the controller
 //
-// A slot whose protocol cannot be uninstalled goes on working, and Stop fails. When its reader has
-// gone it answers so, and is removed when that is tried again. Stop fails too while firmware does
-// not end the polling of an interrupt endpoint. Unload fails while firmware has a pointer into the
-// image: a protocol, an event, an interrupt endpoint that it polls.
+// A slot whose protocol cannot be uninstalled goes on working, and Stop fails. If its reader has
+// gone its functions return EFI_DEVICE_ERROR, and the next attempt removes it. Stop fails too while
+// firmware does not end the polling of an interrupt endpoint. Unload fails while firmware has a
+// pointer into the image: a protocol, an event, an interrupt endpoint that it polls.
 
-// version is the driver binding's: at least 0x10, which is where drivers that
-// are not the platform's begin (UEFI 2.11, 11.1).
+// version is that of the driver binding: at least 0x10, from which on drivers are not part of the
+// platform (UEFI 2.11, 11.1).
 const version = 0x10
 
-// startLimit is how long Start may take, or an attempt to open a reader outside of a member that
-// somebody waits for (policy).
+// startLimit is how long Start may take, or an attempt to open a reader outside of a function call
+// (policy).
 const startLimit = time.Second
 
-// notificationLook is how long a reader is asked for notifications where firmware cannot do that by itself (policy: the shortest
-// time that firmware knows).
+// notificationLook is the time limit of one read of notifications where firmware cannot poll
+// (policy: firmware's shortest time).
 const notificationLook = time.Millisecond
 
-// pollDelay is how much later than from a reader that is read all the time a notification comes
-// from firmware: twice the period of the timer with which it looks for finished transfers, once for
-// this one and once for the one before, which it begins anew only then (policy: 50 ms, more than
-// any edk2 has; edk2-stable202605: 1 ms, rounded up to the tick of its timer, 10 ms on OVMF).
+// pollDelay is how much later a notification is delivered by firmware than by a pending read: twice
+// the period of the timer with which firmware looks for finished transfers, once for this transfer
+// and once for the one before, which it restarts only then (policy: 50 ms, more than any edk2 has;
+// edk2-stable202605: 1 ms, rounded up to the tick of its timer, 10 ms on OVMF).
 const pollDelay = 2 * 50 * time.Millisecond
 
-func (d *Driver) openByDriver(h uefi.Handle, guid *uefi.GUID, also uefi.OpenAttributes) (addr uintptr, err error) {
+func (d *Driver) openByDriver(
+	h uefi.Handle, guid *uefi.GUID, also uefi.OpenAttributes,
+) (addr uintptr, err error) {
 	return d.boot.OpenProtocol(h, guid, d.image, h, uefi.OpenByDriver|also)
 }
 
-// closeTries is how often firmware is asked to close a protocol (policy). One that stays open keeps
-// this driver from the controller, and for a child that has gone it keeps Stop from the controller,
-// since firmware asks for that child first.
+// closeTries is how often the driver tries to close a protocol (policy). An opening that stays
+// keeps this driver from the controller; that for a removed child keeps firmware from calling Stop
+// for the controller, since it calls Stop for the child first.
 const closeTries = 2
 
 func (d *Driver) close(h uefi.Handle, guid *uefi.GUID) { d.closeFor(h, guid, h) }
 
-// closeFor ends the use of a protocol for a child, or for the controller itself.
+// closeFor ends an opening for a child, or for the controller itself.
 func (d *Driver) closeFor(h uefi.Handle, guid *uefi.GUID, child uefi.Handle) {
 	for range closeTries {
 		if d.boot.CloseProtocol(h, guid, d.image, child) == nil {
@@ -87,7 +92,7 @@ func (d *Driver) supported(a *gate.Args) uefi.Status {
 		return uefi.Success
 	}
 	err := d.supportsInterface(h)
-	if err == error(uefi.Unsupported) {
+	if notSupported(err) {
 		err = d.supportsHost(h, a.At(2))
 	}
 	return driverStatus(err)
@@ -99,23 +104,30 @@ func (d *Driver) start(a *gate.Args) uefi.Status {
 	var err error
 	if c := d.bound[h]; c != nil {
 		err = d.restore(c, a.At(2))
-	} else if err = d.startInterface(h); err == error(uefi.Unsupported) {
+	} else if err = d.startInterface(h); notSupported(err) {
 		err = d.startHost(h)
 	}
 	var failed *startError
 	if errors.As(err, &failed) {
-		d.complain(h, failed.error)
+		d.printOnce(h, failed.error)
 	}
 	return driverStatus(err)
 }
 
-// startError is why something that was there could not be made to work.
+// startError is an error of a controller that the driver supports and could not start.
 type startError struct{ error }
 
 func (e *startError) Unwrap() error { return e.error }
 
-// driverStatus passes on the status of OpenProtocol, as Supported and Start must (UEFI 2.11,
-// 11.1.2, 11.1.3). What was there and could not be made to work for lack of memory is
+// notSupported reports whether the driver does not support a controller. A controller that it
+// supports may fail with the same status.
+func notSupported(err error) bool {
+	var failed *startError
+	return errors.Is(err, uefi.Unsupported) && !errors.As(err, &failed)
+}
+
+// driverStatus is the status of OpenProtocol, as Supported and Start must return it (UEFI 2.11,
+// 11.1.2, 11.1.3). For a controller that could not be started for lack of memory it is
 // EFI_OUT_OF_RESOURCES.
 func driverStatus(err error) uefi.Status {
 	var failed *startError
@@ -123,7 +135,7 @@ func driverStatus(err error) uefi.Status {
 	switch {
 	case err == nil:
 		return uefi.Success
-	case errors.As(err, &failed) && errors.Is(err, error(uefi.OutOfResources)):
+	case errors.As(err, &failed) && errors.Is(err, uefi.OutOfResources):
 		return uefi.OutOfResources
 	case errors.As(err, &failed):
 		return uefi.DeviceError
@@ -143,12 +155,12 @@ func (d *Driver) stop(a *gate.Args) uefi.Status {
 		return d.stopChildren(c, n, a.At(3))
 	}
 	if c.host == nil && c.children() > 0 {
-		return uefi.DeviceError // they come first
+		return uefi.DeviceError // children are stopped first
 	}
 	if d.shut(c) != nil {
 		return uefi.DeviceError
 	}
-	delete(d.complaints, c.handle)
+	delete(d.printed, c.handle)
 	return uefi.Success
 }
 
@@ -157,29 +169,29 @@ func (d *Driver) stopChildren(c *controller, n, buffer uintptr) uefi.Status {
 		return uefi.DeviceError
 	}
 	for _, h := range unsafe.Slice(uefi.At[uefi.Handle](buffer), int(n)) {
-		var child *offered
+		var child *installedSlot
 		for _, o := range c.slots {
 			if o.handle == h && o.path != nil {
 				child = o
 			}
 		}
-		if child == nil || d.withdraw(c, child) != nil {
+		if child == nil || d.uninstall(c, child) != nil {
 			return uefi.DeviceError
 		}
 	}
 	return uefi.Success
 }
 
-// shut withdraws what is left of c and lets go of it. After an error c goes on working, and shut
-// can be tried again.
+// shut removes the remaining slots of c, closes its readers and its protocol. After an error c goes
+// on working, and shut can be tried again.
 func (d *Driver) shut(c *controller) error { return d.shutWithin(c, d.newShutdown(c)) }
 
-// shutWithin is shut for a controller of several.
+// shutWithin is shut for one of several controllers, which share a time limit.
 func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 	if err := d.unlisten(c); err != nil {
 		return err
 	}
-	if err := d.withdrawAll(c); err != nil {
+	if err := d.uninstallAll(c); err != nil {
 		_ = c.listen() // without it the reader is asked
 		return err
 	}
@@ -192,8 +204,7 @@ func (d *Driver) shutWithin(c *controller, s *shutdown) error {
 	return nil
 }
 
-// release gives back what a controller has had since Start: its protocol, and the number of its
-// reader.
+// release ends what Start has taken for a controller: its protocol, and the number of its reader.
 func (d *Driver) release(c *controller) {
 	if c.host == nil {
 		d.units.Release(c.unit)
@@ -202,7 +213,7 @@ func (d *Driver) release(c *controller) {
 }
 
 // listen makes firmware poll the interrupt endpoint of a USB interface, where firmware can.
-// Elsewhere the reader is asked for its state.
+// Elsewhere the class driver asks the reader for its state.
 func (c *controller) listen() error {
 	if c.transport == nil {
 		return nil
@@ -210,9 +221,9 @@ func (c *controller) listen() error {
 	return c.transport.Listen(notificationSize(declaredSlots(c.reader)))
 }
 
-// unlisten ends that. After an error firmware may go on polling: it calls into the image and writes
-// to memory of the driver. Where that is so although the device has gone, trying again is of no
-// use: the controller goes, the memory and the image stay.
+// unlisten ends the polling. After an error firmware may go on polling: it calls into the image and
+// writes to memory of the driver. If the device has been removed, another attempt is of no use: the
+// controller is released, the memory and the image stay.
 func (d *Driver) unlisten(c *controller) error {
 	if c.transport == nil {
 		return nil
@@ -221,7 +232,7 @@ func (d *Driver) unlisten(c *controller) error {
 	if err == nil {
 		return nil
 	}
-	d.complain(c.handle, err)
+	d.printOnce(c.handle, err)
 	if errors.Is(err, usb.ErrGone) {
 		d.polled = append(d.polled, c.transport)
 		return nil

@@ -13,18 +13,18 @@ import (
 	sim "tamaccid/ccid/sim/reader"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/uefitest"
 )
 
 // newDriver is a driver as Run makes it, in firmware.
 func newDriver(t *testing.T) (*firmware, *Driver) {
 	fw := newFirmware(t)
 	d := &Driver{boot: uefi.Boot(), image: ourImage, bound: map[uefi.Handle]*controller{}}
-	d.members = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5, GetAttrib: 6}
+	d.functions = smartcard.Table{Connect: 1, Disconnect: 2, Status: 3, Transmit: 4, Control: 5,
+		GetAttrib: 6}
 	d.name = d.newNames()
-	fw.handles[ourImage] = map[uefi.GUID]uintptr{}
-	if err := d.atExit(); err != nil {
-		t.Fatal(err)
-	}
+	fw.Handles[ourImage] = map[uefi.GUID]uintptr{}
+	must(t, d.atExit())
 	if _, err := d.boot.InstallProtocols(ourImage, d.protocols()...); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,8 @@ func (d *Driver) stopOn(h uefi.Handle, children ...uefi.Handle) uefi.Status {
 	if len(children) == 0 {
 		return call(d.stop, 0, uintptr(h), 0, 0)
 	}
-	return call(d.stop, 0, uintptr(h), uintptr(len(children)), uintptr(unsafe.Pointer(&children[0])))
+	return call(d.stop, 0, uintptr(h), uintptr(len(children)),
+		uintptr(unsafe.Pointer(&children[0])))
 }
 
 // started is a driver that manages a reader with n slots.
@@ -57,9 +58,7 @@ func started(t *testing.T, n int) (*firmware, *Driver, *usbInterface) {
 	t.Helper()
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(n), 0)
-	if st := d.startOn(u.handle); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.startOn(u.Handle))
 	return fw, d, u
 }
 
@@ -75,17 +74,20 @@ func (d *Driver) slots(h uefi.Handle) (handles []uefi.Handle) {
 
 // use connects to the card behind a handle, sends it a command and disconnects.
 func (d *Driver) use(t *testing.T, fw *firmware, h uefi.Handle) error {
-	this := fw.handles[h][smartcard.GUID]
+	this := fw.Handles[h][smartcard.GUID]
 	if this == 0 {
 		return errors.New("no protocol")
 	}
 	active := place(t, smartcard.Protocol(0))
-	if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.ColdReset), uintptr(smartcard.T0|smartcard.T1), addr(active)); st != uefi.Success || *active != smartcard.T1 {
+	if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.ColdReset),
+		uintptr(smartcard.T0|smartcard.T1), addr(active)); st != uefi.Success ||
+		*active != smartcard.T1 {
 		return fmt.Errorf("connect: %w, %v", st, *active)
 	}
 	in, out, length := newBuffer(t, 5+len(card.HelloAID)), newBuffer(t, 258), place(t, uintptr(258))
 	copy(in.bytes(), append([]byte{0, 0xA4, 4, 0, byte(len(card.HelloAID))}, card.HelloAID...))
-	if st := call(d.transmit, this, in.at(), uintptr(in.n), out.at(), addr(length)); st != uefi.Success {
+	if st := call(d.transmit, this, in.at(), uintptr(in.n), out.at(),
+		addr(length)); st != uefi.Success {
 		return fmt.Errorf("transmit: %w", st)
 	}
 	if got := out.bytes()[:*length]; !bytes.HasSuffix(got, []byte{0x90, 0}) {
@@ -101,12 +103,12 @@ func TestSupported(t *testing.T) {
 	model := func(change func(f *sim.Function)) func(*firmware) uefi.Handle {
 		m := sim.New(sim.ShortAPDU)
 		change(&m.Functions[0])
-		return func(fw *firmware) uefi.Handle { return fw.plug(sim.NewDevice(m), 0).handle }
+		return func(fw *firmware) uefi.Handle { return fw.plug(sim.NewDevice(m), 0).Handle }
 	}
 	openBy := func(agent uefi.Handle) func(*firmware) uefi.Handle {
 		return func(fw *firmware) uefi.Handle {
-			h := fw.plug(withSlots(1), 0).handle
-			fw.opened = append(fw.opened, opening{h, uefi.USBIOGUID, agent, h, uefi.OpenByDriver})
+			h := fw.plug(withSlots(1), 0).Handle
+			fw.Opened = append(fw.Opened, opened(h, uefi.USBIOGUID, agent, h, uefi.OpenByDriver))
 			return h
 		}
 	}
@@ -116,33 +118,41 @@ func TestSupported(t *testing.T) {
 		want uefi.Status
 	}{
 		{name: "a smart card reader", on: model(func(*sim.Function) {}), want: uefi.Success},
-		{name: "a reader of the vendor's own class", on: model(func(f *sim.Function) { f.Class = sim.ClassVendor }), want: uefi.Success},
-		{name: "a device of the vendor's own class that is no reader", on: model(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil }), want: uefi.Unsupported},
-		{name: "a keyboard", on: model(func(f *sim.Function) { f.Class, f.CCID = 3, nil }), want: uefi.Unsupported},
-		{name: "a keyboard with a reader's descriptor", on: model(func(f *sim.Function) { f.Class = 3 }), want: uefi.Unsupported},
-		{name: "a reader that is just unplugged", want: uefi.Unsupported, on: func(fw *firmware) uefi.Handle {
-			u := fw.plug(withSlots(1), 0)
-			u.device.Unplug()
-			return u.handle
-		}},
+		{name: "a reader of the vendor's own class",
+			on: model(func(f *sim.Function) { f.Class = sim.ClassVendor }), want: uefi.Success},
+		{name: "a device of the vendor's own class that is no reader",
+			on:   model(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil }),
+			want: uefi.Unsupported},
+		{name: "a keyboard", on: model(func(f *sim.Function) { f.Class, f.CCID = 3, nil }),
+			want: uefi.Unsupported},
+		{name: "a keyboard with a reader's descriptor",
+			on: model(func(f *sim.Function) { f.Class = 3 }), want: uefi.Unsupported},
+		{name: "a reader that is just unplugged", want: uefi.Unsupported,
+			on: func(fw *firmware) uefi.Handle {
+				u := fw.plug(withSlots(1), 0)
+				u.device.Unplug()
+				return u.Handle
+			}},
 		{name: "a handle without USB", want: uefi.Unsupported, on: func(fw *firmware) uefi.Handle {
-			fw.handles[0x77] = map[uefi.GUID]uintptr{uefi.DevicePathGUID: 1}
+			fw.Handles[0x77] = map[uefi.GUID]uintptr{uefi.DevicePathGUID: 1}
 			return 0x77
 		}},
 		{name: "no handle", on: func(*firmware) uefi.Handle { return 0 }, want: uefi.Unsupported},
-		{name: "a reader that another driver manages", on: openBy(someoneElse), want: uefi.AccessDenied},
-		{name: "a reader that this driver manages", on: openBy(ourImage), want: uefi.AlreadyStarted},
+		{name: "a reader that another driver manages", on: openBy(otherDriver),
+			want: uefi.AccessDenied},
+		{name: "a reader that this driver manages", on: openBy(ourImage),
+			want: uefi.AlreadyStarted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fw, d := newDriver(t)
 			h := c.on(fw)
-			before := fw.state()
+			before := fw.State()
 			for range 2 {
 				if st := call(d.supported, 0, uintptr(h), 0); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}
 			}
-			if after := fw.state(); after != before {
+			if after := fw.State(); after != before {
 				t.Errorf("before %s, after %s", before, after)
 			}
 		})
@@ -154,9 +164,9 @@ func TestSupportedSendsNothingToDevicesOfOtherClasses(t *testing.T) {
 	m := sim.New(sim.ShortAPDU)
 	m.Functions[0].Class = 3
 	u := fw.plug(sim.NewDevice(m), 0)
-	call(d.supported, 0, uintptr(u.handle), 0)
-	if u.requests != 0 {
-		t.Errorf("%d requests to a device of another class", u.requests)
+	call(d.supported, 0, uintptr(u.Handle), 0)
+	if u.Requests != 0 {
+		t.Errorf("%d requests to a device of another class", u.Requests)
 	}
 }
 
@@ -164,34 +174,37 @@ func TestStartOffersEachSlot(t *testing.T) {
 	for _, n := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("%d slots", n), func(t *testing.T) {
 			fw, d, u := started(t, n)
-			handles := d.slots(u.handle)
-			if len(handles) != n || handles[0] != u.handle || fw.count(smartcard.GUID) != n {
-				t.Fatalf("handles %v, %d with the protocol", handles, fw.count(smartcard.GUID))
+			handles := d.slots(u.Handle)
+			if len(handles) != n || handles[0] != u.Handle || fw.Count(smartcard.GUID) != n {
+				t.Fatalf("handles %v, %d with the protocol", handles, fw.Count(smartcard.GUID))
 			}
-			want := []opening{{u.handle, uefi.USBIOGUID, ourImage, u.handle, uefi.OpenByDriver}}
+			want := []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, ourImage, u.Handle,
+				uefi.OpenByDriver)}
 			for i, h := range handles {
-				if *uefi.At[smartcard.Table](fw.handles[h][smartcard.GUID]) != d.members {
+				if *uefi.At[smartcard.Table](fw.Handles[h][smartcard.GUID]) != d.functions {
 					t.Errorf("slot %d has other functions", i)
 				}
 				name := "tamaccid Virtual Reader 0"
 				if i > 0 {
 					name += fmt.Sprintf(", %d", i)
-					want = append(want, opening{u.handle, uefi.USBIOGUID, ourImage, h, uefi.OpenByChildController})
+					want = append(want, opened(u.Handle, uefi.USBIOGUID, ourImage, h,
+						uefi.OpenByChildController))
 					// UEFI 2.11, 10.3.2.5: hardware node, subtype 5, controller number
-					path := append(append([]byte(nil), u.path[:len(u.path)-4]...), 1, 5, 8, 0, byte(i), 0, 0, 0, 0x7f, 0xff, 4, 0)
+					path := append(append([]byte(nil), u.Path[:len(u.Path)-4]...), 1, 5, 8, 0,
+						byte(i), 0, 0, 0, 0x7f, 0xff, 4, 0)
 					if got := d.boot.DevicePathOf(h); !bytes.Equal(got, path) {
 						t.Errorf("slot %d has device path % x, want % x", i, got, path)
 					}
 				}
-				if got := d.readerName(t, fw.handles[h][smartcard.GUID]); got != name {
+				if got := d.readerName(t, fw.Handles[h][smartcard.GUID]); got != name {
 					t.Errorf("slot %d is %q, want %q", i, got, name)
 				}
 				if err := d.use(t, fw, h); err != nil {
 					t.Errorf("slot %d: %v", i, err)
 				}
 			}
-			if fmt.Sprint(fw.opened) != fmt.Sprint(want) {
-				t.Errorf("open: %v, want %v", fw.opened, want)
+			if fmt.Sprint(fw.Opened) != fmt.Sprint(want) {
+				t.Errorf("open: %v, want %v", fw.Opened, want)
 			}
 		})
 	}
@@ -211,34 +224,33 @@ func (d *Driver) readerName(t *testing.T, this uintptr) string {
 
 func TestStartTwice(t *testing.T) {
 	fw, d, u := started(t, 2)
-	before := fw.state()
-	if st := d.startOn(u.handle); st != uefi.AlreadyStarted {
+	before := fw.State()
+	if st := d.startOn(u.Handle); st != uefi.AlreadyStarted {
 		t.Error(st)
 	}
-	if after := fw.state(); after != before {
+	if after := fw.State(); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
-	fw.opened = nil // firmware that has lost count
-	if st := d.startOn(u.handle); st != uefi.AlreadyStarted || len(fw.opened) != 0 {
-		t.Errorf("without firmware's help: %v, open: %v", st, fw.opened)
+	fw.Opened = nil // firmware that has lost count
+	if st := d.startOn(u.Handle); st != uefi.AlreadyStarted || len(fw.Opened) != 0 {
+		t.Errorf("without firmware's help: %v, open: %v", st, fw.Opened)
 	}
-	if err := d.use(t, fw, u.handle); err != nil {
-		t.Error(err)
-	}
+	check(t, d.use(t, fw, u.Handle))
 }
 
 func TestStartOfAReaderThatAnotherDriverManages(t *testing.T) {
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(1), 0)
-	fw.opened = []opening{{u.handle, uefi.USBIOGUID, someoneElse, u.handle, uefi.OpenByDriver}}
-	if st := d.startOn(u.handle); st != uefi.AccessDenied || len(fw.opened) != 1 {
-		t.Errorf("%v, open: %v", st, fw.opened)
+	fw.Opened = []uefitest.Opening{opened(u.Handle, uefi.USBIOGUID, otherDriver, u.Handle,
+		uefi.OpenByDriver)}
+	if st := d.startOn(u.Handle); st != uefi.AccessDenied || len(fw.Opened) != 1 {
+		t.Errorf("%v, open: %v", st, fw.Opened)
 	}
 }
 
 func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 	refuse := func(fw *firmware, service string, guid uefi.GUID, nth int) {
-		fw.refuse = func(s string, h uefi.Handle, g uefi.GUID) uefi.Status {
+		fw.Refuse = func(s string, h uefi.Handle, g uefi.GUID) uefi.Status {
 			if s == service && g == guid {
 				if nth--; nth < 0 {
 					return uefi.OutOfResources
@@ -251,41 +263,54 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 		name string
 		do   func(fw *firmware, u *usbInterface)
 	}{
-		{name: "the reader was unplugged", do: func(_ *firmware, u *usbInterface) { u.device.Unplug() }},
-		{name: "the first slot's protocol is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 0) }},
-		{name: "the second slot's protocol is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 1) }},
-		{name: "the last slot's protocol is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 2) }},
-		{name: "the last slot's device path is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", uefi.DevicePathGUID, 1) }},
-		{name: "opening for the first child is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 1) }},
-		{name: "opening for the last child is refused", do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 2) }},
-		{name: "the controller has no device path", do: func(fw *firmware, u *usbInterface) { delete(fw.handles[u.handle], uefi.DevicePathGUID) }},
+		{name: "the reader was unplugged",
+			do: func(_ *firmware, u *usbInterface) { u.device.Unplug() }},
+		{name: "the first slot's protocol is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 0) }},
+		{name: "the second slot's protocol is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 1) }},
+		{name: "the last slot's protocol is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "install", smartcard.GUID, 2) }},
+		{name: "the last slot's device path is refused",
+			do: func(fw *firmware, _ *usbInterface) {
+				refuse(fw, "install", uefi.DevicePathGUID, 1)
+			}},
+		{name: "opening for the first child is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 1) }},
+		{name: "opening for the last child is refused",
+			do: func(fw *firmware, _ *usbInterface) { refuse(fw, "open", uefi.USBIOGUID, 2) }},
+		{name: "the controller has no device path",
+			do: func(fw *firmware, u *usbInterface) {
+				delete(fw.Handles[u.Handle], uefi.DevicePathGUID)
+			}},
 		{name: "the child's device path exists already", do: func(fw *firmware, u *usbInterface) {
-			path, err := u.path.Append(controllerNode(2))
+			path, err := u.Path.Append(controllerNode(2))
 			if err != nil {
 				fw.t.Fatal(err)
 			}
-			fw.handles[0x77] = map[uefi.GUID]uintptr{uefi.DevicePathGUID: uintptr(unsafe.Pointer(&place(fw.t, [64]byte(append(path, make([]byte, 64)...)))[0]))}
+			fw.SetPath(fw.NewHandle(map[uefi.GUID]uintptr{}), *place(fw.t, path))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fw, d := newDriver(t)
 			u := fw.plug(withSlots(3), 0)
 			c.do(fw, u)
-			before := fw.state()
+			before := fw.State()
 			want := uefi.DeviceError
-			if fw.refuse != nil {
+			if fw.Refuse != nil {
 				want = uefi.OutOfResources
 			}
-			if st := d.startOn(u.handle); st != want {
+			if st := d.startOn(u.Handle); st != want {
 				t.Errorf("status %v, want %v", st, want)
 			}
-			if after := fw.state(); after != before {
+			if after := fw.State(); after != before {
 				t.Errorf("before %s, after %s", before, after)
 			}
-			if len(d.bound) != 0 || len(d.readers.all) != len(d.readers.dead) {
-				t.Errorf("%d controllers are managed; %d interfaces, %d of them dead", len(d.bound), len(d.readers.all), len(d.readers.dead))
+			if len(d.bound) != 0 || len(d.readers.all) != len(d.readers.retired) {
+				t.Errorf("%d controllers are managed; %d interfaces, %d of them dead", len(d.bound),
+					len(d.readers.all), len(d.readers.retired))
 			}
-			if st := d.stopOn(u.handle); st != uefi.DeviceError {
+			if st := d.stopOn(u.Handle); st != uefi.DeviceError {
 				t.Errorf("Stop: %v", st)
 			}
 		})
@@ -295,22 +320,13 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 func TestStartWorksAfterOneThatFailed(t *testing.T) {
 	fw, d := newDriver(t)
 	u := fw.plug(withSlots(2), 0)
-	fw.refuse = func(service string, h uefi.Handle, guid uefi.GUID) uefi.Status {
-		if service == "install" && guid == uefi.DevicePathGUID {
-			return uefi.OutOfResources
-		}
-		return uefi.Success
-	}
-	if st := d.startOn(u.handle); st != uefi.OutOfResources {
+	fw.Refuse = uefitest.Only("install", uefi.OutOfResources, uefi.DevicePathGUID)
+	if st := d.startOn(u.Handle); st != uefi.OutOfResources {
 		t.Fatal(st)
 	}
-	fw.refuse = nil
-	if st := d.startOn(u.handle); st != uefi.Success {
-		t.Fatal(st)
-	}
-	for _, h := range d.slots(u.handle) {
-		if err := d.use(t, fw, h); err != nil {
-			t.Error(err)
-		}
+	fw.Refuse = nil
+	must(t, d.startOn(u.Handle))
+	for _, h := range d.slots(u.Handle) {
+		check(t, d.use(t, fw, h))
 	}
 }

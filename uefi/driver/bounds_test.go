@@ -55,34 +55,27 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 					f := fw.plugHost()
 					for i, device := range devices {
 						if i%10 == 0 {
-							hubs = append(hubs, usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 10}))
+							hubs = append(hubs,
+								usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 10}))
 							f.virtual.Plug(len(hubs), hubs[i/10])
 						}
 						hubs[i/10].Plug(i%10+1, usbtest.Reader(device))
 					}
-					if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-						t.Fatal(st)
-					}
+					must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 					later()
 				} else {
 					for _, device := range devices {
-						if st := d.startOn(fw.plug(device, 0).handle); st != uefi.Success {
-							t.Fatal(st)
-						}
+						must(t, d.startOn(fw.plug(device, 0).Handle))
 					}
 				}
 				if n := len(fw.readerHandles()); n != silent+4 {
 					t.Fatalf("%d slots", n)
 				}
 				for _, h := range fw.readerHandles() {
-					if err := d.use(t, fw, h); err != nil {
-						t.Fatal(err)
-					}
+					must(t, d.use(t, fw, h))
 				}
 				began := time.Now()
-				if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.locked(d.unload, uintptr(ourImage)))
 				if took := time.Since(began); took > shutdownLimit+late {
 					t.Errorf("Unload took %v", took)
 				}
@@ -91,8 +84,8 @@ func TestSilentReadersDoNotHoldUpUnload(t *testing.T) {
 						t.Errorf("a card of reader %d was left powered", i)
 					}
 				}
-				if fw.count(smartcard.GUID) != 0 || len(fw.opened) != 0 {
-					t.Errorf("left behind: %s", fw.state())
+				if fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+					t.Errorf("left behind: %s", fw.State())
 				}
 			})
 		})
@@ -111,32 +104,27 @@ func TestTimeExtensionsEndWithTheLoadOption(t *testing.T) {
 				d.options, _ = parseOptions(c.options)
 				device := withSlots(1)
 				u := fw.plug(device, 0)
-				if st := d.startOn(u.handle); st != uefi.Success {
-					t.Fatal(st)
-				}
-				if err := d.use(t, fw, u.handle); err != nil {
-					t.Fatal(err)
-				}
-				this, active := fw.handles[u.handle][smartcard.GUID], place(t, smartcard.Protocol(0))
-				if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.NoReset), uintptr(smartcard.T1), addr(active)); st != uefi.Success {
-					t.Fatal(st)
-				}
-				device.Inject(sim.Fault{At: sim.AtAnswer, Command: sim.XfrBlock, Do: []sim.Action{sim.Extend(sim.Endless, 1, time.Second)}})
+				must(t, d.startOn(u.Handle))
+				must(t, d.use(t, fw, u.Handle))
+				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t,
+					smartcard.Protocol(0))
+				must(t, call(d.connect, this, uintptr(smartcard.AccessCard),
+					uintptr(smartcard.NoReset), uintptr(smartcard.T1),
+					addr(active)))
+				device.Inject(sim.Fault{At: sim.AtAnswer, Command: sim.XfrBlock,
+					Do: []sim.Action{sim.Extend(sim.Endless, 1, time.Second)}})
 				in, out, length := newBuffer(t, 4), newBuffer(t, 258), place(t, uintptr(258))
 				clear(in.bytes())
 				began := time.Now()
-				if st := call(d.transmit, this, in.at(), 4, out.at(), addr(length)); st != uefi.Timeout {
+				if st := call(d.transmit, this, in.at(), 4, out.at(),
+					addr(length)); st != uefi.Timeout {
 					t.Error(st)
 				}
 				if took := time.Since(began); took > c.bound+late || took < c.bound-late {
 					t.Errorf("took %v", took)
 				}
-				if st := call(d.disconnect, this, uintptr(smartcard.NoReset)); st != uefi.Success {
-					t.Error(st)
-				}
-				if err := d.use(t, fw, u.handle); err != nil {
-					t.Errorf("afterwards: %v", err)
-				}
+				check(t, call(d.disconnect, this, uintptr(smartcard.NoReset)))
+				check(t, d.use(t, fw, u.Handle))
 			})
 		})
 	}
@@ -148,9 +136,12 @@ func TestWaitOption(t *testing.T) {
 		want  time.Duration
 		valid bool
 	}{
-		{"", defaultWait, true}, {"wait=1", time.Second, true}, {"WAIT=90 usb=direct", 90 * time.Second, true}, {"wait=240", maxWait, true},
-		{"wait=5 wait=7", 7 * time.Second, true}, {"wait=0", defaultWait, false}, {"wait=241", defaultWait, false}, {"wait=-1", defaultWait, false},
-		{"wait=", defaultWait, false}, {"wait=1.5", defaultWait, false}, {"wait=1e2", defaultWait, false}, {"wait=99999999999999999999", defaultWait, false},
+		{"", defaultWait, true}, {"wait=1", time.Second, true}, {"WAIT=90 usb=direct",
+			90 * time.Second, true}, {"wait=240", maxWait, true},
+		{"wait=5 wait=7", 7 * time.Second, true}, {"wait=0", defaultWait, false}, {"wait=241",
+			defaultWait, false}, {"wait=-1", defaultWait, false},
+		{"wait=", defaultWait, false}, {"wait=1.5", defaultWait, false}, {"wait=1e2", defaultWait,
+			false}, {"wait=99999999999999999999", defaultWait, false},
 		{"wait=65537", defaultWait, false}, {"wait", defaultWait, false},
 	} {
 		o, unknown := parseOptions(c.text)
@@ -174,7 +165,7 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 				device := hostileReader(t, name)
 				for n := range device.Model().Functions {
 					u := fw.plug(device, n)
-					before := fw.state()
+					before := fw.State()
 					began := time.Now()
 					limited := func(what string, most time.Duration) {
 						if took := time.Since(began); took > most {
@@ -182,76 +173,59 @@ func TestHostileReadersOneAfterAnother(t *testing.T) {
 						}
 						began = time.Now()
 					}
-					if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Success {
-						t.Fatal(st)
-					}
+					must(t, call(d.supported, 0, uintptr(u.Handle), 0))
 					limited("Supported", 2*time.Second)
-					st := d.startOn(u.handle)
+					st := d.startOn(u.Handle)
 					limited("Start", bound)
 					if st == uefi.Success {
-						for _, h := range d.slots(u.handle) {
+						for _, h := range d.slots(u.Handle) {
 							_ = d.use(t, fw, h)
 							limited("use", connectLimit+defaultWait+late)
-							_ = call(d.disconnect, fw.handles[h][smartcard.GUID], uintptr(smartcard.NoReset))
+							_ = call(d.disconnect, fw.Handles[h][smartcard.GUID],
+								uintptr(smartcard.NoReset))
 						}
-						if n := len(d.slots(u.handle)); n > 16 {
+						if n := len(d.slots(u.Handle)); n > 16 {
 							t.Errorf("%d slots", n)
 						}
 						began = time.Now()
-						if handles := d.slots(u.handle); len(handles) > 1 {
-							if st := d.stopOn(u.handle, handles[1:]...); st != uefi.Success {
-								t.Error(st)
-							}
+						if handles := d.slots(u.Handle); len(handles) > 1 {
+							check(t, d.stopOn(u.Handle, handles[1:]...))
 						}
-						if st := d.stopOn(u.handle); st != uefi.Success {
-							t.Error(st)
-						}
+						check(t, d.stopOn(u.Handle))
 						limited("Stop", shutdownLimit+late)
 					}
-					if after := fw.state(); after != before {
+					if after := fw.State(); after != before {
 						t.Errorf("before %s, after %s", before, after)
 					}
 				}
 				good := fw.plug(withSlots(1), 0)
-				if st := d.startOn(good.handle); st != uefi.Success {
-					t.Fatal(st)
-				}
-				if err := d.use(t, fw, good.handle); err != nil {
-					t.Error(err)
-				}
+				must(t, d.startOn(good.Handle))
+				check(t, d.use(t, fw, good.Handle))
 			})
 		})
 	}
 }
 
-// TestSlotsOfAllReadersAreBounded plugs readers in until no more are offered, takes one away, and
-// has another one in its place.
+// TestSlotsOfAllReadersAreBounded plugs readers in until no more are installedSlot, takes one away,
+// and has another one in its place.
 func TestSlotsOfAllReadersAreBounded(t *testing.T) {
 	fw, d := newDriver(t)
 	var plugged []*usbInterface
-	for range maxOffers/16 + 2 {
+	for range maxSlots/16 + 2 {
 		u := fw.plug(hostileReader(t, "many-slots"), 0)
-		if st := d.startOn(u.handle); st == uefi.Success {
+		if st := d.startOn(u.Handle); st == uefi.Success {
 			plugged = append(plugged, u)
 		} else if st != uefi.DeviceError {
 			t.Error(st)
 		}
 	}
-	if n := fw.count(smartcard.GUID); n != maxOffers || len(plugged) != maxOffers/16 {
+	if n := fw.Count(smartcard.GUID); n != maxSlots || len(plugged) != maxSlots/16 {
 		t.Fatalf("%d slots of %d readers", n, len(plugged))
 	}
-	handles := d.slots(plugged[0].handle)
-	if st := d.stopOn(plugged[0].handle, handles[1:]...); st != uefi.Success {
-		t.Error(st)
-	}
-	if st := d.stopOn(plugged[0].handle); st != uefi.Success {
-		t.Error(st)
-	}
+	handles := d.slots(plugged[0].Handle)
+	check(t, d.stopOn(plugged[0].Handle, handles[1:]...))
+	check(t, d.stopOn(plugged[0].Handle))
 	good := fw.plug(withSlots(1), 0)
-	if st := d.startOn(good.handle); st != uefi.Success {
-		t.Fatal(st)
-	}
-	if err := d.use(t, fw, good.handle); err != nil {
-		t.Error(err)
-	}
+	must(t, d.startOn(good.Handle))
+	check(t, d.use(t, fw, good.Handle))
 }

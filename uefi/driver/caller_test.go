@@ -41,7 +41,8 @@ const (
 	whole = ^uintptr(0)
 )
 
-// Guards lie around each buffer. The one behind is longer than what a member ever takes a caller's word for.
+// Guards lie around each buffer. The one behind is longer than what a member ever takes a caller's
+// word for.
 const (
 	guardSize = 64
 	guardRear = maxAPDU + guardSize
@@ -64,7 +65,7 @@ func newBuffer(t *testing.T, n int) *buffer {
 func (b *buffer) at() uintptr   { return uintptr(unsafe.Pointer(&b.mem[guardSize])) }
 func (b *buffer) bytes() []byte { return b.mem[guardSize : guardSize+b.n] }
 
-// untouched says that nothing at all was written.
+// untouched reports whether nothing at all was written.
 func (b *buffer) untouched() bool {
 	return len(bytes.Trim(b.mem, string([]byte{guardByte}))) == 0
 }
@@ -80,8 +81,8 @@ func (b *buffer) check() {
 	}
 }
 
-// fakeSlot is a slot that does what the test says, and writes down what it is asked to do. A function that is nil must not be
-// called.
+// fakeSlot is a slot whose results a test sets, and which logs its calls. A function that is nil
+// must not be called.
 type fakeSlot struct {
 	t        *testing.T
 	name     string
@@ -123,7 +124,9 @@ func (f *fakeSlot) State(ctx context.Context) (ccid.State, error) {
 	return f.state, f.stateErr
 }
 
-func (f *fakeSlot) Connect(ctx context.Context, accept ccid.Protocol, a ccid.Action) (ccid.Protocol, error) {
+func (f *fakeSlot) Connect(
+	ctx context.Context, accept ccid.Protocol, a ccid.Action,
+) (ccid.Protocol, error) {
 	f.enter(ctx, "connect", f.connect != nil)
 	if f.connect == nil {
 		return 0, ccid.ErrHardware
@@ -190,7 +193,8 @@ func members(t *testing.T, d *Driver) map[string]func(this uintptr) uefi.Status 
 			return call(d.transmit, this, in.at(), 8, out.at(), addr(size))
 		},
 		"SCardControl": func(this uintptr) uefi.Status {
-			return call(d.control, this, uintptr(smartcard.GetFeatureRequest), 0, 0, out.at(), addr(size))
+			return call(d.control, this, uintptr(smartcard.GetFeatureRequest), 0, 0, out.at(),
+				addr(size))
 		},
 		"SCardGetAttrib": func(this uintptr) uefi.Status {
 			return call(d.getAttrib, this, uintptr(scard.AttrATRString), out.at(), addr(size))
@@ -202,10 +206,10 @@ func TestThisThatIsNoReaderIsAnInvalidParameter(t *testing.T) {
 	d, r, f := fakeReader(t)
 	for name, member := range members(t, d) {
 		for what, this := range map[string]uintptr{
-			"NULL":                              0,
-			"an address beyond all memory":      whole,
-			"a pointer into the interface":      r.address() + 8,
-			"a pointer to somebody else's data": addr(place(t, smartcard.Table{})),
+			"NULL":                         0,
+			"an address beyond all memory": whole,
+			"a pointer into the interface": r.address() + 8,
+			"a pointer to other data":      addr(place(t, smartcard.Table{})),
 		} {
 			if st := member(this); st != uefi.InvalidParameter {
 				t.Errorf("%s with %s: %v", name, what, st)

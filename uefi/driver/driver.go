@@ -15,35 +15,34 @@ import (
 
 // Driver is the resident driver.
 //
-// Firmware's calls come one at a time. What goes on between them, readers that come and go on a
-// host controller of our own, runs in goroutines: mu is held by a call from its beginning to its
-// end, but while it waits for such a goroutine, and by a goroutine while it changes what firmware
-// sees.
+// Firmware's calls come one at a time. Between them goroutines serve the readers on host
+// controllers that this driver runs. mu is held for the whole call, except while the call waits for
+// such a goroutine, and by a goroutine while it installs and uninstalls protocols.
 type Driver struct {
 	mu sync.Mutex
 
-	boot     *uefi.BootServices
-	image    uefi.Handle
-	options  options
-	binding  uefi.DriverBinding
-	name     uefi.ComponentName2
-	members  smartcard.Table
-	readers  readers
-	bound    map[uefi.Handle]*controller
-	units    ccid.Units
-	texts    texts
-	direct   direct
-	deferred deferred
-	ending   bool // the image goes when the call in progress is answered
+	boot      *uefi.BootServices
+	image     uefi.Handle
+	options   options
+	binding   uefi.DriverBinding
+	name      uefi.ComponentName2
+	functions smartcard.Table
+	readers   readers
+	bound     map[uefi.Handle]*controller
+	units     ccid.Units
+	texts     texts
+	direct    direct
+	deferred  deferred
+	ending    bool // the image goes when the call in progress is answered
 
-	complaints map[uefi.Handle]string // see complain
-	// polled are transports of readers that have gone and that firmware may poll all the same: they
-	// keep the memory in place that firmware then writes to.
+	printed map[uefi.Handle]string // see complain
+	// polled are transports of removed readers that firmware may still poll: they keep the memory
+	// in place to which firmware then writes.
 	polled []*usbio.Transport
 }
 
-// Run installs the driver and serves until it is unloaded. It returns only
-// when it could not be installed.
+// Run installs the driver and serves calls until it is unloaded. It returns only when it could not
+// be installed.
 func Run() error {
 	if !gate.Refill() {
 		return uefi.OutOfResources
@@ -59,13 +58,15 @@ func Run() error {
 	}
 	var unknown []string
 	if d.options, unknown = parseOptions(loaded.OptionText()); len(unknown) > 0 {
-		say("unknown load options: %s", quoted(unknown))
+		printMessage("unknown load options: %s", quoted(unknown))
 	}
-	d.members = d.newMembers()
+	d.functions = d.newFunctions()
 	d.binding = uefi.DriverBinding{
-		Supported:           gate.NewBindingFunc("Supported", uintptr(uefi.AccessDenied), d.serve(withMemory(d.supported))),
-		Start:               d.newFunc("Start", uefi.AccessDenied, withMemory(d.start)),
-		Stop:                gate.NewBindingFunc("Stop", uintptr(uefi.DeviceError), d.serve(d.stop)),
+		Supported: gate.NewBindingFunc("Supported", uintptr(uefi.AccessDenied),
+			d.serve(withMemory(d.supported))),
+		Start: d.newFunc("Start", uefi.AccessDenied, withMemory(d.start)),
+		Stop: gate.NewBindingFunc("Stop", uintptr(uefi.DeviceError),
+			d.serve(d.stop)),
 		Version:             version,
 		ImageHandle:         d.image,
 		DriverBindingHandle: d.image,
@@ -75,7 +76,8 @@ func Run() error {
 	if err := d.atExit(); err != nil {
 		return err
 	}
-	if left, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil && left == 0 && d.closeEvents() == nil {
+	if left, err := d.boot.InstallProtocols(d.image, d.protocols()...); err != nil && left == 0 &&
+		d.closeEvents() == nil {
 		return err
 	} // else firmware has kept a protocol or an event of an image that must therefore stay
 	loaded.Unload = d.newFunc("Unload", uefi.AccessDenied, d.unload)
@@ -95,7 +97,7 @@ func (d *Driver) newFunc(name string, busy uefi.Status, f func(a *gate.Args) uef
 	return gate.NewFunc(name, uintptr(busy), d.serve(f))
 }
 
-// serve is a call of f, with what comes after each call.
+// serve is f with the lock, and with afterCall after it.
 func (d *Driver) serve(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uintptr {
 	return func(a *gate.Args) uintptr {
 		d.mu.Lock()
@@ -105,9 +107,9 @@ func (d *Driver) serve(f func(a *gate.Args) uefi.Status) func(a *gate.Args) uint
 	}
 }
 
-// newMembers makes the protocol's six functions. One that comes while another
-// communication is pending is refused (UEFI 2.11, 37.6: EFI_ACCESS_DENIED).
-func (d *Driver) newMembers() smartcard.Table {
+// newFunctions makes the protocol's six functions. A call during another communication is refused
+// (UEFI 2.11, 37.6: EFI_ACCESS_DENIED).
+func (d *Driver) newFunctions() smartcard.Table {
 	return smartcard.Table{
 		Connect:    d.newFunc("SCardConnect", uefi.AccessDenied, withMemory(d.connect)),
 		Disconnect: d.newFunc("SCardDisconnect", uefi.AccessDenied, d.disconnect),
@@ -119,8 +121,8 @@ func (d *Driver) newMembers() smartcard.Table {
 }
 
 // unload is EFI_IMAGE_UNLOAD (UEFI 2.11, 9.2.3). It is refused while firmware has a pointer into
-// the image. What has been ended until then stays so, and the rest goes on working. Firmware's
-// drivers have the host controllers that were stopped.
+// the image. What has been removed until then stays removed, and the rest goes on working.
+// Firmware's drivers are connected to the host controllers that were stopped.
 func (d *Driver) unload(a *gate.Args) uefi.Status {
 	if uefi.Handle(a.At(0)) != d.image {
 		return uefi.InvalidParameter
@@ -152,8 +154,8 @@ func (d *Driver) unload(a *gate.Args) uefi.Status {
 	return uefi.Success
 }
 
-// reconnectFirmware asks firmware for drivers for host controllers. This driver is not among them:
-// it refuses calls while it serves one, and is not to be connected to these controllers later.
+// reconnectFirmware connects firmware's drivers to host controllers. This driver is not connected:
+// it refuses calls while it serves one, and the refused calls are discarded.
 func (d *Driver) reconnectFirmware(hosts []uefi.Handle) {
 	d.noteUnseen()
 	for _, h := range hosts {

@@ -28,18 +28,18 @@ type host struct {
 var newHostController = func(f *pcihost.Function, m hcd.Memory) (usbhost.Controller, error) {
 	return f.Driver().New(f.Registers(), m, hcd.Options{
 		Name:   f.String(),
-		Report: func(message string) { say("%s", message) },
+		Report: func(message string) { printMessage("%s", message) },
 	})
 }
 
-// supportsHost says whether a handle with EFI_PCI_IO_PROTOCOL is a host controller that the driver would take, and remaining, a
-// device path or 0, something on it.
+// supportsHost returns nil if a handle with EFI_PCI_IO_PROTOCOL is a host controller that the
+// driver takes. remaining is a device path to something on it, or 0.
 func (d *Driver) supportsHost(h uefi.Handle, remaining uintptr) error {
 	if d.options.usb == usbFirmware || !onUSB(remaining) {
 		return uefi.Unsupported
 	}
 	if d.options.usb == usbDirect {
-		// Start will ask firmware's driver to leave. Supported may change nothing.
+		// Start disconnects firmware's driver. Supported must not change anything.
 		addr, err := d.boot.HandleProtocol(h, &uefi.PCIIOGUID)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ const (
 	usbWWIDNode  = 16
 )
 
-// onUSB says whether what is left of a device path begins on a USB host controller, or says nothing.
+// onUSB reports whether a remaining device path is 0, empty, or begins with a node of a USB device.
 func onUSB(remaining uintptr) bool {
 	path := uefi.DevicePathAt(remaining)
 	n, _, err := path.Next()
@@ -80,10 +80,12 @@ func onUSB(remaining uintptr) bool {
 	case n.Type == uefi.EndNode:
 		return true
 	}
-	return n.Type == uefi.MessagingNode && (n.SubType == usbNode || n.SubType == usbClassNode || n.SubType == usbWWIDNode)
+	return n.Type == uefi.MessagingNode && (n.SubType == usbNode || n.SubType == usbClassNode ||
+		n.SubType == usbWWIDNode)
 }
 
-// startHost takes a host controller, on request from firmware's driver, and waits for what is plugged in.
+// startHost takes a host controller, with usb=direct from firmware's driver, and waits for the
+// readers on it.
 func (d *Driver) startHost(h uefi.Handle) error {
 	exclusive := uefi.OpenAttributes(0)
 	switch d.options.usb {
@@ -91,7 +93,7 @@ func (d *Driver) startHost(h uefi.Handle) error {
 		return uefi.Unsupported
 	case usbDirect:
 		exclusive = uefi.OpenExclusive
-		if err := d.leaveBehind(h); err != nil {
+		if err := d.stopReadersOn(h); err != nil {
 			return err
 		}
 	}
@@ -105,29 +107,37 @@ func (d *Driver) startHost(h uefi.Handle) error {
 			d.close(h, &uefi.PCIIOGUID)
 		}
 	}()
-	switch err := d.openHost(c, addr); {
-	case err == error(uefi.Unsupported):
-		return err
-	case err != nil:
+	io := uefi.PCIIOAt(addr)
+	driver := pcihost.Driver(io)
+	if driver == nil {
+		return uefi.Unsupported
+	}
+	f, err := pcihost.Open(io, driver)
+	if err != nil {
+		return &startError{err}
+	}
+	if err := d.openHost(c, f); err != nil {
 		return &startError{err}
 	}
 	d.bound[h] = c
 	ctx, cancel := limited(startLimit)
 	defer cancel()
-	d.withoutLock(func() { _ = c.host.bus.Settle(ctx) }) // what takes longer goes on in the background
+	// What takes longer goes on in the background.
+	d.withoutLock(func() { _ = c.host.bus.Settle(ctx) })
 	return nil
 }
 
-// withoutLock lets goroutines change what firmware sees during f.
+// withoutLock releases the lock during f, so that goroutines can install and uninstall protocols.
 func (d *Driver) withoutLock(f func()) {
 	d.mu.Unlock()
 	defer d.mu.Lock()
 	f()
 }
 
-// leaveBehind lets go of the readers that firmware has on the host controller h: firmware's driver is about to leave it, and
-// would ask this driver to let go of them, while it is busy.
-func (d *Driver) leaveBehind(h uefi.Handle) error {
+// stopReadersOn stops the readers of firmware's USB stack that are on the host controller h.
+// Firmware's driver is about to be disconnected from h; the Stop that this would cause is refused
+// while a call is in progress.
+func (d *Driver) stopReadersOn(h uefi.Handle) error {
 	path := d.boot.DevicePathOf(h)
 	for _, c := range d.bound {
 		if c.host == nil && path.Contains(d.boot.DevicePathOf(c.handle)) {
@@ -139,22 +149,9 @@ func (d *Driver) leaveBehind(h uefi.Handle) error {
 	return nil
 }
 
-// openHost makes the host of a controller whose protocol is open at addr.
-func (d *Driver) openHost(c *controller, addr uintptr) error {
-	io := uefi.PCIIOAt(addr)
-	driver := pcihost.Driver(io)
-	if driver == nil {
-		return uefi.Unsupported
-	}
-	path := d.boot.DevicePathOf(c.handle)
-	if path == nil {
-		return errors.New("host controller without a device path")
-	}
-	f, err := pcihost.Open(io, driver)
-	if err != nil {
-		return err
-	}
-	h := &host{controller: c, function: f, memory: f.Memory(), path: path, halt: func() {}}
+// openHost makes the host of a controller. After an error the function is closed.
+func (d *Driver) openHost(c *controller, f *pcihost.Function) error {
+	h := &host{controller: c, function: f, memory: f.Memory(), halt: func() {}}
 	running := false
 	defer func() { // after a panic too
 		if c.host == nil {
@@ -162,6 +159,9 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 			h.release(running)
 		}
 	}()
+	if h.path = d.boot.DevicePathOf(c.handle); h.path == nil {
+		return errors.New("host controller without a device path")
+	}
 	if err := d.watch(h); err != nil {
 		return err
 	}
@@ -183,24 +183,24 @@ func (d *Driver) openHost(c *controller, addr uintptr) error {
 	return nil
 }
 
-// closeHost stops c's host controller, with all that goes on there.
+// closeHost stops c's host controller and the readers on it.
 func (d *Driver) closeHost(c *controller) {
 	h := c.host
 	h.closing = true
-	// Goroutines for readers end now, and find that their slots have gone.
+	// The goroutines of readers end now. Their slots are removed already.
 	running := false
 	d.withoutLock(func() {
 		if err := h.bus.Close(); err != nil {
 			running = true
-			say("%v", err)
+			printMessage("%v", err)
 		}
 	})
 	d.unwatch(h)
 	h.release(running)
 }
 
-// release gives memory and function back. A controller that may be running keeps both: it must not
-// write to memory that is somebody else's, and is no bus master any more.
+// release frees memory and function. A controller that may still be running keeps both, without bus
+// mastering: it must not write to memory that is used otherwise.
 func (h *host) release(running bool) {
 	err := h.function.Quiet()
 	if !running {
@@ -208,6 +208,6 @@ func (h *host) release(running bool) {
 		err = errors.Join(err, h.function.Close())
 	}
 	if err != nil {
-		say("%v: %v", h.function, err)
+		printMessage("%v: %v", h.function, err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"tamaccid/uefi"
 	"tamaccid/uefi/gate"
 	"tamaccid/uefi/smartcard"
+	"tamaccid/uefi/uefitest"
 )
 
 // locked calls a function of the binding as firmware does, while goroutines go on.
@@ -30,18 +31,7 @@ func (d *Driver) locked(f func(*gate.Args) uefi.Status, args ...uintptr) uefi.St
 }
 
 func (d *Driver) stopHost(f *pciFunction) uefi.Status {
-	return d.locked(d.stop, 0, uintptr(f.handle), 0, 0)
-}
-
-// readerHandles are the handles with the protocol, in the order in which they were made.
-func (fw *firmware) readerHandles() (all []uefi.Handle) {
-	for h, on := range fw.handles {
-		if on[smartcard.GUID] != 0 {
-			all = append(all, h)
-		}
-	}
-	slices.Sort(all)
-	return all
+	return d.locked(d.stop, 0, uintptr(f.Handle), 0, 0)
 }
 
 // later is more than a device needs to come or go.
@@ -63,16 +53,30 @@ func TestSupportedHosts(t *testing.T) {
 		remaining func(t *testing.T) uintptr
 		want      uefi.Status
 	}{
-		{name: "a controller that nobody has", want: uefi.Success},
-		{name: "a controller that firmware's driver has", change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.AccessDenied},
-		{name: "the same, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.ownedBy(fw, someoneElse, uefi.OpenByDriver) }, want: uefi.Success},
-		{name: "a controller that nobody has, but it is forbidden", usb: usbFirmware, want: uefi.Unsupported},
-		{name: "an EHCI controller", change: func(fw *firmware, f *pciFunction) { f.class = 0x0c032000 }, want: uefi.Unsupported},
-		{name: "an EHCI controller, on request", usb: usbDirect, change: func(fw *firmware, f *pciFunction) { f.class = 0x0c032000 }, want: uefi.Unsupported},
+		{name: "a controller without a driver", want: uefi.Success},
+		{name: "a controller that firmware's driver has",
+			change: func(fw *firmware, f *pciFunction) {
+				f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
+			}, want: uefi.AccessDenied},
+		{name: "the same, on request", usb: usbDirect,
+			change: func(fw *firmware, f *pciFunction) {
+				f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
+			}, want: uefi.Success},
+		{name: "a controller without a driver, but it is forbidden", usb: usbFirmware,
+			want: uefi.Unsupported},
+		{name: "an EHCI controller",
+			change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 },
+			want:   uefi.Unsupported},
+		{name: "an EHCI controller, on request", usb: usbDirect,
+			change: func(fw *firmware, f *pciFunction) { f.Class = 0x0c032000 },
+			want:   uefi.Unsupported},
 		{name: "a path that ends here", remaining: usbNodeAt(0x7f, 0xff, 4, 0), want: uefi.Success},
-		{name: "a USB device", remaining: usbNodeAt(3, 5, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
-		{name: "any USB keyboard", remaining: usbNodeAt(3, 15, 4, 0, 0x7f, 0xff, 4, 0), want: uefi.Success},
-		{name: "something else on it", remaining: usbNodeAt(1, 1, 6, 0, 1, 0, 0x7f, 0xff, 4, 0), want: uefi.Unsupported},
+		{name: "a USB device", remaining: usbNodeAt(3, 5, 6, 0, 1, 0, 0x7f, 0xff, 4, 0),
+			want: uefi.Success},
+		{name: "any USB keyboard", remaining: usbNodeAt(3, 15, 4, 0, 0x7f, 0xff, 4, 0),
+			want: uefi.Success},
+		{name: "something else on it", remaining: usbNodeAt(1, 1, 6, 0, 1, 0, 0x7f, 0xff, 4, 0),
+			want: uefi.Unsupported},
 		{name: "a path without an end", remaining: usbNodeAt(3, 5, 1, 0), want: uefi.Unsupported},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,11 +91,11 @@ func TestSupportedHosts(t *testing.T) {
 				if c.remaining != nil {
 					remaining = c.remaining(t)
 				}
-				before := fw.state()
-				if st := d.locked(d.supported, 0, uintptr(f.handle), remaining); st != c.want {
+				before := fw.State()
+				if st := d.locked(d.supported, 0, uintptr(f.Handle), remaining); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}
-				if after := fw.state(); after != before || f.attributes != 0x100 {
+				if after := fw.State(); after != before || f.Has != 0x100 {
 					t.Errorf("before %s, after %s", before, after)
 				}
 			})
@@ -103,51 +107,49 @@ func TestAHostIsTakenAndLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
+		f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
 		hub := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4})
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
 		f.virtual.Plug(3, hub)
 		hub.Plug(2, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		synctest.Wait()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.AlreadyStarted {
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.AlreadyStarted {
 			t.Errorf("a second Start: %v", st)
 		}
 		var paths []string
 		for _, h := range fw.readerHandles() {
-			if err := d.use(t, fw, h); err != nil {
-				t.Error(err)
-			}
+			check(t, d.use(t, fw, h))
 			paths = append(paths, d.boot.DevicePathOf(h).String())
-			want := opening{f.handle, uefi.PCIIOGUID, ourImage, h, uefi.OpenByChildController}
-			if !slices.Contains(fw.opened, want) {
-				t.Errorf("open: %v, want %v among it", fw.opened, want)
+			want := opened(f.Handle, uefi.PCIIOGUID, ourImage, h, uefi.OpenByChildController)
+			if !slices.Contains(fw.Opened, want) {
+				t.Errorf("open: %v, want %v among it", fw.Opened, want)
 			}
 		}
 		slices.Sort(paths)
-		root := d.boot.DevicePathOf(f.handle).String()
-		if got, want := fmt.Sprint(paths), fmt.Sprint([]string{root + "/USB(0x0,0x0)", root + "/USB(0x0,0x0)/Path(1,5,01000000)", root + "/USB(0x2,0x0)/USB(0x1,0x0)"}); got != want {
+		root := d.boot.DevicePathOf(f.Handle).String()
+		if got, want := fmt.Sprint(paths), fmt.Sprint([]string{root + "/USB(0x0,0x0)",
+			root + "/USB(0x0,0x0)/Path(1,5,01000000)",
+			root + "/USB(0x2,0x0)/USB(0x1,0x0)"}); got != want {
 			t.Errorf("device paths %s, want %s", got, want)
 		}
-		if f.attributes != 0x8700 || fw.events != 2 {
-			t.Errorf("attributes %#x, %d events", f.attributes, fw.events)
+		if f.Has != 0x8700 || len(fw.Events) != 2 {
+			t.Errorf("attributes %#x, %d events", f.Has, len(fw.Events))
 		}
 		english := text(t, "en")
 		out := place(t, uintptr(0))
-		if st := call(d.controllerName, 0, uintptr(f.handle), 0, english, addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
+		if st := call(d.controllerName, 0, uintptr(f.Handle), 0, english,
+			addr(out)); st != uefi.Success || uefi.StringAt(*out, maxText) != "virtual xHCI" {
 			t.Errorf("name %q, %v", uefi.StringAt(*out, maxText), st)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.stopHost(f))
 		later()
-		if len(fw.readerHandles()) != 0 || len(fw.opened) != 0 || len(d.bound) != 0 || f.attributes != 0x100 || fw.armed() != 0 {
-			t.Errorf("left: %s, attributes %#x, %d timers", fw.state(), f.attributes, fw.armed())
+		if len(fw.readerHandles()) != 0 || len(fw.Opened) != 0 || len(d.bound) != 0 ||
+			f.Has != 0x100 || fw.Armed() != 0 {
+			t.Errorf("left: %s, attributes %#x, %d timers", fw.State(), f.Has, fw.Armed())
 		}
-		if len(fw.asked) != 0 {
-			t.Errorf("asked for drivers of %v: Stop leaves a controller unmanaged", fw.asked)
+		if len(fw.Connected) != 0 {
+			t.Errorf("asked for drivers of %v: Stop leaves a controller unmanaged", fw.Connected)
 		}
 		if n := f.virtual.Slots(); n != 0 {
 			t.Errorf("%d devices are left on the controller", n)
@@ -162,10 +164,8 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
-		before := fw.state()
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
+		before := fw.State()
 		for range 3 {
 			f.virtual.Plug(2, usbtest.Reader(withSlots(3)))
 			later()
@@ -173,40 +173,34 @@ func TestReadersComeAndGoOnAHost(t *testing.T) {
 			if len(handles) != 3 {
 				t.Fatalf("%d slots", len(handles))
 			}
-			this := fw.handles[handles[1]][smartcard.GUID]
-			if err := d.use(t, fw, handles[1]); err != nil {
-				t.Error(err)
-			}
+			this := fw.Handles[handles[1]][smartcard.GUID]
+			check(t, d.use(t, fw, handles[1]))
 			f.virtual.Unplug(2)
 			later()
-			if after := fw.state(); after != before {
+			if after := fw.State(); after != before {
 				t.Errorf("before %s, after %s", before, after)
 			}
 			if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
 				t.Errorf("a slot of a reader that has gone: %v", st)
 			}
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopHost(f))
 	})
 }
 
-func TestASlotThatSomebodyHoldsOnToOutlivesItsReader(t *testing.T) {
+func TestASlotInUseStaysInstalledWithoutItsReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		synctest.Wait()
 		held := fw.readerHandles()[0]
-		this := fw.handles[held][smartcard.GUID]
+		this := fw.Handles[held][smartcard.GUID]
 		fw.hold(held)
 		f.virtual.Unplug(2)
 		later()
-		if fw.handles[held][smartcard.GUID] != this {
+		if fw.Handles[held][smartcard.GUID] != this {
 			t.Fatal("it is gone")
 		}
 		if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
@@ -223,18 +217,14 @@ func TestASlotThatSomebodyHoldsOnToOutlivesItsReader(t *testing.T) {
 		}
 		f.virtual.Unplug(2)
 		later()
-		fw.refuse = nil
+		fw.Refuse = nil
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
 		later()
 		if got := fw.readerHandles(); len(got) != 1 || got[0] == held {
 			t.Fatalf("handles %v", got)
 		}
-		if err := d.use(t, fw, fw.readerHandles()[0]); err != nil {
-			t.Error(err)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Errorf("Stop: %v", st)
-		}
+		check(t, d.use(t, fw, fw.readerHandles()[0]))
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -243,59 +233,55 @@ func TestStopOfAHostsChildren(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(3)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		synctest.Wait()
 		handles := fw.readerHandles()
-		if st := d.locked(d.stop, 0, uintptr(f.handle), 2, uintptr(unsafe.Pointer(&handles[1]))); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.stop, 0, uintptr(f.Handle), 2,
+			uintptr(unsafe.Pointer(&handles[1]))))
 		if left := fw.readerHandles(); len(left) != 1 || left[0] != handles[0] {
 			t.Errorf("left: %v of %v", left, handles)
 		}
-		if err := d.use(t, fw, handles[0]); err != nil {
-			t.Error(err)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.use(t, fw, handles[0]))
+		check(t, d.stopHost(f))
 	})
 }
 
 func TestStartOfAHostThatFailsLeavesNothingBehind(t *testing.T) {
 	noEvents := func(fw *firmware, f *pciFunction) {
-		fw.refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
-			if service == "event" {
-				return uefi.OutOfResources
-			}
-			return uefi.Success
-		}
+		fw.Refuse = uefitest.Only("event", uefi.OutOfResources)
 	}
 	for _, c := range []struct {
 		name   string
 		change func(fw *firmware, f *pciFunction)
 		want   uefi.Status
 	}{
-		{name: "firmware's driver does not leave", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.stays = true }},
-		{name: "another driver has it exclusively", want: uefi.AccessDenied, change: func(fw *firmware, f *pciFunction) { fw.opened[0].how |= uefi.OpenExclusive }},
-		{name: "it is no controller of a known kind", want: uefi.Unsupported, change: func(fw *firmware, f *pciFunction) { f.class = 0 }},
-		{name: "it does not start", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("induced") }},
-		{name: "it has no device path", want: uefi.DeviceError, change: func(fw *firmware, f *pciFunction) { delete(fw.handles[f.handle], uefi.DevicePathGUID) }},
+		{name: "firmware's driver does not leave", want: uefi.AccessDenied,
+			change: func(fw *firmware, f *pciFunction) { fw.Stays = true }},
+		{name: "another driver has it exclusively", want: uefi.AccessDenied,
+			change: func(fw *firmware, f *pciFunction) { fw.Opened[0].How |= uefi.OpenExclusive }},
+		{name: "it is no controller of a known kind", want: uefi.Unsupported,
+			change: func(fw *firmware, f *pciFunction) { f.Class = 0 }},
+		{name: "it does not start", want: uefi.DeviceError,
+			change: func(fw *firmware, f *pciFunction) { f.broken = errors.New("injected") }},
+		{name: "it has no device path", want: uefi.DeviceError,
+			change: func(fw *firmware, f *pciFunction) {
+				delete(fw.Handles[f.Handle], uefi.DevicePathGUID)
+			}},
 		{name: "there is no timer", want: uefi.OutOfResources, change: noEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDirect(t)
 				f := fw.plugHost()
-				f.ownedBy(fw, someoneElse, uefi.OpenByDriver)
+				f.ownedBy(fw, otherDriver, uefi.OpenByDriver)
 				c.change(fw, f)
-				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != c.want {
+				if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != c.want {
 					t.Errorf("status %v, want %v", st, c.want)
 				}
-				ours := slices.ContainsFunc(fw.opened, func(o opening) bool { return o.agent == ourImage })
-				if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || len(fw.timers) > fw.events || f.attributes != 0x100 {
-					t.Errorf("left: %s, attributes %#x", fw.state(), f.attributes)
+				ours := slices.ContainsFunc(fw.Opened,
+					func(o uefitest.Opening) bool { return o.Agent == ourImage })
+				if ours || len(d.bound) != 0 || len(d.allHosts()) != 0 || f.Has != 0x100 {
+					t.Errorf("left: %s, attributes %#x", fw.State(), f.Has)
 				}
 			})
 		})
@@ -307,29 +293,22 @@ func TestReadersOfFirmwaresStackLeaveBeforeTheirHostIsTaken(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		on, off := fw.plug(withSlots(2), 0), fw.plug(withSlots(1), 0)
-		path, err := f.path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode, Data: []byte{0, 0}})
+		path, err := f.Path.Append(uefi.Node{Type: uefi.MessagingNode, SubType: usbNode,
+			Data: []byte{0, 0}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		on.path = path
-		fw.handles[on.handle][uefi.DevicePathGUID] = uintptr(unsafe.Pointer(&on.path[0]))
+		on.Path = path
+		fw.Handles[on.Handle][uefi.DevicePathGUID] = uintptr(unsafe.Pointer(&on.Path[0]))
 		for _, u := range []*usbInterface{on, off} {
-			if st := d.locked(d.start, 0, uintptr(u.handle), 0); st != uefi.Success {
-				t.Fatal(st)
-			}
+			must(t, d.locked(d.start, 0, uintptr(u.Handle), 0))
 		}
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
-		if d.bound[on.handle] != nil || d.bound[off.handle] == nil {
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
+		if d.bound[on.Handle] != nil || d.bound[off.Handle] == nil {
 			t.Error("the wrong readers have left")
 		}
-		if err := d.use(t, fw, off.handle); err != nil {
-			t.Error(err)
-		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.use(t, fw, off.Handle))
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -338,24 +317,20 @@ func TestTheEndOfBootServicesStopsAllHosts(t *testing.T) {
 		fw, d := newDirect(t)
 		d.silence() // without a host
 		f := fw.plugHost()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		in := &fakeSlot{t: t, name: "with a command in progress"}
-		d.readers.new(in.name, in, d.members)
-		d.readers.retire(d.readers.new("gone", &fakeSlot{t: t}, d.members))
+		d.readers.new(in.name, in, d.functions)
+		d.readers.retire(d.readers.new("gone", &fakeSlot{t: t}, d.functions))
 		d.mu.Lock() // by a goroutine that will never run again
 		d.silence()
 		d.mu.Unlock()
 		if in.wiped == 0 {
 			t.Error("commands in progress are not wiped")
 		}
-		if f.halted != 1 || f.command != 0x0402 {
-			t.Errorf("halted %d times, command %#x", f.halted, f.command)
+		if f.halted != 1 || f.Command != 0x0402 {
+			t.Errorf("halted %d times, command %#x", f.halted, f.Command)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopHost(f))
 		d.silence()
 		if f.halted != 1 {
 			t.Error("a controller that was given back is stopped")
@@ -368,20 +343,18 @@ func TestUnloadGivesHostsBackAtOnce(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(2)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
-		if st := d.locked(d.unload, uintptr(ourImage)); st != uefi.Success {
-			t.Fatal(st)
-		}
-		if fw.events != 0 || len(fw.opened) != 0 || fw.count(smartcard.GUID) != 0 || fmt.Sprint(fw.asked) != fmt.Sprint([]uefi.Handle{f.handle}) {
-			t.Errorf("left: %s; asked for drivers of %v", fw.state(), fw.asked)
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
+		must(t, d.locked(d.unload, uintptr(ourImage)))
+		if len(fw.Events) != 0 || len(fw.Opened) != 0 || fw.Count(smartcard.GUID) != 0 ||
+			fmt.Sprint(fw.Connected) != fmt.Sprint([]uefi.Handle{f.Handle}) {
+			t.Errorf("left: %s; asked for drivers of %v", fw.State(), fw.Connected)
 		}
 	})
 }
 
 func TestInterfacePath(t *testing.T) {
-	root, err := uefi.NewDevicePath(uefi.Node{Type: uefi.HardwareNode, SubType: 1, Data: []byte{0, 4}})
+	root, err := uefi.NewDevicePath(uefi.Node{Type: uefi.HardwareNode, SubType: 1,
+		Data: []byte{0, 4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +366,8 @@ func TestInterfacePath(t *testing.T) {
 		{usbhost.Location{RootPort: 1}, 0, "USB(0x0,0x0)"},
 		{usbhost.Location{RootPort: 8}, 2, "USB(0x7,0x2)"},
 		{usbhost.Location{RootPort: 2, Route: 3, Tier: 1}, 1, "USB(0x1,0x0)/USB(0x2,0x1)"},
-		{usbhost.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0, "USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
+		{usbhost.Location{RootPort: 1, Route: 0x5432f, Tier: 5}, 0,
+			"USB(0x0,0x0)/USB(0xE,0x0)/USB(0x1,0x0)/USB(0x2,0x0)/USB(0x3,0x0)/USB(0x4,0x0)"},
 	} {
 		p, err := interfacePath(root, c.at, c.number)
 		if want := "Pci(0x4,0x0)/" + c.want; err != nil || p.String() != want {
@@ -430,12 +404,17 @@ func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
 		device func() *sim.Device
 		want   int // slots
 	}{
-		{"a reader of the vendor's own class", func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = sim.ClassVendor }) }, 1},
+		{"a reader of the vendor's own class",
+			func() *sim.Device {
+				return vendor(func(f *sim.Function) { f.Class = sim.ClassVendor })
+			}, 1},
 		{"a device of the vendor's own class", func() *sim.Device {
 			return vendor(func(f *sim.Function) { f.Class, f.CCID = sim.ClassVendor, nil })
 		}, 0},
-		{"a keyboard with a reader's descriptor", func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = 3 }) }, 0},
-		{"a reader without a reader's descriptor", func() *sim.Device { return vendor(func(f *sim.Function) { f.CCID = nil }) }, 0},
+		{"a keyboard with a reader's descriptor",
+			func() *sim.Device { return vendor(func(f *sim.Function) { f.Class = 3 }) }, 0},
+		{"a reader without a reader's descriptor",
+			func() *sim.Device { return vendor(func(f *sim.Function) { f.CCID = nil }) }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -443,16 +422,12 @@ func TestWhatIsNoReaderOnAHostIsLeftAlone(t *testing.T) {
 				f := fw.plugHost()
 				f.virtual.Plug(1, usbtest.Reader(c.device()))
 				f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
-				if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-					t.Fatal(st)
-				}
+				must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 				synctest.Wait()
 				if n := len(fw.readerHandles()); n != c.want+1 {
-					t.Errorf("%d slots are offered", n)
+					t.Errorf("%d slots are installedSlot", n)
 				}
-				if st := d.stopHost(f); st != uefi.Success {
-					t.Error(st)
-				}
+				check(t, d.stopHost(f))
 			})
 		})
 	}

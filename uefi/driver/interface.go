@@ -48,7 +48,7 @@ func (d *Driver) supportsInterface(h uefi.Handle) error {
 	return uefi.Unsupported
 }
 
-// startInterface takes a reader of firmware's USB stack: slot 0 on the handle itself, each other
+// startInterface starts a reader of firmware's USB stack: slot 0 on the handle itself, each other
 // slot on a child.
 func (d *Driver) startInterface(h uefi.Handle) error {
 	addr, err := d.openByDriver(h, &uefi.USBIOGUID, 0)
@@ -75,8 +75,8 @@ func (d *Driver) startInterface(h uefi.Handle) error {
 	return nil
 }
 
-// abandon ends what an unsuccessful Start has begun. A slot that a program uses already goes on
-// working until Stop or Unload.
+// abandon undoes a Start that has failed. A slot that a program already uses goes on working until
+// Stop or Unload.
 func (d *Driver) abandon(c *controller) {
 	if c.reader == nil && len(c.slots) == 0 {
 		delete(d.bound, c.handle)
@@ -87,8 +87,8 @@ func (d *Driver) abandon(c *controller) {
 	_ = d.shut(c)
 }
 
-// openReader brings c's reader up, within a limit. Firmware polls its interrupt endpoint from then
-// on, where firmware can.
+// openReader opens c's reader within a limit. From then on firmware polls its interrupt endpoint,
+// where firmware can.
 func (d *Driver) openReader(c *controller, limit time.Duration) error {
 	if !d.timersRun() {
 		return errTimersStand
@@ -107,7 +107,7 @@ func (d *Driver) openReader(c *controller, limit time.Duration) error {
 			t.Close()
 		}
 	}()
-	r, err := ccid.Open(ctx, tap(t), ccid.Options{
+	r, err := ccid.Open(ctx, wrapTransport(t), ccid.Options{
 		Unit: c.unit, CheckNotifications: notificationLook, Timing: d.options.timing(),
 	})
 	if err != nil {
@@ -124,8 +124,8 @@ func (d *Driver) openReader(c *controller, limit time.Duration) error {
 // or of a hardware error notification (6.3.2).
 func notificationSize(slots int) int { return max(1+(slots+3)/4, 4) }
 
-// tap wraps the transport that the class driver gets. Only the test build changes it.
-var tap = func(t usb.Transport) usb.Transport { return t }
+// wrapTransport wraps the transport of the class driver. Only the fault injection build changes it.
+var wrapTransport = func(t usb.Transport) usb.Transport { return t }
 
 // bind installs the protocol for each slot.
 func (d *Driver) bind(c *controller) (err error) {
@@ -133,9 +133,9 @@ func (d *Driver) bind(c *controller) (err error) {
 		return err
 	}
 	d.bound[c.handle] = c
-	tellSurplus(c.reader)
+	reportUnusedSlots(c.reader)
 	for _, p := range c.paths {
-		if _, err := d.offer(c, p); err != nil {
+		if _, err := d.installSlot(c, p); err != nil {
 			return err
 		}
 	}

@@ -5,18 +5,18 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// The Go runtime does not survive memory that it does not get. What a call or a reader may need is
-// in its heap and its reserve before it begins:
+// The Go runtime ends the program when firmware refuses it memory. What a call or a reader may need
+// is in its heap and its reserve before it begins:
 //
-//	moment                                        does
-//	the image is loaded                           heap and reserve are taken, or EFI_OUT_OF_RESOURCES
-//	a call that may need memory                   the reserve is filled up; EFI_OUT_OF_RESOURCES where firmware refuses
-//	                                              and too little is left
-//	a call that ends something                    goes on with what there is
-//	a reader comes, on a host controller of ours  waits while too little is left, or firmware refuses: nothing is taken
-//	                                              for the runtime in the background
+//	moment                           does
+//	the image is loaded              allocates heap and reserve, or EFI_OUT_OF_RESOURCES
+//	a call that may need memory      fills the reserve up; EFI_OUT_OF_RESOURCES if firmware refuses
+//	                                 and too little is left
+//	a call that ends something       goes on with what is left
+//	a reader is plugged in, on a     waits while too little is left, or firmware refuses: nothing is
+//	host controller of this driver   allocated for the runtime in the background
 
-// Tests have other ones.
+// Tests replace these.
 var (
 	fillReserve = gate.Refill
 	room        = gate.Room

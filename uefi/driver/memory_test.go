@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -34,7 +35,10 @@ func TestACallIsRefusedWithoutMemory(t *testing.T) {
 			left.Store(c.left)
 			short(t, c.full, &left)
 			began := false
-			st := withMemory(func(*gate.Args) uefi.Status { began = true; return uefi.Success })(gate.NewArgs())
+			st := withMemory(func(*gate.Args) uefi.Status {
+				began = true
+				return uefi.Success
+			})(gate.NewArgs())
 			if st != c.want || began != (c.want == uefi.Success) {
 				t.Errorf("status %v, want %v; begun: %v", st, c.want, began)
 			}
@@ -49,9 +53,7 @@ func TestAReaderWaitsForMemory(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		later()
 		if n := len(fw.readerHandles()); n != 0 {
 			t.Errorf("%d readers without memory", n)
@@ -61,9 +63,7 @@ func TestAReaderWaitsForMemory(t *testing.T) {
 		if n := len(fw.readerHandles()); n != 1 {
 			t.Errorf("%d readers with memory", n)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Errorf("Stop: %v", st)
-		}
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -74,9 +74,7 @@ func TestAReaderThatWaitsForMemoryGoes(t *testing.T) {
 		fw, d := newDirect(t)
 		f := fw.plugHost()
 		f.virtual.Plug(1, usbtest.Reader(withSlots(1)))
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		later()
 		f.virtual.Unplug(1)
 		later()
@@ -85,9 +83,7 @@ func TestAReaderThatWaitsForMemoryGoes(t *testing.T) {
 		if n := len(fw.readerHandles()); n != 0 {
 			t.Errorf("%d readers, the only one has gone", n)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Errorf("Stop: %v", st)
-		}
+		check(t, d.stopHost(f))
 	})
 }
 
@@ -100,12 +96,24 @@ func TestStartWithoutMemoryNamesTheCause(t *testing.T) {
 	}
 }
 
+// A reader whose Start fails with EFI_UNSUPPORTED, as for an alternate setting that firmware does not
+// select, is no host controller.
+func TestAFailureIsNotTheAnswerToSupported(t *testing.T) {
+	err := &startError{fmt.Errorf("wrapped: %w", uefi.Unsupported)}
+	if notSupported(err) || driverStatus(err) != uefi.DeviceError {
+		t.Errorf("not supported: %v, status %v", notSupported(err), driverStatus(err))
+	}
+	if !notSupported(fmt.Errorf("wrapped: %w", uefi.Unsupported)) {
+		t.Error("EFI_UNSUPPORTED of Supported counts as a failure")
+	}
+}
+
 // A protocol that stays open would keep this driver from the reader, or for a child that has gone,
 // Stop from the controller.
 func TestFirmwareIsAskedAgainToCloseAProtocol(t *testing.T) {
 	fw, d, u := started(t, 2)
 	asked, refused := 0, 0
-	fw.refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
+	fw.Refuse = func(service string, _ uefi.Handle, _ uefi.GUID) uefi.Status {
 		if service != "close" {
 			return uefi.Success
 		}
@@ -115,16 +123,12 @@ func TestFirmwareIsAskedAgainToCloseAProtocol(t *testing.T) {
 		}
 		return uefi.Success
 	}
-	if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
-		t.Fatal(st)
+	must(t, d.stopOn(u.Handle, d.slots(u.Handle)[1]))
+	must(t, d.stopOn(u.Handle))
+	if len(fw.Opened) != 0 || refused != 2 {
+		t.Errorf("open: %v; refused: %d", fw.Opened, refused)
 	}
-	if st := d.stopOn(u.handle); st != uefi.Success {
-		t.Fatal(st)
-	}
-	if len(fw.opened) != 0 || refused != 2 {
-		t.Errorf("open: %v; refused: %d", fw.opened, refused)
-	}
-	if err := d.supportsInterface(u.handle); err != nil || len(fw.opened) != 0 {
-		t.Errorf("Supported: %v; open: %v", err, fw.opened)
+	if err := d.supportsInterface(u.Handle); err != nil || len(fw.Opened) != 0 {
+		t.Errorf("Supported: %v; open: %v", err, fw.Opened)
 	}
 }

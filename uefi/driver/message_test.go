@@ -10,6 +10,7 @@ import (
 
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
+	"tamaccid/uefi/uefitest"
 )
 
 const hostile = "a\u009b2Jb\u202ec\ufeffd\u2028e\x1b[31mf\r\n"
@@ -27,7 +28,8 @@ func messages(t *testing.T) *[]string {
 func shown(t *testing.T, line string) {
 	t.Helper()
 	text, ended := strings.CutSuffix(line, "\n")
-	if !ended || !strings.HasPrefix(line, "smart card reader: ") || len(line) > maxMessage+len("smart card reader: \n") || !utf8.ValidString(line) {
+	if !ended || !strings.HasPrefix(line, "smart card reader: ") ||
+		len(line) > maxMessage+len("smart card reader: \n") || !utf8.ValidString(line) {
 		t.Errorf("%d bytes: %q", len(line), line)
 	}
 	for _, r := range text {
@@ -39,9 +41,9 @@ func shown(t *testing.T, line string) {
 
 func TestAMessageIsOneBoundedLine(t *testing.T) {
 	lines := messages(t)
-	say("%s", hostile)
-	say("%v", errors.New(strings.Repeat(hostile, 5000)))
-	say("%s", strings.Repeat("漢", 60<<10))
+	printMessage("%s", hostile)
+	printMessage("%v", errors.New(strings.Repeat(hostile, 5000)))
+	printMessage("%s", strings.Repeat("漢", 60<<10))
 	if len(*lines) != 3 {
 		t.Fatalf("%d messages", len(*lines))
 	}
@@ -54,10 +56,14 @@ func TestUnknownLoadOptionsAreNamedInOneBoundedLine(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"one", "usb=direct speed=high", `"speed=high"`},
 		{"several", "a b", `"a b"`},
-		{"as long as is shown", strings.Repeat("x", maxQuoted), `"` + strings.Repeat("x", maxQuoted) + `"`},
-		{"one longer", strings.Repeat("x", maxQuoted+1), `"` + strings.Repeat("x", maxQuoted) + `"...`},
-		{"60 KB in one word", strings.Repeat("x", 60<<10), `"` + strings.Repeat("x", maxQuoted) + `"...`},
-		{"60 KB in many words", strings.Repeat("x ", 30<<10), `"` + strings.TrimSpace(strings.Repeat("x ", maxQuoted/2)) + `"...`},
+		{"as long as is shown", strings.Repeat("x", maxQuoted),
+			`"` + strings.Repeat("x", maxQuoted) + `"`},
+		{"one longer", strings.Repeat("x", maxQuoted+1),
+			`"` + strings.Repeat("x", maxQuoted) + `"...`},
+		{"60 KB in one word", strings.Repeat("x", 60<<10),
+			`"` + strings.Repeat("x", maxQuoted) + `"...`},
+		{"60 KB in many words", strings.Repeat("x ", 30<<10),
+			`"` + strings.TrimSpace(strings.Repeat("x ", maxQuoted/2)) + `"...`},
 		{"characters that steer a terminal", `"` + hostile + `"`, `"a 2Jb c d e [31mf"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,7 +87,8 @@ func TestTheNameOfADeviceThatIsNoReader(t *testing.T) {
 		{"nothing but such characters", "Maker", "\u202e\u009b", "Maker"},
 		{"a long one", "", strings.Repeat("x", 126), strings.Repeat("x", maxTitle)},
 	} {
-		if got := title(&usb.Device{Descriptor: descriptor, Manufacturer: c.maker, Product: c.product}); got != c.want {
+		if got := title(&usb.Device{Descriptor: descriptor, Manufacturer: c.maker,
+			Product: c.product}); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -94,7 +101,7 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 	start := func(want uefi.Status, count int) {
 		t.Helper()
 		for range 3 { // firmware tries again whenever something is connected
-			if st := d.startOn(u.handle); st != want && st != uefi.AlreadyStarted {
+			if st := d.startOn(u.Handle); st != want && st != uefi.AlreadyStarted {
 				t.Errorf("status %v", st)
 			}
 		}
@@ -103,44 +110,31 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 		}
 	}
 	refuse := func(st uefi.Status) {
-		fw.refuse = func(service string, _ uefi.Handle, guid uefi.GUID) uefi.Status {
-			if service == "install" && guid == uefi.DevicePathGUID {
-				return st
-			}
-			return uefi.Success
-		}
+		fw.Refuse = uefitest.Only("install", st, uefi.DevicePathGUID)
 	}
 	refuse(uefi.OutOfResources)
 	start(uefi.OutOfResources, 1)
 	refuse(uefi.InvalidParameter)
 	start(uefi.DeviceError, 2) // another reason
-	fw.refuse = nil
+	fw.Refuse = nil
 	start(uefi.Success, 2)
-	if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
-		t.Fatal(st)
-	}
+	must(t, d.stopOn(u.Handle, d.slots(u.Handle)[1]))
 	for round := range 2 {
-		u.endless = uefi.DeviceError
+		u.PollStatus = uefi.DeviceError
 		for range 3 {
-			if st := d.stopOn(u.handle); st != uefi.DeviceError {
+			if st := d.stopOn(u.Handle); st != uefi.DeviceError {
 				t.Errorf("Stop: %v", st)
 			}
 		}
 		if len(*lines) != 3+round { // Stop has succeeded in between
 			t.Errorf("round %d: %d messages: %q", round, len(*lines), *lines)
 		}
-		u.endless = uefi.Success
-		if st := d.stopOn(u.handle); st != uefi.Success {
-			t.Error(st)
-		}
+		u.PollStatus = uefi.Success
+		check(t, d.stopOn(u.Handle))
 		start(uefi.Success, 3+round)
-		if st := d.stopOn(u.handle, d.slots(u.handle)[1]); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle, d.slots(u.Handle)[1]))
 	}
-	if st := d.stopOn(u.handle); st != uefi.Success {
-		t.Error(st)
-	}
+	check(t, d.stopOn(u.Handle))
 	u.device.Unplug()
 	start(uefi.DeviceError, 5)
 	for _, line := range *lines {
@@ -151,10 +145,10 @@ func TestAComplaintIsPrintedOnce(t *testing.T) {
 func TestComplaintsAreBounded(t *testing.T) {
 	_, d := newDriver(t)
 	messages(t)
-	for h := range uefi.Handle(10 * maxComplaints) {
-		d.complain(h, errors.New("induced"))
+	for h := range uefi.Handle(10 * maxPrinted) {
+		d.printOnce(h, errors.New("injected"))
 	}
-	if n := len(d.complaints); n > maxComplaints {
-		t.Errorf("%d complaints are kept", n)
+	if n := len(d.printed); n > maxPrinted {
+		t.Errorf("%d printed are kept", n)
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// driverName is what the driver is called (UEFI 2.11, 11.5.2).
+// driverName is the driver's name (UEFI 2.11, 11.5.2).
 const driverName = "tamaccid Smart Card Reader Driver"
 
 const maxLanguage = 64 // policy: bytes of a language tag that are looked at
 
-// texts are strings that firmware holds pointers to.
+// texts are the strings to which firmware holds pointers.
 type texts struct {
 	languages [3]byte
 	driver    []uint16
@@ -28,8 +28,7 @@ func (d *Driver) newNames() uefi.ComponentName2 {
 	}
 }
 
-// nameOut checks what both functions are handed: a language and a place for
-// the name.
+// nameOut checks the arguments that both functions have: the language and the address for the name.
 func nameOut(language, out uintptr) (*uintptr, uefi.Status) {
 	if !gate.Readable(language, 1) || !gate.Writable(out, unsafe.Sizeof(out)) {
 		return nil, uefi.InvalidParameter

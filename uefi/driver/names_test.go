@@ -37,7 +37,8 @@ func TestDriverName(t *testing.T) {
 		{name: "a language that English begins", language: "enochian", want: uefi.Unsupported},
 		{name: "half a language", language: "e", want: uefi.Unsupported},
 		{name: "an empty language", language: "", want: uefi.Unsupported},
-		{name: "a very long language", language: strings.Repeat("e", 100*maxLanguage), want: uefi.Unsupported},
+		{name: "a very long language", language: strings.Repeat("e", 100*maxLanguage),
+			want: uefi.Unsupported},
 		{name: "no language", null: true, want: uefi.InvalidParameter},
 		{name: "no place for the name", language: "en", nowhere: true, want: uefi.InvalidParameter},
 		{name: "neither", null: true, nowhere: true, want: uefi.InvalidParameter},
@@ -74,7 +75,7 @@ func TestLanguagesAreEnglish(t *testing.T) {
 
 func TestControllerName(t *testing.T) {
 	_, d, u := started(t, 2)
-	child := d.slots(u.handle)[1]
+	child := d.slots(u.Handle)[1]
 	english := text(t, "en")
 	for _, c := range []struct {
 		name              string
@@ -84,16 +85,24 @@ func TestControllerName(t *testing.T) {
 		want              uefi.Status
 		text              string
 	}{
-		{name: "a controller", controller: u.handle, language: english, text: "tamaccid Virtual Reader 0"},
-		{name: "a child", controller: u.handle, child: child, language: english, text: "tamaccid Virtual Reader 0, 1"},
-		{name: "a controller that the driver does not manage", controller: 0xBAD, language: english, want: uefi.Unsupported},
-		{name: "the driver itself", controller: ourImage, language: english, want: uefi.Unsupported},
-		{name: "a child as the controller", controller: child, language: english, want: uefi.Unsupported},
-		{name: "a child of somebody else", controller: u.handle, child: 0xBAD, language: english, want: uefi.Unsupported},
-		{name: "another language", controller: u.handle, language: text(t, "de"), want: uefi.Unsupported},
+		{name: "a controller", controller: u.Handle, language: english,
+			text: "tamaccid Virtual Reader 0"},
+		{name: "a child", controller: u.Handle, child: child, language: english,
+			text: "tamaccid Virtual Reader 0, 1"},
+		{name: "a controller that the driver does not manage", controller: 0xBAD, language: english,
+			want: uefi.Unsupported},
+		{name: "the driver itself", controller: ourImage, language: english,
+			want: uefi.Unsupported},
+		{name: "a child as the controller", controller: child, language: english,
+			want: uefi.Unsupported},
+		{name: "a child of another controller", controller: u.Handle, child: 0xBAD,
+			language: english, want: uefi.Unsupported},
+		{name: "another language", controller: u.Handle, language: text(t, "de"),
+			want: uefi.Unsupported},
 		{name: "no controller", child: child, language: english, want: uefi.InvalidParameter},
-		{name: "no language", controller: u.handle, want: uefi.InvalidParameter},
-		{name: "no place for the name", controller: u.handle, language: english, nowhere: true, want: uefi.InvalidParameter},
+		{name: "no language", controller: u.Handle, want: uefi.InvalidParameter},
+		{name: "no place for the name", controller: u.Handle, language: english, nowhere: true,
+			want: uefi.InvalidParameter},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out := place(t, uintptr(0))
@@ -101,7 +110,8 @@ func TestControllerName(t *testing.T) {
 			if c.nowhere {
 				at = 0
 			}
-			if st := call(d.controllerName, 0, uintptr(c.controller), uintptr(c.child), c.language, at); st != c.want {
+			if st := call(d.controllerName, 0, uintptr(c.controller), uintptr(c.child), c.language,
+				at); st != c.want {
 				t.Fatalf("status %v, want %v", st, c.want)
 			}
 			if got := uefi.StringAt(*out, maxText); got != c.text {
@@ -114,11 +124,10 @@ func TestControllerName(t *testing.T) {
 		if h != 0 {
 			children = []uefi.Handle{h}
 		}
-		if st := d.stopOn(u.handle, children...); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.stopOn(u.Handle, children...))
 		out := place(t, uintptr(0))
-		if st := call(d.controllerName, 0, uintptr(u.handle), uintptr(h), english, addr(out)); st != uefi.Unsupported || *out != 0 {
+		if st := call(d.controllerName, 0, uintptr(u.Handle), uintptr(h), english,
+			addr(out)); st != uefi.Unsupported || *out != 0 {
 			t.Errorf("handle %#x after Stop: %v", h, st)
 		}
 	}

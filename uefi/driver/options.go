@@ -12,16 +12,16 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// usage says which host controllers the driver takes for itself.
+// usage selects the host controllers that the driver takes.
 type usage uint8
 
 const (
-	usbAuto     usage = iota // those that no driver of firmware's manages
-	usbDirect                // all that it can drive
+	usbAuto     usage = iota // those that no driver of the firmware manages
+	usbDirect                // all that the driver supports
 	usbFirmware              // none
 )
 
-// options are what the load options say (UEFI 2.11, 9.1.1: LoadOptions), in words:
+// options are the load options (UEFI 2.11, 9.1.1: LoadOptions), in words:
 //
 //	usb=auto      through firmware's USB stack, directly where there is none for a host controller
 //	usb=direct    directly, without firmware's USB stack, wherever the driver can
@@ -36,17 +36,17 @@ type options struct {
 }
 
 // How long SCardConnect, SCardDisconnect and SCardTransmit may take (policy). The default is more
-// than the longest block waiting time, 51 s (ISO/IEC 7816-3:2006, 11.4.3). Keys are generated in a
-// longer time by some cards. maxWait stays below gate.RequestLimit.
+// than the longest block waiting time, 51 s (ISO/IEC 7816-3:2006, 11.4.3). Some cards take longer
+// to generate keys. maxWait is below gate.RequestLimit.
 const (
 	defaultWait = 60 * time.Second
 	maxWait     = 240 * time.Second
 )
 
-// limit is a member's limit, or less where the load options say so.
+// limit is the time limit of a function, or less by the load options.
 func (o options) limit(most time.Duration) time.Duration { return min(most, o.longest()) }
 
-// longest is how long a command may take with all the time extensions that the reader asks for.
+// longest is how long a command may take, including all time extensions that the reader requests.
 func (o options) longest() time.Duration {
 	if o.wait == 0 {
 		return defaultWait
@@ -61,10 +61,10 @@ func parseWait(text string) (wait time.Duration, ok bool) {
 	return wait, err == nil && wait > 0 && wait <= maxWait
 }
 
-// maxQuoted is how much of the unknown load options a message shows, in bytes (policy).
+// maxQuoted is how much of the unknown load options is printed, in bytes (policy).
 const maxQuoted = 64
 
-// quoted shows words in a message.
+// quoted formats words for a message.
 func quoted(words []string) string {
 	text := strings.Join(words, " ")
 	text = usb.Text(text, len(text))
@@ -74,8 +74,8 @@ func quoted(words []string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// parseOptions reads the load options, and returns the words that mean nothing. The image's own name may come first, as in a
-// command line.
+// parseOptions reads the load options, and returns the unknown words. The name of the image may
+// come first, as in a command line.
 func parseOptions(text string) (o options, unknown []string) {
 	for i, word := range shlex.Argv(text) {
 		lower := strings.ToLower(word)
@@ -100,5 +100,5 @@ func parseOptions(text string) (o options, unknown []string) {
 	return o, unknown
 }
 
-// timing is what the class driver has to know of the load options.
+// timing is the part of the load options for the class driver.
 func (o options) timing() *ccid.Timing { return &ccid.Timing{Limit: o.longest()} }

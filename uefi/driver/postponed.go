@@ -19,23 +19,26 @@ import (
 // a timer event (up to edk2-stable202308), and timers stand still in an event that the timer
 // interrupt itself has started where that interrupt is ended after the event (OvmfPkg up to
 // edk2-stable202211). Therefore Start makes no transfer while timers stand still, and gives up
-// after startLimit. Then it installs the protocol for slot 0 all the same, by a name that firmware
-// has at hand, and the reader is opened later:
+// after startLimit. Then it installs the protocol for slot 0 all the same, with a name from
+// descriptors that firmware has read, and the reader is opened later:
 //
-//	state      event                                      does                                   state
-//	postponed  member of the protocol                     opens the reader: installs the
-//	                                                      protocol for the other slots           open
-//	           no answer in time, or timers stand still   member: EFI_DEVICE_ERROR               postponed
-//	           another error                              member: EFI_DEVICE_ERROR               failed
-//	postponed  firmware waits for events and idles        the same, at most once                 open, postponed, failed
-//	failed     member                                     EFI_DEVICE_ERROR                       failed
-//	all        Stop                                       removes what is installed              -
+//	state      event                             does                          state
+//	postponed  function of the protocol          opens the reader: installs
+//	                                             the protocol for the other
+//	                                             slots                         open
+//	           no answer in time, or timers      returns EFI_DEVICE_ERROR      postponed
+//	           stand still
+//	           another error                     returns EFI_DEVICE_ERROR      failed
+//	postponed  firmware waits for events and     the same, at most once        open, postponed,
+//	           idles                                                           failed
+//	failed     function                          returns EFI_DEVICE_ERROR      failed
+//	all        Stop                              removes what is installed     -
 //
-// An interface whose class is vendor specific is not known for a reader without a transfer.
-// Supported denies it while timers stand still, and firmware is asked to connect drivers to it
-// again later: when a member has been called by a program, or when firmware idles. The same is done
-// for a controller for which Supported was refused because a call was in progress: events of
-// firmware's run during long calls, see gate.Yield.
+// Whether an interface with a vendor-specific class is a reader takes a transfer to find out.
+// Supported returns EFI_UNSUPPORTED for it while timers stand still, and drivers are connected to
+// it again later: after a program has called a function of the protocol, or when firmware idles.
+// The same is done for a controller for which Supported was refused because a call was in progress:
+// events of firmware run during long calls, see gate.Yield.
 
 // readerState is the state of a USB interface's reader.
 type readerState uint8
@@ -46,19 +49,20 @@ const (
 	stateFailed
 )
 
-// openLimit is how long the first member may take to open a reader (policy: as long as the class
-// driver takes at most, for a reader without quirks). Those after it have startLimit, so that a
-// program which asks a silent reader again and again goes on.
+// openLimit is how long the first function may take to open a reader (policy: as long as the class
+// driver takes at most, for a reader without quirks). Later calls have startLimit, so that a
+// program which calls a silent reader repeatedly goes on.
 const openLimit = 10 * time.Second
 
-// timerLook is how long a timer may take to show that time goes on (policy: PC firmware has 10 ms
-// and 55 ms between ticks).
+// timerLook is how long a timer may take to be signaled (policy: PC firmware has 10 ms and 55 ms
+// between ticks).
 const timerLook = 100 * time.Millisecond
 
-// idleLooks is how often the idle event finds timers standing still before it is given up (policy).
+// idleLooks is how often the idle event may find that timers stand still before it is closed
+// (policy).
 const idleLooks = 10
 
-// Services of the gate. Tests have others.
+// Services of package gate. Tests replace them.
 var (
 	yield          = gate.Yield
 	callerTPL      = func() uefi.TPL { return uefi.TPL(gate.CallerTPL()) }
@@ -66,20 +70,20 @@ var (
 	connectDrivers = gate.Connect
 )
 
-// deferred is what waits for the end of a call, or for timers that run.
+// deferred is work for the end of a call, or for the time when timers run.
 type deferred struct {
-	onIdle  uintptr       // function that firmware calls, made once
+	onIdle  uintptr       // function that firmware calls, created once
 	idle    uefi.Event    // of firmware's idle loop, while something waits for that
 	looks   int           // how often timers stood still in it
-	connect uefi.Event    // made when it is needed first
+	connect uefi.Event    // created when it is first needed
 	unseen  []uefi.Handle // controllers to which drivers are to be connected
 	stopped []uefi.Handle // controllers for which Stop was refused during the call in progress
 }
 
-// errTimersStand is why no transfer is made.
+// errTimersStand reports that no transfer is made because firmware's timers do not run.
 var errTimersStand = errors.New("driver: firmware's timers stand still")
 
-// outOfTime reports whether an error is one of time.
+// outOfTime reports whether an error is a time limit that has passed.
 func outOfTime(err error) bool {
 	return errors.Is(err, errTimersStand) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, ccid.ErrTimeout) || errors.Is(err, usb.ErrTimeout)
@@ -95,7 +99,7 @@ func (d *Driver) timersRun() bool {
 		return false
 	}
 	defer d.boot.CloseEvent(ev)
-	// The shortest time that there is. With 0, edk2 does not wait for a tick.
+	// The shortest time. With 0, edk2 does not wait for a tick.
 	if d.boot.SetTimer(ev, uefi.TimerRelative, time.Nanosecond) != nil {
 		return false
 	}
@@ -107,7 +111,8 @@ func (d *Driver) timersRun() bool {
 	return false
 }
 
-// postpone installs the protocol for slot 0 of a reader that is not open, for why.
+// postpone installs the protocol for slot 0 of a reader that is not open. why is the error of the
+// attempt to open it.
 func (d *Driver) postpone(c *controller, why error) error {
 	name := fmt.Sprintf("USB reader %d", c.unit)
 	if b, err := uefi.USBIOAt(c.protocol).DeviceDescriptor(); err == nil {
@@ -117,7 +122,7 @@ func (d *Driver) postpone(c *controller, why error) error {
 	}
 	c.state = statePostponed
 	d.bound[c.handle] = c
-	r := d.readers.new(name, nil, d.members)
+	r := d.readers.new(name, nil, d.functions)
 	limit := openLimit
 	r.open = func() error {
 		err := d.openPostponed(c, r, limit)
@@ -126,7 +131,7 @@ func (d *Driver) postpone(c *controller, why error) error {
 		}
 		return err
 	}
-	if _, err := d.install(c, nil, r); err != nil {
+	if _, err := d.installReader(c, nil, r); err != nil {
 		return err
 	}
 	if c.untried = errors.Is(why, errTimersStand); c.untried {
@@ -147,31 +152,31 @@ func (d *Driver) openPostponed(c *controller, r *reader, limit time.Duration) er
 	err := d.openReader(c, d.options.limit(limit))
 	switch {
 	case outOfTime(err):
-		d.complain(c.handle, fmt.Errorf("the reader has not answered in time: %w", err))
+		d.printOnce(c.handle, fmt.Errorf("the reader has not answered in time: %w", err))
 		return err
 	case err != nil:
 		c.state = stateFailed
-		d.complain(c.handle, err)
+		d.printOnce(c.handle, err)
 		return err
 	}
 	c.state = stateOpen
 	first := c.reader.Slots()[0]
-	r.slot, r.hear, r.open = first, c.takeNotifications, nil
+	r.slot, r.pollNotifications, r.open = first, c.takeNotifications, nil
 	r.former, r.name = r.name, uefi.UTF16(first.Name())
-	tellSurplus(c.reader)
+	reportUnusedSlots(c.reader)
 	if c.paths, err = slotPaths(c.reader, nil, d.boot.DevicePathOf(c.handle)); err != nil {
-		d.complain(c.handle, err)
+		d.printOnce(c.handle, err)
 		return nil
 	}
 	for _, p := range d.missing(c, 0) {
-		if _, err := d.offer(c, p); err != nil {
-			d.complain(c.handle, err) // Start makes it, when it is asked to
+		if _, err := d.installSlot(c, p); err != nil {
+			d.printOnce(c.handle, err) // the next Start creates it
 		}
 	}
 	return nil
 }
 
-// lookLater has drivers connected to a controller when that is possible.
+// lookLater connects drivers to a controller when that is possible.
 func (d *Driver) lookLater(h uefi.Handle) {
 	x := &d.deferred
 	if !slices.Contains(x.unseen, h) {
@@ -180,16 +185,17 @@ func (d *Driver) lookLater(h uefi.Handle) {
 	d.watchIdle()
 }
 
-// watchIdle makes the event of firmware's idle loop, where firmware has one.
+// watchIdle creates the event of firmware's idle loop, which edk2 has.
 func (d *Driver) watchIdle() {
 	x := &d.deferred
 	x.looks = 0
 	if x.idle == 0 {
-		x.idle, _ = d.boot.CreateEventEx(uefi.EventNotifySignal, uefi.TPLCallback, x.onIdle, 0, &uefi.GroupIdleLoop)
+		x.idle, _ = d.boot.CreateEventEx(uefi.EventNotifySignal, uefi.TPLCallback, x.onIdle, 0,
+			&uefi.GroupIdleLoop)
 	}
 }
 
-// idle is called while firmware idles: not by the timer interrupt.
+// idle is called while firmware idles, not by the timer interrupt.
 func (d *Driver) idle() {
 	x := &d.deferred
 	if x.idle == 0 {
@@ -203,24 +209,23 @@ func (d *Driver) idle() {
 			}
 		}
 		d.connectUnseen()
-		d.unwatchIdle()
+		d.closeIdle()
 	case x.looks == idleLooks:
-		d.unwatchIdle()
+		d.closeIdle()
 	default:
 		x.looks++
 	}
 }
 
-// unwatchIdle closes the event of firmware's idle loop. When that fails, the next one tries it
-// again.
-func (d *Driver) unwatchIdle() {
+// closeIdle closes the event of firmware's idle loop. After an error the next call tries it again.
+func (d *Driver) closeIdle() {
 	if x := &d.deferred; x.idle != 0 && d.boot.CloseEvent(x.idle) == nil {
 		x.idle = 0
 	}
 }
 
-// connectUnseen has drivers connected to the controllers that wait for that, when the call in
-// progress has been answered.
+// connectUnseen connects drivers to the controllers that wait for that, when the call in progress
+// has returned.
 func (d *Driver) connectUnseen() {
 	x := &d.deferred
 	if len(x.unseen) == 0 {
@@ -228,7 +233,8 @@ func (d *Driver) connectUnseen() {
 	}
 	if x.connect == 0 {
 		var err error
-		if x.connect, err = d.boot.CreateEvent(uefi.EventNotifySignal, uefi.TPLCallback, gate.ConnectNotify(), 0); err != nil {
+		if x.connect, err = d.boot.CreateEvent(uefi.EventNotifySignal, uefi.TPLCallback,
+			gate.ConnectNotify(), 0); err != nil {
 			return // the next call tries again
 		}
 	}
@@ -268,13 +274,13 @@ func (d *Driver) noteUnseen() {
 	}
 }
 
-// dropRefused forgets the calls of a function that were refused.
+// dropRefused discards the refused calls of a function.
 func (d *Driver) dropRefused(fn uintptr) {
 	for _, ok := refused(fn); ok; _, ok = refused(fn) {
 	}
 }
 
-// afterCall comes after each call of firmware's.
+// afterCall is called after each call of firmware.
 func (d *Driver) afterCall() {
 	x := &d.deferred
 	d.dropRefused(d.binding.Stop)
@@ -288,6 +294,6 @@ func (d *Driver) afterCall() {
 		untried = untried || c.untried
 	}
 	if !untried && len(x.unseen) == 0 {
-		d.unwatchIdle()
+		d.closeIdle()
 	}
 }

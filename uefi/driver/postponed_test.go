@@ -24,15 +24,16 @@ func replace[T any](t *testing.T, variable *T, value T) {
 	t.Cleanup(func() { *variable = before })
 }
 
-// status asks for the state of the slot behind a handle.
+// statusOn is the status of SCardStatus for the slot behind a handle.
 func (d *Driver) statusOn(fw *firmware, h uefi.Handle) uefi.Status {
-	return call(d.status, fw.handles[h][smartcard.GUID], 0, 0, 0, 0, 0, 0)
+	return call(d.status, fw.Handles[h][smartcard.GUID], 0, 0, 0, 0, 0, 0)
 }
 
 // controllerNameOn is GetControllerName of slot 0.
 func (d *Driver) controllerNameOn(t *testing.T, h uefi.Handle) string {
 	out := place(t, uintptr(0))
-	if st := call(d.controllerName, 0, uintptr(h), 0, text(t, "en"), addr(out)); st != uefi.Success {
+	if st := call(d.controllerName, 0, uintptr(h), 0, text(t, "en"),
+		addr(out)); st != uefi.Success {
 		t.Errorf("GetControllerName: %v", st)
 		return ""
 	}
@@ -43,31 +44,31 @@ func TestStartWhileTimersStandStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)
 		u := fw.plug(withSlots(3), 0)
-		before := fw.state()
+		before := fw.State()
 		tpl := uefi.TPLCallback
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
-		fw.frozen = true
+		fw.Frozen = true
 		began := time.Now()
-		if st := d.startOn(u.handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.startOn(u.Handle))
 		if took := time.Since(began); took > startLimit {
 			t.Errorf("Start took %v", took)
 		}
-		if st := d.statusOn(fw, u.handle); st != uefi.DeviceError {
+		if st := d.statusOn(fw, u.Handle); st != uefi.DeviceError {
 			t.Errorf("SCardStatus: %v", st)
 		}
-		if u.requests != 0 || u.streams != 0 {
-			t.Errorf("%d control transfers and %d others while they could not end", u.requests, u.streams)
+		if u.Requests != 0 || u.Streams != 0 {
+			t.Errorf("%d control transfers and %d others while they could not end", u.Requests,
+				u.Streams)
 		}
-		provisional := d.controllerNameOn(t, u.handle)
-		if fw.count(smartcard.GUID) != 1 || strings.Contains(provisional, "Virtual") || !strings.HasSuffix(provisional, " 0") {
-			t.Errorf("%d slots, the first one %q", fw.count(smartcard.GUID), provisional)
+		provisional := d.controllerNameOn(t, u.Handle)
+		if fw.Count(smartcard.GUID) != 1 || strings.Contains(provisional, "Virtual") ||
+			!strings.HasSuffix(provisional, " 0") {
+			t.Errorf("%d slots, the first one %q", fw.Count(smartcard.GUID), provisional)
 		}
 
 		tpl = uefi.TPLApplication // a program calls
 		for i := range 3 {
-			handles := d.slots(u.handle)
+			handles := d.slots(u.Handle)
 			if len(handles) <= i {
 				t.Fatalf("%d slots", len(handles))
 			}
@@ -75,18 +76,15 @@ func TestStartWhileTimersStandStill(t *testing.T) {
 				t.Errorf("slot %d: %v", i, err)
 			}
 		}
-		if name := d.controllerNameOn(t, u.handle); name == provisional || !strings.HasSuffix(name, " 0") {
+		if name := d.controllerNameOn(t, u.Handle); name == provisional ||
+			!strings.HasSuffix(name, " 0") {
 			t.Errorf("name %q", name)
 		}
-		children := d.slots(u.handle)[1:]
-		if st := d.stopOn(u.handle, children...); st != uefi.Success {
-			t.Error(st)
-		}
-		if st := d.stopOn(u.handle); st != uefi.Success {
-			t.Error(st)
-		}
-		if d.afterCall(); fw.state() != before {
-			t.Errorf("before %s, after %s", before, fw.state())
+		children := d.slots(u.Handle)[1:]
+		check(t, d.stopOn(u.Handle, children...))
+		check(t, d.stopOn(u.Handle))
+		if d.afterCall(); fw.State() != before {
+			t.Errorf("before %s, after %s", before, fw.State())
 		}
 	})
 }
@@ -95,23 +93,19 @@ func TestAPostponedReaderIsStoppedBeforeItIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)
 		u := fw.plug(withSlots(2), 0)
-		before := fw.state()
+		before := fw.State()
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
-		fw.frozen = true
+		fw.Frozen = true
 		for range 3 {
-			if st := d.startOn(u.handle); st != uefi.Success {
-				t.Fatal(st)
-			}
-			this := fw.handles[u.handle][smartcard.GUID]
-			if st := d.stopOn(u.handle); st != uefi.Success {
-				t.Error(st)
-			}
+			must(t, d.startOn(u.Handle))
+			this := fw.Handles[u.Handle][smartcard.GUID]
+			check(t, d.stopOn(u.Handle))
 			if st := call(d.status, this, 0, 0, 0, 0, 0, 0); st != uefi.DeviceError {
 				t.Errorf("SCardStatus after Stop: %v", st)
 			}
 		}
-		if d.afterCall(); fw.state() != before || u.requests+u.streams != 0 {
-			t.Errorf("before %s, after %s; %d transfers", before, fw.state(), u.requests+u.streams)
+		if d.afterCall(); fw.State() != before || u.Requests+u.Streams != 0 {
+			t.Errorf("before %s, after %s; %d transfers", before, fw.State(), u.Requests+u.Streams)
 		}
 	})
 }
@@ -121,20 +115,16 @@ func TestAPostponedReaderIsStoppedBeforeItIsOpen(t *testing.T) {
 func TestStopWhileTimersStandStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d, u := started(t, 1)
-		if err := d.use(t, fw, u.handle); err != nil {
-			t.Fatal(err)
-		}
+		must(t, d.use(t, fw, u.Handle))
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
-		fw.frozen = true
-		before := u.requests + u.streams
-		if st := d.stopOn(u.handle); st != uefi.Success {
-			t.Error(st)
-		}
-		if n := u.requests + u.streams - before; n != 0 {
+		fw.Frozen = true
+		before := u.Requests + u.Streams
+		check(t, d.stopOn(u.Handle))
+		if n := u.Requests + u.Streams - before; n != 0 {
 			t.Errorf("%d transfers while they could not end", n)
 		}
-		if fw.count(smartcard.GUID) != 0 || len(fw.opened) != 0 {
-			t.Errorf("left behind: %s", fw.state())
+		if fw.Count(smartcard.GUID) != 0 || len(fw.Opened) != 0 {
+			t.Errorf("left behind: %s", fw.State())
 		}
 	})
 }
@@ -143,19 +133,18 @@ func TestFirmwareThatIdlesOpensReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)
 		good, bad := fw.plug(withSlots(3), 0), fw.plug(withSlots(1), 0)
-		bad.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Lose()}})
+		bad.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever,
+			Do: []sim.Action{sim.Lose()}})
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
-		fw.frozen = true
+		fw.Frozen = true
 		for _, u := range []*usbInterface{good, bad} {
-			if st := d.startOn(u.handle); st != uefi.Success {
-				t.Fatal(st)
-			}
+			must(t, d.startOn(u.Handle))
 		}
 		d.idle()
-		if good.requests != 0 {
+		if good.Requests != 0 {
 			t.Error("transfers while they could not end")
 		}
-		fw.frozen = false
+		fw.Frozen = false
 		began := time.Now()
 		for range 5 {
 			d.idle()
@@ -163,15 +152,13 @@ func TestFirmwareThatIdlesOpensReaders(t *testing.T) {
 		if took := time.Since(began); took > startLimit+late {
 			t.Errorf("it took %v", took)
 		}
-		if n := len(d.slots(good.handle)); n != 3 {
+		if n := len(d.slots(good.Handle)); n != 3 {
 			t.Errorf("%d slots of the good reader", n)
 		}
 		if d.deferred.idle != 0 {
 			t.Error("the idle event is left")
 		}
-		if err := d.use(t, fw, good.handle); err != nil {
-			t.Error(err)
-		}
+		check(t, d.use(t, fw, good.Handle))
 	})
 }
 
@@ -180,15 +167,13 @@ func TestFirmwareThatIdlesWithTimersThatNeverRun(t *testing.T) {
 		fw, d := newDriver(t)
 		u := fw.plug(withSlots(1), 0)
 		replace(t, &callerTPL, func() uefi.TPL { return uefi.TPLCallback })
-		fw.frozen = true
-		if st := d.startOn(u.handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		fw.Frozen = true
+		must(t, d.startOn(u.Handle))
 		for range 2 * idleLooks {
 			d.idle()
 		}
-		if d.deferred.idle != 0 || u.requests != 0 {
-			t.Errorf("%d transfers, idle event %v", u.requests, d.deferred.idle)
+		if d.deferred.idle != 0 || u.Requests != 0 {
+			t.Errorf("%d transfers, idle event %v", u.Requests, d.deferred.idle)
 		}
 	})
 }
@@ -199,22 +184,19 @@ func TestASlowReaderHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw, d := newDriver(t)
 		u := fw.plug(withSlots(1), 0)
-		u.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever, Do: []sim.Action{sim.Delay(2 * time.Second)}})
+		u.device.Inject(sim.Fault{At: sim.AtAnswer, Times: sim.Forever,
+			Do: []sim.Action{sim.Delay(2 * time.Second)}})
 		tpl := uefi.TPLCallback
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
-		fw.frozen = true
-		if st := d.startOn(u.handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		fw.Frozen = true
+		must(t, d.startOn(u.Handle))
 		for range 2 { // a program's timer event
-			if st := d.statusOn(fw, u.handle); st != uefi.DeviceError {
+			if st := d.statusOn(fw, u.Handle); st != uefi.DeviceError {
 				t.Errorf("SCardStatus while timers stand still: %v", st)
 			}
 		}
 		tpl = uefi.TPLApplication
-		if st := d.statusOn(fw, u.handle); st != uefi.Success {
-			t.Errorf("SCardStatus: %v", st)
-		}
+		check(t, d.statusOn(fw, u.Handle))
 	})
 }
 
@@ -222,14 +204,17 @@ func TestASlowReaderHasItsTime(t *testing.T) {
 // when the fault is gone, the reader works.
 func TestStartIsBounded(t *testing.T) {
 	const startLimit, openLimit = time.Second, 10 * time.Second // as documented
-	always := func(at sim.Moment, do ...sim.Action) sim.Fault { return sim.Fault{At: at, Times: sim.Forever, Do: do} }
+	always := func(at sim.Moment, do ...sim.Action) sim.Fault {
+		return sim.Fault{At: at, Times: sim.Forever, Do: do}
+	}
 	for _, c := range []struct {
 		name  string
 		fault sim.Fault
 	}{
 		{"it is silent", always(sim.AtAnswer, sim.Lose())},
 		{"it takes no command", always(sim.AtOut, sim.Block())},
-		{"it asks for time without end", always(sim.AtAnswer, sim.Extend(sim.Endless, 1, 100*time.Millisecond))},
+		{"it asks for time without end", always(sim.AtAnswer,
+			sim.Extend(sim.Endless, 1, 100*time.Millisecond))},
 		{"its answers have another sequence number", always(sim.AtAnswer, sim.WrongSeq(1))},
 		{"its answers are another slot's", always(sim.AtAnswer, sim.WrongSlot(1))},
 		{"its answers come late", always(sim.AtAnswer, sim.Delay(20*time.Second))},
@@ -239,9 +224,10 @@ func TestStartIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDriver(t)
 				u := fw.plug(withSlots(2), 0)
-				before := fw.state()
+				before := fw.State()
 				u.device.Inject(c.fault, always(sim.AtAnswer, sim.Lose()))
-				timed := func(what string, limit time.Duration, want uefi.Status, f func() uefi.Status) {
+				timed := func(what string, limit time.Duration, want uefi.Status,
+					f func() uefi.Status) {
 					t.Helper()
 					began := time.Now()
 					if st := f(); st != want {
@@ -251,25 +237,23 @@ func TestStartIsBounded(t *testing.T) {
 						t.Errorf("%s took %v, %v at most", what, took, limit)
 					}
 				}
-				timed("Start", startLimit, uefi.Success, func() uefi.Status { return d.startOn(u.handle) })
-				timed("the first member", openLimit, uefi.DeviceError, func() uefi.Status { return d.statusOn(fw, u.handle) })
-				timed("the second member", startLimit, uefi.DeviceError, func() uefi.Status { return d.statusOn(fw, u.handle) })
+				timed("Start", startLimit, uefi.Success,
+					func() uefi.Status { return d.startOn(u.Handle) })
+				timed("the first member", openLimit, uefi.DeviceError,
+					func() uefi.Status { return d.statusOn(fw, u.Handle) })
+				timed("the second member", startLimit, uefi.DeviceError,
+					func() uefi.Status { return d.statusOn(fw, u.Handle) })
 				u.device.Heal()
 				time.Sleep(30 * time.Second)
-				if st := d.statusOn(fw, u.handle); st != uefi.Success {
-					t.Errorf("a member when the fault is gone: %v", st)
+				check(t, d.statusOn(fw, u.Handle))
+				for _, h := range d.slots(u.Handle) {
+					check(t, d.use(t, fw, h))
 				}
-				for _, h := range d.slots(u.handle) {
-					if err := d.use(t, fw, h); err != nil {
-						t.Error(err)
-					}
-				}
-				if st := d.stopOn(u.handle, d.slots(u.handle)[1:]...); st != uefi.Success {
-					t.Error(st)
-				}
-				timed("Stop", shutdownLimit, uefi.Success, func() uefi.Status { return d.stopOn(u.handle) })
-				if d.afterCall(); fw.state() != before {
-					t.Errorf("before %s, after %s", before, fw.state())
+				check(t, d.stopOn(u.Handle, d.slots(u.Handle)[1:]...))
+				timed("Stop", shutdownLimit, uefi.Success,
+					func() uefi.Status { return d.stopOn(u.Handle) })
+				if d.afterCall(); fw.State() != before {
+					t.Errorf("before %s, after %s", before, fw.State())
 				}
 			})
 		})
@@ -282,23 +266,19 @@ func TestAPostponedReaderThatIsNoneIsNotAskedAgain(t *testing.T) {
 		u := fw.plug(withSlots(1), 0)
 		tpl := uefi.TPLCallback
 		replace(t, &callerTPL, func() uefi.TPL { return tpl })
-		fw.frozen = true
-		if st := d.startOn(u.handle); st != uefi.Success {
-			t.Fatal(st)
-		}
+		fw.Frozen = true
+		must(t, d.startOn(u.Handle))
 		tpl = uefi.TPLApplication
 		u.device.Unplug()
 		for range 3 {
-			if st := d.statusOn(fw, u.handle); st != uefi.DeviceError {
+			if st := d.statusOn(fw, u.Handle); st != uefi.DeviceError {
 				t.Error(st)
 			}
 		}
-		if u.requests > 1 {
-			t.Errorf("it was asked %d times", u.requests)
+		if u.Requests > 1 {
+			t.Errorf("it was asked %d times", u.Requests)
 		}
-		if st := d.stopOn(u.handle); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopOn(u.Handle))
 	})
 }
 
@@ -328,22 +308,32 @@ func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
 		// until has drivers connected.
 		until func(d *Driver, fw *firmware, tpl *uefi.TPL)
 	}{
-		{"firmware idles", func(d *Driver, fw *firmware, tpl *uefi.TPL) { fw.frozen = false; d.idle() }},
-		{"a program calls", func(d *Driver, fw *firmware, tpl *uefi.TPL) { *tpl = uefi.TPLApplication; d.afterCall() }},
+		{"firmware idles",
+			func(d *Driver, fw *firmware, tpl *uefi.TPL) { fw.Frozen = false; d.idle() }},
+		{"a program calls",
+			func(d *Driver, fw *firmware, tpl *uefi.TPL) {
+				*tpl = uefi.TPLApplication
+				d.afterCall()
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d := newDriver(t)
 				u := fw.plug(hostileReader(t, "vendor-class"), 0)
 				var connected []uefi.Handle
-				replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return true })
+				replace(t, &connectDrivers,
+					func(h uintptr) bool {
+						connected = append(connected, uefi.Handle(h))
+						return true
+					})
 				new(refusals).install(t, d)
 				tpl := uefi.TPLCallback
 				replace(t, &callerTPL, func() uefi.TPL { return tpl })
-				fw.frozen = true
+				fw.Frozen = true
 				for range 2 {
-					if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Unsupported || u.requests != 0 {
-						t.Fatalf("%v after %d transfers", st, u.requests)
+					if st := call(d.supported, 0, uintptr(u.Handle), 0); st != uefi.Unsupported ||
+						u.Requests != 0 {
+						t.Fatalf("%v after %d transfers", st, u.Requests)
 					}
 					d.afterCall()
 				}
@@ -351,15 +341,13 @@ func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
 					t.Fatalf("connected %v", connected)
 				}
 				c.until(d, fw, &tpl)
-				if !slices.Equal(connected, []uefi.Handle{u.handle}) || fw.signals != 1 {
-					t.Errorf("drivers are connected to %v, %d signals", connected, fw.signals)
+				if !slices.Equal(connected, []uefi.Handle{u.Handle}) || fw.Signals != 1 {
+					t.Errorf("drivers are connected to %v, %d signals", connected, fw.Signals)
 				}
 				tpl = uefi.TPLApplication
-				if st := call(d.supported, 0, uintptr(u.handle), 0); st != uefi.Success {
-					t.Error(st)
-				}
-				if err := d.closeEvents(); err != nil || fw.events != 0 {
-					t.Errorf("%v, %d events", err, fw.events)
+				check(t, call(d.supported, 0, uintptr(u.Handle), 0))
+				if err := d.closeEvents(); err != nil || len(fw.Events) != 0 {
+					t.Errorf("%v, %d events", err, len(fw.Events))
 				}
 			})
 		})
@@ -369,27 +357,31 @@ func TestAVendorSpecificInterfaceWaitsForTimers(t *testing.T) {
 func TestControllersThatCameDuringACallAreConnectedAfterIt(t *testing.T) {
 	fw, d, u := started(t, 1)
 	var connected []uefi.Handle
-	replace(t, &connectDrivers, func(h uintptr) bool { connected = append(connected, uefi.Handle(h)); return len(connected) < 3 })
-	r := refusals{supported: []uefi.Handle{0x77, u.handle, 0x77, 0x78, 0x79}}
+	replace(t, &connectDrivers,
+		func(h uintptr) bool {
+			connected = append(connected, uefi.Handle(h))
+			return len(connected) < 3
+		})
+	r := refusals{supported: []uefi.Handle{0x77, u.Handle, 0x77, 0x78, 0x79}}
 	r.install(t, d)
 	d.afterCall()
-	if want := []uefi.Handle{0x77, 0x78, 0x79}; !slices.Equal(connected, want) || fw.signals != 1 {
-		t.Errorf("connected %v, want %v; %d signals", connected, want, fw.signals)
+	if want := []uefi.Handle{0x77, 0x78, 0x79}; !slices.Equal(connected, want) || fw.Signals != 1 {
+		t.Errorf("connected %v, want %v; %d signals", connected, want, fw.Signals)
 	}
 	d.afterCall() // there was no room for the last one
-	if len(connected) != 4 || connected[3] != 0x79 || fw.signals != 2 {
-		t.Errorf("connected %v; %d signals", connected, fw.signals)
+	if len(connected) != 4 || connected[3] != 0x79 || fw.Signals != 2 {
+		t.Errorf("connected %v; %d signals", connected, fw.Signals)
 	}
 	d.ending = true
 	r.supported = []uefi.Handle{0x80}
-	if d.afterCall(); fw.signals != 2 {
-		t.Error("an image that goes leaves an event behind")
+	if d.afterCall(); fw.Signals != 2 {
+		t.Error("an event is left of an image that is unloaded")
 	}
 }
 
-// TestACallInProgressEndsWhenFirmwareWantsTheReaderBack has firmware call Stop during a command,
-// which is refused.
-func TestACallInProgressEndsWhenFirmwareWantsTheReaderBack(t *testing.T) {
+// TestACallInProgressEndsAfterARefusedStop makes firmware call Stop during a command, which is
+// refused.
+func TestACallInProgressEndsAfterARefusedStop(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		unplug bool
@@ -401,15 +393,15 @@ func TestACallInProgressEndsWhenFirmwareWantsTheReaderBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fw, d, u := started(t, 1)
-				fw.lingers = true
-				if err := d.use(t, fw, u.handle); err != nil {
-					t.Fatal(err)
-				}
-				this, active := fw.handles[u.handle][smartcard.GUID], place(t, smartcard.Protocol(0))
-				if st := call(d.connect, this, uintptr(smartcard.AccessCard), uintptr(smartcard.NoReset), uintptr(smartcard.T1), addr(active)); st != uefi.Success {
-					t.Fatal(st)
-				}
-				u.device.Inject(sim.Fault{At: sim.AtAnswer, Command: xfrBlock, Do: []sim.Action{sim.Extend(10, 1, 500*time.Millisecond)}})
+				fw.Lingers = true
+				must(t, d.use(t, fw, u.Handle))
+				this, active := fw.Handles[u.Handle][smartcard.GUID], place(t,
+					smartcard.Protocol(0))
+				must(t, call(d.connect, this, uintptr(smartcard.AccessCard),
+					uintptr(smartcard.NoReset), uintptr(smartcard.T1),
+					addr(active)))
+				u.device.Inject(sim.Fault{At: sim.AtAnswer, Command: xfrBlock,
+					Do: []sim.Action{sim.Extend(10, 1, 500*time.Millisecond)}})
 				var r refusals
 				r.install(t, d)
 				gone := time.Time{}
@@ -417,7 +409,7 @@ func TestACallInProgressEndsWhenFirmwareWantsTheReaderBack(t *testing.T) {
 				replace(t, &yield, func() {
 					if gone.IsZero() && time.Since(began) > time.Second {
 						gone = time.Now()
-						r.stop = append(r.stop, u.handle)
+						r.stop = append(r.stop, u.Handle)
 						if c.unplug {
 							u.device.Unplug()
 						}
@@ -432,7 +424,7 @@ func TestACallInProgressEndsWhenFirmwareWantsTheReaderBack(t *testing.T) {
 					t.Errorf("it ended after %v", took)
 				}
 				d.afterCall()
-				if st := d.stopOn(u.handle); st != uefi.Success { // firmware tries again
+				if st := d.stopOn(u.Handle); st != uefi.Success { // firmware tries again
 					t.Error(st)
 				}
 			})
@@ -450,9 +442,7 @@ func TestAHostStartsWithinItsTime(t *testing.T) {
 		f.virtual.Plug(1, usbtest.Reader(silent))
 		f.virtual.Plug(2, usbtest.Reader(withSlots(1)))
 		began := time.Now()
-		if st := d.locked(d.start, 0, uintptr(f.handle), 0); st != uefi.Success {
-			t.Fatal(st)
-		}
+		must(t, d.locked(d.start, 0, uintptr(f.Handle), 0))
 		if took := time.Since(began); took > startLimit+late {
 			t.Errorf("Start took %v", took)
 		}
@@ -464,9 +454,7 @@ func TestAHostStartsWithinItsTime(t *testing.T) {
 		if n := len(fw.readerHandles()); n != 2 {
 			t.Errorf("%d readers in the end", n)
 		}
-		if st := d.stopHost(f); st != uefi.Success {
-			t.Error(st)
-		}
+		check(t, d.stopHost(f))
 		later()
 	})
 }

@@ -7,24 +7,23 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// tombs is how many interfaces of unplugged readers stay as they are (policy).
-// A program that still holds such a pointer finds functions behind it, which
-// answer EFI_DEVICE_ERROR; only when that many readers more have gone is the
-// memory a new reader's.
-const tombs = 64
+// maxRetired is how many interfaces of removed readers stay as they are (policy). A program that
+// still holds a pointer to one calls functions that return EFI_DEVICE_ERROR. The memory is used for
+// a new reader only after that many other readers have been removed.
+const maxRetired = 64
 
-// readers are all interfaces that were ever handed out. They do not move and
-// are never freed while the driver is loaded.
+// readers are all interfaces that were ever installed. They do not move and are never freed while
+// the driver is loaded.
 type readers struct {
-	all  []*reader
-	dead []*reader // oldest first
+	all     []*reader
+	retired []*reader // the oldest first
 }
 
-// new makes the interface of a slot, nil for one that is not known yet.
+// new creates the interface of a slot. s is nil for a slot that is not open yet.
 func (rs *readers) new(name string, s slot, members smartcard.Table) *reader {
 	var r *reader
-	if len(rs.dead) > tombs {
-		r, rs.dead = rs.dead[0], rs.dead[1:]
+	if len(rs.retired) > maxRetired {
+		r, rs.retired = rs.retired[0], rs.retired[1:]
 	} else {
 		r = new(reader)
 		rs.all = append(rs.all, r)
@@ -33,8 +32,8 @@ func (rs *readers) new(name string, s slot, members smartcard.Table) *reader {
 	return r
 }
 
-// wipe clears what commands and answers in progress have left in memory. It is for the end of the
-// driver or of boot services: see ccid.Slot.Wipe.
+// wipe clears the memory of commands and answers in progress. It is for the end of the driver or of
+// boot services: see ccid.Slot.Wipe.
 func (rs *readers) wipe() {
 	for _, r := range rs.all {
 		if r.slot != nil {
@@ -43,14 +42,16 @@ func (rs *readers) wipe() {
 	}
 }
 
-// retire ends the life of a reader whose interface is installed no longer.
+// retire marks a reader whose interface is not installed any more as removed.
 func (rs *readers) retire(r *reader) {
-	r.leave()
-	rs.dead = append(rs.dead, r)
+	r.markGone()
+	rs.retired = append(rs.retired, r)
 }
 
-// leave says that the reader has gone. Its interface may be installed still.
-func (r *reader) leave() { r.gone, r.slot, r.open, r.hear, r.held = true, nil, nil, nil, 0 }
+// leave marks a reader as removed. Its interface may still be installed.
+func (r *reader) markGone() {
+	r.gone, r.slot, r.open, r.pollNotifications, r.held = true, nil, nil, nil, 0
+}
 
 // at is the reader whose interface is at addr.
 func (rs *readers) at(addr uintptr) *reader {
@@ -62,5 +63,5 @@ func (rs *readers) at(addr uintptr) *reader {
 	return nil
 }
 
-// address is what firmware calls This.
+// address is the address of the interface: This.
 func (r *reader) address() uintptr { return uintptr(unsafe.Pointer(&r.table)) }

@@ -12,7 +12,8 @@ import (
 )
 
 func newFake(t *testing.T, rs *readers, n int) *reader {
-	return rs.new(fmt.Sprintf("Fake %d", n), &fakeSlot{t: t}, smartcard.Table{Connect: uintptr(n + 1)})
+	return rs.new(fmt.Sprintf("Fake %d", n), &fakeSlot{t: t},
+		smartcard.Table{Connect: uintptr(n + 1)})
 }
 
 func TestEveryReaderHasAnAddressOfItsOwn(t *testing.T) {
@@ -27,7 +28,8 @@ func TestEveryReaderHasAnAddressOfItsOwn(t *testing.T) {
 	}
 	for addr, n := range at {
 		r := rs.at(addr)
-		if r == nil || uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", n) || uefi.At[smartcard.Table](addr).Connect != uintptr(n+1) {
+		if r == nil || uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", n) ||
+			uefi.At[smartcard.Table](addr).Connect != uintptr(n+1) {
 			t.Errorf("at %#x is not reader %d", addr, n)
 		}
 	}
@@ -46,28 +48,29 @@ func TestMemoryOfUnpluggedReadersIsUsedAgainOnlyAfterManyOthers(t *testing.T) {
 	first := newFake(t, &rs, 0)
 	at := first.address()
 	rs.retire(first)
-	for n := 1; n <= tombs; n++ {
+	for n := 1; n <= maxRetired; n++ {
 		r := newFake(t, &rs, n)
 		if r == first || r.address() == at {
 			t.Fatalf("used again after %d others", n)
 		}
 		if got := rs.at(at); got != first || !got.gone || got.table.Connect != 1 {
-			t.Fatalf("after %d others the old interface is no tombstone any more", n)
+			t.Fatalf("after %d others the old interface has changed", n)
 		}
 		rs.retire(r)
 	}
-	r := newFake(t, &rs, tombs+1)
+	r := newFake(t, &rs, maxRetired+1)
 	if r.address() != at {
-		t.Errorf("the oldest tombstone was not used after %d others", tombs)
+		t.Errorf("the oldest retired interface was not used after %d others", maxRetired)
 	}
-	if r.gone || r.held != 0 || r.slot == nil || uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", tombs+1) || rs.at(at) != r {
+	if r.gone || r.held != 0 || r.slot == nil ||
+		uefi.FromUTF16(r.name) != fmt.Sprintf("Fake %d", maxRetired+1) || rs.at(at) != r {
 		t.Errorf("something of the former reader is left: %+v", r)
 	}
 }
 
 func TestPluggingInAndOutForEverTakesNoMoreMemory(t *testing.T) {
 	var rs readers
-	for n := range 20 * tombs {
+	for n := range 20 * maxRetired {
 		r := newFake(t, &rs, n)
 		r.held = smartcard.AccessCard
 		rs.retire(r)
@@ -75,15 +78,17 @@ func TestPluggingInAndOutForEverTakesNoMoreMemory(t *testing.T) {
 			t.Fatal("a retired reader keeps its slot")
 		}
 	}
-	if len(rs.all) > tombs+1 || len(rs.dead) != len(rs.all) || cap(rs.dead) > 8*tombs {
-		t.Errorf("%d interfaces, %d tombstones in a list of %d", len(rs.all), len(rs.dead), cap(rs.dead))
+	if len(rs.all) > maxRetired+1 || len(rs.retired) != len(rs.all) ||
+		cap(rs.retired) > 8*maxRetired {
+		t.Errorf("%d interfaces, %d retired in a list of %d", len(rs.all), len(rs.retired),
+			cap(rs.retired))
 	}
 }
 
 func TestReadersInUseAreNeverUsedAgain(t *testing.T) {
 	var rs readers
 	alive := newFake(t, &rs, 0)
-	for n := range 3 * tombs {
+	for n := range 3 * maxRetired {
 		r := newFake(t, &rs, n+1)
 		if r == alive {
 			t.Fatal("a reader in use was given away")

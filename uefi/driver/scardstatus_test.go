@@ -24,16 +24,24 @@ func TestSCardStatusSizes(t *testing.T) {
 		want              uefi.Status
 	}{
 		{name: "room for both", nameRoom: 200, atrRoom: 33, nameLen: 200, atrLen: 33},
-		{name: "room to the byte", nameRoom: int(name), atrRoom: int(atr), nameLen: name, atrLen: atr},
-		{name: "a byte short for the name", nameRoom: int(name) - 1, atrRoom: 33, nameLen: name - 1, atrLen: 33, want: uefi.BufferTooSmall},
-		{name: "a byte short for the ATR", nameRoom: 200, atrRoom: int(atr) - 1, nameLen: 200, atrLen: atr - 1, want: uefi.BufferTooSmall},
-		{name: "both too small: both lengths are told", nameRoom: 1, atrRoom: 1, nameLen: 1, atrLen: 1, want: uefi.BufferTooSmall},
-		{name: "lengths without buffers ask for the sizes", nameRoom: none, atrRoom: none, want: uefi.BufferTooSmall},
+		{name: "room to the byte", nameRoom: int(name), atrRoom: int(atr), nameLen: name,
+			atrLen: atr},
+		{name: "a byte short for the name", nameRoom: int(name) - 1, atrRoom: 33, nameLen: name - 1,
+			atrLen: 33, want: uefi.BufferTooSmall},
+		{name: "a byte short for the ATR", nameRoom: 200, atrRoom: int(atr) - 1, nameLen: 200,
+			atrLen: atr - 1, want: uefi.BufferTooSmall},
+		{name: "both too small: both lengths are returned", nameRoom: 1, atrRoom: 1, nameLen: 1,
+			atrLen: 1, want: uefi.BufferTooSmall},
+		{name: "lengths without buffers ask for the sizes", nameRoom: none, atrRoom: none,
+			want: uefi.BufferTooSmall},
 		{name: "buffers of no size", nameRoom: 0, atrRoom: 0, want: uefi.BufferTooSmall},
 		// CVE-2010-0407 (pcsc-lite): the caller's lengths.
-		{name: "lengths of half the address space", nameRoom: int(name), atrRoom: int(atr), nameLen: half, atrLen: half},
-		{name: "lengths of the whole address space", nameRoom: int(name), atrRoom: int(atr), nameLen: whole, atrLen: whole},
-		{name: "huge lengths without buffers", nameRoom: none, atrRoom: none, nameLen: whole, atrLen: whole},
+		{name: "lengths of half the address space", nameRoom: int(name), atrRoom: int(atr),
+			nameLen: half, atrLen: half},
+		{name: "lengths of the whole address space", nameRoom: int(name), atrRoom: int(atr),
+			nameLen: whole, atrLen: whole},
+		{name: "huge lengths without buffers", nameRoom: none, atrRoom: none, nameLen: whole,
+			atrLen: whole},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, r, _ := fakeReader(t)
@@ -47,7 +55,8 @@ func TestSCardStatusSizes(t *testing.T) {
 			}
 			nameLen, atrLen := place(t, c.nameLen), place(t, c.atrLen)
 			state, protocol := place(t, smartcard.State(77)), place(t, smartcard.Protocol(77))
-			st := call(d.status, r.address(), nameAt, addr(nameLen), addr(state), addr(protocol), atrAt, addr(atrLen))
+			st := call(d.status, r.address(), nameAt, addr(nameLen), addr(state), addr(protocol),
+				atrAt, addr(atrLen))
 			if st != c.want {
 				t.Errorf("status %v, want %v", st, c.want)
 			}
@@ -83,10 +92,14 @@ func TestSCardStatusEveryArgumentIsOptional(t *testing.T) {
 		{name: "the protocol alone", args: args{protocol: true}},
 		{name: "the name alone", args: args{name: true, nameLen: true}},
 		{name: "the ATR alone", args: args{atr: true, atrLen: true}},
-		{name: "everything but the ATR", args: args{name: true, nameLen: true, state: true, protocol: true}},
-		{name: "a name without its length", args: args{name: true, state: true, protocol: true, atr: true, atrLen: true}, want: uefi.InvalidParameter},
-		{name: "an ATR without its length", args: args{name: true, nameLen: true, state: true, protocol: true, atr: true}, want: uefi.InvalidParameter},
-		{name: "name and ATR without lengths", args: args{name: true, atr: true}, want: uefi.InvalidParameter},
+		{name: "everything but the ATR", args: args{name: true, nameLen: true, state: true,
+			protocol: true}},
+		{name: "a name without its length", args: args{name: true, state: true, protocol: true,
+			atr: true, atrLen: true}, want: uefi.InvalidParameter},
+		{name: "an ATR without its length", args: args{name: true, nameLen: true, state: true,
+			protocol: true, atr: true}, want: uefi.InvalidParameter},
+		{name: "name and ATR without lengths", args: args{name: true, atr: true},
+			want: uefi.InvalidParameter},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, r, f := fakeReader(t)
@@ -99,8 +112,10 @@ func TestSCardStatusEveryArgumentIsOptional(t *testing.T) {
 				}
 				return 0
 			}
-			st := call(d.status, r.address(), given(c.args.name, name.at()), given(c.nameLen, addr(nameLen)), given(c.state, addr(state)),
-				given(c.protocol, addr(protocol)), given(c.atr, atr.at()), given(c.atrLen, addr(atrLen)))
+			st := call(d.status, r.address(), given(c.args.name, name.at()),
+				given(c.nameLen, addr(nameLen)), given(c.state, addr(state)),
+				given(c.protocol, addr(protocol)), given(c.atr, atr.at()),
+				given(c.atrLen, addr(atrLen)))
 			if st != c.want {
 				t.Fatalf("status %v, want %v", st, c.want)
 			}
@@ -137,17 +152,22 @@ func TestSCardStatusOfASlot(t *testing.T) {
 	}{
 		{name: "no card", state: ccid.Absent, wantIs: smartcard.Absent},
 		{name: "a card without power", state: ccid.Inactive, wantIs: smartcard.Inactive},
-		{name: "a card with power that nobody connected to", state: ccid.Active, atr: atrT1, wantIs: smartcard.Active},
-		{name: "a card that the reader powered by itself, whose ATR nobody has seen", state: ccid.Active, wantIs: smartcard.Active},
-		{name: "a card that talks T=0", state: ccid.Active, protocol: ccid.T0, atr: atrT1, wantIs: smartcard.Active, wantTalk: smartcard.T0},
-		{name: "a card that talks T=1", state: ccid.Active, protocol: ccid.T1, atr: atrT1, wantIs: smartcard.Active, wantTalk: smartcard.T1},
+		{name: "a card with power that no connection to", state: ccid.Active, atr: atrT1,
+			wantIs: smartcard.Active},
+		{name: "a card that the reader powered by itself, whose ATR is unknown", state: ccid.Active,
+			wantIs: smartcard.Active},
+		{name: "a card that talks T=0", state: ccid.Active, protocol: ccid.T0, atr: atrT1,
+			wantIs: smartcard.Active, wantTalk: smartcard.T0},
+		{name: "a card that talks T=1", state: ccid.Active, protocol: ccid.T1, atr: atrT1,
+			wantIs: smartcard.Active, wantTalk: smartcard.T1},
 		{name: "a reader that does not know", state: ccid.Unknown, wantIs: smartcard.Unknown},
 		{name: "a reader just unplugged", err: ccid.ErrGone, want: uefi.DeviceError},
 		{name: "a reader that does not answer", err: ccid.ErrTimeout, want: uefi.DeviceError},
 		{name: "a reader that breaks its protocol", err: ccid.ErrProtocol, want: uefi.DeviceError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, held := range []smartcard.AccessMode{0, smartcard.AccessReader, smartcard.AccessCard} {
+			for _, held := range []smartcard.AccessMode{0, smartcard.AccessReader,
+				smartcard.AccessCard} {
 				d, r, f := fakeReader(t)
 				r.held = held
 				f.state, f.protocol, f.atr, f.stateErr = c.state, c.protocol, c.atr, c.err
@@ -160,7 +180,8 @@ func TestSCardStatusOfASlot(t *testing.T) {
 	}
 }
 
-func checkStatus(t *testing.T, d *Driver, r *reader, want uefi.Status, is smartcard.State, talks smartcard.Protocol, reset []byte) {
+func checkStatus(t *testing.T, d *Driver, r *reader, want uefi.Status, is smartcard.State,
+	talks smartcard.Protocol, reset []byte) {
 	t.Helper()
 	state, protocol := place(t, smartcard.State(77)), place(t, smartcard.Protocol(77))
 	atr, atrLen := newBuffer(t, 33), place(t, uintptr(33))
@@ -171,7 +192,9 @@ func checkStatus(t *testing.T, d *Driver, r *reader, want uefi.Status, is smartc
 	if st != uefi.Success {
 		return
 	}
-	if *state != is || *protocol != talks || *atrLen != uintptr(len(reset)) || !bytes.Equal(atr.bytes()[:*atrLen], reset) {
-		t.Errorf("%v, %v, ATR % x; want %v, %v, % x", *state, *protocol, atr.bytes()[:*atrLen], is, talks, reset)
+	if *state != is || *protocol != talks || *atrLen != uintptr(len(reset)) ||
+		!bytes.Equal(atr.bytes()[:*atrLen], reset) {
+		t.Errorf("%v, %v, ATR % x; want %v, %v, % x", *state, *protocol, atr.bytes()[:*atrLen], is,
+			talks, reset)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"tamaccid/uefi"
 )
 
-// statuses is what the members answer for an error of the class driver. The
-// first that fits counts. UEFI 2.11, 37.6.2 to 37.6.7 name the statuses.
+// statuses are the results of the protocol's functions for errors of the class driver (UEFI 2.11,
+// 37.6.2 to 37.6.7). The first error that matches determines the status.
 var statuses = []struct {
 	err error
 	uefi.Status
@@ -33,7 +33,7 @@ var statuses = []struct {
 	{ccid.ErrTooLong, uefi.InvalidParameter},
 }
 
-// status is the status for an error, EFI_DEVICE_ERROR for one without a name.
+// status is the status for an error, EFI_DEVICE_ERROR for one that is not in the table.
 func status(err error) uefi.Status {
 	if err == nil {
 		return uefi.Success
@@ -46,8 +46,8 @@ func status(err error) uefi.Status {
 	return uefi.DeviceError
 }
 
-// connectStatus is status for SCardConnect, which knows fewer: a card without
-// an answer to reset is EFI_NOT_READY (UEFI 2.11, 37.6.2).
+// connectStatus is status for SCardConnect, which has fewer statuses: a card without an answer to
+// reset is EFI_NOT_READY (UEFI 2.11, 37.6.2).
 func connectStatus(err error) uefi.Status {
 	if errors.Is(err, ccid.ErrMute) || errors.Is(err, ccid.ErrBadATR) {
 		return uefi.NotReady
@@ -59,7 +59,7 @@ func connectStatus(err error) uefi.Status {
 	return uefi.DeviceError
 }
 
-// needed is the size that the caller's buffer should have had.
+// needed is the size that the caller's buffer needs.
 func needed(err error) (n uintptr, ok bool) {
 	var short *ccid.ShortBufferError
 	if !errors.As(err, &short) {

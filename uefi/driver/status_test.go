@@ -50,7 +50,8 @@ var sentinels = map[string]struct {
 
 func TestEveryErrorHasItsStatus(t *testing.T) {
 	for name, c := range sentinels {
-		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err), fmt.Errorf("%w: %w", c.err, errors.New("the cause"))} {
+		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err),
+			fmt.Errorf("%w: %w", c.err, errors.New("the cause"))} {
 			if got := status(err); got != c.want {
 				t.Errorf("%s: %v, want %v", name, got, c.want)
 			}
@@ -100,10 +101,14 @@ func TestErrorsThatAreNotTheClassDrivers(t *testing.T) {
 		{"the call was given up", context.Canceled, uefi.DeviceError},
 		{"an error without a name", errors.New("unknown"), uefi.DeviceError},
 		{"a short buffer with its need", &ccid.ShortBufferError{Need: 3}, uefi.BufferTooSmall},
-		{"a mute card, as the reader reports it", &ccid.SlotError{Status: 0x40, Code: 0xFE}, uefi.Timeout},
-		{"an empty slot, as the reader reports it", &ccid.SlotError{Status: 0x42, Code: 0xFE}, uefi.NoMedia},
-		{"a reader fault of no known code", &ccid.SlotError{Status: 0x40, Code: 0x90}, uefi.ProtocolError},
-		{"no card, and a protocol error in its wake", fmt.Errorf("%w: %w", ccid.ErrProtocol, ccid.ErrNoCard), uefi.NoMedia},
+		{"a mute card, as the reader reports it", &ccid.SlotError{Status: 0x40, Code: 0xFE},
+			uefi.Timeout},
+		{"an empty slot, as the reader reports it", &ccid.SlotError{Status: 0x42, Code: 0xFE},
+			uefi.NoMedia},
+		{"a reader fault of no known code", &ccid.SlotError{Status: 0x40, Code: 0x90},
+			uefi.ProtocolError},
+		{"no card, and a protocol error in its wake",
+			fmt.Errorf("%w: %w", ccid.ErrProtocol, ccid.ErrNoCard), uefi.NoMedia},
 	} {
 		if got := status(c.err); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -112,7 +117,8 @@ func TestErrorsThatAreNotTheClassDrivers(t *testing.T) {
 }
 
 func TestNeed(t *testing.T) {
-	if n, ok := needed(fmt.Errorf("wrapped: %w", &ccid.ShortBufferError{Need: 65538})); n != 65538 || !ok {
+	if n, ok := needed(fmt.Errorf("wrapped: %w",
+		&ccid.ShortBufferError{Need: 65538})); n != 65538 || !ok {
 		t.Errorf("%d, %v", n, ok)
 	}
 	if n, ok := needed(ccid.ErrShortBuffer); n != 0 || ok {

@@ -33,18 +33,21 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 		call func(d *Driver, r *reader, p uintptr) uefi.Status
 		want uefi.Status // EFI_INVALID_PARAMETER if 0
 	}{
-		{name: "SCardConnect to the reader, active", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.connect, r.address(), uintptr(smartcard.AccessReader), 0, 0, p)
-		}},
-		{name: "SCardConnect to the card, active", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.connect, r.address(), uintptr(smartcard.AccessCard), 1, 3, p)
-		}},
+		{name: "SCardConnect to the reader, active",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.connect, r.address(), uintptr(smartcard.AccessReader), 0, 0, p)
+			}},
+		{name: "SCardConnect to the card, active",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.connect, r.address(), uintptr(smartcard.AccessCard), 1, 3, p)
+			}},
 		{name: "SCardStatus, name", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
 			return call(d.status, r.address(), p, addr(place(t, uintptr(256))))
 		}},
-		{name: "SCardStatus, length of the name", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.status, r.address(), newBuffer(t, 256).at(), p)
-		}},
+		{name: "SCardStatus, length of the name",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.status, r.address(), newBuffer(t, 256).at(), p)
+			}},
 		{name: "SCardStatus, state", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
 			return call(d.status, r.address(), 0, 0, p)
 		}},
@@ -54,49 +57,65 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 		{name: "SCardStatus, ATR", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
 			return call(d.status, r.address(), 0, 0, 0, 0, p, addr(place(t, uintptr(33))))
 		}},
-		{name: "SCardStatus, length of the ATR", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.status, r.address(), 0, 0, 0, 0, newBuffer(t, 33).at(), p)
-		}},
-		{name: "SCardTransmit, command", held: smartcard.AccessCard, call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.transmit, r.address(), p, 4, newBuffer(t, 256).at(), addr(place(t, uintptr(256))))
-		}},
-		{name: "SCardTransmit, response", held: smartcard.AccessCard, call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.transmit, r.address(), newBuffer(t, 4).at(), 4, p, addr(place(t, uintptr(256))))
-		}},
-		{name: "SCardTransmit, length of the response", held: smartcard.AccessCard, call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.transmit, r.address(), newBuffer(t, 4).at(), 4, newBuffer(t, 256).at(), p)
-		}},
+		{name: "SCardStatus, length of the ATR",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.status, r.address(), 0, 0, 0, 0, newBuffer(t, 33).at(), p)
+			}},
+		{name: "SCardTransmit, command", held: smartcard.AccessCard,
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.transmit, r.address(), p, 4, newBuffer(t, 256).at(),
+					addr(place(t, uintptr(256))))
+			}},
+		{name: "SCardTransmit, response", held: smartcard.AccessCard,
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.transmit, r.address(), newBuffer(t, 4).at(), 4, p,
+					addr(place(t, uintptr(256))))
+			}},
+		{name: "SCardTransmit, length of the response", held: smartcard.AccessCard,
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.transmit, r.address(), newBuffer(t, 4).at(), 4,
+					newBuffer(t, 256).at(), p)
+			}},
 		{name: "SCardControl, input", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.control, r.address(), uintptr(smartcard.GetFeatureRequest), p, 4, newBuffer(t, 256).at(), addr(place(t, uintptr(256))))
+			return call(d.control, r.address(), uintptr(smartcard.GetFeatureRequest), p, 4,
+				newBuffer(t, 256).at(), addr(place(t, uintptr(256))))
 		}},
 		{name: "SCardControl, output", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.control, r.address(), uintptr(smartcard.GetFeatureRequest), 0, 0, p, addr(place(t, uintptr(256))))
+			return call(d.control, r.address(), uintptr(smartcard.GetFeatureRequest), 0, 0, p,
+				addr(place(t, uintptr(256))))
 		}},
-		{name: "SCardControl, length of the output", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.control, r.address(), uintptr(smartcard.GetFeatureRequest), 0, 0, newBuffer(t, 256).at(), p)
-		}},
+		{name: "SCardControl, length of the output",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.control, r.address(), uintptr(smartcard.GetFeatureRequest), 0, 0,
+					newBuffer(t, 256).at(), p)
+			}},
 		{name: "SCardGetAttrib, output", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.getAttrib, r.address(), uintptr(scard.AttrATRString), p, addr(place(t, uintptr(33))))
+			return call(d.getAttrib, r.address(), uintptr(scard.AttrATRString), p,
+				addr(place(t, uintptr(33))))
 		}},
-		{name: "SCardGetAttrib, length of the output", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.getAttrib, r.address(), uintptr(scard.AttrATRString), newBuffer(t, 33).at(), p)
-		}},
+		{name: "SCardGetAttrib, length of the output",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.getAttrib, r.address(), uintptr(scard.AttrATRString),
+					newBuffer(t, 33).at(), p)
+			}},
 		{name: "GetDriverName, language", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
 			return call(d.driverName, 0, p, addr(place(t, uintptr(0))))
 		}},
 		{name: "GetDriverName, name", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
 			return call(d.driverName, 0, english, p)
 		}},
-		{name: "GetControllerName, language", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			return call(d.controllerName, 0, 0x10, 0, p, addr(place(t, uintptr(0))))
-		}},
+		{name: "GetControllerName, language",
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				return call(d.controllerName, 0, 0x10, 0, p, addr(place(t, uintptr(0))))
+			}},
 		{name: "GetControllerName, name", call: func(d *Driver, r *reader, p uintptr) uefi.Status {
 			return call(d.controllerName, 0, 0x10, 0, english, p)
 		}},
-		{name: "Stop, handles of children", want: uefi.DeviceError, call: func(d *Driver, r *reader, p uintptr) uefi.Status {
-			d.bound[0x10] = &controller{handle: 0x10, slots: []*offered{{reader: r}}}
-			return call(d.stop, 0, 0x10, 1, p)
-		}},
+		{name: "Stop, handles of children", want: uefi.DeviceError,
+			call: func(d *Driver, r *reader, p uintptr) uefi.Status {
+				d.bound[0x10] = &controller{handle: 0x10, slots: []*installedSlot{{reader: r}}}
+				return call(d.stop, 0, 0x10, 1, p)
+			}},
 	} {
 		if c.want == uefi.Success {
 			c.want = uefi.InvalidParameter
@@ -126,7 +145,8 @@ func TestWildPointersAreInvalidParameters(t *testing.T) {
 // nothing has to be written there.
 func TestOutputThatIsNotWrittenNeedsNoMemory(t *testing.T) {
 	d, r, _ := fakeReader(t)
-	if st := call(d.status, r.address(), 0x7000_0000_0000, addr(place(t, uintptr(0)))); st != uefi.BufferTooSmall {
+	if st := call(d.status, r.address(), 0x7000_0000_0000,
+		addr(place(t, uintptr(0)))); st != uefi.BufferTooSmall {
 		t.Errorf("SCardStatus with no room: %v", st)
 	}
 }
@@ -134,20 +154,22 @@ func TestOutputThatIsNotWrittenNeedsNoMemory(t *testing.T) {
 // A caller that passes a larger length than its buffer has gets a short answer all the same.
 func TestALengthThatIsTooLargeDoesNoHarm(t *testing.T) {
 	const readable, pages = 1, 2
-	b, err := syscall.Mmap(-1, 0, pages*4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	b, err := syscall.Mmap(-1, 0, pages*4096, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer syscall.Munmap(b)
-	if err := syscall.Mprotect(b[readable*4096:], syscall.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Mprotect(b[readable*4096:], syscall.PROT_NONE))
 	buffer := b[readable*4096-shortResponse : readable*4096]
 	d, r, f := fakeReader(t)
 	r.held = smartcard.AccessCard
-	f.transmit = func(_, response []byte) (int, error) { return copy(response, []byte{0x90, 0x00}), nil }
+	f.transmit = func(_, response []byte) (int, error) {
+		return copy(response, []byte{0x90, 0x00}), nil
+	}
 	length := place(t, uintptr(65536))
-	if st := call(d.transmit, r.address(), newBuffer(t, 4).at(), 4, uintptr(unsafe.Pointer(&buffer[0])), addr(length)); st != uefi.Success {
+	if st := call(d.transmit, r.address(), newBuffer(t, 4).at(), 4,
+		uintptr(unsafe.Pointer(&buffer[0])), addr(length)); st != uefi.Success {
 		t.Errorf("status %v", st)
 	}
 	if *length != 2 || buffer[0] != 0x90 || buffer[1] != 0 {

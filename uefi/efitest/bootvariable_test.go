@@ -11,15 +11,16 @@ import (
 	"tamaccid/board/qemu/harness"
 )
 
-// TestDriverVariable has firmware load the driver by itself: a Driver#### variable (UEFI 2.11, 3.1.3), made as the README says, outlives
-// a reset, and after it a program finds its reader without anybody's load.
+// TestDriverVariable makes firmware load the driver: a Driver#### variable (UEFI 2.11, 3.1.3), made
+// as README.md shows, is kept over a reset, and a program finds its reader after it.
 func TestDriverVariable(t *testing.T) {
 	t.Parallel()
 	const limit = 3 * time.Minute // of two boots
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	m, err := harness.Start(ctx, harness.Config{
-		Volume: volume, Reader: true, Card: insert("t0"), Limit: limit, Args: []string{"-action", "reboot=reset"},
+		Volume: volume, Reader: true, Card: insert("t0"), Limit: limit, Args: []string{"-action",
+			"reboot=reset"},
 	})
 	must(t, err)
 	defer m.Close()

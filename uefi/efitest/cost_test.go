@@ -38,7 +38,8 @@ func costBoot(ctx context.Context, b *testing.B) *harness.Shell {
 
 var perAPDU = regexp.MustCompile(`(\d+) ns each\s`)
 
-// cost loads the driver by a command line, sends APDUs through it, and unloads it. It returns what one took in nanoseconds.
+// cost loads the driver by a command line, sends APDUs through it, and unloads it. It returns the
+// time of one APDU in nanoseconds.
 func cost(ctx context.Context, sh *harness.Shell, load string) (ns float64, err error) {
 	var measured string
 	for _, line := range []string{load, fmt.Sprintf("apdus.efi %d", costAPDUs)} {
@@ -65,8 +66,9 @@ func cost(ctx context.Context, sh *harness.Shell, load string) (ns float64, err 
 	return strconv.ParseFloat(match[1], 64)
 }
 
-// BenchmarkDirect compares 1,000 APDUs through the firmware's USB stack with 1,000 through ours, on one machine. Each round has
-// both, one after the other, and a ratio of its own, so that what else the host does meets both alike.
+// BenchmarkDirect compares 1,000 APDUs through the firmware's USB stack with 1,000 in direct mode,
+// on one machine. Each round has both, one after the other, and a ratio of its own, so that other
+// work of the host affects both alike.
 func BenchmarkDirect(b *testing.B) {
 	ctx, cancel := context.WithTimeout(b.Context(), costLimit)
 	defer cancel()

@@ -18,8 +18,8 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// A vessel is a virtual reader of the fleet.
-type vessel struct {
+// A fleetReader is a virtual reader of the fleet.
+type fleetReader struct {
 	name  string   // of the subtest
 	kind  string   // in the catalogue of readers
 	cards []string // of the catalogue of cards: one a slot, in the order of interfaces and slots
@@ -28,26 +28,31 @@ type vessel struct {
 
 const onEHCI = "ehci.0"
 
-// fleet differs in kind: exchange levels, protocols, ICCDs, slots, interfaces, endpoints, speeds, sizes.
-var fleet = []vessel{
+// fleet are readers of different kinds: exchange levels, protocols, ICCDs, slots, interfaces,
+// endpoints, speeds, sizes.
+var fleet = []fleetReader{
 	{name: "character level, T=0", kind: "character", cards: []string{"t0"}},
 	{name: "character level, T=1", kind: "character", cards: []string{"t1"}},
 	{name: "TPDU level, T=0", kind: "tpdu", cards: []string{"t0"}},
 	{name: "TPDU level, T=1", kind: "tpdu", cards: []string{"t1"}},
 	{name: "TPDU level, T=1 with CRC", kind: "tpdu", cards: []string{"t1-crc"}},
-	{name: "TPDU level, a card that asks for time and small blocks", kind: "tpdu", cards: []string{"t1-wtx"}},
+	{name: "TPDU level, a card that asks for time and small blocks", kind: "tpdu",
+		cards: []string{"t1-wtx"}},
 	{name: "short APDU level, T=0", kind: "short", cards: []string{"t0"}},
 	{name: "short APDU level, T=1", kind: "short", cards: []string{"t1"}},
 	{name: "extended APDU level, T=0", kind: "extended", cards: []string{"t0"}},
 	{name: "extended APDU level, T=1", kind: "extended", cards: []string{"t1"}},
-	{name: "extended APDU level, chaining in messages of 64 bytes", kind: "tiny-messages", cards: []string{"t1"}},
-	{name: "extended APDU level, high speed, messages of 64 KB", kind: "high-speed", cards: []string{"t1"}},
+	{name: "extended APDU level, chaining in messages of 64 bytes", kind: "tiny-messages",
+		cards: []string{"t1"}},
+	{name: "extended APDU level, high speed, messages of 64 KB", kind: "high-speed",
+		cards: []string{"t1"}},
 	{name: "extended APDU level, SuperSpeed", kind: "super-speed", cards: []string{"t1"}},
 	{name: "ICCD version A", kind: "iccd-a", cards: []string{"t0"}},
 	{name: "ICCD version B, short APDU level", kind: "iccd-b", cards: []string{"t1"}},
 	{name: "ICCD version B, extended APDU level", kind: "iccd-b-extended", cards: []string{"t1"}},
 	{name: "four slots", kind: "slots", cards: []string{"t0", "t1", "t0t1", "t1-specific"}},
-	{name: "composite, two readers beside another interface", kind: "composite", cards: []string{"t1", "t0"}},
+	{name: "composite, two readers beside another interface", kind: "composite",
+		cards: []string{"t1", "t0"}},
 	{name: "PIN pad", kind: "pinpad", cards: []string{"t0"}},
 	{name: "two endpoints", kind: "two-endpoints", cards: []string{"t1"}},
 	{name: "class FF", kind: "vendor-class", cards: []string{"t0"}},
@@ -61,16 +66,17 @@ var fleet = []vessel{
 	{name: "high speed on EHCI", kind: "high-speed", cards: []string{"t1"}, bus: onEHCI},
 }
 
-// rings is how many endpoints, control endpoints among them, share an xHCI controller. With more the firmware of Debian 12 (edk2
-// 2022.11) crashes: its driver looks for 64 bytes where a transfer request has 16, and finds no memory that has them where a ring
-// ends with the block that it lies in (tianocore/edk2 issue 10032).
+// rings is how many endpoints, control endpoints included, share an xHCI controller. With more the
+// firmware of Debian 12 (edk2 2022.11) crashes: its driver searches 64 bytes where a transfer
+// request has 16, and accesses memory that does not exist where a ring ends with its block of
+// memory (tianocore/edk2 issue 10032).
 const rings = 8
 
-// product is the device's name, by which its test finds it.
-func (v *vessel) product(i int) string { return fmt.Sprintf("%02d-%s", i, v.kind) }
+// product is the device's name, by which the test selects it.
+func (v *fleetReader) product(i int) string { return fmt.Sprintf("%02d-%s", i, v.kind) }
 
-// build makes the device, with its cards in it.
-func (v *vessel) build(t *testing.T, i int) *reader.Device {
+// build creates the device with its cards.
+func (v *fleetReader) build(t *testing.T, i int) *reader.Device {
 	t.Helper()
 	m, err := reader.Named(v.kind)
 	must(t, err)
@@ -88,12 +94,13 @@ func (v *vessel) build(t *testing.T, i int) *reader.Device {
 	return d
 }
 
-// launch serves the devices of vessels and returns them, with QEMU's options for them.
-func launch(t *testing.T, vessels []vessel) (args []string, devices []*reader.Device) {
+// launch serves the devices of readers and returns them, with QEMU's options for them.
+func launch(t *testing.T, readers []fleetReader) (args []string, devices []*reader.Device) {
 	t.Helper()
-	args = []string{"-device", string(harness.UHCI) + ",id=uhci", "-device", string(harness.EHCI) + ",id=ehci"}
+	args = []string{"-device", string(harness.UHCI) + ",id=uhci", "-device",
+		string(harness.EHCI) + ",id=ehci"}
 	dir, controllers, taken := t.TempDir(), 0, rings
-	for i, v := range vessels {
+	for i, v := range readers {
 		d := v.build(t, i)
 		devices = append(devices, d)
 		path := filepath.Join(dir, fmt.Sprint(i))
@@ -106,7 +113,8 @@ func launch(t *testing.T, vessels []vessel) (args []string, devices []*reader.De
 			if taken += needs; taken > rings {
 				taken = needs
 				controllers++
-				args = append(args, "-device", fmt.Sprintf("%s,id=xhci%d", harness.XHCI, controllers))
+				args = append(args, "-device",
+					fmt.Sprintf("%s,id=xhci%d", harness.XHCI, controllers))
 			}
 			bus = fmt.Sprintf("xhci%d.0", controllers)
 		}
@@ -116,7 +124,7 @@ func launch(t *testing.T, vessels []vessel) (args []string, devices []*reader.De
 	return args, devices
 }
 
-// endpoints counts a device's endpoints with the control endpoint.
+// endpoints counts a device's endpoints, the control endpoint included.
 func endpoints(t *testing.T, d *reader.Device) int {
 	t.Helper()
 	interfaces, err := usb.Interfaces(d.Model().ConfigDescriptor())
@@ -128,8 +136,8 @@ func endpoints(t *testing.T, d *reader.Device) int {
 	return n
 }
 
-// level is the exchange level of a device's first reader, as the driver has it.
-func (v *vessel) level(t *testing.T) reader.Level {
+// level is the exchange level of a device's first reader in its class descriptor.
+func (v *fleetReader) level(t *testing.T) reader.Level {
 	t.Helper()
 	m, err := reader.Named(v.kind)
 	must(t, err)
@@ -146,23 +154,27 @@ func (v *vessel) level(t *testing.T) reader.Level {
 	return 0
 }
 
-// report is what the exchange test prints of a slot when all of it went well: the number of exchanges, and what the reader or card
-// cannot do by its kind.
+// report is what the exchange test prints for a slot when all steps pass: the number of exchanges,
+// and the steps that reader or card cannot do by their kind.
 func report(level reader.Level, protocol string) []string {
 	const short = "left out: the reader takes short APDUs only"
 	switch {
 	case level == reader.ShortAPDU:
-		return []string{"Passed: 771 exchanges", "extended case 2, up to 65535                   " + short,
-			"extended case 3, up to 65535                   " + short, "extended case 4, up to 65535 there and back    " + short, "3 steps left out"}
+		return []string{"Passed: 771 exchanges",
+			"extended case 2, up to 65535                   " + short,
+			"extended case 3, up to 65535                   " + short,
+			"extended case 4, up to 65535 there and back    " + short, "3 steps left out"}
 	case protocol == "T=0":
-		return []string{"Passed: 787 exchanges", "the rest left out: T=0 has no Le above 256", "1 step left out",
+		return []string{"Passed: 787 exchanges",
+			"the rest left out: T=0 has no Le above 256", "1 step left out",
 			"extended case 4, up to 65535 there and back    ok, 7 exchanges"}
 	}
 	return []string{"Passed: 790 exchanges, 210356 bytes to the card, 207928 back\n"}
 }
 
-// TestFleet has all readers of the fleet on one machine at once, and runs the exchange test over each of them: all four cases of
-// APDUs at all lengths from 0 to 256, and extended ones up to 64 KB where the level allows.
+// TestFleet plugs all readers of the fleet into one machine, and runs the exchange test over each
+// of them: all four cases of APDUs at all lengths from 0 to 256, and extended ones up to 64 KB
+// where the level allows.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	args, _ := launch(t, fleet)
@@ -173,7 +185,8 @@ func TestFleet(t *testing.T) {
 	}
 	for i, v := range fleet {
 		if v.bus == onEHCI {
-			s.Run(v.name, 5*time.Minute, func(t *testing.T, c *harness.Case) { tryQuickly(t, c, v.product(i)) })
+			s.Run(v.name, 5*time.Minute,
+				func(t *testing.T, c *harness.Case) { tryQuickly(t, c, v.product(i)) })
 			continue
 		}
 		s.Run(v.name, 2*time.Minute, func(t *testing.T, c *harness.Case) {
@@ -198,7 +211,8 @@ func TestFleet(t *testing.T) {
 						t.Errorf("slot %d, %s: no %q in\n%s", slot, protocol, want, section)
 					}
 				}
-				if card := v.cards[slot]; n == 1 && card != "t0t1" && !strings.HasPrefix(protocol, "T="+card[1:2]) {
+				if card := v.cards[slot]; n == 1 && card != "t0t1" &&
+					!strings.HasPrefix(protocol, "T="+card[1:2]) {
 					t.Errorf("card %s speaks %q", card, protocol)
 				}
 			}
@@ -206,14 +220,16 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// tryQuickly runs the lengths that matter of the exchange test, anew when the host controller has come to a stand: QEMU's EHCI stops its
-// asynchronous schedule while an interrupt on async advance is not acknowledged, and edk2's driver waits 10 ms for one and no longer, which
-// a busy host may take. Nothing but the firmware's driver, started anew, helps then.
+// tryQuickly runs the most important lengths of the exchange test, again when the host controller
+// has stopped: QEMU's EHCI stops its asynchronous schedule while an interrupt on async advance is
+// not acknowledged, edk2's driver waits 10 ms for one, and a busy host may take longer. Only a
+// restart of the firmware's driver helps then.
 func tryQuickly(t *testing.T, c *harness.Case, product string) {
 	const tries = 3
 	for range tries {
 		r := c.Command("exchange.efi -quick " + product)
-		if r.Status == 0 && strings.Contains(r.Output, "1 reader: 1 passed, 0 failed, 0 without a card") {
+		if r.Status == 0 && strings.Contains(r.Output,
+			"1 reader: 1 passed, 0 failed, 0 without a card") {
 			return
 		}
 		t.Logf("status %#x\n%s", r.Status, r.Output)

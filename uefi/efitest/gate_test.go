@@ -11,11 +11,11 @@ import (
 	"tamaccid/board/qemu/harness"
 )
 
-// usages are the two ways to the reader, as load options.
+// usages are the load options for the two ways to a reader.
 var usages = []string{"usb=firmware", "usb=direct"}
 
-// TestCallersErrorsCostTheirCall calls members with bad addresses, and in states of the processor
-// that few callers have.
+// TestCallersErrorsCostTheirCall calls functions of the protocol with invalid addresses and in
+// unusual processor states.
 func TestCallersErrorsCostTheirCall(t *testing.T) {
 	t.Parallel()
 	for _, usage := range usages {
@@ -34,10 +34,10 @@ func TestCallersErrorsCostTheirCall(t *testing.T) {
 	}
 }
 
-// TestEndOfBootServicesAnywhere ends boot services where few loaders do it. The driver has stopped
-// its controllers then, and refuses calls. At TPL_NOTIFY, where ExitBootServices must not be called
-// (UEFI 2.11, 7.1), firmware dispatches no notification of anybody's: there calls are refused, but
-// nothing stops.
+// TestEndOfBootServicesAnywhere ends boot services at unusual moments. The driver has stopped its
+// controllers then, and refuses calls. At TPL_NOTIFY, where ExitBootServices must not be called
+// (UEFI 2.11, 7.1), firmware calls no notification function: calls are refused, but controllers run
+// on.
 func TestEndOfBootServicesAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, usage := range usages {
@@ -46,7 +46,7 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 			s.Boot = booting(loader + " " + driverImage + " " + usage)
 			places := []string{"application", "callback", "notify"}
 			if usage == "usb=direct" {
-				// In a transfer of firmware's USB stack it is firmware that dies: edk2's UsbBusDxe
+				// During a transfer of firmware's USB stack the firmware crashes: edk2's UsbBusDxe
 				// calls RestoreTPL after the event, in a table that ExitBootServices has zeroed.
 				places = append(places, "inside")
 			}
@@ -54,7 +54,8 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 				s.Run(where, time.Minute, func(t *testing.T, c *harness.Case) {
 					output := ends(t, c, where)
 					if usage == "usb=direct" && where != "notify" {
-						state := map[string]string{"before": running, "after": stopped, "later": stopped}
+						state := map[string]string{"before": running, "after": stopped,
+							"later": stopped}
 						if where == "inside" {
 							state["inside"] = stopped
 						}
@@ -68,7 +69,8 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 					if where == "inside" {
 						want++
 					}
-					if n := strings.Count(output, ": device error"); n != want || strings.Contains(output, "another status") {
+					if n := strings.Count(output, ": device error"); n != want ||
+						strings.Contains(output, "another status") {
 						t.Errorf("%d calls of %d are refused", n, want)
 					}
 					t.Log(output)
@@ -78,7 +80,7 @@ func TestEndOfBootServicesAnywhere(t *testing.T) {
 	}
 }
 
-// ends ends boot services, which ends the machine, and returns what was printed.
+// ends ends boot services and with them the machine, and returns what was printed.
 func ends(t *testing.T, c *harness.Case, where string) string {
 	t.Helper()
 	command := c.Background("cabi.efi exit " + where)

@@ -10,9 +10,9 @@ import (
 	"tamaccid/ccid/sim/reader"
 )
 
-// TestAnEventMeddlesDuringACommand has a program's timer event connect and disconnect readers, and
-// unload the driver, while a card takes long for a command. The command ends well, and so do those
-// after it.
+// TestAnEventMeddlesDuringACommand connects and disconnects readers and unloads the driver from a
+// program's timer event, while a card takes long for a command. The command succeeds, and so do
+// those after it.
 func TestAnEventMeddlesDuringACommand(t *testing.T) {
 	t.Parallel()
 	const before, long = 5, 6 * time.Second
@@ -27,7 +27,8 @@ func TestAnEventMeddlesDuringACommand(t *testing.T) {
 				device, d := virtual(t, "", "extended", 1, "t1")
 				must(t, k.Machine.Plug(k.Ctx, device))
 				appears(t, k, true)
-				d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before, Do: []reader.Action{reader.Delay(long)}})
+				d.Inject(reader.Fault{At: reader.AtAnswer, Command: reader.XfrBlock, Skip: before,
+					Do: []reader.Action{reader.Delay(long)}})
 				if r := k.Command("cabi.efi meddle 10 " + what); r.Status != 0 {
 					t.Errorf("status %#x\n%s", r.Status, r.Output)
 				} else {

@@ -13,9 +13,9 @@ import (
 	"tamaccid/ccid/sim/usbredir"
 )
 
-// TestUnloadOfSilentReaders powers the cards of two readers that answer nothing from their first
-// IccPowerOff on, and unloads the driver. Before readers shared one deadline that took more than 30
-// s.
+// TestUnloadOfSilentReaders powers the cards of two readers that do not answer from their first
+// IccPowerOff on, and unloads the driver. Without a deadline that the readers share this takes more
+// than 30 s.
 func TestUnloadOfSilentReaders(t *testing.T) {
 	t.Parallel()
 	const hang = 20 * time.Second // the driver takes 2 s, on a slow machine the rest more
@@ -30,12 +30,14 @@ func TestUnloadOfSilentReaders(t *testing.T) {
 				must(t, err)
 				d := reader.NewDevice(m)
 				d.Reader(0).Insert(0, card.T1())
-				redirected = append(redirected, harness.Redirected{ID: id, Serve: (&usbredir.Server{Device: d}).Serve})
+				redirected = append(redirected,
+					harness.Redirected{ID: id, Serve: (&usbredir.Server{Device: d}).Serve})
 			}
 			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: redirected})
 			s.Boot = booting(loader + " " + driverImage + mode.options)
 			s.Run("unload", 2*time.Minute, func(t *testing.T, c *harness.Case) {
-				if r := c.Command("exchange.efi -quick"); !strings.Contains(r.Output, "2 readers: 2 passed") {
+				if r := c.Command("exchange.efi -quick"); !strings.Contains(r.Output,
+					"2 readers: 2 passed") {
 					t.Fatalf("status %#x\n%s", r.Status, r.Output)
 				}
 				began := time.Now()

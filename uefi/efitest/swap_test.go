@@ -12,10 +12,11 @@ import (
 	"tamaccid/ccid/sim/usbredir"
 )
 
-// TestASwapBetweenTwoCommandsIsNoticed changes the card of a reader that powers cards by itself: nothing but its notification tells.
+// TestASwapBetweenTwoCommandsIsNoticed changes the card of a reader that powers cards by itself:
+// only its notification reports the change.
 func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
 	t.Parallel()
-	const noticed = 2 * time.Second // by firmware, which polls the interrupt endpoint, and by our timer
+	const noticed = 2 * time.Second // firmware polls the interrupt endpoint, the driver has a timer
 	for _, c := range []struct{ name, load string }{
 		{"through firmware's USB stack", loader + " " + driverImage + " usb=firmware"},
 		{"on a controller of our own", directly},
@@ -25,7 +26,9 @@ func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
 			m.Functions[0].CCID.Features |= reader.AutoActivation | reader.AutoVoltage
 			d := reader.NewDevice(m)
 			d.Reader(0).Insert(0, card.T1())
-			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: []harness.Redirected{{ID: "auto", Serve: (&usbredir.Server{Device: d}).Serve}}})
+			s := harness.NewSuite(t, harness.Config{Volume: volume,
+				Redirected: []harness.Redirected{{ID: "auto",
+					Serve: (&usbredir.Server{Device: d}).Serve}}})
 			s.Boot = booting(c.load)
 			s.Run("swap", 60*time.Second, func(t *testing.T, c *harness.Case) {
 				for _, change := range []struct {
@@ -34,7 +37,9 @@ func TestASwapBetweenTwoCommandsIsNoticed(t *testing.T) {
 					after string
 				}{
 					{"the card is left alone", func() {}, `after: 90 00, <nil>`},
-					{"another card", func() { d.Reader(0).Remove(0); d.Reader(0).Insert(0, card.T1()) }, `after: , .*EFI_NOT_READY`},
+					{"another card",
+						func() { d.Reader(0).Remove(0); d.Reader(0).Insert(0, card.T1()) },
+						`after: , .*EFI_NOT_READY`},
 					{"no card", func() { d.Reader(0).Remove(0) }, `after: , .*EFI_NO_MEDIA`},
 				} {
 					t.Log(change.name)

@@ -14,8 +14,8 @@ import (
 )
 
 // TestDevicesThatAskForTooMuch plugs in a reader that declares 256 slots and messages of 4 GiB,
-// with a card in each slot, then one of names without end, and then a good one. Each is used as far
-// as it goes, and the driver lives.
+// with a card in each slot, then one with names of the greatest length, and then a good one. Each
+// is used as far as possible, and the driver goes on.
 func TestDevicesThatAskForTooMuch(t *testing.T) {
 	t.Parallel()
 	const noticed = 2 * time.Second // by firmware, which looks at its ports, and by our timer
@@ -38,7 +38,7 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				m, err := reader.Named(k.name)
 				must(t, err)
 				if i < len(kinds)-1 {
-					m.Functions[0].Class = reader.ClassVendor // whether it is a reader's is asked for each time
+					m.Functions[0].Class = reader.ClassVendor // Supported reads the descriptors each time
 				}
 				d := reader.NewDevice(m)
 				for slot := range d.Reader(0).Slots() {
@@ -46,7 +46,8 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				}
 				d.Unplug()
 				devices = append(devices, d)
-				redirected = append(redirected, harness.Redirected{ID: k.name, Serve: (&usbredir.Server{Device: d}).Serve})
+				redirected = append(redirected,
+					harness.Redirected{ID: k.name, Serve: (&usbredir.Server{Device: d}).Serve})
 			}
 			s := harness.NewSuite(t, harness.Config{Volume: volume, Redirected: redirected})
 			s.Boot = booting(loader + " " + driverImage + mode.options)

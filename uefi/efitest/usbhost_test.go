@@ -13,15 +13,19 @@ import (
 	"tamaccid/board/qemu/harness/usbcases"
 )
 
-// agentDirectly boots a machine whose driver runs the USB host controller itself, and starts the agent there.
-func agentDirectly(ctx context.Context, c harness.Config) (*harness.Machine, *harness.Agent, error) {
+// agentDirectly boots a machine whose driver is in direct mode, and starts the agent there.
+func agentDirectly(
+	ctx context.Context, c harness.Config,
+) (*harness.Machine, *harness.Agent, error) {
 	return agentBehind(ctx, c, directly)
 }
 
 // agentBehind boots a machine, loads the driver by a command line and starts the agent.
-func agentBehind(ctx context.Context, c harness.Config, load string) (*harness.Machine, *harness.Agent, error) {
+func agentBehind(
+	ctx context.Context, c harness.Config, load string,
+) (*harness.Machine, *harness.Agent, error) {
 	c.Volume = volume
-	// The machine outlives its boot, whose limit ctx is.
+	// The machine runs longer than its boot, whose limit ctx is.
 	m, err := harness.Start(context.WithoutCancel(ctx), c)
 	if err != nil {
 		return nil, nil, err
@@ -45,8 +49,8 @@ func TestUSBHost(t *testing.T) {
 	usbcases.Test(t, agentDirectly, usbcases.Models...)
 }
 
-// TestFleetDirectly has the readers of the fleet that are on xHCI controllers through the exchange test, at the lengths that matter,
-// in direct mode.
+// TestFleetDirectly runs the exchange test over the readers of the fleet that are on xHCI
+// controllers, at the most important lengths, in direct mode.
 func TestFleetDirectly(t *testing.T) {
 	t.Parallel()
 	args, _ := launch(t, fleet)
@@ -57,7 +61,8 @@ func TestFleetDirectly(t *testing.T) {
 			continue
 		}
 		s.Run(v.name, time.Minute, func(t *testing.T, c *harness.Case) {
-			if r := c.Command("exchange.efi -quick " + v.product(i)); r.Status != 0 || !strings.Contains(r.Output, " 0 failed, 0 without") {
+			if r := c.Command("exchange.efi -quick " + v.product(i)); r.Status != 0 ||
+				!strings.Contains(r.Output, " 0 failed, 0 without") {
 				t.Errorf("status %#x\n%s", r.Status, r.Output)
 			}
 		})

@@ -11,7 +11,28 @@ import (
 	"tamaccid/baremetal/usbhost"
 	"tamaccid/baremetal/usbhost/hcd"
 	"tamaccid/uefi"
+	"tamaccid/uefi/uefitest"
 )
+
+// HCCPARAMS1, and its bit for addresses of 64 bits (xHCI 1.2, 5.3.6).
+const (
+	hccParams1 = 0x10
+	hccAC64    = 1 << 0
+)
+
+// plug is an xHCI controller in firmware.
+func plug(t *testing.T) *uefitest.PCI { return uefitest.New(t).PlugPCI() }
+
+// take opens a controller.
+func take(t *testing.T, f *uefitest.PCI) *Function {
+	t.Helper()
+	fn, err := Open(f.IO(), Driver(f.IO()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Widths = nil // without the accesses of Open
+	return fn
+}
 
 func TestDriverIsFoundByClassCode(t *testing.T) {
 	for _, c := range []struct {
@@ -24,29 +45,29 @@ func TestDriverIsFoundByClassCode(t *testing.T) {
 		{name: "a network card", class: 0x02000000},
 		{name: "no function", class: 0xffffffff},
 	} {
-		f, io := newFake(t)
-		f.class = c.class
-		if d := Driver(io); (d != nil) != c.want {
+		f := plug(t)
+		f.Class = c.class
+		if d := Driver(f.IO()); (d != nil) != c.want {
 			t.Errorf("%s: %+v", c.name, d)
 		}
 	}
-	f, io := newFake(t)
-	f.refuse["config"] = uefi.DeviceError
-	if Driver(io) != nil {
+	f := plug(t)
+	f.Refuse["config"] = uefi.DeviceError
+	if Driver(f.IO()) != nil {
 		t.Error("a function that does not respond")
 	}
 }
 
 func TestRegistersHaveThreeWidths(t *testing.T) {
-	f, io := newFake(t)
-	r := f.open(io).Registers()
+	f := plug(t)
+	r := take(t, f).Registers()
 	r.Write8(0x20, 0x89)
 	r.Write16(0x24, 0xabcd)
 	r.Write32(0x28, 0x12345678)
 	if r.Read8(0x20) != 0x89 || r.Read16(0x24) != 0xabcd || r.Read32(0x28) != 0x12345678 {
-		t.Errorf("%#x", f.registers)
+		t.Errorf("%#x", f.Registers)
 	}
-	if got := fmt.Sprint(f.widths); got != "[0 1 2 0 1 2]" {
+	if got := fmt.Sprint(f.Widths); got != "[0 1 2 0 1 2]" {
 		t.Errorf("EFI_PCI_IO_PROTOCOL_WIDTH %s", got)
 	}
 }
@@ -64,14 +85,14 @@ func TestAttributesAreThoseOfBeforeAfterClose(t *testing.T) {
 		{"a function that is always bus master", hccAC64, 0x400, 0x200, 0x8600},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, io := newFake(t)
-			f.registers[hccParams1], f.has, f.can = c.params, c.has, c.can
-			fn := f.open(io)
-			if f.has != c.want {
-				t.Errorf("attributes %#x, want %#x", f.has, c.want)
+			f := plug(t)
+			f.Registers[hccParams1], f.Has, f.Can = c.params, c.has, c.can
+			fn := take(t, f)
+			if f.Has != c.want {
+				t.Errorf("attributes %#x, want %#x", f.Has, c.want)
 			}
-			if err := fn.Close(); err != nil || f.has != c.has {
-				t.Errorf("%v, attributes %#x, want %#x", err, f.has, c.has)
+			if err := fn.Close(); err != nil || f.Has != c.has {
+				t.Errorf("%v, attributes %#x, want %#x", err, f.Has, c.has)
 			}
 		})
 	}
@@ -79,34 +100,35 @@ func TestAttributesAreThoseOfBeforeAfterClose(t *testing.T) {
 
 func TestOpenKeepsFirmwaresReason(t *testing.T) {
 	for _, service := range []string{"attributes", "enable"} {
-		f, io := newFake(t)
-		f.refuse[service] = uefi.Unsupported
-		if _, err := Open(io, Driver(io)); !errors.Is(err, uefi.Unsupported) || f.has != 0x100 {
-			t.Errorf("%s: %v, attributes %#x", service, err, f.has)
+		f := plug(t)
+		f.Refuse[service] = uefi.Unsupported
+		if _, err := Open(f.IO(), Driver(f.IO())); !errors.Is(err, uefi.Unsupported) ||
+			f.Has != 0x100 {
+			t.Errorf("%s: %v, attributes %#x", service, err, f.Has)
 		}
 	}
 }
 
 func TestRegisters(t *testing.T) {
-	f, io := newFake(t)
-	r := f.open(io).Registers()
+	f := plug(t)
+	r := take(t, f).Registers()
 	r.Write32(0x20, 0x89abcdef)
-	if v := r.Read32(0x20); v != 0x89abcdef || f.registers[0x20] != v {
+	if v := r.Read32(0x20); v != 0x89abcdef || f.Registers[0x20] != v {
 		t.Errorf("%#x", v)
 	}
 	if n := testing.AllocsPerRun(100, func() { r.Write32(0x24, r.Read32(0x24)+1) }); n > 4 {
-		// Each call of the fake copies its arguments, and reports them.
+		// The functions of uefitest copy their arguments.
 		t.Errorf("%v allocations", n)
 	}
-	f.refuse["read"] = uefi.DeviceError
+	f.Refuse["read"] = uefi.DeviceError
 	if v := r.Read32(0x20); v != gone {
 		t.Errorf("a controller that does not answer: %#x", v)
 	}
 }
 
 func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
+	f := plug(t)
+	fn := take(t, f)
 	m := fn.Memory()
 	var all []hcd.Buffer
 	for _, size := range []int{1, 4096, 70000} {
@@ -114,110 +136,110 @@ func TestMemoryIsFirmwaresAndGoesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Bytes) != size || b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+distance ||
+		if len(b.Bytes) != size ||
+			b.Bus != uint64(uintptr(unsafe.Pointer(&b.Bytes[0])))+uefitest.BusDistance ||
 			b.Bytes[size-1] != 0 {
 			t.Errorf("%d bytes at %p, bus address %#x", len(b.Bytes), b.Bytes, b.Bus)
 		}
 		all = append(all, b)
 	}
 	if err := fn.Close(); err == nil {
-		t.Error("Close does not tell of pages in use")
+		t.Error("Close does not report pages in use")
 	}
 	m.Free(all[1])
 	m.Free(all[1])
 	m.Close()
-	f.nothingLeft()
-	if err := fn.Close(); err != nil {
-		t.Error(err)
-	}
+	f.NothingLeft()
+	uefitest.Check(t, fn.Close())
 }
 
 func TestMemoryThatFirmwareRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(f *fake)
+		change func(f *uefitest.PCI)
 	}{
-		{"there are no pages", func(f *fake) { f.refuse["allocate"] = uefi.OutOfResources }},
-		{"pages cannot be mapped", func(f *fake) { f.refuse["map"] = uefi.OutOfResources }},
-		{"only a part of them is mapped", func(f *fake) { f.short = true }},
+		{"there are no pages",
+			func(f *uefitest.PCI) { f.Refuse["allocate"] = uefi.OutOfResources }},
+		{"pages cannot be mapped", func(f *uefitest.PCI) { f.Refuse["map"] = uefi.OutOfResources }},
+		{"only a part of them is mapped", func(f *uefitest.PCI) { f.Short = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, io := newFake(t)
-			m := f.open(io).Memory()
+			f := plug(t)
+			m := take(t, f).Memory()
 			c.change(f)
 			if _, err := m.Alloc(4096, 64); !errors.Is(err, usbhost.ErrNoMemory) {
 				t.Errorf("error %v", err)
 			}
-			f.nothingLeft()
+			f.NothingLeft()
 		})
 	}
 }
 
 func TestPagesWhoseMappingDoesNotEndAreNotGivenBack(t *testing.T) {
-	f, io := newFake(t)
-	m := f.open(io).Memory()
+	f := plug(t)
+	m := take(t, f).Memory()
 	if _, err := m.Alloc(4096, 64); err != nil {
 		t.Fatal(err)
 	}
-	f.refuse["unmap"] = uefi.DeviceError
+	f.Refuse["unmap"] = uefi.DeviceError
 	m.Close()
-	if len(f.pages) != 1 {
+	if len(f.Pages) != 1 {
 		t.Error("pages that the controller may still write to went back")
 	}
 }
 
 func TestSilenceHaltsFirstAndEndsBusMastery(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
-	f.command = 0x0406
+	f := plug(t)
+	fn := take(t, f)
+	f.Command = 0x0406
 	fn.regs.mu.Lock() // by a goroutine that will never run again
 	for range 2 {
 		fn.Silence(func() {
-			f.note("halt")
+			f.Log = append(f.Log, "halt")
 			fn.regs.Write32(0x20, fn.regs.Read32(0x20)&^1)
 		})
 	}
-	if got := fmt.Sprint(f.log); got != "[halt command 0x402 halt command 0x402]" {
+	if got := fmt.Sprint(f.Log); got != "[halt command 0x402 halt command 0x402]" {
 		t.Error(got)
 	}
 }
 
 func TestSilenceOfAFunctionThatIsGone(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
-	f.command = 0xffff
+	f := plug(t)
+	fn := take(t, f)
+	f.Command = 0xffff
 	fn.Silence(func() {})
-	if len(f.log) != 0 {
-		t.Errorf("wrote to nothing: %v", f.log)
+	if len(f.Log) != 0 {
+		t.Errorf("wrote to nothing: %v", f.Log)
 	}
 }
 
 func TestTheNameIsThePlace(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
+	f := plug(t)
+	fn := take(t, f)
 	if s := fn.String(); s != "PCI 0000:1f:04.2" {
 		t.Error(s)
 	}
-	f.refuse["location"] = uefi.DeviceError
+	f.Refuse["location"] = uefi.DeviceError
 	if s := fn.String(); s != "PCI" {
 		t.Error(s)
 	}
 }
 
 func TestAnAccessThatFirmwareRefusesOnceIsRepeated(t *testing.T) {
-	f, io := newFake(t)
-	fn := f.open(io)
+	f := plug(t)
+	fn := take(t, f)
 	defer fn.Close()
-	f.once = true
+	f.Once = true
 	r := fn.Registers()
-	f.refuse["write"] = uefi.DeviceError
+	f.Refuse["write"] = uefi.DeviceError
 	r.Write32(0x40, 5)
-	f.refuse["read"] = uefi.DeviceError
-	if v := r.Read32(0x40); v != 5 || len(f.refuse) != 0 {
-		t.Errorf("read %#x, not refused: %v", v, f.refuse)
+	f.Refuse["read"] = uefi.DeviceError
+	if v := r.Read32(0x40); v != 5 || len(f.Refuse) != 0 {
+		t.Errorf("read %#x, not refused: %v", v, f.Refuse)
 	}
-	f.once = false
-	f.refuse["read"] = uefi.DeviceError
+	f.Once = false
+	f.Refuse["read"] = uefi.DeviceError
 	if v := r.Read32(0x40); v != gone {
 		t.Errorf("read %#x of a function that answers no more", v)
 	}

@@ -1,14 +1,15 @@
 //go:build !386 && !arm
 
-// Package pcsc is sclib's way to the readers of UEFI drivers: whatever drives them, if it offers EFI_SMART_CARD_READER_PROTOCOL.
+// Package pcsc is sclib's backend for the readers of UEFI drivers: of any driver that installs
+// EFI_SMART_CARD_READER_PROTOCOL.
 //
-//	sc := readers, err := pcsc.New(pcsc.Options{})
+//	readers, err := pcsc.New(pcsc.Options{})
 //	sc := sclib.New(readers)
 //
-// The protocol has one connection a reader and no owner of it, so connections of other programs show as sclib.ErrSharing. It
-// has no events: sclib looks at the readers regularly.
+// The protocol has one connection for each reader, which belongs to no program. The connection of
+// another program is sclib.ErrSharing. The protocol has no events: sclib polls the readers.
 //
-// As the calls into firmware, it is for processors with 64-bit words.
+// Like the calls into firmware, it is for processors with 64-bit words.
 //
 // Specification: UEFI 2.11, 37.6.
 package pcsc
@@ -22,57 +23,39 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// Options say how to behave among other programs.
+// Options are for use beside other programs.
 type Options struct {
-	// TakeOver ends a connection that is in the way and takes the reader. The protocol keeps a connection when the program
-	// that made it ends without giving it back, and lets anyone end it. It is right for a program that runs alone, as those
-	// started from the Shell or a boot option do, and wrong beside programs that stay in memory.
+	// TakeOver ends the connection of another program and takes the reader. The protocol keeps a
+	// connection when the program that made it ends without SCardDisconnect, and every program may
+	// end it. TakeOver is right for a program that runs alone, started from the Shell or as a boot
+	// option, and wrong beside resident programs.
 	TakeOver bool
 }
 
 // A Backend gives the readers of all drivers in the machine.
 type Backend struct {
-	options  Options
-	firmware firmware
-	readers  []*reader
+	options Options
+	readers []*reader
 }
 
 // New makes a backend for sclib.New. The error is always nil.
 func New(options Options) (*Backend, error) {
-	return &Backend{options: options, firmware: bootServices{}}, nil
+	return &Backend{options: options}, nil
 }
 
-// An instance tells one protocol instance from another: a reader that is plugged in again has another handle or interface.
+// An instance identifies a protocol instance: a reader that is plugged in again has another handle
+// or interface.
 type instance struct {
 	handle   uefi.Handle
 	protocol uintptr
 }
 
-// firmware finds readers.
-type firmware interface {
-	instances() ([]instance, error)
-	open(instance) (device, error)
-}
-
-// A device is what this package needs of a smartcard.Reader.
-type device interface {
-	Connect(mode smartcard.AccessMode, action smartcard.Action, preferred smartcard.Protocol) (smartcard.Protocol, error)
-	Disconnect(action smartcard.Action) error
-	Status() (smartcard.Status, error)
-	Transmit(command, response []byte) (int, error)
-	Control(code uint32, in, out []byte) (int, error)
-	GetAttrib(id sclib.Attrib) ([]byte, error)
-}
-
-// bootServices finds readers with the firmware's boot services (UEFI 2.11, 7.3).
-type bootServices struct{}
-
-func (bootServices) instances() ([]instance, error) {
+// instances are those in the handle database (UEFI 2.11, 7.3).
+func instances() (found []instance, err error) {
 	handles, err := uefi.Boot().LocateHandles(&smartcard.GUID)
 	if err != nil {
 		return nil, err
 	}
-	var found []instance
 	for _, handle := range handles {
 		protocol, err := uefi.Boot().HandleProtocol(handle, &smartcard.GUID)
 		if err == nil { // else it has just gone
@@ -82,23 +65,21 @@ func (bootServices) instances() ([]instance, error) {
 	return found, nil
 }
 
-func (bootServices) open(i instance) (device, error) { return smartcard.Open(i.handle) }
-
 // Readers implements sclib.Backend.
 func (b *Backend) Readers(ctx context.Context) ([]sclib.Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	instances, err := b.firmware.instances()
+	found, err := instances()
 	if err != nil {
 		return nil, coded(sclib.ErrNoService, err)
 	}
-	readers := make([]*reader, 0, len(instances))
-	for _, i := range instances {
+	readers := make([]*reader, 0, len(found))
+	for _, i := range found {
 		r := b.known(i)
 		if r == nil {
 			if r, err = b.open(i); err != nil {
-				continue // gone meanwhile, or no reader at all
+				continue // just removed, or no reader
 			}
 		}
 		readers = append(readers, r)
@@ -126,11 +107,11 @@ func (b *Backend) known(i instance) *reader {
 	return nil
 }
 
-// nameless is the name of a reader that does not tell its own.
+// nameless is the name of a reader without one.
 const nameless = "Smart card reader"
 
 func (b *Backend) open(i instance) (*reader, error) {
-	d, err := b.firmware.open(i)
+	d, err := smartcard.Open(i.handle)
 	if err != nil {
 		return nil, err
 	}

@@ -10,19 +10,30 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// A meaning is what statuses mean where that depends on the call.
+// A meaning is the part of the meaning of statuses that depends on the call.
 type meaning struct {
 	notReady    sclib.Error
 	unsupported sclib.Error
-	// asksForCard: the call needs a card, so that a failure may come from an empty reader. Known drivers say
-	// EFI_NOT_READY or EFI_DEVICE_ERROR then.
+	// asksForCard is set for a call that needs a card, so that an empty reader may be the cause of
+	// a failure. UEFI drivers other than this project's return EFI_NOT_READY or EFI_DEVICE_ERROR
+	// for it.
 	asksForCard bool
 }
 
 var (
-	statusErrors   = meaning{notReady: sclib.ErrNotReady, unsupported: sclib.ErrUnsupportedFeature}
-	connectErrors  = meaning{notReady: sclib.ErrUnresponsiveCard, unsupported: sclib.ErrProtocolMismatch, asksForCard: true} // UEFI 2.11, 37.6.2
-	exchangeErrors = meaning{notReady: sclib.ErrUnpoweredCard, unsupported: sclib.ErrUnsupportedFeature, asksForCard: true}  // UEFI 2.11, 37.6.5
+	statusErrors = meaning{notReady: sclib.ErrNotReady, unsupported: sclib.ErrUnsupportedFeature}
+	// UEFI 2.11, 37.6.2.
+	connectErrors = meaning{
+		notReady:    sclib.ErrUnresponsiveCard,
+		unsupported: sclib.ErrProtocolMismatch,
+		asksForCard: true,
+	}
+	// UEFI 2.11, 37.6.5.
+	exchangeErrors = meaning{
+		notReady:    sclib.ErrUnpoweredCard,
+		unsupported: sclib.ErrUnsupportedFeature,
+		asksForCard: true,
+	}
 )
 
 // failed gives an error of the device its PC/SC meaning, and keeps the cause.

@@ -12,10 +12,10 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// A reader makes a sclib.Reader of one protocol instance.
+// A reader is a protocol instance as a sclib.Reader.
 type reader struct {
 	instance instance
-	device   device
+	device   *smartcard.Reader
 	name     string
 	takeOver bool
 	gone     atomic.Bool
@@ -38,7 +38,7 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 	}
 	out := sclib.ReaderStatus{ATR: status.ATR}
 	if status.State == smartcard.Active {
-		// What drivers report here is less certain than what Connect reported.
+		// The protocol in SCardStatus is less reliable than that of SCardConnect.
 		out.Protocol = status.Protocol
 		if r.active != smartcard.Undefined {
 			out.Protocol = r.active
@@ -49,13 +49,15 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 }
 
 // Connect implements sclib.Reader.
-func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition) (sclib.Protocol, error) {
+func (r *reader) Connect(
+	ctx context.Context, mode sclib.ShareMode, protocols sclib.Protocol, reset sclib.Disposition,
+) (sclib.Protocol, error) {
 	if err := ctx.Err(); err != nil {
 		return sclib.ProtocolUndefined, err
 	}
 	if r.connected {
-		// A connected reader refuses to connect (UEFI 2.11, 37.6.2): changing the connection is to make a new one.
-		// If ending the old one fails, the answer to the new one says why.
+		// A connected reader returns EFI_ACCESS_DENIED from SCardConnect (UEFI 2.11, 37.6.2), so a
+		// changed connection is a new one. An error in ending the old one shows in the new one.
 		r.device.Disconnect(smartcard.NoReset)
 		r.connected, r.active = false, smartcard.Undefined
 	}
@@ -73,10 +75,12 @@ func (r *reader) Connect(ctx context.Context, mode sclib.ShareMode, protocols sc
 	return active, nil
 }
 
-// connectCard connects with the mildest reset that is asked for and works. Only a cold reset works in every state of the card:
-// an unpowered one has to be powered, known drivers fail to go on with a card whose protocol was chosen already, and
-// another protocol than the one in use needs a reset too.
-func (r *reader) connectCard(ctx context.Context, protocols smartcard.Protocol, reset sclib.Disposition) (smartcard.Protocol, error) {
+// connectCard connects with the mildest reset that is asked for and works. Only a cold reset works
+// in every state of the card: a card without power must be powered, some drivers fail without a
+// reset after a protocol was chosen, and another protocol than the one in use needs a reset too.
+func (r *reader) connectCard(
+	ctx context.Context, protocols smartcard.Protocol, reset sclib.Disposition,
+) (smartcard.Protocol, error) {
 	action := reset.AtConnect()
 	if action != smartcard.ColdReset {
 		status, err := r.device.Status()
@@ -94,8 +98,10 @@ func (r *reader) connectCard(ctx context.Context, protocols smartcard.Protocol, 
 	return r.connect(smartcard.AccessCard, smartcard.ColdReset, protocols)
 }
 
-// connect connects, and takes the reader over where it may.
-func (r *reader) connect(mode smartcard.AccessMode, action smartcard.Action, protocols smartcard.Protocol) (smartcard.Protocol, error) {
+// connect connects, and takes the reader over if the options allow that.
+func (r *reader) connect(
+	mode smartcard.AccessMode, action smartcard.Action, protocols smartcard.Protocol,
+) (smartcard.Protocol, error) {
 	active, err := r.device.Connect(mode, action, protocols)
 	if r.takeOver && errors.Is(err, uefi.AccessDenied) {
 		if r.device.Disconnect(smartcard.NoReset) == nil {
@@ -116,7 +122,7 @@ func (r *reader) Disconnect(ctx context.Context, disposition sclib.Disposition) 
 	case err != nil && action == smartcard.Eject:
 		return r.failed(err, exchangeErrors) // still connected (UEFI 2.11, 37.6.3)
 	case err != nil:
-		// What was to be done to the card failed; the reader is given back nevertheless.
+		// The action on the card failed. The connection ends nevertheless.
 		err = r.failed(err, exchangeErrors)
 		if r.device.Disconnect(smartcard.NoReset) == nil && errors.Is(err, sclib.ErrNoCard) {
 			err = nil // nothing is left to be done to a card that has gone

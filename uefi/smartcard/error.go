@@ -6,12 +6,12 @@ import (
 	"tamaccid/uefi"
 )
 
-// Error is a call that a reader answered with an error status. It unwraps to the status:
-// errors.Is(err, uefi.NoMedia) asks for an empty reader.
+// Error is an error status of a reader's function. It unwraps to the status: errors.Is(err,
+// uefi.NoMedia) reports an empty reader.
 type Error struct {
 	Op     string
 	Status uefi.Status
-	// Need is the length that the producer asks for with uefi.BufferTooSmall, as it says itself.
+	// Need is the length that the producer returned with uefi.BufferTooSmall, in bytes.
 	Need int
 }
 
@@ -21,12 +21,15 @@ func (e *Error) Error() string { return "smartcard: " + e.Op + ": " + e.Status.E
 func (e *Error) Unwrap() error { return e.Status }
 
 var (
-	// ErrRemoved says that the reader has been taken away. It never comes back as the same Reader.
+	// ErrRemoved reports that the reader has been removed. A reader that is plugged in again is
+	// another Reader.
 	ErrRemoved = errors.New("smartcard: reader removed")
 
-	// ErrProducer is an answer that the specification does not allow, for example a length beyond the buffer.
+	// ErrProducer reports a result that the specification does not allow, for example a length
+	// beyond the buffer.
 	ErrProducer = errors.New("smartcard: the reader's driver breaks the protocol")
 
-	// ErrShortResponse says that the card's response does not fit into the caller's buffer; the command has been executed.
+	// ErrShortResponse reports that the response does not fit into the caller's buffer. The card
+	// has performed the command.
 	ErrShortResponse = errors.New("smartcard: response longer than the buffer")
 )

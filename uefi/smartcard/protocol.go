@@ -1,11 +1,11 @@
-// Package smartcard is EFI_SMART_CARD_READER_PROTOCOL: its binary layout and
-// constants for those who produce it, and Reader for those who consume it,
-// whoever the producer is.
+// Package smartcard is EFI_SMART_CARD_READER_PROTOCOL: its binary layout and constants for drivers
+// that produce it, and Reader for programs that use it, with any producer.
 //
 //	readers, err := smartcard.Readers()
-//	active, err := readers[0].Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1)
-//	n, err := readers[0].Transmit(command, response)
-//	err = readers[0].Disconnect(smartcard.Unpower)
+//	r := readers[0]
+//	active, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1)
+//	n, err := r.Transmit(command, response)
+//	err = r.Disconnect(smartcard.Unpower)
 //
 // Specifications: UEFI 2.11, 37.6 ("UEFI"); PC/SC Workgroup specification
 // 2.01.14, part 3 (attributes) and part 10 (control codes).
@@ -21,11 +21,14 @@ var GUID = uefi.MustGUID("2a4d1adf-21dc-4b81-a42f-8b8ee2380060")
 
 // Table is EFI_SMART_CARD_READER_PROTOCOL (UEFI 2.11, 37.6.1). Its functions, in C:
 //
-//	SCardConnect(This, UINT32 AccessMode, UINT32 CardAction, UINT32 PreferredProtocols, UINT32 *ActiveProtocol)
+//	SCardConnect(This, UINT32 AccessMode, UINT32 CardAction, UINT32 PreferredProtocols,
+//		UINT32 *ActiveProtocol)
 //	SCardDisconnect(This, UINT32 CardAction)
-//	SCardStatus(This, CHAR16 *ReaderName, UINTN *ReaderNameLength, UINT32 *State, UINT32 *CardProtocol, UINT8 *Atr, UINTN *AtrLength)
+//	SCardStatus(This, CHAR16 *ReaderName, UINTN *ReaderNameLength, UINT32 *State,
+//		UINT32 *CardProtocol, UINT8 *Atr, UINTN *AtrLength)
 //	SCardTransmit(This, UINT8 *CAPDU, UINTN CAPDULength, UINT8 *RAPDU, UINTN *RAPDULength)
-//	SCardControl(This, UINT32 ControlCode, UINT8 *InBuffer, UINTN InBufferLength, UINT8 *OutBuffer, UINTN *OutBufferLength)
+//	SCardControl(This, UINT32 ControlCode, UINT8 *InBuffer, UINTN InBufferLength,
+//		UINT8 *OutBuffer, UINTN *OutBufferLength)
 //	SCardGetAttrib(This, UINT32 Attrib, UINT8 *OutBuffer, UINTN *OutBufferLength)
 type Table struct {
 	Connect    uintptr
@@ -75,6 +78,6 @@ const (
 	Active   = scard.Active   // present, with power
 )
 
-// GetFeatureRequest is CM_IOCTL_GET_FEATURE_REQUEST, SCARD_CTL_CODE(3400), the one control code that
-// the specification defines (UEFI 2.11, 37.6.6; PC/SC part 10, 2.2).
+// GetFeatureRequest is CM_IOCTL_GET_FEATURE_REQUEST, SCARD_CTL_CODE(3400), the one control code
+// that the specification defines (UEFI 2.11, 37.6.6; PC/SC part 10, 2.2).
 const GetFeatureRequest = scard.GetFeatureRequest

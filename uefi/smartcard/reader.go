@@ -11,16 +11,16 @@ import (
 	"tamaccid/uefi/internal/abi"
 )
 
-// Sizes.
+// Sizes of buffers.
 const (
-	// maxResponse is the longest answer there is: 65,536 bytes of data and two status bytes (ISO/IEC 7816-3:2006, 12.1.1),
-	// and room for those producers that write a little more than they were given.
+	// maxResponse is the longest response: 65,536 bytes of data and two status bytes (ISO/IEC
+	// 7816-3:2006, 12.1.1), and room for producers that write a few bytes more than the buffer has.
 	maxResponse = 65536 + 2 + 62
 
 	// maxATR is the length of an ATR (ISO/IEC 7816-3:2006, 8.2.1: TS and at most 32 characters).
 	maxATR = 33
 
-	// atrRoom is larger than any ATR: a length beyond maxATR is one that the producer did not write.
+	// atrRoom is larger than any ATR: a length above maxATR was not written by the producer.
 	atrRoom = 64
 
 	// maxName bounds the reader's name, in CHAR16 (policy).
@@ -29,19 +29,20 @@ const (
 	// firstName is room for most names, in CHAR16 (policy).
 	firstName = 256
 
-	// statusTries bounds how often a name may be longer than what was asked for just before (policy).
+	// statusTries bounds how often a name may be longer than the call before reported (policy).
 	statusTries = 3
 )
 
-// Reader is a smart card reader of some driver. Its methods may be called by several goroutines; calls do not overlap.
+// Reader is a smart card reader of some driver. Its methods may be called by several goroutines;
+// calls do not overlap.
 //
-// Producers differ. Reader passes every buffer that the specification calls optional and makes it large enough for any
-// answer, because known drivers fail or write beyond the end otherwise, and it believes no length.
+// Producers deviate from the specification. Reader passes every buffer that the specification calls
+// optional and makes it large enough for any answer, because some producers fail or write beyond
+// the end of a shorter one, and it checks every length that they return.
 type Reader struct {
 	handle uefi.Handle
 	addr   uintptr
 	table  *Table
-	boot   handles
 
 	mu  sync.Mutex
 	out struct { // what the firmware's functions write
@@ -52,24 +53,16 @@ type Reader struct {
 	answer *[maxResponse]byte // made by the first call that needs it
 }
 
-// handles is the part of boot services that finds readers.
-type handles interface {
-	LocateHandles(guid *uefi.GUID) ([]uefi.Handle, error)
-	HandleProtocol(h uefi.Handle, guid *uefi.GUID) (uintptr, error)
-}
-
-// Readers are the readers of the machine, in firmware's order; none is no error. A reader that is plugged in again is a new
-// Reader, one that stayed may be a Reader already known: compare their Handle.
-func Readers() ([]*Reader, error) { return readers(uefi.Boot()) }
-
-func readers(boot handles) ([]*Reader, error) {
-	all, err := boot.LocateHandles(&GUID)
+// Readers are the readers of the machine, in firmware's order. None is no error. A reader that is
+// plugged in again is a new Reader; one that stayed has the same Handle as before.
+func Readers() ([]*Reader, error) {
+	all, err := uefi.Boot().LocateHandles(&GUID)
 	if err != nil {
 		return nil, &Error{Op: "Readers", Status: statusOf(err)}
 	}
 	var out []*Reader
 	for _, h := range all {
-		if r, err := open(boot, h); err == nil {
+		if r, err := Open(h); err == nil {
 			out = append(out, r)
 		}
 	}
@@ -77,32 +70,30 @@ func readers(boot handles) ([]*Reader, error) {
 }
 
 // Open is the reader on one handle.
-func Open(h uefi.Handle) (*Reader, error) { return open(uefi.Boot(), h) }
-
-func open(boot handles, h uefi.Handle) (*Reader, error) {
-	addr, err := boot.HandleProtocol(h, &GUID)
+func Open(h uefi.Handle) (*Reader, error) {
+	addr, err := uefi.Boot().HandleProtocol(h, &GUID)
 	if err != nil {
 		return nil, &Error{Op: "Open", Status: statusOf(err)}
 	}
 	if addr == 0 {
 		return nil, ErrProducer
 	}
-	return &Reader{handle: h, addr: addr, table: uefi.At[Table](addr), boot: boot}, nil
+	return &Reader{handle: h, addr: addr, table: uefi.At[Table](addr)}, nil
 }
 
 func statusOf(err error) uefi.Status {
-	s := uefi.DeviceError
-	errors.As(err, &s)
-	return s
+	st := uefi.DeviceError
+	errors.As(err, &st)
+	return st
 }
 
-// Handle is the handle that carries the reader.
+// Handle is the handle with the protocol.
 func (r *Reader) Handle() uefi.Handle { return r.handle }
 
-// check says whether the reader is still the one that was opened: the memory of a reader that has gone must not be touched.
-// The caller holds r.mu.
+// check is ErrRemoved unless the reader is still the one that was opened: the memory of a reader
+// that has gone must not be accessed. The caller holds r.mu.
 func (r *Reader) check() error {
-	addr, err := r.boot.HandleProtocol(r.handle, &GUID)
+	addr, err := uefi.Boot().HandleProtocol(r.handle, &GUID)
 	if err != nil || addr != r.addr {
 		return ErrRemoved
 	}
@@ -122,22 +113,26 @@ func failed(op string, status uintptr, need uintptr) error {
 	return e
 }
 
-// maxNeed bounds the length that an Error repeats (policy).
+// maxNeed bounds the length in an Error (policy).
 const maxNeed = 1 << 30
 
-// Connect takes the card, or with AccessReader the reader alone, for the caller (UEFI 2.11, 37.6.2). preferred is a mask; it
-// is Undefined, with NoReset, for AccessReader. active is the one protocol in use. Connect may take seconds.
+// Connect connects to the card, or with AccessReader to the reader alone (UEFI 2.11, 37.6.2).
+// preferred is a mask; with AccessReader it is Undefined, and action is NoReset. active is the one
+// protocol in use. Connect may take seconds.
 //
-// Notable statuses: uefi.NoMedia no card, uefi.NotReady a card without ATR, uefi.Unsupported no acceptable protocol,
-// uefi.AccessDenied somebody else is connected.
-func (r *Reader) Connect(mode AccessMode, action Action, preferred Protocol) (active Protocol, err error) {
+// Statuses: uefi.NoMedia without a card, uefi.NotReady for a card without an ATR, uefi.Unsupported
+// without an acceptable protocol, uefi.AccessDenied while there is a connection.
+func (r *Reader) Connect(
+	mode AccessMode, action Action, preferred Protocol,
+) (active Protocol, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.check(); err != nil {
 		return Undefined, err
 	}
 	r.out.protocol = 0
-	status := abi.Call(r.table.Connect, r.addr, uintptr(mode), uintptr(action), uintptr(preferred), uintptr(unsafe.Pointer(&r.out.protocol)))
+	status := abi.Call(r.table.Connect, r.addr, uintptr(mode), uintptr(action), uintptr(preferred),
+		uintptr(unsafe.Pointer(&r.out.protocol)))
 	if err := failed("Connect", status, 0); err != nil {
 		return Undefined, err
 	}
@@ -146,7 +141,7 @@ func (r *Reader) Connect(mode AccessMode, action Action, preferred Protocol) (ac
 	}
 	switch active = Protocol(r.out.protocol); {
 	case active == Undefined:
-		// A known driver says success for a card that it could not power.
+		// A success without a protocol: a card that the driver could not power.
 		r.disconnect(NoReset)
 		return Undefined, &Error{Op: "Connect", Status: uefi.NotReady}
 	case active != T0 && active != T1 && active != Raw, active&preferred == 0:
@@ -156,7 +151,8 @@ func (r *Reader) Connect(mode AccessMode, action Action, preferred Protocol) (ac
 	return active, nil
 }
 
-// Disconnect ends the connection (UEFI 2.11, 37.6.3). It succeeds without one, and when the card has gone.
+// Disconnect ends the connection (UEFI 2.11, 37.6.3). It succeeds without one, and when the card
+// has gone.
 func (r *Reader) Disconnect(action Action) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,15 +172,15 @@ func (r *Reader) Name() (string, error) {
 	return s.Name, err
 }
 
-// Status is what SCardStatus tells.
+// Status is the result of SCardStatus.
 type Status struct {
 	Name     string
 	State    State
-	Protocol Protocol // of the connection; some drivers number it their own way, Connect's answer is better
+	Protocol Protocol // of the connection; some drivers report another one than Connect
 	ATR      []byte   // nil without a card
 }
 
-// Status asks for the reader's name, the card's state and its ATR (UEFI 2.11, 37.6.4).
+// Status returns the reader's name, the card's state and its ATR (UEFI 2.11, 37.6.4).
 func (r *Reader) Status() (Status, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -196,7 +192,8 @@ func (r *Reader) Status() (Status, error) {
 		name := make([]uint16, room)
 		r.out.nameSize, r.out.atrSize = 2*room, atrRoom
 		r.out.state, r.out.protocol = uint32(Unknown), uint32(Undefined)
-		status := abi.Call(r.table.Status, r.addr, uintptr(unsafe.Pointer(unsafe.SliceData(name))), uintptr(unsafe.Pointer(&r.out.nameSize)),
+		status := abi.Call(r.table.Status, r.addr, uintptr(unsafe.Pointer(unsafe.SliceData(name))),
+			uintptr(unsafe.Pointer(&r.out.nameSize)),
 			uintptr(unsafe.Pointer(&r.out.state)), uintptr(unsafe.Pointer(&r.out.protocol)),
 			uintptr(unsafe.Pointer(&r.out.atr)), uintptr(unsafe.Pointer(&r.out.atrSize)))
 		if uefi.Status(status) == uefi.BufferTooSmall && try < statusTries {
@@ -230,7 +227,7 @@ func (r *Reader) status(name []uint16) Status {
 	return s
 }
 
-// textOf is the text of c up to its NUL, which some drivers leave out.
+// textOf is the text of c up to its NUL, which some producers do not write.
 func textOf(c []uint16) string {
 	for i, v := range c {
 		if v == 0 {
@@ -241,11 +238,12 @@ func textOf(c []uint16) string {
 	return string(utf16.Decode(c))
 }
 
-// Transmit sends a command to the card and puts its response into response (UEFI 2.11, 37.6.5). With ErrShortResponse n is
-// the length that would have been needed, and the response is lost. Nothing is kept of either.
+// Transmit sends a command to the card and copies its response to response (UEFI 2.11, 37.6.5). n
+// is its length in bytes. With ErrShortResponse n is the length that the response had, and the
+// response is lost. The Reader keeps neither command nor response.
 //
-// Notable statuses: uefi.NoMedia the card has gone, uefi.NotReady it has no power, uefi.Timeout, uefi.ProtocolError,
-// uefi.AccessDenied another communication is pending.
+// Statuses: uefi.NoMedia without a card, uefi.NotReady without power, uefi.Timeout,
+// uefi.ProtocolError, uefi.AccessDenied while another call is in progress.
 func (r *Reader) Transmit(command, response []byte) (n int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -253,13 +251,14 @@ func (r *Reader) Transmit(command, response []byte) (n int, err error) {
 		return 0, err
 	}
 	r.expect()
-	status := abi.Call(r.table.Transmit, r.addr, uintptr(unsafe.Pointer(unsafe.SliceData(command))), uintptr(len(command)),
+	status := abi.Call(r.table.Transmit, r.addr, uintptr(unsafe.Pointer(unsafe.SliceData(command))),
+		uintptr(len(command)),
 		uintptr(unsafe.Pointer(r.answer)), uintptr(unsafe.Pointer(&r.out.size)))
 	return r.take("Transmit", status, response)
 }
 
-// Control sends a control code to the reader's driver and puts the answer, which may be empty, into out
-// (UEFI 2.11, 37.6.6). in may be nil for codes that need no input. Errors are as with Transmit.
+// Control sends a control code to the reader's driver and copies the answer, which may be empty, to
+// out (UEFI 2.11, 37.6.6). in may be nil for codes without input. Errors are those of Transmit.
 func (r *Reader) Control(code uint32, in, out []byte) (n int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -267,13 +266,15 @@ func (r *Reader) Control(code uint32, in, out []byte) (n int, err error) {
 		return 0, err
 	}
 	r.expect()
-	status := abi.Call(r.table.Control, r.addr, uintptr(code), uintptr(unsafe.Pointer(unsafe.SliceData(in))), uintptr(len(in)),
+	status := abi.Call(r.table.Control, r.addr, uintptr(code),
+		uintptr(unsafe.Pointer(unsafe.SliceData(in))), uintptr(len(in)),
 		uintptr(unsafe.Pointer(r.answer)), uintptr(unsafe.Pointer(&r.out.size)))
 	return r.take("Control", status, out)
 }
 
-// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7), which PC/SC part 3, 3.1.2 numbers.
-// uefi.Unsupported: the driver does not know it.
+// GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7) with a number of PC/SC part 3, 3.1.2.
+// The slice belongs to the caller. uefi.Unsupported reports an attribute that the driver does not
+// know.
 func (r *Reader) GetAttrib(id scard.Attrib) (value []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -281,7 +282,8 @@ func (r *Reader) GetAttrib(id scard.Attrib) (value []byte, err error) {
 		return nil, err
 	}
 	r.expect()
-	status := abi.Call(r.table.GetAttrib, r.addr, uintptr(id), uintptr(unsafe.Pointer(r.answer)), uintptr(unsafe.Pointer(&r.out.size)))
+	status := abi.Call(r.table.GetAttrib, r.addr, uintptr(id), uintptr(unsafe.Pointer(r.answer)),
+		uintptr(unsafe.Pointer(&r.out.size)))
 	if size := r.out.size; !uefi.Status(status).IsError() && size <= maxResponse {
 		value = make([]byte, size)
 	}
@@ -289,7 +291,7 @@ func (r *Reader) GetAttrib(id scard.Attrib) (value []byte, err error) {
 	return value[:n:n], err
 }
 
-// expect makes room for an answer of any length.
+// expect prepares the buffer for an answer of any length.
 func (r *Reader) expect() {
 	if r.answer == nil {
 		r.answer = new([maxResponse]byte)
@@ -297,8 +299,8 @@ func (r *Reader) expect() {
 	r.out.size = maxResponse
 }
 
-// take copies an answer to the caller and wipes it here: it may hold secrets. How much a producer
-// has written that fails does not follow from the size.
+// take copies an answer to the caller and wipes it here, because it may hold secrets. After an
+// error the whole buffer is wiped: the size does not tell how much the producer has written.
 func (r *Reader) take(op string, status uintptr, to []byte) (n int, err error) {
 	size := r.out.size
 	if err := failed(op, status, size); err != nil {

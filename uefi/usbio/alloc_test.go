@@ -5,21 +5,23 @@ package usbio
 import (
 	"testing"
 	"time"
+
+	"tamaccid/uefi/uefitest"
 )
 
 func TestTransferAllocatesNothing(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
-	f.log = make([]string, 0, 1000)
+	f.Log = make([]string, 0, 1000)
 	buf, ctx := make([]byte, 320), bg
 	empty := testing.AllocsPerRun(100, func() {
-		f.streams = append(f.streams[:0], answer{data: buf[:10]})
-		f.log = f.log[:0]
+		f.streams = append(f.streams[:0], answer{Data: buf[:10]})
+		f.Log = f.Log[:0]
 		tr.io.Bulk(&tr.pipes[0x82].transfer, 0x82, 1000, buf)
 	})
 	got := testing.AllocsPerRun(100, func() {
-		f.streams = append(f.streams[:0], answer{data: buf[:10]})
-		f.log = f.log[:0]
+		f.streams = append(f.streams[:0], answer{Data: buf[:10]})
+		f.Log = f.Log[:0]
 		if n, err := tr.In(ctx, 0x82, buf, time.Second); n != 10 || err != nil {
 			t.Fatal(n, err)
 		}
@@ -31,15 +33,12 @@ func TestTransferAllocatesNothing(t *testing.T) {
 
 func TestANotificationCostsNoMemory(t *testing.T) {
 	f := reader(t)
-	p := f.poller()
 	tr := f.open()
-	if err := tr.Listen(2); err != nil {
-		t.Fatal(err)
-	}
+	uefitest.Must(t, tr.Listen(2))
 	seen := 0
 	take := func(b []byte) { seen += len(b) }
 	if n := testing.AllocsPerRun(100, func() {
-		p.send(0x50, 3)
+		f.send(0x50, 3)
 		tr.Notifications(take)
 	}); n != 0 || seen == 0 {
 		t.Errorf("%v allocations", n)

@@ -2,6 +2,7 @@ package usbio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,12 +10,12 @@ import (
 	"tamaccid/uefi"
 )
 
-// maxConfig bounds the configuration descriptor that is read (policy: those of real readers are
-// below 1 KiB).
+// maxConfig bounds the configuration descriptor in bytes (policy: those of real readers are below 1
+// KiB).
 const maxConfig = 4096
 
-// maxConfigurations and maxEndpoints bound what a device may claim (policy; USB 2.0, 8.3.2.2: 15
-// endpoints a direction).
+// maxConfigurations and maxEndpoints bound what a device may declare (policy; USB 2.0, 8.3.2.2: 15
+// endpoints in each direction).
 const (
 	maxConfigurations = 8
 	maxEndpoints      = 30
@@ -24,8 +25,8 @@ const (
 // 2.0, 9.2.6.4: 500 ms a packet; policy: a few packets of a slow device).
 const descriptorLimit = 2 * time.Second
 
-// Strings are not needed, and firmware waits for each that does not come. A device is asked for no
-// more of them after stringsLimit, or after one that it has not sent within stringWait (policy).
+// Strings are optional, and firmware waits for each that a device does not send. No more of them
+// are requested after stringsLimit, or after one that took longer than stringWait (policy).
 const (
 	stringsLimit = time.Second
 	stringWait   = 100 * time.Millisecond
@@ -34,7 +35,7 @@ const (
 	stringTime = 500 * time.Millisecond
 )
 
-// enumerate fills in what is known of the device: firmware has it configured already.
+// enumerate reads the descriptors and strings of the device, which firmware has configured.
 func (t *Transport) enumerate(ctx context.Context, path uefi.DevicePath) error {
 	descriptor, err := t.io.DeviceDescriptor()
 	if err != nil {
@@ -70,7 +71,7 @@ func (t *Transport) enumerate(ctx context.Context, path uefi.DevicePath) error {
 	return text.err
 }
 
-// setting asks firmware for the interface and its current setting.
+// setting reads the interface and its current setting from firmware.
 func (t *Transport) setting() (name uint8, err error) {
 	d, err := t.io.InterfaceDescriptor()
 	if err != nil {
@@ -116,8 +117,8 @@ func (t *Transport) selectSetting(ctx context.Context, current uint8) (name uint
 	return name, nil
 }
 
-// configuration reads the active configuration's descriptor as the device sends it: firmware keeps
-// class descriptors to itself. Configurations are asked for by index, and known by their value.
+// configuration reads the active configuration's descriptor from the device: firmware does not
+// return class descriptors. Configurations are requested by index, and identified by their value.
 func (t *Transport) configuration(ctx context.Context) ([]byte, error) {
 	until := newLimit(ctx, descriptorLimit, 0)
 	active, err := t.io.ConfigDescriptor()
@@ -144,9 +145,9 @@ func (t *Transport) configuration(ctx context.Context) ([]byte, error) {
 	return nil, usb.ErrDescriptor
 }
 
-// whole reads a configuration descriptor of total bytes. Firmware's xHCI driver keeps a copy of
-// each one that passes whole, for ever: so the last byte is left out where firmware tells it, as it
-// does when it is an endpoint's polling interval.
+// whole reads a configuration descriptor of total bytes. edk2's XhciDxe keeps a copy of each one
+// that is read whole, for ever: so the last byte is not read where firmware returns it otherwise,
+// as the polling interval of an endpoint.
 func (t *Transport) whole(index uint8, total int, until limit) ([]byte, error) {
 	b := make([]byte, total)
 	n, err := t.descriptor(index, b[:total-1], until)
@@ -162,7 +163,7 @@ func (t *Transport) whole(index uint8, total int, until limit) ([]byte, error) {
 }
 
 // interval is the last byte of a configuration that ends with an endpoint descriptor: bInterval
-// (USB 2.0, table 9-13). That of an endpoint of another interface is of no interest, and 0.
+// (USB 2.0, table 9-13). That of an endpoint of another interface is not used, and 0.
 func (t *Transport) interval(b []byte) (last uint8, ok bool) {
 	at := 0
 	for at+int(b[at]) < len(b) {
@@ -188,16 +189,17 @@ func (t *Transport) interval(b []byte) (last uint8, ok bool) {
 }
 
 func (t *Transport) descriptor(index uint8, into []byte, until limit) (n int, err error) {
-	setup := usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice, Request: usb.RequestGetDescriptor,
-		Value: usb.TypeConfiguration<<8 | uint16(index), Length: uint16(len(into))}
+	setup := usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevice,
+		Request: usb.RequestGetDescriptor,
+		Value:   usb.TypeConfiguration<<8 | uint16(index), Length: uint16(len(into))}
 	return t.request(&t.control, setup, into, until)
 }
 
-// endpoints learns the pipes of the interface in its current setting, as firmware will use them.
+// endpoints reads the pipes of the interface in its current setting, as firmware describes them.
 func (t *Transport) endpoints() error {
 	for index := uint8(0); index < maxEndpoints; index++ {
 		d, err := t.io.EndpointDescriptor(index)
-		if err == error(uefi.NotFound) || err == error(uefi.InvalidParameter) && index > 0 {
+		if errors.Is(err, uefi.NotFound) || errors.Is(err, uefi.InvalidParameter) && index > 0 {
 			return nil // some firmware numbers no more than 16
 		}
 		if err != nil {
@@ -205,7 +207,8 @@ func (t *Transport) endpoints() error {
 		}
 		// bEndpointAddress, bmAttributes, wMaxPacketSize without the additional transactions,
 		// bInterval (USB 2.0, table 9-13)
-		p := &pipe{kind: usb.TransferType(d[3] & 3), packet: (int(d[4]) | int(d[5])<<8) & 0x7ff, bInterval: d[6]}
+		p := &pipe{kind: usb.TransferType(d[3] & 3), packet: (int(d[4]) | int(d[5])<<8) & 0x7ff,
+			bInterval: d[6]}
 		if p.packet > 0 && (p.kind == usb.BulkTransfer || p.kind == usb.InterruptTransfer) {
 			t.pipes[d[2]] = p
 		}
@@ -213,14 +216,14 @@ func (t *Transport) endpoints() error {
 	return nil
 }
 
-// Packet sizes that tell a speed (USB 2.0, 5.8.3 and 5.7.3; USB 3.2, 9.6.6).
+// Packet sizes that identify a speed (USB 2.0, 5.8.3 and 5.7.3; USB 3.2, 9.6.6).
 const (
 	bulkHigh      = 512
 	bulkSuper     = 1024
 	interruptFull = 64
 )
 
-// speed is told by the packet sizes: UEFI has no better answer.
+// speed is derived from the packet sizes: UEFI does not return it.
 func (t *Transport) speed() usb.Speed {
 	for _, p := range t.pipes {
 		switch {

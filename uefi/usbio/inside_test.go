@@ -17,7 +17,7 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// These tests run inside firmware, on the first reader that nobody else has opened.
+// These tests run inside firmware, on the first reader that is not open.
 
 // Classes and messages of the device that the tests talk to (USB CCID 1.1, 5.1, 6.1, 6.2).
 const (
@@ -79,14 +79,16 @@ func TestReaderInside(t *testing.T) {
 	tr, ctx := claim(t), context.Background()
 	in, out, notify := pipesOf(t, tr)
 	d := tr.Device()
-	t.Logf("%q %q %q at %s, %v, %d bytes of configuration", d.Manufacturer, d.Product, d.Serial, d.Path, d.Speed, len(d.Config))
+	t.Logf("%q %q %q at %s, %v, %d bytes of configuration", d.Manufacturer, d.Product, d.Serial,
+		d.Path, d.Speed, len(d.Config))
 
 	t.Run("is described", func(t *testing.T) {
 		if d.Product == "" || !strings.Contains(d.Path, "USB(") || d.Speed == usb.SpeedUnknown {
 			t.Error("something is missing")
 		}
 		i, err := usb.FindInterface(d.Config, d.Interface, d.AltSetting)
-		if err != nil || i.Class != classCCID || len(i.Other) == 0 || len(i.Endpoints) != len(tr.pipes) {
+		if err != nil || i.Class != classCCID || len(i.Other) == 0 ||
+			len(i.Endpoints) != len(tr.pipes) {
 			t.Errorf("%+v, %v", i, err)
 		}
 	})
@@ -97,7 +99,8 @@ func TestReaderInside(t *testing.T) {
 	})
 	t.Run("answers a message", func(t *testing.T) {
 		for seq := byte(0); seq < 20; seq++ {
-			if n, err := tr.Out(ctx, out, []byte{getSlotStatus, 0, 0, 0, 0, 0, seq, 0, 0, 0}, time.Second); n != header || err != nil {
+			if n, err := tr.Out(ctx, out, []byte{getSlotStatus, 0, 0, 0, 0, 0, seq, 0, 0, 0},
+				time.Second); n != header || err != nil {
 				t.Fatalf("%d, %v", n, err)
 			}
 			var buf [512]byte
@@ -107,9 +110,10 @@ func TestReaderInside(t *testing.T) {
 			}
 		}
 	})
-	t.Run("is silent when nobody asks", func(t *testing.T) {
+	t.Run("is silent without a command", func(t *testing.T) {
 		buf := make([]byte, 512)
-		for _, limit := range []time.Duration{20 * time.Millisecond, patience + piece + 100*time.Millisecond} {
+		for _, limit := range []time.Duration{20 * time.Millisecond,
+			firstWait + laterWait + 100*time.Millisecond} {
 			began := time.Now()
 			n, err := tr.In(ctx, in, buf, limit)
 			took := time.Since(began)
@@ -121,20 +125,24 @@ func TestReaderInside(t *testing.T) {
 	t.Run("answers after a silence", func(t *testing.T) {
 		tr.Out(ctx, out, []byte{getSlotStatus, 0, 0, 0, 0, 0, 77, 0, 0, 0}, time.Second)
 		var buf [64]byte
-		if n, err := tr.In(ctx, in, buf[:], time.Second); n != header || err != nil || buf[6] != 77 {
+		if n, err := tr.In(ctx, in, buf[:], time.Second); n != header || err != nil ||
+			buf[6] != 77 {
 			t.Errorf("%d, %v, % x", n, err, buf[:n])
 		}
 	})
 	t.Run("gives a short data stage its true length", func(t *testing.T) {
 		big := make([]byte, 255)
-		n, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn, Request: usb.RequestGetDescriptor, Value: usb.TypeConfiguration << 8, Length: 255}, big, time.Second)
+		n, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn,
+			Request: usb.RequestGetDescriptor, Value: usb.TypeConfiguration << 8, Length: 255}, big,
+			time.Second)
 		if n != len(d.Config) || err != nil || string(big[:n]) != string(d.Config) {
 			t.Errorf("%d, %v", n, err)
 		}
 	})
 	t.Run("stalls what it does not know", func(t *testing.T) {
 		for range 3 {
-			_, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn | usb.TypeVendor, Request: 0xaa, Length: 8}, make([]byte, 8), time.Second)
+			_, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn | usb.TypeVendor,
+				Request: 0xaa, Length: 8}, make([]byte, 8), time.Second)
 			if !errors.Is(err, usb.ErrStall) {
 				t.Errorf("%v", err)
 			}
@@ -149,7 +157,8 @@ func TestReaderInside(t *testing.T) {
 		}
 		buf := make([]byte, tr.pipes[notify].packet)
 		for range 3 {
-			if n, err := tr.In(ctx, notify, buf, 20*time.Millisecond); err != nil && !errors.Is(err, usb.ErrTimeout) {
+			if n, err := tr.In(ctx, notify, buf, 20*time.Millisecond); err != nil &&
+				!errors.Is(err, usb.ErrTimeout) {
 				t.Errorf("%d, %v", n, err)
 			}
 		}
@@ -179,7 +188,8 @@ func TestReaderInside(t *testing.T) {
 func TestRecord(t *testing.T) {
 	b := new(box)
 	call := func(data []byte, result uefi.USBResult) {
-		st := gate.Call(recordPC(), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(b)), uintptr(result))
+		st := gate.Call(recordPC(), uintptr(unsafe.Pointer(unsafe.SliceData(data))),
+			uintptr(len(data)), uintptr(unsafe.Pointer(b)), uintptr(result))
 		if uefi.Status(st) != uefi.Success {
 			t.Errorf("status %v", uefi.Status(st))
 		}

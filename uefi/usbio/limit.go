@@ -7,14 +7,14 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// limit is when a call ends, and why.
+// limit is the end of a call, and its source.
 type limit struct {
 	at    time.Time // zero: never
 	byCtx bool      // it is the context's deadline
 }
 
-// newLimit is the earlier of a timeout, if it is positive, and the context's deadline, if it has one; else fallback, if it is
-// positive.
+// newLimit is the earlier of a positive timeout and the context's deadline, where there are such;
+// else a positive fallback.
 func newLimit(ctx context.Context, timeout, fallback time.Duration) limit {
 	var l limit
 	if timeout > 0 {
@@ -29,7 +29,7 @@ func newLimit(ctx context.Context, timeout, fallback time.Duration) limit {
 	return l
 }
 
-// forever is more than any wait that is asked of firmware.
+// forever is longer than any wait for firmware.
 const forever = time.Hour
 
 // left is the time left, forever without a limit.
@@ -40,7 +40,8 @@ func (l limit) left() time.Duration {
 	return time.Until(l.at)
 }
 
-// expired is the error of a call that reached its limit. The context's own timer may not have run yet.
+// expired is the error of a call that reached its limit. The context's own timer may not have run
+// yet.
 func (l limit) expired() error {
 	if l.byCtx {
 		return context.DeadlineExceeded
@@ -48,7 +49,7 @@ func (l limit) expired() error {
 	return usb.ErrTimeout
 }
 
-// milliseconds rounds up, and is never 0: that would be no limit at all (UEFI 2.11, 17.2.4).
+// milliseconds rounds up. It is never 0, which would be no limit (UEFI 2.11, 17.2.4).
 func milliseconds(d time.Duration) uint32 {
 	return uint32(max(1, (min(d, forever)+time.Millisecond-1)/time.Millisecond))
 }

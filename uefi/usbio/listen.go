@@ -12,26 +12,26 @@ import (
 	"tamaccid/uefi"
 )
 
-// Firmware polls an interrupt endpoint by itself when it is asked to, and calls a function with
-// what came: at TPL_NOTIFY, at any moment, while Go is left or while Go is inside and waits for
-// firmware. So that function is no Go, and does nothing but to write down what it is handed, in a
-// box that Go looks into when it wants to know.
+// Firmware polls an interrupt endpoint on request, and calls a function with what it has received:
+// at TPL_NOTIFY, at any moment, while no Go code runs or while Go waits for firmware. Therefore
+// that function is not written in Go, and does nothing but copy the data to a box, from which
+// Notifications reads it.
 //
-//	state      event                                   does
-//	off        Listen                                  asks firmware to poll             -> on
-//	on         firmware calls                          a message is in the box
-//	on         firmware calls, the transfer failed     that is noted in the box
-//	on         Notifications                           hands out the messages
-//	on         Notifications, a transfer failed        ends the polling, clears a halt,
-//	                                                   polls anew, maxFailures in a row  -> on or off
-//	on         Unlisten, Close                         asks firmware to end the polling
-//	           firmware ends it                                                          -> off
-//	           firmware refuses                        the box stays where it is         -> on
+//	state  event                              does
+//	off    Listen                             starts the polling                -> on
+//	on     firmware calls                     the message is in the box
+//	on     firmware calls, transfer failed    the failure is in the box
+//	on     Notifications                      returns the messages
+//	on     Notifications, transfer failed     ends the polling, clears a halt,
+//	                                          polls again, maxFailures times    -> on or off
+//	on     Unlisten, Close                    ends the polling
+//	       firmware succeeds                                                    -> off
+//	       firmware refuses                   the box stays in place            -> on
 //
 // Firmware may call the function and write to the box for as long as the state is on: until then
 // neither may be freed.
 
-// A box is what the callback knows of. record_amd64.s has its layout.
+// A box is the memory of the callback. record_amd64.s has its layout.
 type box struct {
 	written uint32 // messages that were written, counted
 	taken   uint32 // messages that were taken; written-taken of them are in slots
@@ -43,11 +43,13 @@ type box struct {
 }
 
 const (
-	boxSlots = 16 // policy: changes between two calls of a program. When it is full, the newest message replaces the one before.
+	// Policy: changes between two calls of a program. In a full box the newest message replaces
+	// the one before it.
+	boxSlots = 16
 	boxData  = 124
 )
 
-// maxFailures is how many transfers in a row may fail before the endpoint is left alone (policy).
+// maxFailures is how many transfers in a row may fail before polling ends (policy).
 const maxFailures = 10
 
 // Intervals at which firmware can poll, in milliseconds (UEFI 2.11, 17.2.4:
@@ -67,9 +69,9 @@ type listener struct {
 	on       bool
 }
 
-// Listen makes firmware poll the interrupt endpoint, for messages of that many bytes at most, until
-// Unlisten or Close. In is not available for that endpoint meanwhile. An error says that there is
-// no such endpoint, or that firmware cannot poll.
+// Listen makes firmware poll the interrupt endpoint, for messages of at most size bytes, until
+// Unlisten or Close. In is not available for that endpoint until then. An error reports that there
+// is no such endpoint, or that firmware cannot poll.
 func (t *Transport) Listen(size int) error {
 	if t.gone.Load() || t.closed.Load() {
 		return usb.ErrGone
@@ -83,7 +85,8 @@ func (t *Transport) Listen(size int) error {
 	for address, p := range t.pipes {
 		if p.kind == usb.InterruptTransfer && address&usb.DirIn != 0 {
 			packets := (min(max(size, 1), boxData) + p.packet - 1) / p.packet
-			l := &listener{endpoint: address, interval: p.interval, size: packets * p.packet, box: new(box)}
+			l := &listener{endpoint: address, interval: p.interval, size: packets * p.packet,
+				box: new(box)}
 			if err := t.poll(l); err != nil {
 				return err
 			}
@@ -95,19 +98,20 @@ func (t *Transport) Listen(size int) error {
 }
 
 func (t *Transport) poll(l *listener) error {
-	err := t.io.AsyncInterrupt(l.endpoint, true, l.interval, l.size, recordPC(), uintptr(unsafe.Pointer(l.box)))
+	err := t.io.AsyncInterrupt(l.endpoint, true, l.interval, l.size, recordPC(),
+		uintptr(unsafe.Pointer(l.box)))
 	l.on = err == nil
 	return err
 }
 
-// Unlisten ends what Listen began. After an error firmware may go on polling: the image, the
-// Transport and the opening of EFI_USB_IO_PROTOCOL must stay. Unlisten can then be tried again,
-// except after usb.ErrGone: the device has gone, and firmware still did not end the polling.
+// Unlisten ends the polling. After an error firmware may go on polling: the image, the Transport
+// and the opening of EFI_USB_IO_PROTOCOL must stay. Unlisten can then be tried again, except after
+// usb.ErrGone: the device has been removed, and firmware still did not end the polling.
 //
 // edk2 (edk2-stable202605, XhciDxe, EhciDxe, UhciDxe: AsyncInterruptTransfer) ends the polling of a
-// removed device too, and answers EFI_NOT_FOUND where no transfer is registered. XhciDxe answers
-// EFI_INVALID_PARAMETER for a device address that it does not know, without having looked for the
-// transfer: that one may still be registered.
+// removed device too, and returns EFI_NOT_FOUND if no transfer is registered. XhciDxe returns
+// EFI_INVALID_PARAMETER for a device address that it does not know, without a search for the
+// transfer, which may still be registered.
 func (t *Transport) Unlisten() error {
 	l := t.listener
 	if l == nil || !l.on {
@@ -115,7 +119,7 @@ func (t *Transport) Unlisten() error {
 	}
 	err := t.io.AsyncInterrupt(l.endpoint, false, 0, 0, 0, 0)
 	switch {
-	case err == nil, err == error(uefi.NotFound):
+	case err == nil, errors.Is(err, uefi.NotFound):
 		l.on = false
 		return nil
 	case t.gone.Load() || t.present() == away:
@@ -125,9 +129,9 @@ func (t *Transport) Unlisten() error {
 	return fmt.Errorf("usbio: end of polling: %w", err)
 }
 
-// Notifications hands to f each message that has come over the interrupt endpoint since the last
-// time, and reports whether there may have been others between the last two. It waits for nothing
-// but, after a failure, for a standard request.
+// Notifications calls f with each message that has arrived at the interrupt endpoint since the last
+// call, and reports whether messages may have been lost before the last one. It does not wait,
+// except, after a failed transfer, for a standard request.
 func (t *Transport) Notifications(f func(b []byte)) (missed bool) {
 	l := t.listener
 	if l == nil || !l.on {
@@ -146,7 +150,7 @@ func (t *Transport) Notifications(f func(b []byte)) (missed bool) {
 	return missed
 }
 
-// recover goes on after a failed transfer.
+// recover restarts the polling after a failed transfer.
 func (t *Transport) recover(l *listener, result uefi.USBResult) {
 	if t.Unlisten() != nil {
 		return // firmware polls on: a second request would be one too many
@@ -162,8 +166,8 @@ func (t *Transport) recover(l *listener, result uefi.USBResult) {
 	_ = t.poll(l) // an endpoint that is not polled has no news
 }
 
-// pollInterval is how often an endpoint wants to be asked, in milliseconds (USB 2.0, table 9-13:
-// frames at full speed, 2 to the power of bInterval-1 microframes at high speed and above).
+// pollInterval is the polling interval of an endpoint in milliseconds (USB 2.0, table 9-13: frames
+// at full speed, 2 to the power of bInterval-1 microframes at high speed and above).
 func pollInterval(speed usb.Speed, bInterval uint8) uint32 {
 	if speed != usb.SpeedHigh && speed != usb.SpeedSuper {
 		return min(max(uint32(bInterval), minInterval), maxInterval)

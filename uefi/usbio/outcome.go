@@ -8,13 +8,13 @@ import (
 	"tamaccid/uefi"
 )
 
-// classify turns firmware's two answers to a transfer into an error of package usb. late says that the transfer took as long
-// as it was allowed to.
+// classify turns the two results of a transfer into an error of package usb. late reports that the
+// transfer took as long as its limit.
 //
-// Host controller drivers agree about EFI_TIMEOUT, which is the end of the time given. With EFI_DEVICE_ERROR they use
-// EFI_USB_ERR_TIMEOUT for a device that does not answer on the wire at all, and the end of the time given can be meant
-// too: the clock tells. UHCI marks a queue that it stopped for any reason as stalled, so a stall counts only when it
-// stands alone.
+// All of edk2's host controller drivers return EFI_TIMEOUT at the time limit. With EFI_DEVICE_ERROR
+// they use EFI_USB_ERR_TIMEOUT for a device that does not answer on the bus at all, and also at the
+// time limit: the time that has passed tells these apart. UhciDxe marks a queue that it stopped for
+// any reason as stalled, so a stall counts only without other bits (edk2-stable202605).
 func classify(status uefi.Status, result uefi.USBResult, late bool) error {
 	const wire = ^(uefi.USBStall | uefi.USBTimeout | uefi.USBNAK)
 	switch {
@@ -31,7 +31,7 @@ func classify(status uefi.Status, result uefi.USBResult, late bool) error {
 	return &wireError{status, result}
 }
 
-// wireError is a transfer that failed for another reason than those that have names.
+// wireError is a transfer that failed for a reason without an error of its own in package usb.
 type wireError struct {
 	status uefi.Status
 	result uefi.USBResult
@@ -44,12 +44,15 @@ func (e *wireError) Error() string {
 // Unwrap is usb.ErrTransfer and the firmware's status.
 func (e *wireError) Unwrap() []error { return []error{usb.ErrTransfer, e.status} }
 
-// outcome is classify with what follows from it: the sign of life, and the question whether the device is still there.
-func (t *Transport) outcome(x *uefi.USBTransfer, status uefi.Status, result uefi.USBResult, late bool, until limit) error {
+// outcome is classify with its consequences: the device counts as present, or its presence is
+// checked.
+func (t *Transport) outcome(
+	x *uefi.USBTransfer, status uefi.Status, result uefi.USBResult, late bool, until limit,
+) error {
 	err := classify(status, result, late)
 	switch {
 	case err == nil, errors.Is(err, usb.ErrStall), errors.Is(err, usb.ErrBabble):
-		t.hear()
+		t.noteAnswer()
 	case errors.Is(err, usb.ErrTimeout):
 		if until.left() <= 0 {
 			return until.expired()

@@ -2,5 +2,5 @@
 
 package usbio
 
-// recordPC is 0 on a host: a test plays firmware, and puts messages into the box itself.
+// recordPC is 0 on a host: tests write messages into the box themselves.
 func recordPC() uintptr { return 0 }

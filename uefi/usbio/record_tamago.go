@@ -2,5 +2,6 @@
 
 package usbio
 
-// recordPC is the address of the function that firmware calls with what an interrupt endpoint has sent.
+// recordPC is the address of the function that firmware calls with the data of an interrupt
+// endpoint.
 func recordPC() uintptr

@@ -4,10 +4,10 @@ package usbio
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"unsafe"
 
 	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
@@ -15,16 +15,16 @@ import (
 
 // idle makes the reader's interface one that has its endpoints in alternate setting 1 only, and is
 // in setting 0.
-func (f *fake) idle() {
-	one := alternate{setting: f.setting, endpoints: f.endpoints}
+func (f *script) idle() {
+	one := alternate{setting: slices.Clone(f.Interface), endpoints: f.Endpoints}
 	one.setting[3], one.setting[8] = 1, 3 // its name is another string
 	f.settings = map[uint8]alternate{1: one}
-	f.setting[4], f.setting[8] = 0, 0 // bNumEndpoints, iInterface
-	config := append([]byte(nil), f.active[:]...)
-	config = append(append(config, f.setting[:]...), one.setting[:]...)
+	f.Interface[4], f.Interface[8] = 0, 0 // bNumEndpoints, iInterface
+	config := append([]byte(nil), f.Config...)
+	config = append(append(config, f.Interface...), one.setting...)
 	config = append(config, f.configs[0][len(config)-9:]...)
 	config[2] = byte(len(config))
-	f.configs[0], f.endpoints, f.obeys = config, nil, true
+	f.configs[0], f.Endpoints, f.obeys = config, nil, true
 	f.control = func(r uefi.USBRequest, _ []byte) answer { return answer{} }
 }
 
@@ -36,7 +36,7 @@ func TestAlternateSetting(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		choose func(config []byte, number uint8) (uint8, bool)
-		change func(f *fake)
+		change func(f *script)
 		log    string
 		alt    uint8
 		pipes  int
@@ -47,15 +47,18 @@ func TestAlternateSetting(t *testing.T) {
 		{name: "nothing chooses a setting"},
 		{name: "setting 1 is selected", choose: set(1, true), log: request, alt: 1, pipes: 3},
 		{name: "the interface is in setting 1 already", choose: set(1, true), alt: 1, pipes: 3,
-			change: func(f *fake) { f.setting, f.endpoints = f.settings[1].setting, f.settings[1].endpoints }},
+			change: func(f *script) {
+				f.Interface, f.Endpoints = f.settings[1].setting, f.settings[1].endpoints
+			}},
 		{name: "the device refuses", choose: set(1, true), log: request, err: usb.ErrStall,
-			change: func(f *fake) {
+			change: func(f *script) {
 				f.control = func(uefi.USBRequest, []byte) answer {
-					return answer{status: uefi.DeviceError, result: uefi.USBStall}
+					return answer{Status: uefi.DeviceError, Result: uefi.USBStall}
 				}
 			}},
-		{name: "firmware does not follow", choose: set(1, true), log: request, err: uefi.Unsupported,
-			change: func(f *fake) { f.obeys = false }},
+		{name: "firmware does not follow", choose: set(1, true), log: request,
+			err:    uefi.Unsupported,
+			change: func(f *script) { f.obeys = false }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -64,11 +67,16 @@ func TestAlternateSetting(t *testing.T) {
 				if c.change != nil {
 					c.change(f)
 				}
-				tr, err := open(bg, f, 1, uintptr(unsafe.Pointer(f.table)), Options{Setting: c.choose})
+				f.choose = c.choose
+				tr, err := f.try(bg)
 				if !errors.Is(err, c.err) || c.err == nil && err != nil {
 					t.Fatalf("error %v, want %v", err, c.err)
 				}
-				if got := strings.Join(f.log, ", "); got != c.log {
+				const configuration = "control 80 06 0200"
+				log := slices.DeleteFunc(f.Log, func(request string) bool {
+					return strings.HasPrefix(request, configuration)
+				})
+				if got := strings.Join(log, ", "); got != c.log {
 					t.Errorf("requests %q, want %q", got, c.log)
 				}
 				if err != nil {
@@ -77,7 +85,8 @@ func TestAlternateSetting(t *testing.T) {
 				d := tr.Device()
 				name := map[uint8]string{1: "1"}[c.alt]
 				if d.AltSetting != c.alt || len(tr.pipes) != c.pipes || d.InterfaceName != name {
-					t.Errorf("setting %d, %q, %d pipes", d.AltSetting, d.InterfaceName, len(tr.pipes))
+					t.Errorf("setting %d, %q, %d pipes", d.AltSetting, d.InterfaceName,
+						len(tr.pipes))
 				}
 				if c.pipes > 0 && d.Speed != usb.SpeedFull {
 					t.Errorf("speed %v", d.Speed)
@@ -92,10 +101,11 @@ func TestAlternateSetting(t *testing.T) {
 func TestTheLastIntervalIsThatOfTheSelectedSetting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := reader(t)
-		last := len(f.endpoints) - 1
-		f.endpoints[0], f.endpoints[last] = f.endpoints[last], f.endpoints[0] // the interrupt endpoint
+		last := len(f.Endpoints) - 1
+		// The interrupt endpoint comes last.
+		f.Endpoints[0], f.Endpoints[last] = f.Endpoints[last], f.Endpoints[0]
 		config := f.configs[0]
-		copy(config[len(config)-7:], f.endpoints[last][:])
+		copy(config[len(config)-7:], f.Endpoints[last])
 		f.idle()
 		f.choose = func([]byte, uint8) (uint8, bool) { return 1, true }
 		d := f.open().Device()

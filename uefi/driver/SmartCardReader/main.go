@@ -1,7 +1,7 @@
 //go:build tamago
 
-// SmartCardReader.efi is the UEFI driver for USB smart card readers: it stays
-// resident and offers EFI_SMART_CARD_READER_PROTOCOL for each slot.
+// SmartCardReader.efi is the UEFI driver for USB smart card readers: it stays resident and installs
+// EFI_SMART_CARD_READER_PROTOCOL for each slot.
 package main
 
 import (
@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// memoryLimit is what the driver may take from firmware, and heapLimit what it
-	// may have before the collector runs all the time: the reserve of the runtime
-	// and its fragments lie between them (policy).
+	// memoryLimit is how much memory the driver may allocate from firmware. heapLimit is the size
+	// of the heap above which the collector runs all the time. The reserve of the runtime and its
+	// fragments lie between them (policy).
 	memoryLimit = 32 << 20
 	heapLimit   = 28 << 20
 
-	// collectAt makes the collector run whenever the heap has grown by that many
-	// per cent, and not before it has 1 MiB, which is 4 MiB for 100 (Go's
-	// runtime, heapMinimum): with one reader it stays within one arena.
+	// collectAt makes the collector run whenever the heap has grown by that many per cent, and not
+	// before it has 1 MiB, which is 4 MiB for 100 (Go's runtime, heapMinimum): with one reader the
+	// heap stays within one arena.
 	collectAt = 25
 )
 

@@ -1,8 +1,7 @@
 //go:build tamago
 
-// apdus sends many short APDUs through the first reader and checks every
-// answer: apdus COUNT [PAUSE], with a pause in milliseconds after each. It
-// prints the time that one takes.
+// Command apdus sends many short APDUs through the first reader and checks every response: apdus
+// COUNT [PAUSE], with a pause in milliseconds after each. It prints the time of one APDU.
 package main
 
 import (
@@ -43,13 +42,16 @@ func run(count int, pause time.Duration) error {
 		return fmt.Errorf("no reader")
 	}
 	r := readers[0]
-	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1); err != nil {
 		return err
 	}
 	defer r.Disconnect(smartcard.NoReset)
 	answer := make([]byte, 258)
-	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
-	if n, err := r.Transmit(selectHello, answer); err != nil || !bytes.Equal(answer[:n], []byte{0x90, 0x00}) {
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01,
+		0x0C, 0x06, 0x01}
+	if n, err := r.Transmit(selectHello, answer); err != nil ||
+		!bytes.Equal(answer[:n], []byte{0x90, 0x00}) {
 		return fmt.Errorf("select: % X, %v", answer[:n], err)
 	}
 	want := append([]byte("Hello world!"), 0x90, 0x00)
@@ -60,7 +62,8 @@ func run(count int, pause time.Duration) error {
 		sent := time.Now()
 		n, err := r.Transmit([]byte{0, 0, 0, 0}, answer)
 		if err != nil || !bytes.Equal(answer[:n], want) {
-			return fmt.Errorf("APDU %d, after %d ms: % X, %v", i, time.Since(sent).Milliseconds(), answer[:n], err)
+			return fmt.Errorf("APDU %d, after %d ms: % X, %v", i, time.Since(sent).Milliseconds(),
+				answer[:n], err)
 		}
 		if pause > 0 {
 			time.Sleep(pause)
@@ -75,8 +78,8 @@ func run(count int, pause time.Duration) error {
 	return nil
 }
 
-// usbTime is the control code of the driver's test build that tells how many
-// nanoseconds it has spent in USB transfers (package driver, InduceUSBTime).
+// usbTime is the control code of the driver's fault injection build that returns how many
+// nanoseconds it has spent in USB transfers (package driver, ReportUSBTime).
 const usbTime = 0x7f000100
 
 func spent(r *smartcard.Reader) (ns uint64, ok bool) {

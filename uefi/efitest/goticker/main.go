@@ -1,9 +1,9 @@
 //go:build tamago
 
-// goticker is a resident image with a periodic timer event of one millisecond,
-// whose notification runs Go code that allocates, and a second one at TPL_NOTIFY
-// that runs a hook, also in the middle of the first one: the neighbour that a
-// driver has to live with. Unloading it prints how often they ran.
+// Command goticker is a resident image with a periodic timer event of one millisecond, whose
+// notification function runs Go code that allocates, and a second one at TPL_NOTIFY that runs a
+// hook, also during the first one: another Go image beside the driver. When it is unloaded it
+// prints how often they ran.
 package main
 
 import (
@@ -24,7 +24,7 @@ var (
 	stallArgs = [1]uintptr{1} // microseconds
 )
 
-// hook does what a hook may do: it calls firmware, with arguments that lie still.
+// hook calls firmware, which a hook may do, with arguments that stay in place.
 func hook() {
 	if gate.Raw(stall, stallArgs[:]) == uintptr(uefi.Success) {
 		hooks++
@@ -50,7 +50,7 @@ func run() error {
 		go func() { done <- make([]byte, 10_000) }()
 		garbage[ticks%len(garbage)] = <-done
 	})
-	// Goroutines that sleep are frozen between calls, and no concern of a hook's.
+	// Goroutines that sleep do not run between calls. A hook is not affected.
 	go func() {
 		for {
 			time.Sleep(time.Millisecond)

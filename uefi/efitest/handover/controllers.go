@@ -60,7 +60,8 @@ func findControllers() {
 			continue
 		}
 		base := uintptr(d.BaseAddress(firstAddress)) &^ 0xF
-		c := controller{device: d, base: base, operational: base + read(base+capLength)&0xFF, runtime: base + read(base+rtsOffset)&^0x1F,
+		c := controller{device: d, base: base, operational: base + read(base+capLength)&0xFF,
+			runtime:     base + read(base+rtsOffset)&^0x1F,
 			contextSize: 32, slots: read(base+hcsParams1) & 0xFF}
 		if read(base+hccParams1)&longBit != 0 {
 			c.contextSize = 64

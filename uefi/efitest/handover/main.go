@@ -1,23 +1,25 @@
 //go:build tamago
 
-// handover ends boot services itself, as the loader of an operating system does, and then looks at each xHCI controller of the machine
-// with its own eyes: what state it is in, and whether it still writes into memory.
+// Command handover ends boot services, as the loader of an operating system does, and then reads
+// the registers of each xHCI controller of the machine: what state it is in, and whether it still
+// writes to memory.
 //
 //	handover [restart|look]
 //
-// It powers the card of the first reader before, so that a driver has work under way. Then, on the first serial port and without
-// firmware:
+// Before that it powers the card of the first reader, so that the driver has transfers in progress.
+// It prints on the first serial port, without firmware:
 //
 //	handover: before: ...     each controller, while boot services are there
 //	handover: after: ...      each controller when they have ended
 //	handover: waiting         until a character comes: time for a card to be removed
-//	handover: later: ...      each controller again, and whether the memory that it knows has changed
+//	handover: later: ...      each controller again, and whether its memory has changed
 //	handover: end             and the machine switches itself off
 //
-// With "restart" it lets the controllers run again after the end of boot services: what a driver would do that left them running. The
-// test makes sure by it that a controller that writes is seen.
+// With "restart" it starts the controllers again after the end of boot services, as if the driver
+// had not stopped them. The test checks with it that a controller that writes is noticed.
 //
-// With "look" it ends nothing, asks no driver for anything and prints one line for each controller:
+// With "look" it does not end boot services, calls no driver and prints one line for each
+// controller:
 //
 //	handover: now: ...
 //
@@ -37,8 +39,8 @@ import (
 )
 
 const (
-	patience = 30_000 // ms that a character is waited for, policy
-	tries    = 8      // of ExitBootServices, policy
+	waitLimit = 30_000 // ms that a character is waited for, policy
+	tries     = 8      // of ExitBootServices, policy
 )
 
 func main() {
@@ -61,7 +63,7 @@ func main() {
 		os.Exit(1)
 	}
 	findControllers()
-	// From here on nothing may ask firmware for memory.
+	// From here on nothing may allocate memory from firmware.
 	debug.SetGCPercent(-1)
 	report("before")
 	remember()
@@ -76,7 +78,7 @@ func main() {
 	}
 }
 
-// prepare gives the driver something to do: a card that is powered. An interrupt transfer then waits for its removal.
+// prepare powers a card. The driver then has an interrupt transfer in progress.
 func prepare() error {
 	readers, err := smartcard.Readers()
 	if err != nil {
@@ -85,7 +87,8 @@ func prepare() error {
 	if len(readers) == 0 {
 		return fmt.Errorf("no reader")
 	}
-	_, err = readers[0].Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1)
+	_, err = readers[0].Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1)
 	return err
 }
 
@@ -106,7 +109,7 @@ func after(restart bool) {
 	say("handover: end", none)
 }
 
-// What firmware is handed must not move, and must not be allocated.
+// Arguments of firmware calls, which must not move and must not be allocated.
 var (
 	memoryMap [64 << 10]byte // policy: ten times what OVMF has
 	mapArgs   [5]uintptr
@@ -115,17 +118,20 @@ var (
 	resetArgs [4]uintptr
 )
 
-// exitBootServices ends them (UEFI 2.11, 7.4.6): again with a new map when the one in hand was out of date.
+// exitBootServices ends boot services (UEFI 2.11, 7.4.6). It reads the memory map again when the
+// key is stale.
 func exitBootServices() (status uintptr) {
 	table := uefi.Boot().Table()
 	for range tries {
 		mapOut.size = unsafe.Sizeof(memoryMap)
-		mapArgs = [5]uintptr{address(&mapOut.size), address(&memoryMap), address(&mapOut.key), address(&mapOut.descriptorSize), address(&mapOut.version)}
+		mapArgs = [5]uintptr{address(&mapOut.size), address(&memoryMap), address(&mapOut.key),
+			address(&mapOut.descriptorSize), address(&mapOut.version)}
 		if status = gate.Raw(table.GetMemoryMap, mapArgs[:]); status != uintptr(uefi.Success) {
 			return status
 		}
 		exitArgs = [2]uintptr{uintptr(uefi.ImageHandle()), mapOut.key}
-		if status = gate.Raw(table.ExitBootServices, exitArgs[:]); status != uintptr(uefi.InvalidParameter) {
+		if status = gate.Raw(table.ExitBootServices,
+			exitArgs[:]); status != uintptr(uefi.InvalidParameter) {
 			return status
 		}
 	}

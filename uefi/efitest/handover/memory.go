@@ -4,10 +4,11 @@ package main
 
 import "tamaccid/uefi"
 
-// A controller writes into event rings, device contexts and the buffers of transfers. All of them are found by way of its
-// registers, while a driver uses it.
+// A controller writes to event rings, device contexts and the buffers of transfers. All of these
+// are found from its registers while a driver uses it.
 
-// Of a device context and its endpoints (xHCI 1.2, 6.2.1, 6.2.3), of segments (6.5) and of transfer requests (6.4).
+// Of a device context and its endpoints (xHCI 1.2, 6.2.1, 6.2.3), of segments (6.5) and of transfer
+// requests (6.4).
 const (
 	contexts     = 32
 	dequeue      = 0x08
@@ -37,7 +38,7 @@ func watch(start, length uintptr) {
 	}
 }
 
-// remember notes what the controllers may write to now.
+// remember notes what the controllers may write to.
 func remember() {
 	for i := range count {
 		c := &controllers[i]
@@ -65,7 +66,8 @@ func remember() {
 
 func (c *controller) operation(register uintptr) uintptr { return c.operational + register }
 
-// buffers notes where the data of the requests of a transfer ring go to, from one on to the end of the ring or its page.
+// buffers notes the buffers of the requests of a transfer ring, from one request to the end of the
+// ring or its page.
 func buffers(request uintptr) {
 	if request == 0 {
 		return
@@ -84,7 +86,7 @@ func buffers(request uintptr) {
 	}
 }
 
-// checksum is a number of what is in the memory (FNV-1a).
+// checksum is a checksum of that memory (FNV-1a).
 func checksum() uint64 {
 	sum := uint64(14695981039346656037)
 	for i := range regions {

@@ -11,10 +11,10 @@ import (
 // port is the first serial port, as firmware has set it up.
 var port = uart.UART{Index: 1, Base: 0x3F8}
 
-// none is a number that is not printed.
+// none stands for no number.
 const none = ^uintptr(0)
 
-// say prints a line without anybody's help: a text, and a number in hexadecimal.
+// say prints a line without firmware: a text, and a number in hexadecimal.
 func say(text string, number uintptr) {
 	print1(text)
 	if number != none {
@@ -40,9 +40,9 @@ func hex(v uintptr) {
 	}
 }
 
-// waitForCharacter waits until one comes, or patience is at its end.
+// waitForCharacter waits for a character, at most waitLimit.
 func waitForCharacter() {
-	for end := gate.Counter() + patience*gate.TicksPerMs; gate.Counter() < end; {
+	for end := gate.Counter() + waitLimit*gate.TicksPerMs; gate.Counter() < end; {
 		if _, ok := port.Rx(); ok {
 			return
 		}

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// machine checks the Go runtime on the board that it runs on, from inside: one
-// line a check, exit status 0 when all hold.
+// Command machine checks the Go runtime on the board that it runs on: one line for each check, exit
+// status 0 when all pass.
 package main
 
 import (
@@ -65,7 +65,8 @@ func wallClock() error {
 	if err != nil {
 		return err
 	}
-	const apart = time.Minute // policy: less than any mistake about zones or calendars, more than a busy machine stands still
+	// Less than any error of time zone or calendar, more than a busy machine stops for (policy).
+	const apart = time.Minute
 	if d := time.Since(now).Abs(); d > apart {
 		return fmt.Errorf("off by %v", d)
 	}
@@ -84,7 +85,7 @@ func garbage() error {
 	return nil
 }
 
-// tree is memory that only a goroutine's stack knows of.
+// tree is memory that only a goroutine's stack refers to.
 type tree struct {
 	mark        uint64
 	left, right *tree
@@ -144,7 +145,7 @@ func deep(n int) int {
 	return frame[n%64]
 }
 
-// panics runs f and returns what it panicked with.
+// panics runs f and returns the value of its panic.
 func panics(f func()) (err error) {
 	defer func() {
 		if v, ok := recover().(runtime.Error); ok {
@@ -160,8 +161,8 @@ var (
 	word int
 )
 
-// strangePointers holds what a caller in C may pass: a small number, and the address of memory that
-// the Go runtime does not use.
+// strangePointers holds pointers that a caller in C may pass: a small number, and the address of
+// memory that the Go runtime does not use.
 func strangePointers() error {
 	big := make([]byte, 1<<20)
 	at := uintptr(unsafe.Pointer(&big[0]))

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// orphan makes the machine one whose firmware has no driver for xHCI controllers: the ones that manage them leave, and are offered to
-// nobody any more.
+// Command orphan makes the machine one whose firmware has no driver for xHCI controllers: it stops
+// the drivers that manage them and uninstalls their binding.
 package main
 
 import (

@@ -1,12 +1,12 @@
-//go:build tamago && induced
+//go:build tamago && faultinjection
 
-// pin hands secrets to a reader and tells where its own copies are, so that a search of the
-// machine's memory can look for others:
+// Command pin sends secrets to a reader and prints where its own copies are, so that a search of
+// the machine's memory can look for others:
 //
 //	pin READER verify MASKED...    VERIFY with each PIN, then reads each back from the card
-//	pin READER FAILURE MASKED      VERIFY, in the middle of which the driver fails: panic or fatal; or unplug, which
-//	                               the caller does
-//	pin READER secure              a PIN entry at the reader's keypad, whose answer the caller makes a secret
+//	pin READER FAILURE MASKED      VERIFY, during which the driver fails: panic or fatal; or unplug,
+//	                               which the caller does
+//	pin READER secure              PIN entry at the keypad, to which the answer is a secret
 //
 // READER is a part of the reader's name. A PIN is in hexadecimal digits, each byte XORed with A5,
 // since firmware keeps command lines.
@@ -37,8 +37,8 @@ const maxAnswer = 258
 // failures are the control codes that make the driver fail when it waits for the answer to the
 // command that follows.
 var failures = map[string]uint32{
-	"panic": driver.InduceLater + driver.InducePanic,
-	"fatal": driver.InduceLater + driver.InduceFatal,
+	"panic": driver.FaultLater + driver.FaultPanic,
+	"fatal": driver.FaultLater + driver.FaultFatal,
 }
 
 func main() {
@@ -56,7 +56,8 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1); err != nil {
 		return err
 	}
 	defer r.Disconnect(smartcard.NoReset)
@@ -71,7 +72,7 @@ func run(args []string) error {
 		}
 		if code, ok := failures[way]; ok {
 			if _, err := r.Control(code, nil, nil); err != nil {
-				return fmt.Errorf("induce: %w", err)
+				return fmt.Errorf("fault injection: %w", err)
 			}
 		}
 		answer := make([]byte, maxAnswer)
@@ -107,8 +108,7 @@ func find(part string) (*smartcard.Reader, error) {
 	return nil, fmt.Errorf("no reader %q", part)
 }
 
-// verifyCommand is VERIFY (ISO/IEC 7816-4:2013, 11.6.6) with the PIN, of which it makes this one
-// copy.
+// verifyCommand is VERIFY (ISO/IEC 7816-4:2013, 11.6.6) with the PIN, the only copy of it.
 func verifyCommand(masked string) ([]byte, error) {
 	pin, err := hex.DecodeString(masked)
 	if err != nil || len(pin) > 255 {
@@ -122,7 +122,7 @@ func verifyCommand(masked string) ([]byte, error) {
 	return command, nil
 }
 
-// secure asks for a PIN at the keypad, with a structure of PC/SC part 10, 2.5.1.
+// secure requests PIN entry at the keypad, with a structure of PC/SC part 10, 2.5.1.
 func secure(r *smartcard.Reader) error {
 	command := []byte{0x00, 0x20, 0x00, 0x80, 0x08, 0, 0, 0, 0, 0, 0, 0, 0}
 	in := []byte{30, 30, 0x82, 0x08, 0x00, 8, 4, 0x02, 1, 0x09, 0x04, 0, 0, 0, 0}
@@ -133,7 +133,7 @@ func secure(r *smartcard.Reader) error {
 	return search(in, answer)
 }
 
-// search waits while the caller looks for copies of what is in the buffers.
+// search waits while the caller searches memory for copies of what is in the buffers.
 func search(buffers ...[]byte) error {
 	for _, b := range buffers {
 		fmt.Printf("buffer %#x %d\n", uintptr(unsafe.Pointer(unsafe.SliceData(b))), len(b))

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// secureboot is what a machine starts that has Secure Boot and no Shell: it shows that firmware refuses an image without a signature,
-// loads the driver and runs helloworld.
+// Command secureboot is started by a machine with Secure Boot and no Shell: it checks that firmware
+// refuses an image without a signature, loads the driver and runs helloworld.
 package main
 
 import (

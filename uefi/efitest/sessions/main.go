@@ -1,9 +1,9 @@
 //go:build tamago
 
-// sessions connects to the card in the first reader again and again: sessions SESSIONS APDUS. Each
-// session sends that many APDUs, and more until no notification of its card can be on its way any
-// more. Then it prints "ready", and goes on at a slower pace until the card is removed. Then the
-// program waits for a card. A session that ends before it is ready is an error.
+// Command sessions connects to the card in the first reader many times: sessions SESSIONS APDUS.
+// Each session sends that many APDUs, and more until no notification of the card's insertion can
+// still arrive. Then it prints "ready", and goes on at a slower pace until the card is removed.
+// Then the program waits for a card. A session that ends before it is ready is an error.
 package main
 
 import (
@@ -19,12 +19,12 @@ import (
 	"tamaccid/uefi/smartcard"
 )
 
-// settled is longer than the notification of a card's insertion takes: 255 ms of bInterval, and
-// 100 ms of firmware (policy).
+// settled is longer than the notification of a card's insertion takes: 255 ms of bInterval, and 100
+// ms of firmware (policy).
 const settled = 500 * time.Millisecond
 
-// Limits (policy): how long a card is waited for, and its removal after "ready". Between two APDUs
-// while it is waited for, there is a pause: QEMU 7.2 loses the answer to an APDU in whose middle
+// Limits (policy): how long the program waits for a card, and for its removal after "ready". During
+// that wait there is a pause between two APDUs: QEMU 7.2 loses the answer to an APDU during which
 // the card is removed, and the driver waits for it.
 const (
 	insertion = time.Minute
@@ -80,7 +80,7 @@ func run(sessions, apdus int) error {
 	return nil
 }
 
-// connect tries until there is a card.
+// connect tries to connect until there is a card.
 func connect(r *smartcard.Reader) error {
 	for began := time.Now(); ; {
 		_, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1)
@@ -90,11 +90,12 @@ func connect(r *smartcard.Reader) error {
 	}
 }
 
-// exchange sends APDUs until one fails, and returns how many did not, and whether the session was
-// ready then.
+// exchange sends APDUs until one fails. It returns how many succeeded, and whether the session was
+// ready.
 func exchange(r *smartcard.Reader, session, apdus int) (n int, ready bool, err error) {
 	answer := make([]byte, 258)
-	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01,
+		0x0C, 0x06, 0x01}
 	began := time.Now()
 	var end time.Time
 	for command, want := selectHello, []byte{0x90, 0x00}; ; n++ {

@@ -1,7 +1,8 @@
 //go:build tamago
 
-// swap sends a command to the card in the first reader, waits for a key while somebody changes the card, and sends another one. It
-// prints what the driver answers to that: it must not go to a card that nobody has connected to.
+// Command swap sends a command to the card in the first reader, waits for a key while the card is
+// changed, and sends another one. It prints the driver's status for that: the command must not
+// reach a card without a connection.
 package main
 
 import (
@@ -30,12 +31,14 @@ func run() error {
 		return fmt.Errorf("no reader")
 	}
 	r := readers[0]
-	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset, smartcard.T0|smartcard.T1); err != nil {
+	if _, err := r.Connect(smartcard.AccessCard, smartcard.ColdReset,
+		smartcard.T0|smartcard.T1); err != nil {
 		return err
 	}
 	defer r.Disconnect(smartcard.NoReset)
 	answer := make([]byte, 258)
-	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01}
+	selectHello := []byte{0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00, 0x00, 0x62, 0x03, 0x01,
+		0x0C, 0x06, 0x01}
 	n, err := r.Transmit(selectHello, answer)
 	if err != nil {
 		return err

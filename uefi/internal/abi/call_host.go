@@ -8,15 +8,16 @@ import (
 	"tamaccid/uefi/gate"
 )
 
-// The functions that tests have put in the place of firmware. Their addresses are made up: no memory is there.
+// The functions that tests have put in the place of firmware's, by address. There is no memory at
+// these addresses.
 var (
 	mu    sync.Mutex
 	next  uintptr = 0x1000
 	fakes         = map[uintptr]func(args []uintptr) uintptr{}
 )
 
-// Fake makes f callable through Call at the address it returns, as if it were a function of the firmware. There are as
-// many args as the caller passed.
+// Fake makes f callable through Call at the address it returns, as if it were a function of the
+// firmware. args has as many elements as the caller passed.
 func Fake(f func(args []uintptr) uintptr) (fn uintptr) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -26,8 +27,9 @@ func Fake(f func(args []uintptr) uintptr) (fn uintptr) {
 	return fn
 }
 
-// Call calls the function at fn, one made by Fake or none, and answers EFI_UNSUPPORTED for a null pointer. Pointers among
-// the arguments are converted to uintptr in the call expression itself: what they point at then stays alive and in place.
+// Call calls the function at fn, which Fake has made, and returns EFI_UNSUPPORTED for a null
+// pointer. Pointers among the arguments are converted to uintptr in the call expression itself:
+// their objects then stay alive and in place.
 //
 //go:uintptrescapes
 func Call(fn uintptr, args ...uintptr) uintptr {

@@ -1,0 +1,14 @@
+/* Text output on the console. */
+#ifndef CONSOLE_H
+#define CONSOLE_H
+
+#include "efi.h"
+
+void console_init(EFI_SYSTEM_TABLE *system);
+
+/* say prints: %s is a string, %u a number, %x one in base 16; both numbers are UINT64. */
+void say(const char *format, ...);
+
+void say_bytes(const UINT8 *bytes, UINTN length);
+
+#endif
