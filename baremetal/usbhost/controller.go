@@ -156,12 +156,12 @@ type Device interface {
 	// none is isochronous, and no packet size is larger than the speed allows.
 	Configure(ctx context.Context, endpoints []usb.Endpoint) error
 
-	// Control performs a control transfer on the default control pipe, and Transfer one transfer on
-	// another endpoint, as usb.Transport specifies. A control transfer that is stalled leaves the
-	// default control pipe usable.
+	// Control performs a control transfer on the default control pipe, as usb.Transport specifies.
+	// A control transfer that is stalled leaves the default control pipe usable.
 	Control(
 		ctx context.Context, setup usb.Setup, data []byte, timeout time.Duration,
 	) (n int, err error)
+	// Transfer performs one transfer on another endpoint, as usb.Transport specifies.
 	Transfer(
 		ctx context.Context, endpoint uint8, buf []byte, timeout time.Duration,
 	) (n int, err error)

@@ -21,6 +21,7 @@ const (
 	ControllerAdded // a host controller was added to the bus
 )
 
+// String is the kind in words.
 func (k EventKind) String() string {
 	switch k {
 	case Found:

@@ -39,6 +39,7 @@ const (
 	BootServiceDriver Subsystem = 11
 )
 
+// String is the subsystem in words.
 func (s Subsystem) String() string {
 	switch s {
 	case Application:

@@ -15,6 +15,7 @@ type Error struct {
 	Need int
 }
 
+// Error implements error.
 func (e *Error) Error() string { return "smartcard: " + e.Op + ": " + e.Status.Error() }
 
 // Unwrap is the status.

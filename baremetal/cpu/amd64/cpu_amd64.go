@@ -42,10 +42,16 @@ func PagingLevels() int {
 	return 4
 }
 
-// In8 to Out16 read and write I/O ports, which takes privilege level 0.
+// In8 reads 8 bits from an I/O port, at privilege level 0, as all accesses to I/O ports.
 func In8(port uint16) uint8
+
+// In32 reads 32 bits from an I/O port.
 func In32(port uint16) uint32
+
+// Out8 writes 8 bits to an I/O port.
 func Out8(port uint16, v uint8)
+
+// Out16 writes 16 bits to an I/O port.
 func Out16(port uint16, v uint16)
 
 // TSCRate returns the rate of the time stamp counter in Hz, 0 when the processor does not report it

@@ -14,11 +14,17 @@ import (
 // Mapped implements it for registers in memory that the processor accesses directly. Boards
 // implement it for other kinds: uefi/pcihost over EFI_PCI_IO_PROTOCOL.
 type Registers interface {
+	// Read8 reads 8 bits.
 	Read8(offset uint32) uint8
+	// Read16 reads 16 bits.
 	Read16(offset uint32) uint16
+	// Read32 reads 32 bits.
 	Read32(offset uint32) uint32
+	// Write8 writes 8 bits.
 	Write8(offset uint32, v uint8)
+	// Write16 writes 16 bits.
 	Write16(offset uint32, v uint16)
+	// Write32 writes 32 bits.
 	Write32(offset uint32, v uint32)
 }
 

@@ -18,8 +18,9 @@ type Device interface {
 	// Control performs a control transfer. SET_ADDRESS comes only from controllers that send it as
 	// a request (xhcitest). setup.Length bounds data. ErrBlocked is NAK without end.
 	Control(ctx context.Context, setup usb.Setup, data []byte) (n int, err error)
-	// In and Out perform a transfer. In waits for data until ctx ends.
+	// In performs a transfer from the device. It waits for data until ctx ends.
 	In(ctx context.Context, endpoint uint8, buf []byte) (n int, err error)
+	// Out performs a transfer to the device.
 	Out(ctx context.Context, endpoint uint8, data []byte) error
 }
 

@@ -15,6 +15,7 @@ type CommandError struct {
 	Code    uint8 // completion code (xHCI 1.2, table 6-90)
 }
 
+// Error implements error.
 func (e *CommandError) Error() string {
 	return fmt.Sprintf("xhci: %s: completion code %d", e.Command, e.Code)
 }
@@ -35,6 +36,7 @@ type TransferError struct {
 	Code uint8 // completion code (xHCI 1.2, table 6-90)
 }
 
+// Error implements error.
 func (e *TransferError) Error() string {
 	return fmt.Sprintf("%v: completion code %d", usb.ErrTransfer, e.Code)
 }

@@ -41,6 +41,7 @@ func (a *Agent) Send(ctx context.Context, line string) error {
 // An AgentError is the agent's report of a command that failed.
 type AgentError struct{ Text string }
 
+// Error implements error.
 func (e *AgentError) Error() string { return "agent: " + e.Text }
 
 // Answer waits for the answer to the command sent last. A failure is an *AgentError; after any

@@ -26,6 +26,7 @@ type GuestError struct {
 	Report string
 }
 
+// Error implements error.
 func (e *GuestError) Error() string {
 	first, _, _ := strings.Cut(e.Report, "\n")
 	return "qemu: exception in the guest: " + first

@@ -27,6 +27,7 @@ type Trace struct {
 // End is the address behind the trace.
 func (t Trace) End() uint64 { return t.Address + uint64(t.Size) }
 
+// String is the address and the bytes around the trace.
 func (t Trace) String() string {
 	return fmt.Sprintf("%#x, %d bytes: % X", t.Address, t.Size,
 		t.Around)

@@ -29,6 +29,7 @@ type CommandError struct {
 	Desc    string
 }
 
+// Error implements error.
 func (e *CommandError) Error() string {
 	return fmt.Sprintf("qemu: %s: %s (%s)", e.Command, e.Desc, e.Class)
 }
