@@ -80,18 +80,15 @@ func extended(hi, lo byte) int {
 
 // Status words (ISO 7816-4, 5.6).
 const (
-	swOK            = 0x9000
-	swMore          = 0x6100 // low byte: number of bytes left
-	swWrongLe       = 0x6C00 // low byte: the correct Le
-	swWrongLength   = 0x6700
-	swConditions    = 0x6985
-	swSecurity      = 0x6982
-	swBlocked       = 0x6983
-	swPINTries      = 0x63C0 // low nibble: tries left
-	swWrongData     = 0x6A80
-	swNotFound      = 0x6A82
-	swWrongP1P2     = 0x6A86
-	swNoINS         = 0x6D00
-	swNoCLA         = 0x6E00
-	swChannelUnsupp = 0x6881
+	swOK          = 0x9000
+	swMore        = 0x6100 // low byte: number of bytes left
+	swWrongLe     = 0x6C00 // low byte: the correct Le
+	swWrongLength = 0x6700
+	swConditions  = 0x6985
+	swBlocked     = 0x6983
+	swPINTries    = 0x63C0 // low nibble: tries left
+	swWrongData   = 0x6A80
+	swNotFound    = 0x6A82
+	swNoINS       = 0x6D00
+	swNoCLA       = 0x6E00
 )

@@ -61,12 +61,10 @@ const (
 	errHardware     = 0xFB
 	errTS           = 0xF8
 	errTCK          = 0xF7
-	errProtocol     = 0xF6
 	errProcedure    = 0xF4
 	errPINTimeout   = 0xF0
 	errPINCancelled = 0xEF
 	errBusy         = 0xE0
-	errAutoSequence = 0xF2
 	firstParameter  = 10 // offset of the first byte of abProtocolDataStructure
 )
 

@@ -122,8 +122,6 @@ const (
 	LevelShort      = 0x00020000
 	LevelExtended   = 0x00040000
 	WakeUp          = 0x00100000
-
-	levelMask = 0x00070000
 )
 
 // Bits of Class.Protocols.
