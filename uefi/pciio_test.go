@@ -113,7 +113,8 @@ func TestPCIFunctionsKeepFirmwaresStatus(t *testing.T) {
 	_, _, mapped := p.MapCommonBuffer(0x1000, 0x1000)
 	_, location := p.Location()
 	for i, err := range []error{read, p.MemWrite(w, uefi.PCIUint32, 0, 0, 0),
-		p.ConfigWrite16(w, 4, 0), allocated, mapped, location, p.Unmap(1), p.FreeBuffer(0x1000, 1), p.EnableAttributes(uefi.PCIMemory)} {
+		p.ConfigWrite16(w, 4, 0), allocated, mapped, location, p.Unmap(1),
+		p.FreeBuffer(0x1000, 1), p.EnableAttributes(uefi.PCIMemory)} {
 		if !errors.Is(err, uefi.OutOfResources) {
 			t.Errorf("call %d: %v", i, err)
 		}
