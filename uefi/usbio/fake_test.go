@@ -143,20 +143,20 @@ func (s *script) open() *Transport {
 	return tr
 }
 
-// box is where the messages of the endpoint go that firmware polls, nil without one.
-func (s *script) box() *box { return uefi.At[box](s.Polled) }
+// ring is where the messages of the endpoint go that firmware polls, nil without one.
+func (s *script) ring() *ring { return uefi.At[ring](s.Polled) }
 
 // send does what record does.
 func (s *script) send(b ...byte) {
-	x := s.box()
+	x := s.ring()
 	if x == nil {
 		s.t.Fatal("the endpoint is not polled")
 	}
 	at := x.written
-	if at-x.taken >= boxSlots {
+	if at-x.taken >= ringSlots {
 		at--
 	}
-	slot := &x.slots[at%boxSlots]
+	slot := &x.slots[at%ringSlots]
 	slot.n = uint32(copy(slot.data[:], b))
 	x.written = at + 1
 }

@@ -186,7 +186,7 @@ func TestReaderInside(t *testing.T) {
 
 // TestRecord calls what firmware calls with a message of an interrupt endpoint.
 func TestRecord(t *testing.T) {
-	b := new(box)
+	b := new(ring)
 	call := func(data []byte, result uefi.USBResult) {
 		st := gate.Call(recordPC(), uintptr(unsafe.Pointer(unsafe.SliceData(data))),
 			uintptr(len(data)), uintptr(unsafe.Pointer(b)), uintptr(result))
@@ -194,17 +194,17 @@ func TestRecord(t *testing.T) {
 			t.Errorf("status %v", uefi.Status(st))
 		}
 	}
-	long := make([]byte, 2*boxData)
+	long := make([]byte, 2*ringData)
 	for i := range long {
 		long[i] = byte(i + 1)
 	}
-	l := &Transport{listener: &listener{box: b, on: true}}
-	for _, n := range []int{1, 2, 4, boxData - 1, boxData, boxData + 1, 2 * boxData} {
+	l := &Transport{listener: &listener{ring: b, on: true}}
+	for _, n := range []int{1, 2, 4, ringData - 1, ringData, ringData + 1, 2 * ringData} {
 		call(long[:n], uefi.USBNoError)
 		seen := 0
 		l.Notifications(func(got []byte) {
 			seen++
-			if want := long[:min(n, boxData)]; !bytes.Equal(got, want) {
+			if want := long[:min(n, ringData)]; !bytes.Equal(got, want) {
 				t.Errorf("%d bytes: % x", n, got)
 			}
 		})
@@ -213,17 +213,17 @@ func TestRecord(t *testing.T) {
 		}
 	}
 	call(nil, uefi.USBNoError)
-	for i := range 3 * boxSlots {
+	for i := range 3 * ringSlots {
 		call([]byte{0x50, byte(i)}, uefi.USBNoError)
 	}
 	var last, seen int
 	l.Notifications(func(got []byte) { last, seen = int(got[1]), seen+1 })
-	if last != 3*boxSlots-1 || seen != boxSlots {
+	if last != 3*ringSlots-1 || seen != ringSlots {
 		t.Errorf("%d messages, the last one is %d", seen, last)
 	}
 	call(long[:2], uefi.USBStall)
 	if b.failed != uint32(uefi.USBStall) || b.taken != b.written {
 		t.Errorf("after a failure: %+v", b.failed)
 	}
-	gate.Call(recordPC(), uintptr(unsafe.Pointer(&long[0])), 2, 0, 0) // without a box
+	gate.Call(recordPC(), uintptr(unsafe.Pointer(&long[0])), 2, 0, 0) // without a ring
 }

@@ -14,39 +14,39 @@ import (
 
 // Firmware polls an interrupt endpoint on request, and calls a function with what it has received:
 // at TPL_NOTIFY, at any moment, while no Go code runs or while Go waits for firmware. Therefore
-// that function is not written in Go, and does nothing but copy the data to a box, from which
+// that function is not written in Go, and does nothing but copy the data to a ring, from which
 // Notifications reads it.
 //
 //	state  event                              does
 //	off    Listen                             starts the polling                -> on
-//	on     firmware calls                     the message is in the box
-//	on     firmware calls, transfer failed    the failure is in the box
+//	on     firmware calls                     the message is in the ring
+//	on     firmware calls, transfer failed    the failure is in the ring
 //	on     Notifications                      returns the messages
 //	on     Notifications, transfer failed     ends the polling, clears a halt,
 //	                                          polls again, maxFailures times    -> on or off
 //	on     Unlisten, Close                    ends the polling
 //	       firmware succeeds                                                    -> off
-//	       firmware refuses                   the box stays in place            -> on
+//	       firmware refuses                   the ring stays in place            -> on
 //
-// Firmware may call the function and write to the box for as long as the state is on: until then
+// Firmware may call the function and write to the ring for as long as the state is on: until then
 // neither may be freed.
 
-// A box is the memory of the callback. record_amd64.s has its layout.
-type box struct {
+// A ring is the memory of the callback. record_amd64.s has its layout.
+type ring struct {
 	written uint32 // messages that were written, counted
 	taken   uint32 // messages that were taken; written-taken of them are in slots
 	failed  uint32 // transfer result that is not EFI_USB_NOERROR, 0 without
-	slots   [boxSlots]struct {
+	slots   [ringSlots]struct {
 		n    uint32
-		data [boxData]byte
+		data [ringData]byte
 	}
 }
 
 const (
-	// Policy: changes between two calls of a program. In a full box the newest message replaces
+	// Policy: changes between two calls of a program. In a full ring the newest message replaces
 	// the one before it.
-	boxSlots = 16
-	boxData  = 124
+	ringSlots = 16
+	ringData  = 124
 )
 
 // maxFailures is how many transfers in a row may fail before polling ends (policy).
@@ -64,7 +64,7 @@ type listener struct {
 	endpoint uint8
 	interval uint32 // milliseconds
 	size     int    // of a transfer, whole packets
-	box      *box
+	ring     *ring
 	failures int
 	on       bool
 }
@@ -80,13 +80,13 @@ func (t *Transport) Listen(size int) error {
 		if l.on {
 			return nil
 		}
-		return t.poll(l) // the box may have messages
+		return t.poll(l) // the ring may have messages
 	}
 	for address, p := range t.pipes {
 		if p.kind == usb.InterruptTransfer && address&usb.DirIn != 0 {
-			packets := (min(max(size, 1), boxData) + p.packet - 1) / p.packet
+			packets := (min(max(size, 1), ringData) + p.packet - 1) / p.packet
 			l := &listener{endpoint: address, interval: p.interval, size: packets * p.packet,
-				box: new(box)}
+				ring: new(ring)}
 			if err := t.poll(l); err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ func (t *Transport) Listen(size int) error {
 
 func (t *Transport) poll(l *listener) error {
 	err := t.io.AsyncInterrupt(l.endpoint, true, l.interval, l.size, recordPC(),
-		uintptr(unsafe.Pointer(l.box)))
+		uintptr(unsafe.Pointer(l.ring)))
 	l.on = err == nil
 	return err
 }
@@ -137,14 +137,14 @@ func (t *Transport) Notifications(f func(b []byte)) (missed bool) {
 	if l == nil || !l.on {
 		return false
 	}
-	missed = atomic.LoadUint32(&l.box.written)-l.box.taken >= boxSlots
-	for n := 0; n < boxSlots && l.box.taken != atomic.LoadUint32(&l.box.written); n++ {
-		s := &l.box.slots[l.box.taken%boxSlots]
-		f(s.data[:min(s.n, boxData)])
-		l.box.taken++
+	missed = atomic.LoadUint32(&l.ring.written)-l.ring.taken >= ringSlots
+	for n := 0; n < ringSlots && l.ring.taken != atomic.LoadUint32(&l.ring.written); n++ {
+		s := &l.ring.slots[l.ring.taken%ringSlots]
+		f(s.data[:min(s.n, ringData)])
+		l.ring.taken++
 		l.failures = 0
 	}
-	if result := atomic.SwapUint32(&l.box.failed, 0); result != 0 {
+	if result := atomic.SwapUint32(&l.ring.failed, 0); result != 0 {
 		t.recover(l, uefi.USBResult(result))
 	}
 	return missed

@@ -30,7 +30,7 @@ func TestNotificationsAreHandedOutInTheirOrderAndOnce(t *testing.T) {
 	if got := tr.all(); got != nil {
 		t.Errorf("nothing was sent: % x", got)
 	}
-	for range 3 * boxSlots {
+	for range 3 * ringSlots {
 		f.send(0x50, 3)
 		f.send(0x50, 2)
 		if got := fmt.Sprintf("% x", tr.all()); got != "[50 03 50 02]" {
@@ -41,7 +41,7 @@ func TestNotificationsAreHandedOutInTheirOrderAndOnce(t *testing.T) {
 		t.Errorf("handed out twice: % x", got)
 	}
 	tr.Close()
-	if f.box() != nil {
+	if f.ring() != nil {
 		t.Error("firmware polls on after Close")
 	}
 }
@@ -50,12 +50,12 @@ func TestTheNewestNotificationIsKeptWhenThereAreTooMany(t *testing.T) {
 	f := reader(t)
 	tr := f.open()
 	uefitest.Must(t, tr.Listen(2))
-	for i := range byte(3 * boxSlots) {
+	for i := range byte(3 * ringSlots) {
 		f.send(0x50, i)
 	}
 	var got [][]byte
 	missed := tr.Notifications(func(b []byte) { got = append(got, slices.Clone(b)) })
-	if !missed || len(got) != boxSlots || got[0][1] != 0 || got[boxSlots-1][1] != 3*boxSlots-1 {
+	if !missed || len(got) != ringSlots || got[0][1] != 0 || got[ringSlots-1][1] != 3*ringSlots-1 {
 		t.Errorf("% x", got)
 	}
 }
@@ -65,7 +65,7 @@ func TestNoNotificationIsMissedWhileThereIsRoom(t *testing.T) {
 	tr := f.open()
 	uefitest.Must(t, tr.Listen(2))
 	for range 3 {
-		for i := range byte(boxSlots - 1) {
+		for i := range byte(ringSlots - 1) {
 			f.send(0x50, i)
 		}
 		if tr.Notifications(func([]byte) {}) {
@@ -106,7 +106,7 @@ func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
 		f.control = func(uefi.USBRequest, []byte) answer { return answer{} }
 		uefitest.Must(t, tr.Listen(2))
 		for i := range maxFailures {
-			f.box().failed = uint32(uefi.USBStall)
+			f.ring().failed = uint32(uefi.USBStall)
 			f.Log = nil
 			tr.all()
 			want := []string{"poll 81 false, 0 bytes each 0 ms",
@@ -120,13 +120,13 @@ func TestPollingGoesOnAfterAFailureButNotForEver(t *testing.T) {
 			t.Error("no message after failures")
 		}
 		for range maxFailures + 1 {
-			if f.box() == nil {
+			if f.ring() == nil {
 				t.Fatal("given up too early: a message came in between")
 			}
-			f.box().failed = uint32(uefi.USBSystem)
+			f.ring().failed = uint32(uefi.USBSystem)
 			tr.all()
 		}
-		if f.box() != nil || f.Polls != 2*maxFailures+1 {
+		if f.ring() != nil || f.Polls != 2*maxFailures+1 {
 			t.Errorf("polling was started %d times", f.Polls)
 		}
 		if tr.all() != nil {
@@ -168,7 +168,7 @@ func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
 				if c.want == nil {
 					return
 				}
-				if tr.listener.box != f.box() || !tr.listener.on {
+				if tr.listener.ring != f.ring() || !tr.listener.on {
 					t.Error("the memory that firmware writes to is not referenced")
 				}
 				f.send(0x50, 3)
@@ -176,7 +176,7 @@ func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
 					t.Errorf("a message that came afterwards: %s", got)
 				}
 				f.PollStatus = uefi.Success
-				if err := tr.Close(); err != nil || f.box() != nil {
+				if err := tr.Close(); err != nil || f.ring() != nil {
 					t.Errorf("another try: %v", err)
 				}
 			})
@@ -191,16 +191,16 @@ func TestPollingThatFirmwareDoesNotEndIsNotBegunTwice(t *testing.T) {
 	uefitest.Must(t, tr.Listen(2))
 	f.PollStatus = uefi.DeviceError
 	for range 2 * maxFailures {
-		f.box().failed = uint32(uefi.USBSystem)
+		f.ring().failed = uint32(uefi.USBSystem)
 		tr.all()
 	}
 	if f.Polls != 1 {
 		t.Errorf("polling was started %d times", f.Polls)
 	}
 	f.PollStatus = uefi.Success
-	f.box().failed = uint32(uefi.USBSystem)
+	f.ring().failed = uint32(uefi.USBSystem)
 	tr.all()
-	if f.Polls != 2 || f.box() == nil {
+	if f.Polls != 2 || f.ring() == nil {
 		t.Errorf("polling was started %d times", f.Polls)
 	}
 	tr.Close()

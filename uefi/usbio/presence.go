@@ -40,11 +40,11 @@ var getStatus = usb.Setup{RequestType: usb.DirIn | usb.TypeStandard | usb.ToDevi
 // now is the time since the transport was opened.
 func (t *Transport) now() time.Duration { return time.Since(t.start) }
 
-func (t *Transport) noteAnswer() { t.heard.Store(int64(t.now())) }
+func (t *Transport) noteAnswer() { t.answered.Store(int64(t.now())) }
 
 // quiet reports whether for a while the device has sent nothing and its presence was not checked.
 func (t *Transport) quiet() bool {
-	return t.now()-time.Duration(max(t.heard.Load(), t.asked.Load())) >= silence
+	return t.now()-time.Duration(max(t.answered.Load(), t.asked.Load())) >= silence
 }
 
 // stillThere is usb.ErrGone for a device that is known to be removed. It checks only after a while
@@ -79,7 +79,7 @@ func (t *Transport) ask(wait time.Duration) presence {
 	case !errors.Is(err, usb.ErrTimeout):
 		return away
 	}
-	if t.mute <= time.Duration(t.heard.Load()) {
+	if t.mute <= time.Duration(t.answered.Load()) {
 		t.mute = began // the first request without an answer
 	}
 	if t.now()-t.mute >= muteLimit {

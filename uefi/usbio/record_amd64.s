@@ -2,11 +2,11 @@
 
 #include "textflag.h"
 
-// The layout of box.
-#define BOX_WRITTEN 0
-#define BOX_TAKEN 4
-#define BOX_FAILED 8
-#define BOX_SLOTS 12
+// The layout of ring.
+#define RING_WRITTEN 0
+#define RING_TAKEN 4
+#define RING_FAILED 8
+#define RING_SLOTS 12
 #define SLOT_SIZE 128
 #define SLOT_DATA 4
 #define SLOTS 16
@@ -18,9 +18,9 @@ TEXT ·recordPC(SB), NOSPLIT, $0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
-// record is EFI_ASYNC_USB_TRANSFER_CALLBACK (UEFI 2.11, 17.2.4), called by
-// firmware: RCX data, RDX length, R8 the box, R9 the transfer's result. It keeps
-// every register but those that a called function may change.
+// record is EFI_ASYNC_USB_TRANSFER_CALLBACK (UEFI 2.11, 17.2.4), called by firmware: RCX data, RDX
+// length, R8 the ring, R9 the transfer's result. It keeps every register but those that a called
+// function may change.
 TEXT ·record(SB), NOSPLIT|NOFRAME, $0-0
 	TESTQ	R8, R8
 	JEQ	done
@@ -32,9 +32,9 @@ TEXT ·record(SB), NOSPLIT|NOFRAME, $0-0
 	JEQ	done
 
 	// the next slot, or the newest one when all are taken
-	MOVL	BOX_WRITTEN(R8), AX
+	MOVL	RING_WRITTEN(R8), AX
 	MOVL	AX, R10
-	SUBL	BOX_TAKEN(R8), R10
+	SUBL	RING_TAKEN(R8), R10
 	CMPL	R10, $SLOTS
 	JLT	room
 	DECL	AX
@@ -42,7 +42,7 @@ room:
 	MOVL	AX, R10
 	ANDL	$(SLOTS-1), R10
 	SHLQ	$7, R10		// SLOT_SIZE
-	LEAQ	BOX_SLOTS(R8)(R10*1), R10
+	LEAQ	RING_SLOTS(R8)(R10*1), R10
 
 	CMPQ	DX, $DATA_MAX
 	JLS	fits
@@ -56,11 +56,11 @@ copy:
 	JNE	copy
 
 	INCL	AX
-	MOVL	AX, BOX_WRITTEN(R8)
+	MOVL	AX, RING_WRITTEN(R8)
 done:
 	XORL	AX, AX		// EFI_SUCCESS
 	RET
 failed:
-	MOVL	R9, BOX_FAILED(R8)
+	MOVL	R9, RING_FAILED(R8)
 	XORL	AX, AX
 	RET

@@ -67,13 +67,13 @@ type Transport struct {
 	probing sync.Mutex // holds probe, probed and mute
 	probe   uefi.USBTransfer
 	probed  [2]byte       // the answer to GET_STATUS (USB 2.0, 9.4.5)
-	mute    time.Duration // of the first request without an answer, if later than heard
+	mute    time.Duration // of the first request without an answer, if later than answered
 
-	start  time.Time
-	heard  atomic.Int64 // when the device was last known to be there, in nanoseconds since start
-	asked  atomic.Int64 // when it was last asked
-	gone   atomic.Bool
-	closed atomic.Bool
+	start    time.Time
+	answered atomic.Int64 // when the device was last known to be there, in nanoseconds since start
+	asked    atomic.Int64 // when it was last asked
+	gone     atomic.Bool
+	closed   atomic.Bool
 
 	listener *listener // nil where firmware polls nothing
 }
