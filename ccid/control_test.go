@@ -54,7 +54,7 @@ func TestFeatureList(t *testing.T) {
 					t.Errorf("code %08X: % X, %v", code, again, err)
 				}
 			}
-			expectSpoken(t, f, from)
+			expectSent(t, f, from)
 		}
 	})
 }

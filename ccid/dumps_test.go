@@ -168,7 +168,7 @@ func TestWordsOfPrintedDescriptors(t *testing.T) {
 // compareWords compares features with the explanations in the text of an interface.
 func compareWords(t *testing.T, file string, f ccid.Features, text string) {
 	t.Helper()
-	said := func(words string) bool { return strings.Contains(text, words) }
+	printed := func(words string) bool { return strings.Contains(text, words) }
 	for _, bit := range []struct {
 		f     ccid.Features
 		words string
@@ -184,20 +184,20 @@ func compareWords(t *testing.T, file string, f ccid.Features, text string) {
 		{ccid.FeatureNAD, "NAD value other than"},
 		{ccid.FeatureAutoIFSD, "Automatic IFSD exchange as first exchange"},
 	} {
-		if f.Has(bit.f) != said(bit.words) {
+		if f.Has(bit.f) != printed(bit.words) {
 			t.Errorf("%s: bit %#x and words disagree", file, uint32(bit.f))
 		}
 	}
 	level := ccid.LevelCharacter
 	switch {
-	case said("Short and Extended APDU level exchange"), said("Extended APDU level exchange"):
+	case printed("Short and Extended APDU level exchange"), printed("Extended APDU level exchange"):
 		level = ccid.LevelExtendedAPDU
-	case said("Short APDU level exchange"):
+	case printed("Short APDU level exchange"):
 		level = ccid.LevelShortAPDU
-	case said("TPDU level exchange"):
+	case printed("TPDU level exchange"):
 		level = ccid.LevelTPDU
 	}
 	if f.Level() != level {
-		t.Errorf("%s: %v, said %v", file, f.Level(), level)
+		t.Errorf("%s: %v, printed %v", file, f.Level(), level)
 	}
 }

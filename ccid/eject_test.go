@@ -14,7 +14,7 @@ func TestEject(t *testing.T) {
 		for _, c := range []struct {
 			name       string
 			mechanical uint32
-			spoken     []string
+			sent       []string
 			err        error
 		}{
 			{"reader with a mechanism", mechanicalEject,
@@ -36,7 +36,7 @@ func TestEject(t *testing.T) {
 				c.err == nil && err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			expectSpoken(t, f, from, c.spoken...)
+			expectSent(t, f, from, c.sent...)
 		}
 	})
 }

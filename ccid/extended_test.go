@@ -37,7 +37,7 @@ func TestChaining(t *testing.T) {
 			false},
 		{"an answer in four parts", "00010203",
 			"0000 00010203|01 41|0010 |03 42|0010 |03 43|0010 |02 9000", "4142439000", nil, false},
-		{"a reader that says begin twice", "00010203",
+		{"a reader that sends bChainParameter 1 twice", "00010203",
 			"0000 00010203|01 41|0010 |01 42|0010 |00 9000", "41429000", nil, false},
 		{"an empty part amid an answer", "00010203", "0000 00010203|01 41|0010 |03 |0010 |02 9000",
 			"419000", nil, false},

@@ -188,7 +188,7 @@ func TestFieldAU9540KeepsBelowItsRealRate(t *testing.T) {
 		if _, err := s.Connect(context.Background(), T0, ColdReset); err != nil {
 			t.Fatal(err)
 		}
-		expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "XfrBlock FF109976",
+		expectSent(t, f, from, "IccPowerOff", "IccPowerOn", "XfrBlock FF109976",
 			"SetParameters 9900000A00")
 		if rate := atr.BitRate(s.line.FiDi, 4000); rate > 200000 {
 			t.Error(rate)

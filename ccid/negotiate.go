@@ -22,16 +22,16 @@ func (s *Slot) choices(accept Protocol) []Protocol {
 	}
 	var list []Protocol
 	for _, p := range [...]Protocol{T1, T0} {
-		if p&accept != 0 && s.info.Offers(number(p)) && s.r.speaks(p) {
+		if p&accept != 0 && s.info.Offers(number(p)) && s.r.declares(p) {
 			list = append(list, p)
 		}
 	}
 	return list
 }
 
-// speaks reports whether the reader declares a protocol. A descriptor with neither counts as one
+// declares reports whether the reader declares a protocol. A descriptor with neither counts as one
 // with both.
-func (r *Reader) speaks(p Protocol) bool {
+func (r *Reader) declares(p Protocol) bool {
 	declared := Protocol(r.class.Protocols) & (T0 | T1)
 	return declared == 0 || declared&p != 0
 }
@@ -173,16 +173,16 @@ func (s *Slot) clockStop() uint8 {
 // acceptable, SetParameters selects another.
 func (s *Slot) adoptReaders(ctx context.Context, accept Protocol) (Protocol, error) {
 	p := protocolOf(s.info.First)
-	got, told, err := s.getParameters(ctx)
+	got, reported, err := s.getParameters(ctx)
 	if err != nil {
 		return Undefined, err
 	}
-	told = told && s.info.Offers(number(got.protocol))
-	if told {
+	reported = reported && s.info.Offers(number(got.protocol))
+	if reported {
 		p = got.protocol
 	}
 	if p&accept != 0 {
-		if told {
+		if reported {
 			s.adopt(got)
 		} else {
 			s.adopt(wanted(p, s.info, atr.DefaultFiDi, 0))

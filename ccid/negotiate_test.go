@@ -13,9 +13,9 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// spoken lists what was sent as "type parameters payload" from message number from on, without
+// sentSince lists what was sent as "type parameters payload" from message number from on, without
 // empty parts.
-func spoken(f *fake, from int) []string {
+func sentSince(f *fake, from int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []string
@@ -29,9 +29,9 @@ func spoken(f *fake, from int) []string {
 	return list
 }
 
-func expectSpoken(t *testing.T, f *fake, from int, want ...string) {
+func expectSent(t *testing.T, f *fake, from int, want ...string) {
 	t.Helper()
-	if got := spoken(f, from); !slices.Equal(got, want) {
+	if got := sentSince(f, from); !slices.Equal(got, want) {
 		t.Errorf("sent\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
@@ -130,7 +130,7 @@ func TestNegotiation(t *testing.T) {
 		{name: "specific mode and another protocol asked for", class: class(FeatureTPDU),
 			atr: atrSpecific, accept: T0, err: ErrNoProtocol,
 			sent: []string{off, on}},
-		{name: "a card that speaks neither", class: class(FeatureTPDU), atr: atrT14,
+		{name: "a card with neither", class: class(FeatureTPDU), atr: atrT14,
 			accept: T0 | T1, err: ErrNoProtocol, sent: []string{off, on}},
 		{name: "a rate above the reader's is stepped down",
 			class: limited(130000),
@@ -168,7 +168,7 @@ func TestNegotiation(t *testing.T) {
 			atr: atrFast, accept: T0,
 			xfr: func(_, _ []byte) []byte { return []byte{0xFF, 0x00, 0xFF} }, want: T0,
 			sent: []string{off, on, "XfrBlock FF109679", "SetParameters 1100000A00"}},
-		{name: "character level tells how many characters are expected",
+		{name: "wLevelParameter is the number of expected characters",
 			class: class(FeatureAutoATR), atr: atrFast, accept: T0,
 			xfr: func(_, p []byte) []byte {
 				if len(p) > 0 {
@@ -188,7 +188,7 @@ func TestNegotiation(t *testing.T) {
 			}, want: T0,
 			sent: []string{off, on, "XfrBlock 000200 FF109679", "XfrBlock 000100",
 				"SetParameters 1100000A00"}},
-		{name: "SetParameters is not known", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0,
+		{name: "SetParameters is not supported", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0,
 			accept: T0,
 			tweak: func(m []byte) [][]byte {
 				if pipe.MessageType(m[0]) == pipe.SetParameters {
@@ -226,7 +226,7 @@ func TestNegotiation(t *testing.T) {
 				}
 				return nil
 			}, err: ErrNoProtocol, sent: []string{off, on, "SetParameters 1100000A00"}},
-		{name: "the reader tells which protocol it has chosen",
+		{name: "the reader reports the protocol that it has chosen",
 			class: class(FeatureShortAPDU | FeatureAutoParameters), atr: atrBoth, accept: T0 | T1,
 			tweak: func(m []byte) [][]byte {
 				if pipe.MessageType(m[0]) == pipe.GetParameters {
@@ -291,7 +291,7 @@ func TestNegotiation(t *testing.T) {
 				if p != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {
 					t.Errorf("%v, %v; want %v, %v", p, err, c.want, c.err)
 				}
-				expectSpoken(t, f, from, c.sent...)
+				expectSent(t, f, from, c.sent...)
 				if s.Protocol() != c.want {
 					t.Errorf("protocol %v", s.Protocol())
 				}
@@ -318,7 +318,7 @@ func TestConnectAgain(t *testing.T) {
 		if p, err := s.Connect(ctx, T0|T1, Leave); p != T0 || err != nil {
 			t.Fatal(p, err)
 		}
-		expectSpoken(t, f, from, "GetSlotStatus") // no second PPS
+		expectSent(t, f, from, "GetSlotStatus") // no second PPS
 		if _, err := s.Connect(ctx, T1, Leave); !errors.Is(err, ErrNoProtocol) {
 			t.Fatal(err)
 		}
@@ -326,7 +326,7 @@ func TestConnectAgain(t *testing.T) {
 		if _, err := s.Connect(ctx, T0, WarmReset); err != nil {
 			t.Fatal(err)
 		}
-		expectSpoken(t, f, from, "IccPowerOn", "XfrBlock FF109679", "SetParameters 9600000A00")
+		expectSent(t, f, from, "IccPowerOn", "XfrBlock FF109679", "SetParameters 9600000A00")
 		for _, bad := range []struct {
 			accept Protocol
 			a      Action
@@ -349,7 +349,7 @@ func TestDisconnect(t *testing.T) {
 				t.Fatal(a, err)
 			}
 		}
-		expectSpoken(t, f, from, "IccPowerOff")
+		expectSent(t, f, from, "IccPowerOff")
 		if s.LastState() != Inactive || s.ATR() != nil || s.Protocol() != Undefined {
 			t.Fatal(s.LastState(), s.ATR(), s.Protocol())
 		}

@@ -91,7 +91,7 @@ func TestNotificationsKeepTheStateFresh(t *testing.T) {
 		if state, err := s.State(ctx); state != Inactive || err != nil {
 			t.Fatal(state, err)
 		}
-		expectSpoken(t, f, from) // no traffic
+		expectSent(t, f, from) // no traffic
 		if err := s.Reader().Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -219,15 +219,15 @@ func TestCheckNotificationsSeesASwapBehindAnActiveCard(t *testing.T) {
 }
 
 // A reader announces the card that was in it all the time, late; or another card was put in. Where
-// cards are powered by the host only, the next answer tells which. Right after Open the first one
+// cards are powered by the host only, the next answer decides which. Right after Open the first one
 // is expected, and is no change unless there is another card.
 func TestAnAnnouncementThatComesLate(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		at      time.Duration // after Open
-		before  []byte        // another notification
-		swapped bool
-		told    uint32 // by the notification
+		name     string
+		at       time.Duration // after Open
+		before   []byte        // another notification
+		swapped  bool
+		reported uint32 // by the notification
 	}{
 		{"the first, right after Open", 0, nil, false, 0},
 		{"the first, right after Open, and another card", 0, nil, true, 0},
@@ -253,12 +253,12 @@ func TestAnAnnouncementThatComesLate(t *testing.T) {
 				other = c.swapped
 				before := s.Changes()
 				s.Reader().Deliver([]byte{0x50, 0x03})
-				if told := s.Changes() - before; told != c.told {
-					t.Errorf("%d changes are told", told)
+				if reported := s.Changes() - before; reported != c.reported {
+					t.Errorf("%d changes are reported", reported)
 				}
-				want, changes, wantErr := Active, c.told, error(nil)
+				want, changes, wantErr := Active, c.reported, error(nil)
 				if c.swapped {
-					want, changes, wantErr = Inactive, c.told+1, ErrCardChanged
+					want, changes, wantErr = Inactive, c.reported+1, ErrCardChanged
 				}
 				if state, err := s.State(t.Context()); state != want || err != nil ||
 					s.Changes()-before != changes {
@@ -315,7 +315,7 @@ func TestANotificationOfARemovalThatComesLate(t *testing.T) {
 				if s.LastState() != c.state {
 					t.Error(s.LastState())
 				}
-				expectSpoken(t, f, from, c.sent...)
+				expectSent(t, f, from, c.sent...)
 			})
 		})
 	}
@@ -450,16 +450,16 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		features Features
-		told     time.Duration // after Open, 0 never
+		reported time.Duration // after Open, 0 never
 		cancel   time.Duration // the same
 		closed   time.Duration // the same
 		want     time.Duration
 		err      error
 	}{
 		{"the host powers cards", FeatureShortAPDU | FeatureAutoParameters, 0, 0, 0, 0, nil},
-		{"the reader powers cards, and tells of one", auto, 20 * time.Millisecond, 0, 0,
+		{"the reader powers cards, and reports one", auto, 20 * time.Millisecond, 0, 0,
 			20 * time.Millisecond, nil},
-		{"the reader powers cards, and tells of none", auto, 0, 0, 0, 46 * time.Millisecond, nil},
+		{"the reader powers cards, and reports none", auto, 0, 0, 0, 46 * time.Millisecond, nil},
 		{"the reader powers cards, and the caller has no time", auto, 0, 10 * time.Millisecond, 0,
 			10 * time.Millisecond, context.DeadlineExceeded},
 		{"the reader powers cards, and is closed", auto, 0, 0, 10 * time.Millisecond,
@@ -474,8 +474,8 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 				if took := time.Since(began); took != 0 {
 					t.Errorf("Open took %v", took)
 				}
-				if c.told > 0 {
-					time.AfterFunc(c.told, func() { f.notes <- []byte{0x50, 0x03} })
+				if c.reported > 0 {
+					time.AfterFunc(c.reported, func() { f.notes <- []byte{0x50, 0x03} })
 				}
 				if c.closed > 0 {
 					time.AfterFunc(c.closed, func() { s.Reader().Close() })
@@ -497,7 +497,7 @@ func TestFirstUseWaitsForTheFirstNotificationOnlyWhereItMust(t *testing.T) {
 				began = time.Now()
 				var r [4]byte
 				if _, err := s.Transmit(t.Context(), []byte{0, 0, 0, 0}, r[:]); err != nil {
-					t.Errorf("what the reader told is held against the card: %v", err)
+					t.Errorf("the notification has ended the session: %v", err)
 				}
 				if _, err := s.Connect(t.Context(), T0, ColdReset); err != nil ||
 					time.Since(began) != 0 {

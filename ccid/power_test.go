@@ -76,7 +76,7 @@ func TestVoltages(t *testing.T) {
 					(err != nil || !bytes.Equal(atr, c.atr)) {
 					t.Errorf("% X, %v", atr, err)
 				}
-				expectSpoken(t, f, from, c.sent...)
+				expectSent(t, f, from, c.sent...)
 			})
 		})
 	}
@@ -191,6 +191,6 @@ func TestISOMode(t *testing.T) {
 		if _, err := s.PowerOn(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "Escape 1F01", "IccPowerOn")
+		expectSent(t, f, from, "IccPowerOff", "IccPowerOn", "Escape 1F01", "IccPowerOn")
 	})
 }

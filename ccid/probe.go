@@ -28,7 +28,7 @@ func (k Kind) String() string {
 	return "CCID"
 }
 
-// Interface is what the descriptors say of a reader.
+// Interface is the content of the descriptors of a reader.
 type Interface struct {
 	Number, AltSetting uint8
 	Kind               Kind

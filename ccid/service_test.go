@@ -28,7 +28,7 @@ func TestResetsAndPowerOffByThemselves(t *testing.T) {
 		if err := s.PowerOff(ctx); err != nil || s.ATR() != nil {
 			t.Fatal(err)
 		}
-		expectSpoken(t, f, from, "IccPowerOff", "IccPowerOn", "IccPowerOn", "IccPowerOff")
+		expectSent(t, f, from, "IccPowerOff", "IccPowerOn", "IccPowerOn", "IccPowerOff")
 	})
 }
 
@@ -92,7 +92,7 @@ func TestListenSurvivesFailures(t *testing.T) {
 		f.notes <- []byte{0x50, 0x02}
 		for r.Slots()[0].LastState() != Absent {
 			if ctx.Err() != nil {
-				t.Fatal("not told")
+				t.Fatal("the removal is not reported")
 			}
 			time.Sleep(time.Millisecond)
 		}

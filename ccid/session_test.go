@@ -14,7 +14,7 @@ import (
 	"tamaccid/ccid/usb"
 )
 
-// named is an applet that answers every command with one byte, which tells cards apart.
+// named is an applet that answers every command with one byte, which distinguishes cards.
 type named byte
 
 func (named) AID() []byte                      { return []byte{0xA0, 0, 0, 0, 1} }
@@ -38,7 +38,7 @@ const (
 	interruptIn = 0x82
 	interval    = 16 * time.Millisecond
 	tick        = 10 * time.Millisecond
-	delay       = 100 * time.Millisecond // of firmware, as Polled is told
+	delay       = 100 * time.Millisecond // of firmware, the argument of Polled
 	// longest is how long after a change any of them has delivered the notification.
 	longest = interval + 30*time.Millisecond + delay
 )

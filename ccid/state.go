@@ -6,7 +6,7 @@ import (
 	"tamaccid/ccid/internal/pipe"
 )
 
-// What the layers of a slot know, and what each event changes in them. Each layer has one state:
+// The layers of a slot, and what each event changes in them. Each layer has one state:
 //
 //	link      pipe.Slot               in step; stale: the reader may still owe an answer
 //	slot      cardState.slot          Unknown, Absent, Inactive, Active: as shown last
@@ -68,7 +68,7 @@ import (
 // but a notification shows the difference. Therefore a card is powered only when no report is
 // expected any more (power.go): each one that reports a change later reports another card. One of a
 // change within latency before IccPowerOn, removal and insertion, of which no answer showed
-// anything, cannot be told from that, and ends the session as well.
+// anything, cannot be distinguished from that, and ends the session as well.
 
 // trust is how far the known state of a slot can be relied on.
 type trust uint8

@@ -16,11 +16,11 @@ import (
 )
 
 // rooms is the table of allowed imports. Imports point downwards, from applications to the wire.
-// Whoever adds a folder adds its row; whoever adds an import to a row checks it against the rule.
+// A new folder needs a row; an import that is added to a row must obey the rule of its room.
 var rooms = []room{
 	{
 		name: "ccid",
-		rule: "The class driver knows nothing about UEFI, PCI, Linux or a host controller: " +
+		rule: "The class driver is independent of UEFI, PCI, Linux and host controllers: " +
 			"it reaches a reader through the Transport of ccid/usb, which is below all others.",
 		rows: []row{
 			{
@@ -60,8 +60,8 @@ var rooms = []room{
 	},
 	{
 		name: "baremetal",
-		rule: "The USB host and its controller drivers know nothing about smart cards, UEFI or a " +
-			"board. Of ccid they share the wire types in ccid/usb.",
+		rule: "The USB host and its controller drivers are independent of smart cards, UEFI and " +
+			"boards. Of ccid they share the wire types in ccid/usb.",
 		rows: []row{
 			{folder: "baremetal/overlay", imports: "os/..."},
 			{folder: "baremetal/cpu"},
@@ -99,7 +99,7 @@ var rooms = []room{
 	},
 	{
 		name: "sclib",
-		rule: "PC/SC for Go knows nothing about UEFI or a board. A backend imports what it serves.",
+		rule: "PC/SC for Go is independent of UEFI and boards. A backend imports what it serves.",
 		rows: []row{
 			{folder: "sclib", imports: "ccid/scard ccid/usb", tests: "sclib/sclibtest"},
 			{folder: "sclib/iso7816", imports: "ccid/apdu"},
@@ -166,7 +166,7 @@ var rooms = []room{
 	},
 	{
 		name: "board",
-		rule: "A board knows nothing about smart cards. Only board/auto does, which chooses the backend " +
+		rule: "A board is independent of smart cards. Only board/auto is not: it chooses the backend " +
 			"that belongs to a board.",
 		rows: []row{
 			{
@@ -203,7 +203,7 @@ var rooms = []room{
 	{
 		name: "board/qemu/harness",
 		rule: "The test harness is no board: it starts machines and attaches virtual readers and " +
-			"cards to them. It knows the simulator; only its agent, a test program, knows sclib.",
+			"cards to them. It imports the simulator; only its agent, a test program, imports sclib.",
 		rows: []row{
 			{folder: "board/qemu/harness", imports: "net os/... syscall", tests: "ccid/sim/..."},
 			{

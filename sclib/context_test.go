@@ -98,7 +98,7 @@ func TestConnectRefusesInvalidArguments(t *testing.T) {
 		{"an unknown share mode", "Test reader", 4, sclib.ProtocolAny, sclib.ErrInvalidValue},
 		{"a card without a protocol", "Test reader", sclib.ShareShared, sclib.ProtocolUndefined,
 			sclib.ErrInvalidValue},
-		{"a protocol that the card does not speak", "Test reader", sclib.ShareShared,
+		{"a protocol that the card does not offer", "Test reader", sclib.ShareShared,
 			sclib.ProtocolT0, sclib.ErrProtocolMismatch},
 	}
 	for _, test := range tests {

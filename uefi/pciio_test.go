@@ -14,7 +14,7 @@ import (
 
 // The functions of uefitest.PCI fail the test unless the arguments are those of the specification.
 
-func TestPCIFunctionsPassWhatTheSpecificationSays(t *testing.T) {
+func TestPCIFunctionsPassTheArgumentsOfTheSpecification(t *testing.T) {
 	f := uefitest.New(t).PlugPCI()
 	p, w := f.IO(), &uefi.PCIWord{}
 	f.Registers[0x1234] = 0x89abcdef

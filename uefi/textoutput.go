@@ -38,7 +38,7 @@ type TextOutputMode struct {
 // outputChunk is how many CHAR16 one call of OutputString gets (policy).
 const outputChunk = 128
 
-// tabStop is the distance of the columns that a tab goes to (policy): firmware need not know the
+// tabStop is the distance of the columns that a tab goes to (policy): firmware need not support the
 // character.
 const tabStop = 8
 
@@ -74,8 +74,8 @@ func ConOut() *TextOutput { return conOut }
 func StdErr() *TextOutput { return stdErr }
 
 // Write shows UTF-8 text. LF becomes CR LF, a tab becomes spaces; other control characters but BS
-// and CR, and characters beyond UCS-2, become U+FFFD or '?', so that text of a stranger cannot
-// steer a terminal. A character may be split over two calls. Nothing is allocated.
+// and CR, and characters beyond UCS-2, become U+FFFD or '?', so that text from a device cannot
+// control a terminal. A character may be split over two calls. Nothing is allocated.
 func (t *TextOutput) Write(p []byte) (n int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -72,7 +72,7 @@ func TestHubsMayBeNested(t *testing.T) {
 				}
 				for depth, h := range hubs {
 					if c.hub.Speed == usb.SpeedSuper && h.Depth() != depth {
-						t.Errorf("hub %d was told depth %d", depth, h.Depth())
+						t.Errorf("hub %d has received depth %d", depth, h.Depth())
 					}
 					if c.hub.MultiTT && h.Setting() != 1 {
 						t.Errorf("hub %d is not in the setting with a translator for each port",

@@ -117,7 +117,7 @@ var table = []row{
 	{
 		vendor: 0x08E6, product: 0x3480, to: 0x01FF,
 		name: "Gemalto GemCore SIM Pro", source: fromHandler,
-		effect: "GetSlotStatus does not tell whether a card is there; other slots 125000 bit/s " +
+		effect: "GetSlotStatus does not report whether a card is there; other slots 125000 bit/s " +
 			"at most",
 		set: func(q *Needs) { q.StatusLies, q.SecondaryMaxRate = true, 125000 },
 	},

@@ -1,7 +1,8 @@
 package scard
 
 // Attrib is the tag of an attribute of a reader or a card, class << 16 | number (PC/SC part 3,
-// 3.1.2). Numbers in values are little-endian; text has no terminator unless the constant says so.
+// 3.1.2). Numbers in values are little-endian; text has no terminator unless the comment of the
+// constant requires one.
 type Attrib uint32
 
 // The attributes of PC/SC part 3, 3.1.2 that readers commonly have, and those that PC/SC programs

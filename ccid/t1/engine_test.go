@@ -242,7 +242,7 @@ func TestIFSD(t *testing.T) {
 			"> 00 C1 01 FE\n< 00 C3 01 02\n> 00 E3 01 02 x2\n< 00 E1 01 FE", 254, false},
 		{"both sides ask at once", "> 00 C1 01 FE\n< 00 C1 01 40\n> 00 E1 01 40\n< 00 E1 01 FE",
 			254, false},
-		{"a card that does not know it keeps to 32",
+		{"a card that does not support it keeps 32",
 			"> 00 C1 01 FE\n< 00 82 00\n> 00 C1 01 FE\n< 00 82 00\n> 00 C1 01 FE\n< 00 82 00", 32,
 			true},
 		{"an answer with another size is none",

@@ -16,7 +16,7 @@ static EFI_SYSTEM_TABLE *ST;
 static EFI_GUID ReaderGuid = EFI_SMART_CARD_READER_PROTOCOL_GUID;
 
 /* The commands: SELECT by the applet's name (ISO/IEC 7816-4:2020, 11.2.2), and the only other one
- * that the applet knows. */
+ * that the applet supports. */
 static UINT8 Select[] = {0x00, 0xA4, 0x04, 0x00, 0x0A, 0xA0, 0x00, 0x00,
 			 0x00, 0x62, 0x03, 0x01, 0x0C, 0x06, 0x01};
 static UINT8 Hello[] = {0x00, 0x00, 0x00, 0x00};

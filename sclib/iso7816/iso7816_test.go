@@ -112,8 +112,8 @@ func TestInvalidCommands(t *testing.T) {
 	for name, encoded := range map[string]string{
 		"nothing":                        "",
 		"three bytes":                    "00A404",
-		"less data than Lc says":         "00A40400 05 01020304",
-		"more data than Lc and Le say":   "00A40400 01 010203",
+		"less data than Lc":              "00A40400 05 01020304",
+		"more data than Lc and Le allow": "00A40400 01 010203",
 		"an extended mark alone with Lc": "00A40400 00 01",
 		"an extended Lc of zero":         "00A40400 00 0000 00",
 		"less data than extended Lc":     "00A40400 00 0005 01020304",

@@ -104,11 +104,12 @@ func TestReadersAreNumberedByTheLowestNumberThatIsFree(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyElseHasClaimedIsAnError(t *testing.T) {
+func TestAnInterfaceThatIsClaimedIsAnError(t *testing.T) {
 	b := backend(t)
 	defer b.Close()
 	taken := errors.New("taken")
-	want(t, b.Attach(t.Context(), &port{device: reader.NewDevice(reader.New(reader.TPDU)), refused: taken}), taken)
+	d := reader.NewDevice(reader.New(reader.TPDU))
+	want(t, b.Attach(t.Context(), &port{device: d, refused: taken}), taken)
 }
 
 // keyboard is an interface that is no reader's.

@@ -157,7 +157,7 @@ func TestConnect(t *testing.T) {
 				}
 				if active, err := card.ActiveProtocol(t.Context()); err != nil ||
 					active != test.active {
-					t.Errorf("speaks %v, %v", active, err)
+					t.Errorf("has protocol %v, %v", active, err)
 				}
 			})
 		})

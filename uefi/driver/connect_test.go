@@ -27,9 +27,9 @@ func TestConnect(t *testing.T) {
 		active    smartcard.Protocol
 		asked     string
 	}{
-		{name: "a card that talks T=1", mode: card, action: smartcard.ColdReset, protocols: both,
+		{name: "a card with T=1", mode: card, action: smartcard.ColdReset, protocols: both,
 			answer: ccid.T1, active: smartcard.T1, asked: "connect"},
-		{name: "a card that talks T=0", mode: card, action: smartcard.WarmReset, protocols: both,
+		{name: "a card with T=0", mode: card, action: smartcard.WarmReset, protocols: both,
 			answer: ccid.T0, active: smartcard.T0, asked: "connect"},
 		{name: "a card without a reset", mode: card, action: smartcard.NoReset,
 			protocols: smartcard.T1, answer: ccid.T1, active: smartcard.T1, asked: "connect"},
@@ -205,11 +205,11 @@ func TestDisconnect(t *testing.T) {
 		{name: "a card, with a warm reset", held: card, action: smartcard.WarmReset,
 			asked: "disconnect"},
 		{name: "a card, without power", held: card, action: smartcard.Unpower, asked: "disconnect"},
-		{name: "a card, thrown out", held: card, action: smartcard.Eject, asked: "disconnect"},
+		{name: "a card, ejected", held: card, action: smartcard.Eject, asked: "disconnect"},
 		{name: "the reader", held: reader, action: smartcard.NoReset, asked: "disconnect"},
 		{name: "no connection", held: free, action: smartcard.NoReset},
 		{name: "no connection: the card stays powered", held: free, action: smartcard.Unpower},
-		{name: "no connection: nothing is thrown out", held: free, action: smartcard.Eject},
+		{name: "no connection: nothing is ejected", held: free, action: smartcard.Eject},
 		{name: "the card has gone", held: card, action: smartcard.Unpower, err: ccid.ErrNoCard,
 			asked: "disconnect"},
 		{name: "an action that does not exist", held: card, action: 5, want: uefi.InvalidParameter,

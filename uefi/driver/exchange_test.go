@@ -319,7 +319,7 @@ func TestControlBuffers(t *testing.T) {
 	}
 }
 
-func TestControlTellsTheSizeThatTheSlotAsksFor(t *testing.T) {
+func TestControlReturnsTheSizeThatTheSlotRequires(t *testing.T) {
 	d, r, f := fakeReader(t)
 	f.control = func(uint32, []byte) ([]byte, error) {
 		return nil, &ccid.ShortBufferError{Need: 300}

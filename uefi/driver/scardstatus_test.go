@@ -123,7 +123,7 @@ func TestSCardStatusEveryArgumentIsOptional(t *testing.T) {
 			if !good && f.log != nil {
 				t.Errorf("the slot was asked: %s", f.calls())
 			}
-			for what, told := range map[string]struct{ got, want bool }{
+			for what, written := range map[string]struct{ got, want bool }{
 				"name":        {!name.untouched(), good && c.args.name},
 				"name length": {*nameLen != 64, good && c.nameLen},
 				"state":       {*state != 77, good && c.state},
@@ -131,8 +131,8 @@ func TestSCardStatusEveryArgumentIsOptional(t *testing.T) {
 				"ATR":         {!atr.untouched(), good && c.atr},
 				"ATR length":  {*atrLen != 33, good && c.atrLen},
 			} {
-				if told.got != told.want {
-					t.Errorf("%s written: %v, want %v", what, told.got, told.want)
+				if written.got != written.want {
+					t.Errorf("%s written: %v, want %v", what, written.got, written.want)
 				}
 			}
 		})
@@ -141,14 +141,14 @@ func TestSCardStatusEveryArgumentIsOptional(t *testing.T) {
 
 func TestSCardStatusOfASlot(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		state    ccid.State
-		protocol ccid.Protocol
-		atr      []byte
-		err      error
-		want     uefi.Status
-		wantIs   smartcard.State
-		wantTalk smartcard.Protocol
+		name         string
+		state        ccid.State
+		protocol     ccid.Protocol
+		atr          []byte
+		err          error
+		want         uefi.Status
+		wantIs       smartcard.State
+		wantProtocol smartcard.Protocol
 	}{
 		{name: "no card", state: ccid.Absent, wantIs: smartcard.Absent},
 		{name: "a card without power", state: ccid.Inactive, wantIs: smartcard.Inactive},
@@ -156,11 +156,11 @@ func TestSCardStatusOfASlot(t *testing.T) {
 			wantIs: smartcard.Active},
 		{name: "a card that the reader powered by itself, whose ATR is unknown", state: ccid.Active,
 			wantIs: smartcard.Active},
-		{name: "a card that talks T=0", state: ccid.Active, protocol: ccid.T0, atr: atrT1,
-			wantIs: smartcard.Active, wantTalk: smartcard.T0},
-		{name: "a card that talks T=1", state: ccid.Active, protocol: ccid.T1, atr: atrT1,
-			wantIs: smartcard.Active, wantTalk: smartcard.T1},
-		{name: "a reader that does not know", state: ccid.Unknown, wantIs: smartcard.Unknown},
+		{name: "a card with T=0", state: ccid.Active, protocol: ccid.T0, atr: atrT1,
+			wantIs: smartcard.Active, wantProtocol: smartcard.T0},
+		{name: "a card with T=1", state: ccid.Active, protocol: ccid.T1, atr: atrT1,
+			wantIs: smartcard.Active, wantProtocol: smartcard.T1},
+		{name: "a reader without a state", state: ccid.Unknown, wantIs: smartcard.Unknown},
 		{name: "a reader just unplugged", err: ccid.ErrGone, want: uefi.DeviceError},
 		{name: "a reader that does not answer", err: ccid.ErrTimeout, want: uefi.DeviceError},
 		{name: "a reader that breaks its protocol", err: ccid.ErrProtocol, want: uefi.DeviceError},
@@ -171,7 +171,7 @@ func TestSCardStatusOfASlot(t *testing.T) {
 				d, r, f := fakeReader(t)
 				r.held = held
 				f.state, f.protocol, f.atr, f.stateErr = c.state, c.protocol, c.atr, c.err
-				checkStatus(t, d, r, c.want, c.wantIs, c.wantTalk, c.atr)
+				checkStatus(t, d, r, c.want, c.wantIs, c.wantProtocol, c.atr)
 				if r.held != held {
 					t.Error("the connection has changed")
 				}
@@ -181,7 +181,7 @@ func TestSCardStatusOfASlot(t *testing.T) {
 }
 
 func checkStatus(t *testing.T, d *Driver, r *reader, want uefi.Status, is smartcard.State,
-	talks smartcard.Protocol, reset []byte) {
+	active smartcard.Protocol, reset []byte) {
 	t.Helper()
 	state, protocol := place(t, smartcard.State(77)), place(t, smartcard.Protocol(77))
 	atr, atrLen := newBuffer(t, 33), place(t, uintptr(33))
@@ -192,9 +192,9 @@ func checkStatus(t *testing.T, d *Driver, r *reader, want uefi.Status, is smartc
 	if st != uefi.Success {
 		return
 	}
-	if *state != is || *protocol != talks || *atrLen != uintptr(len(reset)) ||
+	if *state != is || *protocol != active || *atrLen != uintptr(len(reset)) ||
 		!bytes.Equal(atr.bytes()[:*atrLen], reset) {
 		t.Errorf("%v, %v, ATR % x; want %v, %v, % x", *state, *protocol, atr.bytes()[:*atrLen], is,
-			talks, reset)
+			active, reset)
 	}
 }

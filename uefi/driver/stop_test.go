@@ -50,7 +50,7 @@ func TestStop(t *testing.T) {
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(0) }},
 		{name: "a child as the controller", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[1]) }},
-		{name: "a child that is none", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
+		{name: "not a child", slots: 2, want: uefi.DeviceError, left: []int{0, 1},
 			stop: func(d *Driver, h []uefi.Handle) uefi.Status { return d.stopOn(h[0], never) }},
 		{name: "the controller as its own child", slots: 2, want: uefi.DeviceError,
 			left: []int{0, 1},
@@ -317,7 +317,7 @@ func TestUnloadIsRefusedWhenTheEventOfTheEndOfBootServicesStays(t *testing.T) {
 	}
 }
 
-func TestRunSaysWhyTheDriverCannotBeInstalled(t *testing.T) {
+func TestRunReportsWhyTheDriverCannotBeInstalled(t *testing.T) {
 	newFirmware(t) // in which our image is not loaded
 	if err := Run(); !errors.Is(err, uefi.Unsupported) {
 		t.Error(err)

@@ -19,7 +19,7 @@ const loader = "loaddriver.efi"
 const directly = loader + " " + driverImage + " usb=direct"
 
 // Parts of the driver's messages about devices that are no readers.
-const bystander = "cannot be used: its host controller is driven directly"
+const unusable = "cannot be used: its host controller is driven directly"
 
 // booting is a Suite's Boot that runs a command line.
 func booting(line string) func(ctx context.Context, sh *harness.Shell) error {
@@ -96,7 +96,7 @@ func TestDirectBesideAKeyboard(t *testing.T) {
 		func(t *testing.T, c *harness.Case) {
 			firmwareHas(t, c, 2)
 			r := c.Must(directly)
-			if n := strings.Count(r.Output, bystander); n != 1 ||
+			if n := strings.Count(r.Output, unusable); n != 1 ||
 				!strings.Contains(r.Output, `the keyboard "QEMU USB Keyboard"`) {
 				t.Errorf("%d warnings\n%s", n, r.Output)
 			}

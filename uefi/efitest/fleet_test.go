@@ -213,7 +213,7 @@ func TestFleet(t *testing.T) {
 				}
 				if card := v.cards[slot]; n == 1 && card != "t0t1" &&
 					!strings.HasPrefix(protocol, "T="+card[1:2]) {
-					t.Errorf("card %s speaks %q", card, protocol)
+					t.Errorf("card %s has protocol %q", card, protocol)
 				}
 			}
 		})

@@ -184,8 +184,8 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 				"keypad, T=1": keypadT1} {
 				s.Run(name, 60*time.Second, func(t *testing.T, c *harness.Case) {
 					product, d := at(other)
-					told := secret(t, 48)
-					answer := append(append([]byte(nil), told...), 0x90, 0x00)
+					data := secret(t, 48)
+					answer := append(append([]byte(nil), data...), 0x90, 0x00)
 					if other == keypadT1 { // an I-block, the first of the card
 						answer = card.AppendEDC(append([]byte{0, 0, byte(len(answer))}, answer...),
 							false)
@@ -193,7 +193,7 @@ func TestPINIsInItsOwnersBuffersOnly(t *testing.T) {
 					const secure = 0x69 // PC_to_RDR_Secure (CCID 1.1, 6.1.11)
 					d.Inject(reader.Fault{At: reader.AtAnswer, Command: secure,
 						Do: []reader.Action{reader.Payload(answer)}})
-					out := searched(t, c, fmt.Sprintf("pin.efi %s secure", product), []int{1}, told)
+					out := searched(t, c, fmt.Sprintf("pin.efi %s secure", product), []int{1}, data)
 					if !strings.Contains(out, "secure: 50 bytes, <nil>") {
 						t.Errorf("no answer in\n%s", out)
 					}

@@ -231,7 +231,7 @@ var (
 )
 
 // Refused returns the controller of a call of fn that was refused because Go was inside, and
-// forgets it. fn was made by NewBindingFunc. ok is false when there is none.
+// clears it. fn was made by NewBindingFunc. ok is false when there is none.
 func Refused(fn uintptr) (controller uintptr, ok bool) {
 	fn = (fn - thunksPC()) / thunkStride
 	for i := range refusalCount {

@@ -214,7 +214,7 @@ func TestFixedProgramKeepsItsAddress(t *testing.T) {
 	}
 }
 
-func TestFixedProgramWithoutRoomForHeadersSaysHowToLink(t *testing.T) {
+func TestErrorForAFixedProgramWithoutRoomForHeadersHasTheLinkOption(t *testing.T) {
 	_, err := Convert(goBuild(t, "-ldflags=-s -w -T 0x10010000 -R 0x1000"), testOptions)
 	if err == nil || !strings.Contains(err.Error(), "link with -T") {
 		t.Errorf("error is %v", err)

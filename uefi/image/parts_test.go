@@ -73,7 +73,7 @@ func TestChecksumFoldsCarriesAndAddsTheLength(t *testing.T) {
 	}
 }
 
-func TestMeasureTellsFileMemoryAndSections(t *testing.T) {
+func TestMeasureReturnsFileMemoryAndSections(t *testing.T) {
 	img, err := Convert(newSynthetic().bytes(), testOptions)
 	if err != nil {
 		t.Fatal(err)

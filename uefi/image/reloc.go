@@ -21,8 +21,8 @@ func (f *file) addRelocations() {
 }
 
 // encodeRelocations returns the base relocation table for 64-bit pointers at ascending RVAs: one
-// block a page. Strict loaders want a table in every image that can be moved, so no pointers give
-// one block of padding.
+// block a page. Strict loaders require a table in every image that can be moved, so that no
+// pointers give one block of padding.
 func encodeRelocations(fixups []uint32) []byte {
 	if len(fixups) == 0 {
 		return appendBlock(nil, firstRVA, []uint16{relBasedAbsolute, relBasedAbsolute})

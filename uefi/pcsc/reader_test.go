@@ -58,7 +58,7 @@ func TestConnect(t *testing.T) {
 			log: []string{"connect 2 0 3", "connect 2 1 3"}, active: sclib.ProtocolT1},
 		{name: "another protocol than the one in use needs a cold reset",
 			set: func(p *uefitest.SmartCard) {
-				p.State, p.Active, p.Speaks = smartcard.Active, smartcard.T1, smartcard.T0|smartcard.T1
+				p.State, p.Active, p.Offers = smartcard.Active, smartcard.T1, smartcard.T0|smartcard.T1
 			},
 			mode: sclib.ShareShared, protocols: sclib.ProtocolT0,
 			log: []string{"connect 2 0 1", "connect 2 1 1"}, active: sclib.ProtocolT0},
@@ -91,8 +91,8 @@ func TestConnect(t *testing.T) {
 			set:  func(p *uefitest.SmartCard) { p.Refuse["connect"] = uefi.NotReady },
 			mode: sclib.ShareShared, protocols: anyProtocol, log: []string{"connect 2 1 3"},
 			want: sclib.ErrUnresponsiveCard},
-		{name: "a card that speaks something else",
-			set:  func(p *uefitest.SmartCard) { p.Speaks = smartcard.T0 },
+		{name: "a card with another protocol",
+			set:  func(p *uefitest.SmartCard) { p.Offers = smartcard.T0 },
 			mode: sclib.ShareShared, protocols: sclib.ProtocolT1, log: []string{"connect 2 1 2"},
 			want: sclib.ErrProtocolMismatch},
 		{name: "a reader that another program has",
@@ -223,7 +223,7 @@ func TestStatus(t *testing.T) {
 		{"a card with a protocol",
 			func(p *uefitest.SmartCard) { p.State, p.Active = smartcard.Active, smartcard.T1 },
 			sclib.CardPresent | sclib.CardPowered | sclib.CardSpecific, nil},
-		{"a driver that does not know", func(p *uefitest.SmartCard) { p.State = smartcard.Unknown },
+		{"a driver without a state", func(p *uefitest.SmartCard) { p.State = smartcard.Unknown },
 			sclib.CardUnknown, nil},
 		{"a state that does not exist", func(p *uefitest.SmartCard) { p.State = 77 },
 			sclib.CardUnknown, nil},
@@ -246,7 +246,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestTheProtocolIsWhatConnectSaid(t *testing.T) {
+func TestTheProtocolIsThatOfConnect(t *testing.T) {
 	p := plug(t)
 	r := newReader(t, p, false)
 	if _, err := r.Connect(t.Context(), sclib.ShareShared, sclib.ProtocolAny,

@@ -274,7 +274,7 @@ func (r *Reader) Control(code uint32, in, out []byte) (n int, err error) {
 
 // GetAttrib is the value of an attribute (UEFI 2.11, 37.6.7) with a number of PC/SC part 3, 3.1.2.
 // The slice belongs to the caller. uefi.Unsupported reports an attribute that the driver does not
-// know.
+// support.
 func (r *Reader) GetAttrib(id scard.Attrib) (value []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -300,7 +300,7 @@ func (r *Reader) expect() {
 }
 
 // take copies an answer to the caller and wipes it here, because it may hold secrets. After an
-// error the whole buffer is wiped: the size does not tell how much the producer has written.
+// error the whole buffer is wiped: the size may be less than what the producer has written.
 func (r *Reader) take(op string, status uintptr, to []byte) (n int, err error) {
 	size := r.out.size
 	if err := failed(op, status, size); err != nil {

@@ -21,7 +21,7 @@ type SmartCard struct {
 	ATR       []byte
 	State     smartcard.State
 	Active    smartcard.Protocol // chosen since the last reset
-	Speaks    smartcard.Protocol // of the card
+	Offers    smartcard.Protocol // of the card
 	Connected bool
 	Response  []byte // to every command
 	Control   map[uint32][]byte
@@ -45,7 +45,7 @@ func (fw *Firmware) PlugSmartCard() *SmartCard {
 		Name:     "ACME Reader 0",
 		ATR:      []byte{0x3B, 0x00},
 		State:    smartcard.Inactive,
-		Speaks:   smartcard.T1,
+		Offers:   smartcard.T1,
 		Response: []byte{0x90, 0x00},
 		Control:  map[uint32][]byte{smartcard.GetFeatureRequest: {6, 4, 6, 0, 0x33, 0x42}},
 		Attrib:   map[uint32][]byte{},
@@ -156,12 +156,12 @@ func (p *SmartCard) connect(a []uintptr) uefi.Status {
 	if action != smartcard.NoReset {
 		p.Active = smartcard.Undefined
 	}
-	if p.Active != smartcard.Undefined && p.Active&preferred == 0 || p.Speaks&preferred == 0 {
+	if p.Active != smartcard.Undefined && p.Active&preferred == 0 || p.Offers&preferred == 0 {
 		return uefi.Unsupported
 	}
 	if p.Active == smartcard.Undefined {
 		p.Active = smartcard.T1
-		if p.Speaks&preferred&smartcard.T1 == 0 {
+		if p.Offers&preferred&smartcard.T1 == 0 {
 			p.Active = smartcard.T0
 		}
 	}

@@ -132,7 +132,7 @@ func (s *script) try(ctx context.Context) (*Transport, error) {
 	return New(ctx, s.Handle, s.at(), Options{Pause: s.pause, Setting: s.choose})
 }
 
-// open opens the transport and forgets what that took.
+// open opens the transport and clears the log of that.
 func (s *script) open() *Transport {
 	s.t.Helper()
 	tr, err := s.try(bg)

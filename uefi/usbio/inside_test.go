@@ -19,7 +19,7 @@ import (
 
 // These tests run inside firmware, on the first reader that is not open.
 
-// Classes and messages of the device that the tests talk to (USB CCID 1.1, 5.1, 6.1, 6.2).
+// Classes and messages of the device of the tests (USB CCID 1.1, 5.1, 6.1, 6.2).
 const (
 	classCCID     = 0x0b
 	getSlotStatus = 0x65
@@ -139,7 +139,7 @@ func TestReaderInside(t *testing.T) {
 			t.Errorf("%d, %v", n, err)
 		}
 	})
-	t.Run("stalls what it does not know", func(t *testing.T) {
+	t.Run("stalls an unknown request", func(t *testing.T) {
 		for range 3 {
 			_, err := tr.Control(ctx, usb.Setup{RequestType: usb.DirIn | usb.TypeVendor,
 				Request: 0xaa, Length: 8}, make([]byte, 8), time.Second)

@@ -110,7 +110,7 @@ func (t *Transport) poll(l *listener) error {
 //
 // edk2 (edk2-stable202605, XhciDxe, EhciDxe, UhciDxe: AsyncInterruptTransfer) ends the polling of a
 // removed device too, and returns EFI_NOT_FOUND if no transfer is registered. XhciDxe returns
-// EFI_INVALID_PARAMETER for a device address that it does not know, without a search for the
+// EFI_INVALID_PARAMETER for an unknown device address, without a search for the
 // transfer, which may still be registered.
 func (t *Transport) Unlisten() error {
 	l := t.listener

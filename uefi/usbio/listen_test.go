@@ -146,7 +146,7 @@ func TestPollingThatFirmwareDoesNotEnd(t *testing.T) {
 		{name: "no transfer is registered", status: uefi.NotFound},
 		{name: "firmware refuses", status: uefi.DeviceError, device: answer{Data: []byte{0, 0}},
 			want: uefi.DeviceError},
-		{name: "firmware does not know the device's address", status: uefi.InvalidParameter,
+		{name: "an unknown device address", status: uefi.InvalidParameter,
 			device: answer{Data: []byte{0, 0}}, want: uefi.InvalidParameter},
 		{name: "firmware refuses, the device does not answer yet", status: uefi.DeviceError,
 			device: uefitest.Silent, want: uefi.DeviceError},

@@ -13,8 +13,8 @@ import (
 //
 // All of edk2's host controller drivers return EFI_TIMEOUT at the time limit. With EFI_DEVICE_ERROR
 // they use EFI_USB_ERR_TIMEOUT for a device that does not answer on the bus at all, and also at the
-// time limit: the time that has passed tells these apart. UhciDxe marks a queue that it stopped for
-// any reason as stalled, so a stall counts only without other bits (edk2-stable202605).
+// time limit: the time that has passed distinguishes these. UhciDxe marks a queue that it stopped
+// for any reason as stalled, so a stall counts only without other bits (edk2-stable202605).
 func classify(status uefi.Status, result uefi.USBResult, late bool) error {
 	const wire = ^(uefi.USBStall | uefi.USBTimeout | uefi.USBNAK)
 	switch {

@@ -53,7 +53,7 @@ func TestStopWasRefusedDuringAWait(t *testing.T) {
 	}{
 		{name: "a device that is there goes on", control: answer{Data: []byte{0, 0}},
 			took: firstWait + laterWait},
-		{name: "firmware does not know the device any more",
+		{name: "firmware has removed the device",
 			control: answer{Status: uefi.DeviceError, Result: uefi.USBSystem}, took: firstWait,
 			err: usb.ErrGone},
 		// QEMU's xHCI and EHCI controllers.

@@ -271,7 +271,7 @@ func (t *Transport) In(
 		case !errors.Is(err, usb.ErrTimeout) || n > 0:
 			return n, err
 		}
-		if err := t.ready(ctx); err != nil { // first, because firmware may know of the removal
+		if err := t.ready(ctx); err != nil { // first, because firmware may have noticed the removal
 			return n, err
 		}
 		if err := t.stillThere(until); err != nil {

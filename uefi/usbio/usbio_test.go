@@ -286,7 +286,7 @@ func TestOut(t *testing.T) {
 		err     error
 		log     []string
 		control func(uefi.USBRequest, []byte) answer
-		stop    bool // firmware wants the driver to leave after the first wait
+		stop    bool // firmware calls Stop after the first wait
 	}{
 		{name: "a message", size: 10, timeout: time.Second, answers: []answer{{}}, n: 10,
 			log: []string{"bulk 03 10 in 1000 ms"}},
@@ -382,7 +382,7 @@ func TestControl(t *testing.T) {
 			want: []byte{0, 0}, log: "control 21 01 0000 0000 2 in 1000 ms"},
 		{name: "no data", setup: usb.Setup{RequestType: 0x21, Request: 1, Value: 0x0102},
 			want: []byte{}, log: "control 21 01 0102 0000 0 in 1000 ms"},
-		{name: "a request that the device does not know", setup: in(4), room: 4,
+		{name: "a request that the device does not support", setup: in(4), room: 4,
 			answer: answer{Status: device, Result: uefi.USBStall}, err: usb.ErrStall,
 			log: "control a1 03 0000 0001 4 in 1000 ms"},
 		{name: "a device that is slow", setup: in(4), room: 4, answer: uefitest.Silent,

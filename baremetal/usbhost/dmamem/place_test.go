@@ -22,7 +22,7 @@ func TestNeedIsRefusedForWhatNothingCanHave(t *testing.T) {
 	}
 }
 
-// Wherever the allocator puts what it was asked for, the buffer in it lies as usb.Memory says.
+// Wherever the allocator places a block, the buffer in it has the alignment of an hcd.Buffer.
 func TestABufferIsAlignedOnTheBusAndCrossesNoBoundary(t *testing.T) {
 	for _, delta := range []uint64{0, 1 << 32, 1<<64 - 1<<33, pageSize, 3 * pageSize,
 		1<<64 - pageSize, 5*boundary + 7*pageSize} {

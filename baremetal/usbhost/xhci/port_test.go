@@ -168,7 +168,7 @@ func TestPortChanges(t *testing.T) {
 		if err := r.c.Acknowledge(1, 0); err != nil {
 			t.Fatal(err)
 		}
-		r.token("what was left over is told again")
+		r.token("the changes that remain are reported again")
 		r.hw.OverCurrent(2, true)
 		r.token("over-current")
 		if s, _ := r.c.Port(2); !s.OverCurrent || s.Change&usbhost.OverCurrentChange == 0 {

@@ -35,9 +35,9 @@ func helloReader(t *testing.T, kind string) usbtest.Device {
 func hello(r *rig, d usbtest.Device, port, n int) {
 	r.t.Helper()
 	r.hw.Attach(port, d)
-	said := make(chan string, n)
+	results := make(chan string, n)
 	bus := usbhost.New(usbhost.Options{Attach: func(ctx context.Context, i *usbhost.Interface) {
-		said <- converse(ctx, r.t, i)
+		results <- converse(ctx, r.t, i)
 		<-ctx.Done()
 	}})
 	if err := bus.Add(r.c); err != nil {
@@ -45,7 +45,7 @@ func hello(r *rig, d usbtest.Device, port, n int) {
 	}
 	for range n {
 		select {
-		case s := <-said:
+		case s := <-results:
 			if s != card.HelloText {
 				r.t.Errorf("%q", s)
 			}

@@ -88,15 +88,15 @@ func TestFirmwareThatDoesNotRelease(t *testing.T) {
 		hw := xhcitest.New(mem,
 			xhcitest.Options{Firmware: true, Fail: t.Errorf,
 				Faults: xhcitest.Faults{KeepsFirmware: true}})
-		said := ""
+		messages := ""
 		began := time.Now()
-		c, err := New(hw, mem, hcd.Options{Report: func(s string) { said += s }})
+		c, err := New(hw, mem, hcd.Options{Report: func(s string) { messages += s }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(began); d < time.Second || d > 2*time.Second ||
-			!strings.Contains(said, "firmware") {
-			t.Errorf("after %v: %q", d, said)
+			!strings.Contains(messages, "firmware") {
+			t.Errorf("after %v: %q", d, messages)
 		}
 		if v := hw.Read32(0x4000); v&0x01010000 != 0x01000000 {
 			t.Errorf("USBLEGSUP %#x", v)

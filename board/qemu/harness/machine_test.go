@@ -26,7 +26,7 @@ func start(t *testing.T, config Config) *Machine {
 	return m
 }
 
-func TestStartReportsWhatQEMUSays(t *testing.T) {
+func TestStartReportsTheMessageOfQEMU(t *testing.T) {
 	Require(t)
 	_, err := Start(t.Context(), Config{Args: []string{"-device", "flux-capacitor"}})
 	if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "flux-capacitor") {

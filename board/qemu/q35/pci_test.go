@@ -83,7 +83,7 @@ func TestScanFindsAllFunctions(t *testing.T) {
 		{"on the root bus", pciBus{{0, 3, 0}: newXHCI(0, 0x1000)}, []string{"PCI 0000:00:03.0"}, 0},
 		{"as a further function", pciBus{{0, 3, 0}: newChip(0, 0x80),
 			{0, 3, 5}: newXHCI(0, 0x1000)}, []string{"PCI 0000:00:03.5"}, 0},
-		{"a function of a device that says it has one",
+		{"a second function of a device without the bit for several",
 			pciBus{{0, 3, 0}: newChip(0, 0), {0, 3, 5}: newXHCI(0, 0x1000)}, nil, 0},
 		{"a further function without a first", pciBus{{0, 3, 5}: newXHCI(0, 0x1000)}, nil, 0},
 		{"behind a bridge", pciBus{{0, 2, 0}: newBridge(1), {1, 0, 0}: newXHCI(0, 0x1000)},

@@ -93,7 +93,7 @@ func TestMemoryMaps(t *testing.T) {
 			problem := m.read(base, newLoader(c.regions, "").at)
 			if c.problem != "" {
 				if !strings.Contains(problem, c.problem) {
-					t.Errorf("%q does not say %q", problem, c.problem)
+					t.Errorf("%q does not contain %q", problem, c.problem)
 				}
 				return
 			}
@@ -127,7 +127,7 @@ func TestBadStartInformationIsRefused(t *testing.T) {
 			var m machine
 			if problem := m.read(base, c.change(newLoader(pc, "x")).at); !strings.Contains(problem,
 				c.want) {
-				t.Errorf("%q does not say %q", problem, c.want)
+				t.Errorf("%q does not contain %q", problem, c.want)
 			}
 		})
 	}

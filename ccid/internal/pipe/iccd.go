@@ -12,8 +12,8 @@ import (
 )
 
 // An ICCD is a card with a USB plug: control requests in place of messages, one slot, a card that
-// is always present (ICCD 1.0). The exchange makes messages of the requests, so that package ccid
-// sees a reader.
+// is always present (ICCD 1.0). The exchange makes messages of the requests, so that it is a
+// reader for package ccid.
 //
 //	message          version A                         version B
 //	IccPowerOn       ready; IN 62: ATR                 OUT 62, value 1; IN 6F: type, ATR

@@ -88,7 +88,7 @@ func TestInvalidPrintedDescriptors(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":                   "",
 		"another text":            "hello: world\n",
-		"a number that is none":   " idVendor: 0x05ZZ\n",
+		"not a number":            " idVendor: 0x05ZZ\n",
 		"an identity alone":       " idVendor: 0x058F\n idProduct: 0x9540\n",
 		"protocols of one word":   strings.Replace(printed, "0x0000 0x0003", "0x0003", 1),
 		"a version without a dot": strings.Replace(printed, "1.20", "120", 1),

@@ -10,21 +10,21 @@ static void verdict(int good, const char *what)
 		passed++;
 	else
 		failed++;
-	say("%s  %s", good ? "PASS" : "FAIL", what);
+	print("%s  %s", good ? "PASS" : "FAIL", what);
 }
 
 void check(int good, const char *what)
 {
 	verdict(good, what);
-	say("\n");
+	print("\n");
 }
 
 void expect(EFI_STATUS got, EFI_STATUS want, const char *what)
 {
 	verdict(got == want, what);
 	if (got != want)
-		say(": status %x, want %x", got, want);
-	say("\n");
+		print(": status %x, want %x", got, want);
+	print("\n");
 }
 
 void either(EFI_STATUS got, EFI_STATUS one, EFI_STATUS other, const char *what)
@@ -58,6 +58,6 @@ int same(const void *a, const void *b, UINTN length)
 
 EFI_STATUS summary(void)
 {
-	say("%u passed, %u failed\n", passed, failed);
+	print("%u passed, %u failed\n", passed, failed);
 	return failed == 0 && passed > 0 ? EFI_SUCCESS : EFI_ABORTED;
 }

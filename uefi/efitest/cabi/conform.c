@@ -137,15 +137,15 @@ static void status_of_card(reader *r)
 	expect(r->SCardStatus(r, (CHAR16 *)name.bytes, &name_length, NULL, NULL, buffer.bytes,
 			      &length),
 	       EFI_BUFFER_TOO_SMALL, "Status with no room");
-	check(name_length > 2 && length > 1, "both lengths are told");
+	check(name_length > 2 && length > 1, "both lengths are returned");
 	check(untouched(&name, 2) && untouched(&buffer, 1),
 	      "nothing is written behind the room there is");
 
 	needed = name_length;
 	expect(r->SCardStatus(r, (CHAR16 *)name.bytes, &name_length, NULL, NULL, buffer.bytes,
 			      &length),
-	       EFI_SUCCESS, "Status with just the room that was told");
-	check(name_length == needed, "the name's length is as told");
+	       EFI_SUCCESS, "Status with just the size that was returned");
+	check(name_length == needed, "the name's length is the one returned before");
 	check(needed % 2 == 0 && needed >= 4 && name.bytes[needed - 2] == 0 &&
 		      name.bytes[needed - 1] == 0,
 	      "the name ends with its NUL, which is counted");
@@ -191,7 +191,7 @@ static void transmit_commands(reader *r)
 
 	expect(transmit(r, hello_command, sizeof hello_command, 4), EFI_BUFFER_TOO_SMALL,
 	       "Transmit with little room");
-	check(length == sizeof hello_answer, "the length of the answer is told");
+	check(length == sizeof hello_answer, "the length of the answer is returned");
 	check(untouched(&buffer, 4), "nothing is written behind the room there is");
 	expect(transmit(r, hello_command, sizeof hello_command, sizeof hello_answer), EFI_SUCCESS,
 	       "Transmit with just the room it takes");
@@ -248,10 +248,10 @@ static void attributes(reader *r)
 	length = 1;
 	expect(r->SCardGetAttrib(r, SCARD_ATTR_ATR_STRING, buffer.bytes, &length),
 	       EFI_BUFFER_TOO_SMALL, "GetAttrib with no room");
-	check(length > 1 && untouched(&buffer, 1), "the length is told and nothing overwritten");
+	check(length > 1 && untouched(&buffer, 1), "the length is returned and nothing overwritten");
 	needed = length;
 	expect(r->SCardGetAttrib(r, SCARD_ATTR_ATR_STRING, buffer.bytes, &length), EFI_SUCCESS,
-	       "GetAttrib with just the room that was told");
+	       "GetAttrib with just the size that was returned");
 	expect(r->SCardStatus(r, NULL, NULL, NULL, NULL, atr, &atr_length), EFI_SUCCESS,
 	       "Status of the ATR alone");
 	check(length == needed && length == atr_length && same(atr, buffer.bytes, length),
@@ -262,7 +262,7 @@ static void attributes(reader *r)
 EFI_STATUS conform(reader *r)
 {
 	expect(r->SCardDisconnect(r, SCARD_CA_NORESET), EFI_SUCCESS,
-	       "Disconnect whoever was here before");
+	       "Disconnect the connection before");
 	connect_arguments(r);
 	connect_reader(r);
 	connect_and_disconnect(r);

@@ -35,7 +35,7 @@ static void put_number(UINT64 value, unsigned base, int width)
 		put(digits[--n]);
 }
 
-void say(const char *format, ...)
+void print(const char *format, ...)
 {
 	va_list args;
 
@@ -64,7 +64,7 @@ void say(const char *format, ...)
 	va_end(args);
 }
 
-void say_bytes(const UINT8 *bytes, UINTN length)
+void print_bytes(const UINT8 *bytes, UINTN length)
 {
 	for (UINTN i = 0; i < length; i++) {
 		if (i > 0)

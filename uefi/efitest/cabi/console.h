@@ -6,9 +6,9 @@
 
 void console_init(EFI_SYSTEM_TABLE *system);
 
-/* say prints: %s is a string, %u a number, %x one in base 16; both numbers are UINT64. */
-void say(const char *format, ...);
+/* print writes text: %s is a string, %u a number, %x one in base 16; both numbers are UINT64. */
+void print(const char *format, ...);
 
-void say_bytes(const UINT8 *bytes, UINTN length);
+void print_bytes(const UINT8 *bytes, UINTN length);
 
 #endif

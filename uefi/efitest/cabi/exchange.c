@@ -13,7 +13,7 @@ const UINT8 success_answer[2] = {0x90, 0x00};
 
 static EFI_STATUS failure(const char *what, UINT64 number, EFI_STATUS status)
 {
-	say("%s %u: status %x\n", what, number, status);
+	print("%s %u: status %x\n", what, number, status);
 	return status;
 }
 
@@ -44,7 +44,7 @@ EFI_STATUS count_ticks(EFI_SYSTEM_TABLE *system)
 
 	if (count == 0)
 		return EFI_NOT_FOUND;
-	say("%u ticks%s\n", count, right ? "" : ", and a sum that differs");
+	print("%u ticks%s\n", count, right ? "" : ", and a sum that differs");
 	return right ? EFI_SUCCESS : EFI_ABORTED;
 }
 
@@ -58,9 +58,9 @@ EFI_STATUS send(reader *r, UINT8 *command, UINTN length, const UINT8 *want, UINT
 		return status;
 	if (n == want_length && same(answer, want, n))
 		return EFI_SUCCESS;
-	say("answer ");
-	say_bytes(answer, n < sizeof answer ? n : sizeof answer);
-	say("\n");
+	print("answer ");
+	print_bytes(answer, n < sizeof answer ? n : sizeof answer);
+	print("\n");
 	return EFI_PROTOCOL_ERROR;
 }
 
@@ -96,12 +96,12 @@ EFI_STATUS exchange(EFI_SYSTEM_TABLE *system, reader *r, UINT64 count)
 	int right;
 
 	before = ticked(system, &right);
-	say("%u exchanges begin\n", count);
+	print("%u exchanges begin\n", count);
 	status = converse(r, count, &done);
 	after = ticked(system, &right);
-	say("%u exchanges, %u ticks\n", done, after - before);
+	print("%u exchanges, %u ticks\n", done, after - before);
 	if (!right) {
-		say("the ticker's sum differs from its count\n");
+		print("the ticker's sum differs from its count\n");
 		return EFI_ABORTED;
 	}
 	return status;
@@ -118,10 +118,10 @@ EFI_STATUS report(reader *r)
 
 	if (status != EFI_SUCCESS)
 		return failure("status", 0, status);
-	say("state %u, protocol %u, name %u bytes, ATR ", (UINT64)state, (UINT64)protocol,
+	print("state %u, protocol %u, name %u bytes, ATR ", (UINT64)state, (UINT64)protocol,
 	    name_length);
-	say_bytes(atr, atr_length);
-	say("\n");
+	print_bytes(atr, atr_length);
+	print("\n");
 	return EFI_SUCCESS;
 }
 
@@ -130,12 +130,12 @@ EFI_STATUS interrupt_line(reader *r)
 	static const char *words[] = {"one", "", "two"};
 
 	for (UINTN i = 0; i < sizeof words / sizeof words[0]; i++) {
-		say(words[i]);
+		print(words[i]);
 		if (r->SCardControl(r, FAULT_PANIC, NULL, 0, NULL, NULL) != EFI_DEVICE_ERROR) {
-			say("\nno panic: this is not the driver's test build\n");
+			print("\nno panic: this is not the driver's test build\n");
 			return EFI_ABORTED;
 		}
 	}
-	say("three\n");
+	print("three\n");
 	return EFI_SUCCESS;
 }

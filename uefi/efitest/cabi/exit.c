@@ -64,7 +64,7 @@ static UINT32 config(UINT32 slot, UINT32 offset)
 	return v;
 }
 
-static void print(const char *s)
+static void serial_print(const char *s)
 {
 	for (; *s != 0; s++) {
 		while (!(in8(SERIAL_STATUS) & SERIAL_EMPTY))
@@ -82,7 +82,7 @@ static void print_hex(UINT64 v)
 		shift -= 4;
 	for (; shift >= 0; shift -= 4) {
 		s[0] = "0123456789abcdef"[v >> shift & 15];
-		print(s);
+		serial_print(s);
 	}
 }
 
@@ -99,15 +99,15 @@ static void look(const char *moment)
 					   config(slot, CONFIG_BAR)) &
 					  ~15ULL);
 		operational = (volatile UINT32 *)(base + base[0]);
-		print("exit: ");
-		print(moment);
-		print(": run ");
+		serial_print("exit: ");
+		serial_print(moment);
+		serial_print(": run ");
 		print_hex(operational[USBCMD / 4] & 1);
-		print(" halted ");
+		serial_print(" halted ");
 		print_hex(operational[USBSTS / 4] & 1);
-		print(" master ");
+		serial_print(" master ");
 		print_hex(config(slot, CONFIG_COMMAND) / COMMAND_MASTER & 1);
-		print("\r\n");
+		serial_print("\r\n");
 	}
 }
 
@@ -127,17 +127,17 @@ static EFI_STATUS end(void)
 		if (status == EFI_SUCCESS)
 			status = boot->ExitBootServices(self, key);
 	}
-	print("exit: status ");
+	serial_print("exit: status ");
 	print_hex(status);
-	print("\r\n");
+	serial_print("\r\n");
 	return status;
 }
 
 static void result(const char *member, EFI_STATUS status)
 {
-	print("exit: ");
-	print(member);
-	print(status == EFI_DEVICE_ERROR ? ": device error\r\n" : ": another status\r\n");
+	serial_print("exit: ");
+	serial_print(member);
+	serial_print(status == EFI_DEVICE_ERROR ? ": device error\r\n" : ": another status\r\n");
 }
 
 /* members calls each function of the protocol. */
@@ -165,7 +165,7 @@ static void finish(void)
 	look("after");
 	members();
 	look("later");
-	print("exit: end\r\n");
+	serial_print("exit: end\r\n");
 	out16((UINT16)((config(LPC, LPC_PMBASE) & 0xFF80) + PM1_CONTROL), PM1_SLEEP);
 	for (;;)
 		;

@@ -117,7 +117,7 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 	if (equal(mode, "restart"))
 		return restart(system, number(words[2]));
 	if (equal(mode, "readers")) {
-		say("%u readers\n", (UINT64)count_readers(system->BootServices));
+		print("%u readers\n", (UINT64)count_readers(system->BootServices));
 		return EFI_SUCCESS;
 	}
 	if (equal(mode, "disconnect"))
@@ -132,12 +132,12 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 	if (equal(mode, "short"))
 		return shortage(system, image, self, words[2], words[3]);
 	if (equal(mode, "usb")) {
-		say("%u USB interfaces\n", (UINT64)count_usb(system->BootServices));
+		print("%u USB interfaces\n", (UINT64)count_usb(system->BootServices));
 		return EFI_SUCCESS;
 	}
 	status = find(system->BootServices, &r);
 	if (status != EFI_SUCCESS) {
-		say("no smart card reader: status %x\n", status);
+		print("no smart card reader: status %x\n", status);
 		return status;
 	}
 	if (equal(mode, ""))
@@ -163,6 +163,6 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 		return report(r);
 	if (equal(mode, "typed"))
 		return interrupt_line(r);
-	say("no mode %s\n", mode);
+	print("no mode %s\n", mode);
 	return EFI_INVALID_PARAMETER;
 }

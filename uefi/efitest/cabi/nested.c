@@ -45,7 +45,7 @@ EFI_STATUS call_inside(EFI_SYSTEM_TABLE *system, reader *r, UINT64 count, EFI_TP
 	system->BootServices->CloseEvent(timer);
 	if (status != EFI_SUCCESS)
 		return status;
-	say("%u exchanges, %u calls inside, %u of them not denied (status %x)\n", done,
+	print("%u exchanges, %u calls inside, %u of them not denied (status %x)\n", done,
 	    nested.denied + nested.others, nested.others, nested.other);
 	/* At TPL_CALLBACK some calls are made between two exchanges. */
 	return nested.denied > 0 && (nested.others == 0 || level == TPL_CALLBACK) ? EFI_SUCCESS
@@ -137,7 +137,7 @@ EFI_STATUS meddle(EFI_SYSTEM_TABLE *system, reader *r, UINT64 count, const char 
 	if (status == EFI_SUCCESS)
 		status = converse(r, count, &done);
 	system->BootServices->CloseEvent(timer);
-	say("%u exchanges, %u attempts inside, %u of them successful, else status %x\n", done,
+	print("%u exchanges, %u attempts inside, %u of them successful, else status %x\n", done,
 	    meddling.times, meddling.successes, meddling.last);
 	return status == EFI_SUCCESS && meddling.times == 0 ? EFI_ABORTED : status;
 }

@@ -228,7 +228,7 @@ static EFI_STATUS bring(life *l, int from, int to)
 static void violation(life *l, const struct phase *p, UINT64 n, const char *what, UINT64 value)
 {
 	l->violations++;
-	say("%s, call %u, %s: %s %x\n", p->name, n,
+	print("%s, call %u, %s: %s %x\n", p->name, n,
 	    refused_name() == NULL ? "nothing" : refused_name(), what, value);
 }
 
@@ -361,7 +361,7 @@ static void sweep(life *l, const struct phase *p, UINT32 kind, UINT64 step)
 			break;
 		tried++;
 	}
-	say("%s: %u calls of %s failed once, the phase with %u of them\n", p->name, tried,
+	print("%s: %u calls of %s failed once, the phase with %u of them\n", p->name, tried,
 	    kind == REFUSE_SERVICES ? "services" : "transfers and registers", failed);
 }
 
@@ -429,7 +429,7 @@ static EFI_STATUS open(life *l, EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
 	l->shared = l->direct && l->interfaces > 0;
 	status = read_file(l->boot, self->DeviceHandle, name, &l->source, &l->size);
 	if (status != EFI_SUCCESS)
-		say("%s: status %x\n", name, status);
+		print("%s: status %x\n", name, status);
 	else
 		status = hook(system);
 	/* What the firmware keeps after the first runs is not lost by the driver. */
@@ -455,7 +455,7 @@ static EFI_STATUS close(life *l)
 	unhook();
 	if (l->source != NULL)
 		l->boot->FreePool(l->source);
-	say("%u violations\n", l->violations);
+	print("%u violations\n", l->violations);
 	return l->violations == 0 ? status : EFI_ABORTED;
 }
 
@@ -558,7 +558,7 @@ static void poor_sweep(life *l, const struct phase *p, UINT32 kind, UINT64 step)
 			break;
 		tried++;
 	}
-	say("%s: %u calls of %s failed once with too little memory, the phase with %u of them\n",
+	print("%s: %u calls of %s failed once with too little memory, the phase with %u of them\n",
 	    p->name, tried, kind == REFUSE_SERVICES ? "services" : "transfers and registers",
 	    failed);
 }
@@ -630,7 +630,7 @@ EFI_STATUS starve(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_I
 							NULL);
 			grown += status == EFI_SUCCESS;
 		}
-		say("grown %u times, then status %x\n", grown, status);
+		print("grown %u times, then status %x\n", grown, status);
 		if (status != EFI_OUT_OF_RESOURCES)
 			violation(&l, &p, grown, "status", status);
 		deny(NULL);
@@ -642,7 +642,7 @@ EFI_STATUS starve(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_I
 			status = l.reader->SCardControl(l.reader, FAULT_GROWTH, NULL, 0, NULL,
 							NULL);
 		while (status == EFI_SUCCESS && ++grown < MAX_GROWTH);
-		say("grown %u times, then status %x\n", grown, status);
+		print("grown %u times, then status %x\n", grown, status);
 		if (status != EFI_OUT_OF_RESOURCES)
 			violation(&l, &p, grown, "status at the driver's own limit", status);
 		status = bring(&l, STARTED, ABSENT);
@@ -682,11 +682,11 @@ EFI_STATUS short_runs(EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
 		if (status == EFI_OUT_OF_RESOURCES)
 			status = short_run(&l);
 		if (status != EFI_SUCCESS)
-			say("%u MiB: status %x\n", mib, status);
+			print("%u MiB: status %x\n", mib, status);
 	}
 	if (l.source != NULL)
 		l.boot->FreePool(l.source);
-	say("worked %u times of %u\n", worked, (UINT64)MOST);
+	print("worked %u times of %u\n", worked, (UINT64)MOST);
 	return status == EFI_SUCCESS && worked == 0 ? EFI_ABORTED : status;
 }
 
@@ -716,7 +716,7 @@ EFI_STATUS shortage(EFI_SYSTEM_TABLE *system, EFI_HANDLE image,
 		if (status != EFI_SUCCESS)
 			violation(&l, &p, mib, "with memory again: status", status);
 	}
-	say("worked %u times of %u, with %u MiB at least\n", worked, (UINT64)MOST, enough);
+	print("worked %u times of %u, with %u MiB at least\n", worked, (UINT64)MOST, enough);
 	if (worked == 0)
 		violation(&l, &p, 0, "never worked", 0);
 	return close(&l);

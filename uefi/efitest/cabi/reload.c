@@ -74,7 +74,7 @@ UINT64 free_pages(EFI_BOOT_SERVICES *boot)
 static void remains(EFI_BOOT_SERVICES *boot, UINT64 round, UINT64 times)
 {
 	if (round == 1 || round % 10 == 0 || round == times)
-		say("round %u: %u pages free\n", round, free_pages(boot));
+		print("round %u: %u pages free\n", round, free_pages(boot));
 }
 
 /* 14.4: the used part of EFI_PCI_IO_PROTOCOL. */
@@ -162,7 +162,7 @@ EFI_STATUS settle(EFI_BOOT_SERVICES *boot, UINTN interfaces)
 {
 	for (UINTN waited = 0; count_usb(boot) != interfaces; waited += STEP) {
 		if (waited >= PATIENCE) {
-			say("%u USB interfaces, there were %u\n", (UINT64)count_usb(boot),
+			print("%u USB interfaces, there were %u\n", (UINT64)count_usb(boot),
 			    (UINT64)interfaces);
 			return EFI_TIMEOUT;
 		}
@@ -217,7 +217,7 @@ static EFI_STATUS once(EFI_BOOT_SERVICES *boot, EFI_HANDLE parent, void *source,
 		status = converse(r, 1, &done);
 	unloaded = boot->UnloadImage(driver);
 	if (unloaded != EFI_SUCCESS)
-		say("unload: status %x\n", unloaded);
+		print("unload: status %x\n", unloaded);
 	return status == EFI_SUCCESS ? unloaded : status;
 }
 
@@ -235,7 +235,7 @@ EFI_STATUS reload(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_I
 
 	status = read_file(boot, self->DeviceHandle, name, &source, &size);
 	if (status != EFI_SUCCESS) {
-		say("%s: status %x\n", name, status);
+		print("%s: status %x\n", name, status);
 		return status;
 	}
 	for (round = 1; round <= times && status == EFI_SUCCESS; round++) {
@@ -246,16 +246,16 @@ EFI_STATUS reload(EFI_SYSTEM_TABLE *system, EFI_HANDLE image, const EFI_LOADED_I
 	}
 	boot->FreePool(source);
 	if (status != EFI_SUCCESS) {
-		say("round %u: status %x\n", round - 1, status);
+		print("round %u: status %x\n", round - 1, status);
 		return status;
 	}
 	if (find(boot, &r) == EFI_SUCCESS) {
-		say("a reader is left behind\n");
+		print("a reader is left behind\n");
 		return EFI_ABORTED;
 	}
 	if (openings(boot, &pci_io_guid, EFI_OPEN_PROTOCOL_BY_CHILD_CONTROLLER) != of_pci ||
 	    openings(boot, &usb_io_guid, EFI_OPEN_PROTOCOL_BY_CHILD_CONTROLLER) != of_usb) {
-		say("handles that are gone are still noted as children\n");
+		print("handles that are gone are still noted as children\n");
 		return EFI_ABORTED;
 	}
 	return EFI_SUCCESS;

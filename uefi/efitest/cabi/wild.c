@@ -76,7 +76,7 @@ static void bad(reader *r, UINT64 address, int readable)
 	void *p = (void *)address;
 	UINT64 done;
 
-	say("address %x\n", address);
+	print("address %x\n", address);
 	if (!readable)
 		expect(r->SCardStatus((reader *)p, NULL, NULL, NULL, NULL, NULL, NULL),
 		       EFI_INVALID_PARAMETER, "Status, This");

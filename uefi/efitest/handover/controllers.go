@@ -83,7 +83,7 @@ func report(when string) {
 		hex(read(c.operational+usbCommand) & runStop)
 		print1(" halted ")
 		hex(read(c.operational+usbStatus) & halted)
-		say(" master ", uintptr(c.device.Read(0, pciCommand)&busMaster)/busMaster)
+		printLine(" master ", uintptr(c.device.Read(0, pciCommand)&busMaster)/busMaster)
 	}
 }
 

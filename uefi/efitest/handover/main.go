@@ -66,9 +66,9 @@ func main() {
 	// From here on nothing may allocate memory from firmware.
 	debug.SetGCPercent(-1)
 	report("before")
-	remember()
+	note()
 	if st := exitBootServices(); st != uintptr(uefi.Success) {
-		say("handover: ExitBootServices: ", st)
+		printLine("handover: ExitBootServices: ", st)
 	} else {
 		after(mode == "restart")
 	}
@@ -98,15 +98,15 @@ func after(restart bool) {
 	}
 	report("after")
 	sum := checksum()
-	say("handover: waiting", none)
+	printLine("handover: waiting", none)
 	waitForCharacter()
 	report("later")
 	word := "handover: memory: unchanged, bytes "
 	if checksum() != sum {
 		word = "handover: memory: changed, bytes "
 	}
-	say(word, watchedBytes())
-	say("handover: end", none)
+	printLine(word, watchedBytes())
+	printLine("handover: end", none)
 }
 
 // Arguments of firmware calls, which must not move and must not be allocated.

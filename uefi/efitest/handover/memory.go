@@ -38,8 +38,8 @@ func watch(start, length uintptr) {
 	}
 }
 
-// remember notes what the controllers may write to.
-func remember() {
+// note records what the controllers may write to.
+func note() {
 	for i := range count {
 		c := &controllers[i]
 		interrupter := c.runtime

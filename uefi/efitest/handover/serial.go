@@ -14,8 +14,8 @@ var port = uart.UART{Index: 1, Base: 0x3F8}
 // none stands for no number.
 const none = ^uintptr(0)
 
-// say prints a line without firmware: a text, and a number in hexadecimal.
-func say(text string, number uintptr) {
+// printLine prints a line without firmware: a text, and a number in hexadecimal.
+func printLine(text string, number uintptr) {
 	print1(text)
 	if number != none {
 		hex(number)

@@ -28,24 +28,24 @@ func TestExitCodes(t *testing.T) {
 func TestParse(t *testing.T) {
 	const help = "usage: program [FLAG...] [FILE...]\n  -n int\n    \ta number\n"
 	for _, test := range []struct {
-		name string
-		args []string
-		want error
-		said string
+		name   string
+		args   []string
+		want   error
+		output string
 	}{
 		{"a flag", []string{"-n", "3"}, nil, ""},
 		{"help", []string{"-h"}, flag.ErrHelp, help},
 		{"a flag that there is not", []string{"-x"}, ErrUsage,
 			"program: flag provided but not defined: -x; -h lists the flags\n"},
-		{"a number that is none", []string{"-n", "three"}, ErrUsage,
+		{"not a number", []string{"-n", "three"}, ErrUsage,
 			"program: invalid value \"three\" for flag -n: parse error; -h lists the flags\n"},
 	} {
 		var out bytes.Buffer
 		flags := Flags("program", "[FILE...]", &out)
 		flags.Int("n", 0, "a number")
 		if err := Parse(flags, test.args); !errors.Is(err, test.want) || test.want == nil &&
-			err != nil || out.String() != test.said {
-			t.Errorf("%s: %v, said %q", test.name, err, &out)
+			err != nil || out.String() != test.output {
+			t.Errorf("%s: %v, output %q", test.name, err, &out)
 		}
 	}
 }
@@ -55,6 +55,6 @@ func TestMisused(t *testing.T) {
 	flags := Flags("program", "", &out)
 	if err := Misused(flags, "%d is too many", 3); err != ErrUsage ||
 		out.String() != "program: 3 is too many\n" {
-		t.Errorf("%v, said %q", err, &out)
+		t.Errorf("%v, output %q", err, &out)
 	}
 }
