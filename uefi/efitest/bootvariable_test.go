@@ -12,9 +12,11 @@ import (
 )
 
 // TestDriverVariable makes firmware load the driver: a Driver#### variable (UEFI 2.11, 3.1.3), made
-// as README.md shows, is kept over a reset, and a program finds its reader after it.
+// as the README of uefi/driver/SmartCardReader shows, is kept over a reset, and a program finds its
+// reader after it.
 func TestDriverVariable(t *testing.T) {
 	t.Parallel()
+	harness.Require(t)
 	const limit = 3 * time.Minute // of two boots
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

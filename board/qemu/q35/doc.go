@@ -17,7 +17,14 @@
 // stack. The only interrupt in use is that of the local APIC's timer.
 //
 // The files have the build tag tamago, because the package needs the overlay of baremetal/overlay;
-// with it GOOS is linux. Files without it are also tested on a host.
+// with it GOOS is linux. Files without it are also tested on a host. The exported identifiers need
+// the tag, so that go doc on a host does not list them:
+//
+//	func USB(o usbhost.Options) (*usbhost.Bus, error)   a bus with all host controllers; called once
+//	var ErrNoController error                           USB has found none that can be used
+//	var Input io.Reader                                 input of the first serial port
+//	func FreeDMA() uint64                               free bytes of the memory for controllers
+//	func Slept() (d time.Duration, times uint64)        how long the processor has been halted
 //
 // Specifications: x86/HVM direct boot ABI of Xen (PVH); Intel SDM volume 3 (SDM: page tables 4.5,
 // descriptors 3.4.5, exceptions and interrupts 6, local APIC 10); Intel I/O Controller Hub 9 data
