@@ -140,8 +140,8 @@ func (r *Reader) unlistened() {
 	}
 }
 
-// Listened reports whether notifications are read all the time: by Options.Notifications, or Listen.
-// WaitChange then returns as soon as a notification reports a change, and makes no traffic.
+// Listened reports whether notifications are read all the time: by Options.Notifications, or
+// Listen. WaitChange then returns as soon as a notification reports a change, and makes no traffic.
 func (r *Reader) Listened() bool { return r.listeners.Load() > 0 }
 
 // Bounds of the time from a change in a slot to the delivery of its notification (policy): the time

@@ -25,8 +25,8 @@ type Notifier interface {
 	Changed() (changed <-chan struct{}, all bool)
 }
 
-// A Signal wakes all that wait for it. A Notifier returns Next from Changed. The zero value is ready
-// for use. The methods may be called concurrently.
+// A Signal wakes all that wait for it. A Notifier returns Next from Changed. The zero value is
+// ready for use. The methods may be called concurrently.
 type Signal struct {
 	mu   sync.Mutex
 	next chan struct{} // nil if nothing waits

@@ -21,8 +21,8 @@ func (noImports) Import(path string) (*types.Package, error) {
 	return types.NewPackage(path, filepath.Base(path)), nil
 }
 
-// TestFilesUseOnlyFilesAboveThem compares the references between the files of the package with the list
-// in doc.go. References through an interface are not counted, nor those of a test.
+// TestFilesUseOnlyFilesAboveThem compares the references between the files of the package with the
+// list in doc.go. References through an interface are not counted, nor those of a test.
 func TestFilesUseOnlyFilesAboveThem(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {

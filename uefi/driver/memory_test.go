@@ -96,8 +96,8 @@ func TestStartWithoutMemoryNamesTheCause(t *testing.T) {
 	}
 }
 
-// A reader whose Start fails with EFI_UNSUPPORTED, as for an alternate setting that firmware does not
-// select, is no host controller.
+// A reader whose Start fails with EFI_UNSUPPORTED, as for an alternate setting that firmware does
+// not select, is no host controller.
 func TestAFailureIsNotTheAnswerToSupported(t *testing.T) {
 	err := &startError{fmt.Errorf("wrapped: %w", uefi.Unsupported)}
 	if notSupported(err) || driverStatus(err) != uefi.DeviceError {

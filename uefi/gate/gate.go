@@ -125,8 +125,8 @@ var (
 	// TicksPerMs is by how much Counter advances in a millisecond. The board sets it.
 	TicksPerMs uint64 = 1e6
 
-	// Skipped is the number of ticks that passed while events ran in Yield. The board's clock leaves
-	// them out, so that another driver's event does not use up a time limit of Go's.
+	// Skipped is the number of ticks that passed while events ran in Yield. The board's clock
+	// leaves them out, so that another driver's event does not use up a time limit of Go's.
 	Skipped uint64
 )
 

@@ -1,7 +1,7 @@
 package gate
 
-// A fatalReport reduces the Go runtime's report of a fatal error, which is a page for each goroutine,
-// to the reason and the function. It is filled in the dispatcher: it allocates nothing.
+// A fatalReport reduces the Go runtime's report of a fatal error, which is a page for each
+// goroutine, to the reason and the function. It is filled in the dispatcher: it allocates nothing.
 type fatalReport struct {
 	reason, function text
 	line             text // the line that is being printed

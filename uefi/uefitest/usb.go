@@ -127,8 +127,8 @@ func USBNode(port, number byte) uefi.Node {
 	return uefi.Node{Type: uefi.MessagingNode, SubType: subtype, Data: []byte{port, number}}
 }
 
-// PlugTransport makes the handle of interface number of a device that has a Transport. The interface
-// is in alternate setting 0.
+// PlugTransport makes the handle of interface number of a device that has a Transport. The
+// interface is in alternate setting 0.
 func (fw *Firmware) PlugTransport(t usb.Transport, number uint8, attached func() bool) *USB {
 	d := &transportDevice{fw: fw, transport: t, attached: attached, number: number}
 	d.u = fw.PlugUSB(d)

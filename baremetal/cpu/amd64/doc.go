@@ -13,6 +13,6 @@
 //
 // Specifications: Intel 64 and IA-32 Architectures Software Developer's Manual (SDM), volume 1
 // (canonical addresses: 3.3.7.1), volume 2 (CPUID, RDSEED, RDRAND) and volume 3 (paging: 4.5,
-// segment descriptors: 3.4.5, interrupt descriptors: 6.14.1, time stamp counter: 18.17); Intel Digital Random Number Generator
-// Software Implementation Guide (DRNG).
+// segment descriptors: 3.4.5, interrupt descriptors: 6.14.1, time stamp counter: 18.17); Intel
+// Digital Random Number Generator Software Implementation Guide (DRNG).
 package amd64

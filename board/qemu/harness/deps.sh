@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the packages for building and testing that this host lacks, on Debian and Ubuntu. On other
-# distributions it prints their names.
+# Installs the packages for building and testing that this host lacks, on Debian and Ubuntu. On
+# other distributions it prints their names.
 #
 #	deps.sh run     QEMU and UEFI firmware for it
 #	deps.sh check   a C compiler for Go's race detector

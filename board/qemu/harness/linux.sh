@@ -6,7 +6,8 @@
 #
 # It is the package of the distribution, Debian or Ubuntu. It is not installed, since an installed
 # kernel needs an initial RAM disk and a boot menu. On other distributions put these files there
-# yourself: a kernel with EFI stub and serial console, and the modules that xHCI needs, uncompressed.
+# yourself: a kernel with EFI stub and serial console, and the modules that xHCI needs,
+# uncompressed.
 set -eu
 
 folder=${1?usage: linux.sh FOLDER}
@@ -21,8 +22,8 @@ trap 'rm -rf "$tmp"' EXIT
 chmod 755 "$tmp" # for apt's own user
 mkdir "$tmp/root" "$tmp/modules"
 
-# newest names the packages behind the metapackage of the newest kernel. A kernel for the cloud has no
-# USB.
+# newest names the packages behind the metapackage of the newest kernel. A kernel for the cloud has
+# no USB.
 newest() {
 	for meta in linux-image-amd64 linux-image-generic; do
 		name=$(apt-cache depends "$meta" 2>/dev/null |

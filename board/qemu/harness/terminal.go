@@ -23,8 +23,8 @@ const (
 	stateSequence
 )
 
-// maxSequence bounds an escape sequence, so that an incomplete one does not suppress the rest of the
-// output (policy).
+// maxSequence bounds an escape sequence, so that an incomplete one does not suppress the rest of
+// the output (policy).
 const maxSequence = 32
 
 const escapeByte = 0x1B

@@ -16,8 +16,8 @@
 
 #define APIC_EOI 0xb0
 
-// cpuinit is the program's entry point. On entry DI has the address of hvm_start_info and SI that of
-// the bootinfo.Table (package bootinfo).
+// cpuinit is the program's entry point. On entry DI has the address of hvm_start_info and SI that
+// of the bootinfo.Table (package bootinfo).
 TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	DI, ·loaderInfo(SB)
 	MOVQ	SI, ·imageInfo(SB)

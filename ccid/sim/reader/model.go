@@ -56,8 +56,8 @@ type Function struct {
 	// 0 in their order.
 	Number uint8
 	// Setting is the alternate setting that the other fields describe. If it is not 0, setting 0
-	// precedes it, with the same class, without endpoints and without a class descriptor. The device
-	// is in setting 0 until the host selects another one (USB 2.0, 9.1.1.5).
+	// precedes it, with the same class, without endpoints and without a class descriptor. The
+	// device is in setting 0 until the host selects another one (USB 2.0, 9.1.1.5).
 	Setting         uint8
 	Class, SubClass uint8  // bInterfaceClass, bInterfaceSubClass
 	Protocol        Kind   // bInterfaceProtocol

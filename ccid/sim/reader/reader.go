@@ -88,8 +88,8 @@ func (r *Reader) powerOn() {
 	}
 }
 
-// receive executes a command and puts its answers into the IN queue. exact reports that its transfer
-// has no further bytes.
+// receive executes a command and puts its answers into the IN queue. exact reports that its
+// transfer has no further bytes.
 func (r *Reader) receive(message []byte, exact bool) {
 	if s, ok := r.execute(message, exact); ok {
 		r.show(s)
