@@ -188,7 +188,8 @@ func TestNegotiation(t *testing.T) {
 			}, want: T0,
 			sent: []string{off, on, "XfrBlock 000200 FF109679", "XfrBlock 000100",
 				"SetParameters 1100000A00"}},
-		{name: "SetParameters is not supported", class: class(FeatureTPDU | FeatureAutoPPS), atr: atrT0,
+		{name: "SetParameters is not supported", class: class(FeatureTPDU | FeatureAutoPPS),
+			atr:    atrT0,
 			accept: T0,
 			tweak: func(m []byte) [][]byte {
 				if pipe.MessageType(m[0]) == pipe.SetParameters {

@@ -57,7 +57,8 @@ func probe(found usb.Interface) (i Interface, err error) {
 		return Interface{}, err
 	}
 	if found.Class == classVendor && !plausible(i.Class) {
-		return Interface{}, fmt.Errorf("%w: vendor interface without a reader's descriptor", ErrDescriptor)
+		return Interface{}, fmt.Errorf("%w: vendor interface without a reader's descriptor",
+			ErrDescriptor)
 	}
 	for _, e := range found.Endpoints {
 		if e.MaxPacketSize == 0 {
@@ -101,7 +102,8 @@ func findClass(i usb.Interface) (ClassDescriptor, error) {
 		}
 	}
 	for _, d := range i.Other { // with class 0x0B, undefined bits of dwFeatures are harmless
-		if c, err := ParseClassDescriptor(d); err == nil && i.Class == classSmartCard && c.MaxMessageLength > pipe.HeaderSize {
+		c, err := ParseClassDescriptor(d)
+		if err == nil && i.Class == classSmartCard && c.MaxMessageLength > pipe.HeaderSize {
 			return c, nil
 		}
 	}

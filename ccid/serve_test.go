@@ -32,7 +32,9 @@ func TestMatch(t *testing.T) {
 		{name: "a vendor-specific reader", ok: true,
 			config: model(func(m *sim.Model) { m.Functions[0].Class = sim.ClassVendor })},
 		{name: "a vendor-specific interface without a class descriptor",
-			config: model(func(m *sim.Model) { m.Functions[0].Class, m.Functions[0].CCID = sim.ClassVendor, nil })},
+			config: model(func(m *sim.Model) {
+				m.Functions[0].Class, m.Functions[0].CCID = sim.ClassVendor, nil
+			})},
 		{name: "class 0x0B without a class descriptor: Open reports it", ok: true,
 			config: model(func(m *sim.Model) { m.Functions[0].CCID = nil })},
 		{name: "a keyboard with a reader's class descriptor",
@@ -40,8 +42,11 @@ func TestMatch(t *testing.T) {
 		{name: "a reader in alternate setting 1, class 0x0B in both settings", alt: 1, ok: true,
 			config: model(func(m *sim.Model) { m.Functions[0].Setting = 1 })},
 		{name: "a vendor-specific reader in alternate setting 2", alt: 2, ok: true,
-			config: model(func(m *sim.Model) { m.Functions[0].Class, m.Functions[0].Setting = sim.ClassVendor, 2 })},
-		{name: "a reader in alternate setting 1 of the second interface", number: 1, alt: 1, ok: true,
+			config: model(func(m *sim.Model) {
+				m.Functions[0].Class, m.Functions[0].Setting = sim.ClassVendor, 2
+			})},
+		{name: "a reader in alternate setting 1 of the second interface", number: 1, alt: 1,
+			ok: true,
 			config: model(func(m *sim.Model) {
 				m.Functions = []sim.Function{{Class: 3, Endpoints: 1}, m.Functions[0]}
 				m.Functions[1].Setting = 1
@@ -143,10 +148,14 @@ func TestServe(t *testing.T) {
 		panics bool
 	}{
 		{name: "the device is unplugged", want: "claim 0, attached, ready, detached, close",
-			change: func(p *port, _ *Service, unplug func()) { time.AfterFunc(time.Minute, unplug) }},
+			change: func(p *port, _ *Service, unplug func()) {
+				time.AfterFunc(time.Minute, unplug)
+			}},
 		{name: "it is an alternate setting", want: "claim 1, attached, ready, detached, close",
-			model:  func(m *sim.Model) { m.Functions[0].Setting = 1 },
-			change: func(p *port, _ *Service, unplug func()) { time.AfterFunc(time.Minute, unplug) }},
+			model: func(m *sim.Model) { m.Functions[0].Setting = 1 },
+			change: func(p *port, _ *Service, unplug func()) {
+				time.AfterFunc(time.Minute, unplug)
+			}},
 		{name: "it is not a reader", want: "", err: ErrNotReader,
 			model: func(m *sim.Model) { m.Functions[0].Class = 3 }},
 		{name: "the interface is claimed", want: "claim 0", err: induced,
@@ -162,12 +171,19 @@ func TestServe(t *testing.T) {
 				s.Attached = func(*Reader) error { p.note("attached"); panic(induced) }
 			}},
 		{name: "the device is unplugged while the reader is opened", want: "claim 0",
-			change: func(p *port, _ *Service, unplug func()) { p.claims = []error{induced}; unplug() }},
+			change: func(p *port, _ *Service, unplug func()) {
+				p.claims = []error{induced}
+				unplug()
+			}},
 		{name: "two attempts fail, the third succeeds",
-			want: "claim 0, failed 1, ready, claim 0, failed 2, ready, claim 0, attached, ready, detached, close",
+			want: "claim 0, failed 1, ready, claim 0, failed 2, ready, claim 0, attached, ready, " +
+				"detached, close",
 			change: func(p *port, s *Service, unplug func()) {
 				p.claims = []error{induced, induced}
-				s.Retry = func(err error, failed int) bool { p.note("failed %d", failed); return errors.Is(err, induced) }
+				s.Retry = func(err error, failed int) bool {
+					p.note("failed %d", failed)
+					return errors.Is(err, induced)
+				}
 				time.AfterFunc(time.Minute, unplug)
 			}},
 		{name: "the device is unplugged between two attempts", want: "claim 0, ready",

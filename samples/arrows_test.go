@@ -25,8 +25,8 @@ var rooms = []room{
 		rows: []row{
 			{
 				folder: "ccid",
-				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 ccid/t1 " +
-					"ccid/usb",
+				imports: "ccid/apdu ccid/atr ccid/internal/... ccid/quirk ccid/scard ccid/t0 " +
+					"ccid/t1 ccid/usb",
 				tests: "ccid/sim/...",
 			},
 			{folder: "ccid/apdu"},
@@ -43,8 +43,8 @@ var rooms = []room{
 	},
 	{
 		name: "ccid/sim",
-		rule: "The simulator shares the wire types of ccid/usb with the class driver that it tests, " +
-			"and no code: an error in shared code would cancel out.",
+		rule: "The simulator shares the wire types of ccid/usb with the class driver that it " +
+			"tests, and no code: an error in shared code would cancel out.",
 		rows: []row{
 			{folder: "ccid/sim/capture", imports: "ccid/usb", tests: "ccid/sim/..."},
 			{folder: "ccid/sim/card"},
@@ -78,8 +78,8 @@ var rooms = []room{
 			},
 			{
 				folder: "baremetal/usbhost/dmamem",
-				imports: "baremetal/usbhost baremetal/usbhost/hcd github.com/usbarmory/tamago/dma " +
-					"unsafe",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd " +
+					"github.com/usbarmory/tamago/dma unsafe",
 			},
 			{folder: "baremetal/usbhost/hcd", imports: "unsafe"},
 			{
@@ -89,7 +89,10 @@ var rooms = []room{
 					"ccid/sim/...",
 			},
 			// Virtual controllers, for tests only. The devices on them are virtual readers.
-			{folder: "baremetal/usbhost/usbtest", imports: "baremetal/usbhost ccid/sim/reader ccid/usb"},
+			{
+				folder:  "baremetal/usbhost/usbtest",
+				imports: "baremetal/usbhost ccid/sim/reader ccid/usb",
+			},
 			{
 				folder: "baremetal/usbhost/xhci/xhcitest",
 				imports: "baremetal/usbhost baremetal/usbhost/hcd baremetal/usbhost/usbtest " +
@@ -114,8 +117,8 @@ var rooms = []room{
 	},
 	{
 		name: "uefi",
-		rule: "The driver uses ccid directly for the slot, which it owns; everything above a slot " +
-			"comes from sclib. Only programs and tests import a board.",
+		rule: "The driver uses ccid directly for the slot, which it owns; everything above a " +
+			"slot comes from sclib. Only programs and tests import a board.",
 		rows: []row{
 			{
 				folder:  "uefi",
@@ -128,11 +131,15 @@ var rooms = []room{
 			{folder: "uefi/internal/abi", imports: "uefi/gate unsafe"},
 			{
 				folder: "uefi/pcihost",
-				imports: "baremetal/usbhost baremetal/usbhost/controllers baremetal/usbhost/dmamem " +
-					"baremetal/usbhost/hcd uefi uefi/gate unsafe",
+				imports: "baremetal/usbhost baremetal/usbhost/controllers " +
+					"baremetal/usbhost/dmamem baremetal/usbhost/hcd uefi uefi/gate unsafe",
 				tests: "uefi/uefitest",
 			},
-			{folder: "uefi/pcsc", imports: "sclib uefi uefi/smartcard", tests: "sclib/... uefi/uefitest"},
+			{
+				folder:  "uefi/pcsc",
+				imports: "sclib uefi uefi/smartcard",
+				tests:   "sclib/... uefi/uefitest",
+			},
 			{
 				folder:  "uefi/smartcard",
 				imports: "ccid/scard uefi uefi/internal/abi unsafe",
@@ -145,8 +152,9 @@ var rooms = []room{
 			},
 			{
 				folder: "uefi/driver",
-				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/scard ccid/usb uefi uefi/gate " +
-					"uefi/pcihost uefi/smartcard uefi/usbio github.com/u-root/u-root/pkg/shlex unsafe",
+				imports: "baremetal/usbhost baremetal/usbhost/hcd ccid ccid/scard ccid/usb uefi " +
+					"uefi/gate uefi/pcihost uefi/smartcard uefi/usbio " +
+					"github.com/u-root/u-root/pkg/shlex unsafe",
 				tests: "baremetal/usbhost/usbtest ccid/sim/... uefi/uefitest",
 			},
 			{
@@ -154,20 +162,23 @@ var rooms = []room{
 				imports: "board/uefi runtime/goos uefi uefi/driver uefi/gate",
 			},
 			// The firmware of host tests.
-			{folder: "uefi/uefitest", imports: "ccid/usb uefi uefi/internal/abi uefi/smartcard unsafe"},
+			{
+				folder:  "uefi/uefitest",
+				imports: "ccid/usb uefi uefi/internal/abi uefi/smartcard unsafe",
+			},
 			// The tests start machines; the folders below hold the programs that run on them.
 			{folder: "uefi/efitest", tests: "board/qemu/harness/... ccid/sim/... ccid/usb"},
 			{
 				folder: "uefi/efitest/*",
-				imports: "board/qemu/harness/inside board/uefi uefi uefi/driver uefi/gate uefi/pcihost " +
-					"uefi/smartcard github.com/usbarmory/tamago/... os unsafe",
+				imports: "board/qemu/harness/inside board/uefi uefi uefi/driver uefi/gate " +
+					"uefi/pcihost uefi/smartcard github.com/usbarmory/tamago/... os unsafe",
 			},
 		},
 	},
 	{
 		name: "board",
-		rule: "A board is independent of smart cards. Only board/auto is not: it chooses the backend " +
-			"that belongs to a board.",
+		rule: "A board is independent of smart cards. Only board/auto is not: it chooses the " +
+			"backend that belongs to a board.",
 		rows: []row{
 			{
 				folder:  "board/auto",
@@ -176,8 +187,8 @@ var rooms = []room{
 			{
 				folder: "board/qemu/q35",
 				imports: "baremetal/cpu baremetal/cpu/amd64 baremetal/usbhost " +
-					"baremetal/usbhost/controllers baremetal/usbhost/dmamem baremetal/usbhost/hcd " +
-					"board/qemu/q35/internal/bootinfo " +
+					"baremetal/usbhost/controllers baremetal/usbhost/dmamem " +
+					"baremetal/usbhost/hcd board/qemu/q35/internal/bootinfo " +
 					"github.com/u-root/u-root/pkg/shlex github.com/usbarmory/tamago/... os " +
 					"runtime/goos unsafe",
 			},
@@ -203,7 +214,8 @@ var rooms = []room{
 	{
 		name: "board/qemu/harness",
 		rule: "The test harness is no board: it starts machines and attaches virtual readers and " +
-			"cards to them. It imports the simulator; only its agent, a test program, imports sclib.",
+			"cards to them. It imports the simulator; only its agent, a test program, " +
+			"imports sclib.",
 		rows: []row{
 			{folder: "board/qemu/harness", imports: "net os/... syscall", tests: "ccid/sim/..."},
 			{
@@ -212,13 +224,14 @@ var rooms = []room{
 			},
 			{
 				folder: "board/qemu/harness/cmd/efitest",
-				imports: "board/qemu/harness board/qemu/harness/cmd/internal/program ccid/sim/... os/... " +
-					"uefi/image",
+				imports: "board/qemu/harness board/qemu/harness/cmd/internal/program " +
+					"ccid/sim/... os/... uefi/image",
 			},
 			{folder: "board/qemu/harness/cmd/internal/program", imports: "os/... syscall"},
 			{
-				folder:  "board/qemu/harness/cmd/run",
-				imports: "board/qemu/harness board/qemu/harness/cmd/internal/program ccid/sim/... os",
+				folder: "board/qemu/harness/cmd/run",
+				imports: "board/qemu/harness board/qemu/harness/cmd/internal/program " +
+					"ccid/sim/... os",
 			},
 			{folder: "board/qemu/harness/inside", imports: "github.com/usbarmory/tamago/... os"},
 			{folder: "board/qemu/harness/linux", imports: "os"},
@@ -262,7 +275,8 @@ func TestArrows(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list -m: %v", err)
 	}
-	faults, err := checkImports(os.DirFS(".."), strings.TrimSpace(string(module)), rooms, exceptions)
+	faults, err := checkImports(os.DirFS(".."), strings.TrimSpace(string(module)), rooms,
+		exceptions)
 	if err != nil {
 		t.Fatal(err)
 	}

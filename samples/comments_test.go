@@ -68,7 +68,9 @@ func undocumented(tree fs.FS) (found []identifier, err error) {
 			found = append(found, p)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b identifier) int { return strings.Compare(a.file, b.file) })
+	slices.SortStableFunc(found, func(a, b identifier) int {
+		return strings.Compare(a.file, b.file)
+	})
 	return found, err
 }
 
@@ -181,7 +183,8 @@ var V int
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{a/a.go F} {a/a.go T} {a/a.go T.M} {a/a.go I.M} {a/a.go C} {a/a.go V} {b/b.go package b}]"
+	want := "[{a/a.go F} {a/a.go T} {a/a.go T.M} {a/a.go I.M} {a/a.go C} {a/a.go V} " +
+		"{b/b.go package b}]"
 	if got := fmt.Sprint(found); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

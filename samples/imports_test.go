@@ -143,12 +143,14 @@ func checkImports(
 		folder := path.Dir(file.name)
 		room := roomOf(rooms, folder)
 		if room == nil {
-			fault("folder %s is in no room: move it, or add a room with a rule to the table", folder)
+			fault("folder %s is in no room: move it, or add a room with a rule to the table",
+				folder)
 			continue
 		}
 		n := slices.IndexFunc(room.rows, func(r row) bool { return matches(r.folder, folder) })
 		if n < 0 {
-			fault("folder %s has no row: add {folder: %q, imports: \"...\"} to room %q of the table, "+
+			fault("folder %s has no row: add {folder: %q, imports: \"...\"} to room %q of the "+
+				"table, "+
 				"with imports that its rule allows\n\trule of %s: %s",
 				folder, folder, room.name, room.name, room.rule)
 			continue
@@ -205,7 +207,8 @@ func TestCheckImports(t *testing.T) {
 		{name: "ccid/sim", rule: "The simulator is apart.", rows: []row{
 			{folder: "ccid/sim/*", imports: "ccid/usb net"},
 		}},
-		{name: "uefi", rule: "uefi is above.", rows: []row{{folder: "uefi", imports: "ccid ccid/usb"}}},
+		{name: "uefi", rule: "uefi is above.",
+			rows: []row{{folder: "uefi", imports: "ccid ccid/usb"}}},
 	}
 	for _, tt := range []struct {
 		name       string
@@ -250,7 +253,8 @@ func TestCheckImports(t *testing.T) {
 			files:  map[string]string{"ccid/reader.go": `"os"; "os/exec"; "errors"`},
 			faults: []string{"ccid/reader.go imports os,", "ccid/reader.go imports os/exec,"},
 		},
-		{name: "the operating system in a test", files: map[string]string{"ccid/x_test.go": `"os"`}},
+		{name: "the operating system in a test",
+			files: map[string]string{"ccid/x_test.go": `"os"`}},
 		{
 			name:  "new folder",
 			files: map[string]string{"ccid/quirk/quirk.go": ""},
@@ -279,7 +283,9 @@ func TestCheckImports(t *testing.T) {
 		{
 			name:       "exception that nothing needs",
 			exceptions: []exception{{folder: "ccid/usb", imports: "uefi", until: "a move"}},
-			faults:     []string{"the exception for ccid/usb, which imports uefi until a move, has no use"},
+			faults: []string{
+				"the exception for ccid/usb, which imports uefi until a move, has no use",
+			},
 		},
 		{
 			name:   "row without a folder",

@@ -270,20 +270,28 @@ func TestChangesThatTheBackendReportsAreReturnedAtOnce(t *testing.T) {
 		after  time.Duration
 	}{
 		{name: "a card is inserted", want: sclib.StatePresent | sclib.StateUnpowered,
-			do: func(t *testing.T, w world) { w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo}); w.b.Send() }},
+			do: func(t *testing.T, w world) {
+				w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+				w.b.Send()
+			}},
 		{name: "the reader is unplugged", want: sclib.StateUnknown,
 			do: func(t *testing.T, w world) { w.b.Detach(w.r); w.b.Send() }},
 		{name: "a handle connects", want: sclib.StateEmpty | sclib.StateInUse,
 			do: func(t *testing.T, w world) {
-				if _, err := w.sc.Connect(t.Context(), "Test reader", sclib.ShareDirect, 0); err != nil {
+				_, err := w.sc.Connect(t.Context(), "Test reader", sclib.ShareDirect, 0)
+				if err != nil {
 					t.Error(err)
 				}
 			}},
-		{name: "a card is inserted, which is not reported", some: true, want: sclib.StatePresent | sclib.StateUnpowered,
+		{name: "a card is inserted, which is not reported", some: true,
+			want:  sclib.StatePresent | sclib.StateUnpowered,
 			after: 200 * time.Millisecond,
-			do:    func(t *testing.T, w world) { w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo}) }},
+			do: func(t *testing.T, w world) {
+				w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+			}},
 		{name: "a card is inserted while a call is in progress",
-			want: sclib.StatePresent | sclib.StateUnpowered | sclib.StateInUse, after: 3 * time.Second,
+			want:  sclib.StatePresent | sclib.StateUnpowered | sclib.StateInUse,
+			after: 3 * time.Second,
 			before: func(t *testing.T, w world) {
 				card, err := w.sc.Connect(t.Context(), "Test reader", sclib.ShareDirect, 0)
 				if err != nil {
@@ -295,7 +303,10 @@ func TestChangesThatTheBackendReportsAreReturnedAtOnce(t *testing.T) {
 				})
 				go card.Control(t.Context(), 1, nil)
 			},
-			do: func(t *testing.T, w world) { w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo}); w.b.Send() }},
+			do: func(t *testing.T, w world) {
+				w.r.Insert(sclibtest.Card{ATR: atr, Answer: echo})
+				w.b.Send()
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -40,7 +40,8 @@ func TestDevicePathText(t *testing.T) {
 			"VenHw(2a4d1adf-21dc-4b81-a42f-8b8ee2380060)"},
 		{"a firmware volume",
 			"0407 1400 df1a4d2adc21814ba42f8b8ee2380060 0406 1400 df1a4d2adc21814ba42f8b8ee2380060" + end,
-			"Fv(2a4d1adf-21dc-4b81-a42f-8b8ee2380060)/FvFile(2a4d1adf-21dc-4b81-a42f-8b8ee2380060)"},
+			"Fv(2a4d1adf-21dc-4b81-a42f-8b8ee2380060)/" +
+				"FvFile(2a4d1adf-21dc-4b81-a42f-8b8ee2380060)"},
 		{"memory", "0103 1800 0b000000 0010000000000000 ff1f000000000000" + end,
 			"MemoryMapped(0xB,0x1000,0x1FFF)"},
 		{"SATA, ATAPI, SCSI, unit",

@@ -529,7 +529,8 @@ func TestVariables(t *testing.T) {
 			return uintptr(uefi.BufferTooSmall)
 		}
 		copy(unsafe.Slice(uefi.At[byte](a[4]), *size), value)
-		*size, *uefi.At[uefi.VariableAttributes](a[2]) = uintptr(len(value)), uefi.VariableNonVolatile
+		*size, *uefi.At[uefi.VariableAttributes](a[2]) = uintptr(len(value)),
+			uefi.VariableNonVolatile
 		return 0
 	})
 	fw.Runtime.GetNextVariableName = abi.Fake(func(a []uintptr) uintptr {

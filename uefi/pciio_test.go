@@ -22,7 +22,8 @@ func TestPCIFunctionsPassTheArgumentsOfTheSpecification(t *testing.T) {
 		t.Errorf("read %#x, %v", v, st)
 	}
 	f.BAR = 5
-	if st := p.MemWrite(w, uefi.PCIUint32, 5, 0x10, 7); st != uefi.Success || f.Registers[0x10] != 7 {
+	if st := p.MemWrite(w, uefi.PCIUint32, 5, 0x10, 7); st != uefi.Success ||
+		f.Registers[0x10] != 7 {
 		t.Errorf("wrote %#x, %v", f.Registers[0x10], st)
 	}
 	f.Registers[3], f.BAR = 0x12345689, 0
@@ -30,7 +31,8 @@ func TestPCIFunctionsPassTheArgumentsOfTheSpecification(t *testing.T) {
 		t.Errorf("read %#x, %v", v, st)
 	}
 	f.BAR = 1
-	if st := p.MemWrite(w, uefi.PCIUint16, 1, 6, 0x10007); st != uefi.Success || f.Registers[6] != 7 {
+	if st := p.MemWrite(w, uefi.PCIUint16, 1, 6, 0x10007); st != uefi.Success ||
+		f.Registers[6] != 7 {
 		t.Errorf("wrote %#x, %v", f.Registers[6], st)
 	}
 	if got := fmt.Sprint(f.Widths); got != "[2 2 0 1]" {

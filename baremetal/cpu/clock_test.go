@@ -14,7 +14,8 @@ func TestClock(t *testing.T) {
 		want                 int64
 	}{
 		{"a period has passed at the start", 3_000_000_000, second, 5000, 5000, second},
-		{"a counter of 3 GHz after a second more", 3_000_000_000, second, 5000, 3_000_005_000, 2 * second},
+		{"a counter of 3 GHz after a second more", 3_000_000_000, second, 5000, 3_000_005_000,
+			2 * second},
 		{"a counter of 1 MHz", 1, 1000, 0, 7, 8000},
 		{"a counter that wraps around", 1, 1, math.MaxUint64 - 4, 5, 11},
 		{"half a century at 5 GHz", 5, 1, 0, 5 * 50 * year, 50*year + 1},

@@ -40,7 +40,8 @@ import (
 var sources embed.FS
 
 func main() {
-	out := flag.String("o", "build/overlay", "`folder` for overlay.json and the files that it names")
+	out := flag.String("o", "build/overlay",
+		"`folder` for overlay.json and the files that it names")
 	flag.Parse()
 	goroot, release, err := installed()
 	if err == nil {

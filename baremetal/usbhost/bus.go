@@ -71,7 +71,9 @@ func (b *Bus) report(e Event) {
 
 // index is the index of a controller in roots, or -1. mu is held.
 func (b *Bus) index(c Controller) int {
-	return slices.IndexFunc(b.roots, func(r *rootHub) bool { return r.ports.up.tree.controller == c })
+	return slices.IndexFunc(b.roots, func(r *rootHub) bool {
+		return r.ports.up.tree.controller == c
+	})
 }
 
 // Remove removes a controller from the bus, with all devices behind it, and closes it. When it

@@ -25,7 +25,8 @@ const (
 )
 
 func TestAReaderIsOfferedAfterTheSpecifiedMinimum(t *testing.T) {
-	const usb2 = debounce + rootReset + resetRecovery + address + addressRecovery + questions*control
+	const usb2 = debounce + rootReset + resetRecovery + address + addressRecovery +
+		questions*control
 	for _, c := range []struct {
 		name  string
 		model usbtest.Model

@@ -62,9 +62,11 @@ func TestHostileDevices(t *testing.T) {
 			g.Answer = get(device, func(byte, int) ([]byte, error) { return nil, nil })
 		}},
 		{name: "no configurations in the device descriptor",
-			change: func(g *usbtest.Gadget) { g.Descriptor[17] = 0 }, found: true, names: "maker thing"},
+			change: func(g *usbtest.Gadget) { g.Descriptor[17] = 0 },
+			found:  true, names: "maker thing"},
 		{name: "255 configurations, of which one exists",
-			change: func(g *usbtest.Gadget) { g.Descriptor[17] = 255 }, found: true, names: "maker thing"},
+			change: func(g *usbtest.Gadget) { g.Descriptor[17] = 255 },
+			found:  true, names: "maker thing"},
 		{name: "a configuration of 8 bytes",
 			change: func(g *usbtest.Gadget) { g.Configs[0] = g.Configs[0][:8] }},
 		{name: "a configuration of length 0",
@@ -117,7 +119,8 @@ func TestHostileDevices(t *testing.T) {
 		{name: "an interface descriptor of length 1",
 			change: func(g *usbtest.Gadget) { g.Configs[0][9] = 1 }},
 		{name: "a configuration without interfaces",
-			change: func(g *usbtest.Gadget) { g.Configs[0] = configuration(1) }, found: true, names: "maker thing"},
+			change: func(g *usbtest.Gadget) { g.Configs[0] = configuration(1) },
+			found:  true, names: "maker thing"},
 		{name: "300 interfaces", change: func(g *usbtest.Gadget) {
 			parts := make([][]byte, 300)
 			for i := range parts {
@@ -148,7 +151,8 @@ func TestHostileDevices(t *testing.T) {
 				g.Strings[1][0]++
 			}, found: true, names: "maker thing"},
 		{name: "a string whose length is too large",
-			change: func(g *usbtest.Gadget) { g.Strings[1][0] = 200 }, found: true, names: " thing"},
+			change: func(g *usbtest.Gadget) { g.Strings[1][0] = 200 },
+			found:  true, names: " thing"},
 		{name: "a string of length 0",
 			change: func(g *usbtest.Gadget) {
 				g.Strings[1] = []byte{0, 3}

@@ -121,7 +121,8 @@ func TestAHubThatRefusesItsTranslators(t *testing.T) {
 				t.Errorf("%+v", s.Hub)
 			}
 		}
-		if err := move(t.Context(), r.claim(0, 0), 0x81, time.Second); !errors.Is(err, usb.ErrTransfer) {
+		if err := move(t.Context(), r.claim(0, 0), 0x81, time.Second); !errors.Is(err,
+			usb.ErrTransfer) {
 			t.Error(err)
 		}
 		r.wantClearings("1", [2]uint16{0x9021, 1})

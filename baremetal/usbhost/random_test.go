@@ -86,7 +86,8 @@ func TestRandomPlugging(t *testing.T) {
 								usb.SpeedLow}[random.IntN(2)]))
 							s.full = true
 						}
-						time.Sleep(time.Duration(random.IntN(1<<random.IntN(20))) * time.Microsecond)
+						time.Sleep(time.Duration(random.IntN(1<<random.IntN(20))) *
+							time.Microsecond)
 					}
 					time.Sleep(longEnough)
 					r.settle()
@@ -95,7 +96,8 @@ func TestRandomPlugging(t *testing.T) {
 					if want := devices(roots); !slices.Equal(got, want) {
 						t.Errorf("%q, not %q", got, want)
 					}
-					if found, removed := r.happened(": found"), r.happened(": removed"); found-removed != len(got) {
+					found, removed := r.happened(": found"), r.happened(": removed")
+					if found-removed != len(got) {
 						t.Errorf("%d found, %d removed, %d there", found, removed, len(got))
 					}
 					if n := r.happened("refused"); n != 0 {

@@ -223,7 +223,8 @@ func TestWhichHubIsAsked(t *testing.T) {
 				r.add()
 				r.settle()
 				tr := r.claim(0, 0)
-				if err := move(t.Context(), tr, 0x81, time.Second); !errors.Is(err, usb.ErrTransfer) {
+				if err := move(t.Context(), tr, 0x81, time.Second); !errors.Is(err,
+					usb.ErrTransfer) {
 					t.Error(err)
 				}
 				r.wantClearings(c.asked, c.want...)

@@ -119,7 +119,8 @@ func TestAHubThatDoesNotClear(t *testing.T) {
 					r.settle()
 					tr := r.claim(0, 0)
 					began := time.Now()
-					if err := move(t.Context(), tr, endpoint, time.Second); !errors.Is(err, usb.ErrTimeout) {
+					if err := move(t.Context(), tr, endpoint, time.Second); !errors.Is(err,
+						usb.ErrTimeout) {
 						t.Error(err)
 					}
 					if took := time.Since(began); took > time.Second+c.most {

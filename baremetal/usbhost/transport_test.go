@@ -134,7 +134,8 @@ func TestAnInterfaceHasOneUser(t *testing.T) {
 		if err := first.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := first.Out(t.Context(), 0x02, make([]byte, 1), 0); !errors.Is(err, usb.ErrGone) {
+		if _, err := first.Out(t.Context(), 0x02, make([]byte, 1), 0); !errors.Is(err,
+			usb.ErrGone) {
 			t.Error(err)
 		}
 		r.claim(0, 0)
@@ -152,7 +153,8 @@ func TestSettingsOfAnInterface(t *testing.T) {
 		if sets() != 1 || first.Device().AltSetting != 1 {
 			t.Errorf("%d times SET_INTERFACE, %+v", sets(), first.Device())
 		}
-		if _, err := first.Out(t.Context(), 0x04, make([]byte, 1), 0); !errors.Is(err, usbhost.ErrUsage) {
+		if _, err := first.Out(t.Context(), 0x04, make([]byte, 1), 0); !errors.Is(err,
+			usbhost.ErrUsage) {
 			t.Errorf("an endpoint of another setting: %v", err)
 		}
 		if first.Close() != nil || r.claim(1, 1).Close() != nil || sets() != 1 {

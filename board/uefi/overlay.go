@@ -38,7 +38,8 @@ var flush func() = flushConsole
 // allocatePages takes n bytes from firmware, within the addresses that the runtime can use.
 func allocatePages(n uintptr) uintptr {
 	out[0] = runtimeReach
-	status := call(boot(bsAllocatePages), allocateMaxAddress, bootServicesData, n/pageSize, address(&out))
+	status := call(boot(bsAllocatePages), allocateMaxAddress, bootServicesData, n/pageSize,
+		address(&out))
 	if status != 0 {
 		return 0
 	}

@@ -74,7 +74,8 @@ Passed: 787 exchanges, 210335 bytes to the card, 138034 back; 1 step left out or
 
 1 reader: 1 passed, 0 failed, 0 without a card
 `},
-		{"T=1 at extended APDU level, at some lengths", reader.ExtendedAPDU, "t1", options{quick: true, units: 1}, `Reader:   tamaccid Virtual Reader 0
+		{"T=1 at extended APDU level, at some lengths", reader.ExtendedAPDU, "t1",
+			options{quick: true, units: 1}, `Reader:   tamaccid Virtual Reader 0
 Card:     T=1, ATR 3B 88 81 31 FE 45 74 61 6D 61 63 63 69 64 97
   hello world                                    ok, 2 exchanges
   case 1                                         ok, 2 exchanges
@@ -89,7 +90,8 @@ Passed: 112 exchanges, 150012 bytes to the card, 148716 back
 
 1 reader: 1 passed, 0 failed, 0 without a card
 `},
-		{"a reader of short APDUs, at some lengths", reader.ShortAPDU, "t1", options{quick: true}, `Reader:   tamaccid Virtual Reader 0
+		{"a reader of short APDUs, at some lengths", reader.ShortAPDU, "t1",
+			options{quick: true}, `Reader:   tamaccid Virtual Reader 0
 Card:     T=1, ATR 3B 88 81 31 FE 45 74 61 6D 61 63 63 69 64 97
   hello world                                    ok, 2 exchanges
   case 1                                         ok, 2 exchanges
@@ -190,21 +192,26 @@ func TestFaults(t *testing.T) {
 			}
 			return answer
 		},
-			want: "Failed: case 2, all lengths 1 to 256: 101 bytes: byte 100 came back as E4, not 64"},
+			want: "Failed: case 2, all lengths 1 to 256: 101 bytes: " +
+				"byte 100 came back as E4, not 64"},
 		{name: "an answer is too short", in: "case 4", change: cut,
-			want: "Failed: case 4, all lengths 1 to 255, 255 to 1 back: 1 byte: 254 bytes came back, not 255"},
+			want: "Failed: case 4, all lengths 1 to 255, 255 to 1 back: 1 byte: " +
+				"254 bytes came back, not 255"},
 		{name: "an unexpected answer", in: "case 3",
 			change: func(answer []byte) []byte { return append([]byte{7}, answer...) },
 			want:   "Failed: case 3, all lengths 1 to 255: 1 byte: 1 byte came back, not 0"},
 		{name: "another status", in: "case 3",
 			change: func([]byte) []byte { return []byte{0x6A, 0x80} },
-			want:   "Failed: case 3, all lengths 1 to 255: 1 byte: status 6A 80: wrong data (with 0 bytes)"},
+			want: "Failed: case 3, all lengths 1 to 255: 1 byte: " +
+				"status 6A 80: wrong data (with 0 bytes)"},
 		{name: "no status at all", in: "case 3",
 			change: func([]byte) []byte { return []byte{0x90} },
-			want:   "Failed: case 3, all lengths 1 to 255: 1 byte: not a response APDU: it has no status word: 90"},
+			want: "Failed: case 3, all lengths 1 to 255: 1 byte: " +
+				"not a response APDU: it has no status word: 90"},
 		{name: "the reader fails",
 			prepare: func(r *sclibtest.Reader) { r.Fail("transmit", sclib.ErrComm) },
-			want:    `Failed: hello world: transmit to the card in "Faulty": communication with the card failed`},
+			want: `Failed: hello world: transmit to the card in "Faulty": ` +
+				"communication with the card failed"},
 		{name: "the card is mute", prepare: func(r *sclibtest.Reader) {
 			r.Fail("connect",
 				sclib.ErrUnresponsiveCard)

@@ -24,9 +24,11 @@ func TestLoad(t *testing.T) {
 		err    error
 	}{
 		{name: "a driver with options", words: []string{"Driver.efi", "usb=direct", "x"},
-			want: volumeText + `\Driver.efi, boot policy: false, start with "usb=direct x", ` + connected},
+			want: volumeText + `\Driver.efi, boot policy: false, start with "usb=direct x", ` +
+				connected},
 		{name: "a driver without options, in a folder", words: []string{`efi/boot\Driver.efi`},
-			want: volumeText + `\efi\boot\Driver.efi, boot policy: false, start with "", ` + connected},
+			want: volumeText + `\efi\boot\Driver.efi, boot policy: false, start with "", ` +
+				connected},
 		{name: "a name from the root directory", words: []string{`\Driver.efi`},
 			want: volumeText + `\Driver.efi, boot policy: false, start with "", ` + connected},
 		{name: "handles without a driver", words: []string{"Driver.efi"}, refuse: "connect",
@@ -36,20 +38,25 @@ func TestLoad(t *testing.T) {
 			err: uefi.ErrDevicePath},
 		{name: "a missing file", words: []string{"Driver.efi"}, refuse: "load image",
 			want: volumeText + `\Driver.efi, boot policy: false`, err: uefi.NotFound},
-		{name: "a driver that Secure Boot refuses", words: []string{"Driver.efi"}, refuse: "load image",
-			want: volumeText + `\Driver.efi, boot policy: false, unload`, err: uefi.SecurityViolation},
-		{name: "an image without its protocol", words: []string{"Driver.efi"}, refuse: "loaded image",
-			want: volumeText + `\Driver.efi, boot policy: false, unload`, err: uefi.Unsupported},
+		{name: "a driver that Secure Boot refuses", words: []string{"Driver.efi"},
+			refuse: "load image",
+			want:   volumeText + `\Driver.efi, boot policy: false, unload`,
+			err:    uefi.SecurityViolation},
+		{name: "an image without its protocol", words: []string{"Driver.efi"},
+			refuse: "loaded image",
+			want:   volumeText + `\Driver.efi, boot policy: false, unload`, err: uefi.Unsupported},
 		{name: "no memory for options", words: []string{"Driver.efi", strings.Repeat("a", 64<<10)},
 			want: volumeText + `\Driver.efi, boot policy: false, unload`, err: uefi.BadBufferSize},
 		{name: "a driver that does not start", words: []string{"Driver.efi"}, refuse: "start image",
-			want: volumeText + `\Driver.efi, boot policy: false, start with ""`, err: uefi.DeviceError},
+			want: volumeText + `\Driver.efi, boot policy: false, start with ""`,
+			err:  uefi.DeviceError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fw := uefitest.New(t)
 			volume := fw.NewHandle(map[uefi.GUID]uintptr{})
 			self, _ := fw.NewImage(volume)
-			path, err := uefi.NewDevicePath(uefi.Node{Type: uefi.MessagingNode, SubType: 18, Data: make([]byte, 6)})
+			path, err := uefi.NewDevicePath(
+				uefi.Node{Type: uefi.MessagingNode, SubType: 18, Data: make([]byte, 6)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -44,7 +44,8 @@ func now(t *testing.T, sc *sclib.Context, names ...string) []sclib.ReaderState {
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_ = sc.GetStatusChange(short, states) // for the list of readers alone, it has no reason to return
+	// For the list of readers alone, it has no reason to return.
+	_ = sc.GetStatusChange(short, states)
 	for i := range states {
 		states[i].CurrentState = states[i].EventState &^ sclib.StateChanged
 	}
@@ -70,27 +71,36 @@ func TestCardEventsWakeGetStatusChange(t *testing.T) {
 		within time.Duration
 		silent bool // no command is sent while GetStatusChange waits
 	}{
-		{name: "a card is inserted", kind: "tpdu", within: wakeLimit, silent: true, want: sclib.StatePresent | sclib.StateUnpowered,
+		{name: "a card is inserted", kind: "tpdu", within: wakeLimit, silent: true,
+			want:  sclib.StatePresent | sclib.StateUnpowered,
 			event: func(d *reader.Device) { d.Reader(0).Insert(0, card.T1()) }},
-		{name: "a card is removed", kind: "tpdu", within: wakeLimit, silent: true, want: sclib.StateEmpty,
-			before: func(t *testing.T, d *reader.Device, _ *sclib.Context) { d.Reader(0).Insert(0, card.T1()) },
-			event:  func(d *reader.Device) { d.Reader(0).Remove(0) }},
+		{name: "a card is removed", kind: "tpdu", within: wakeLimit, silent: true,
+			want: sclib.StateEmpty,
+			before: func(t *testing.T, d *reader.Device, _ *sclib.Context) {
+				d.Reader(0).Insert(0, card.T1())
+			},
+			event: func(d *reader.Device) { d.Reader(0).Remove(0) }},
 		{name: "a card in use is removed", kind: "tpdu", within: wakeLimit, silent: true,
 			want: sclib.StateEmpty | sclib.StateInUse,
 			before: func(t *testing.T, d *reader.Device, sc *sclib.Context) {
 				d.Reader(0).Insert(0, card.T1())
-				if _, err := sc.Connect(t.Context(), name, sclib.ShareShared, sclib.ProtocolAny); err != nil {
+				_, err := sc.Connect(t.Context(), name, sclib.ShareShared, sclib.ProtocolAny)
+				if err != nil {
 					t.Fatal(err)
 				}
 			},
 			event: func(d *reader.Device) { d.Reader(0).Remove(0) }},
-		{name: "a card is inserted into the last slot of four", kind: "slots", within: wakeLimit, silent: true,
-			want:  sclib.StatePresent | sclib.StateUnpowered,
-			event: func(d *reader.Device) { d.Reader(0).Insert(3, card.T1()) }},
-		{name: "a reader without an interrupt endpoint", kind: "two-endpoints", within: 250 * time.Millisecond,
-			want: sclib.StatePresent | sclib.StateUnpowered, event: func(d *reader.Device) { d.Reader(0).Insert(0, card.T1()) }},
-		{name: "a reader whose interrupt endpoint fails for good", kind: "tpdu", within: 300 * time.Millisecond,
-			want: sclib.StatePresent | sclib.StateUnpowered,
+		{name: "a card is inserted into the last slot of four", kind: "slots", within: wakeLimit,
+			silent: true,
+			want:   sclib.StatePresent | sclib.StateUnpowered,
+			event:  func(d *reader.Device) { d.Reader(0).Insert(3, card.T1()) }},
+		{name: "a reader without an interrupt endpoint", kind: "two-endpoints",
+			within: 250 * time.Millisecond,
+			want:   sclib.StatePresent | sclib.StateUnpowered,
+			event:  func(d *reader.Device) { d.Reader(0).Insert(0, card.T1()) }},
+		{name: "a reader whose interrupt endpoint fails for good", kind: "tpdu",
+			within: 300 * time.Millisecond,
+			want:   sclib.StatePresent | sclib.StateUnpowered,
 			before: func(t *testing.T, d *reader.Device, _ *sclib.Context) {
 				d.Inject(reader.Fault{At: reader.AtNotify, Times: reader.Forever,
 					Do: []reader.Action{reader.Corrupt()}})

@@ -38,7 +38,8 @@ func TestDevicesThatAskForTooMuch(t *testing.T) {
 				m, err := reader.Named(k.name)
 				must(t, err)
 				if i < len(kinds)-1 {
-					m.Functions[0].Class = reader.ClassVendor // Supported reads the descriptors each time
+					// Supported reads the descriptors each time.
+					m.Functions[0].Class = reader.ClassVendor
 				}
 				d := reader.NewDevice(m)
 				for slot := range d.Reader(0).Slots() {

@@ -20,7 +20,9 @@ func TestUnplugDuringACommand(t *testing.T) {
 	const (
 		before = 30              // APDUs that are answered
 		waited = 3 * time.Second // how long the call has been in progress
-		limit  = 8 * time.Second // from then on; the documented bound is 2 s, but edk2's EhciDxe counts pauses that are longer here
+		// limit is from then on; the documented bound is 2 s, but edk2's EhciDxe counts pauses that
+		// are longer here.
+		limit = 8 * time.Second
 	)
 	for _, c := range []struct {
 		controller harness.Controller

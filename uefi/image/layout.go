@@ -60,7 +60,8 @@ func layout(p *program) (*file, error) {
 	if p.fixed {
 		if p.start < firstRVA || (p.start-firstRVA)%imageBaseUnit != 0 {
 			return nil, fmt.Errorf("the first page is linked for %#x: "+
-				"link with -T so that it is %#x above a multiple of %#x", p.start, firstRVA, imageBaseUnit)
+				"link with -T so that it is %#x above a multiple of %#x",
+				p.start, firstRVA, imageBaseUnit)
 		}
 		f.base = p.start - firstRVA
 	}

@@ -49,7 +49,8 @@ func TestReaders(t *testing.T) {
 	first.Plug()
 	_, replugged := names()
 	if replugged[0] == before[0] || replugged[1] != before[1] {
-		t.Error("a reader that was plugged in again on the same handle is the same, or the other changed")
+		t.Error("a reader that was plugged in again on the same handle is the same, " +
+			"or the other changed")
 	}
 
 	installed := fw.Handles[second.Handle]

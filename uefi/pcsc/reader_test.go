@@ -58,7 +58,8 @@ func TestConnect(t *testing.T) {
 			log: []string{"connect 2 0 3", "connect 2 1 3"}, active: sclib.ProtocolT1},
 		{name: "another protocol than the one in use needs a cold reset",
 			set: func(p *uefitest.SmartCard) {
-				p.State, p.Active, p.Offers = smartcard.Active, smartcard.T1, smartcard.T0|smartcard.T1
+				p.State, p.Active, p.Offers = smartcard.Active, smartcard.T1,
+					smartcard.T0|smartcard.T1
 			},
 			mode: sclib.ShareShared, protocols: sclib.ProtocolT0,
 			log: []string{"connect 2 0 1", "connect 2 1 1"}, active: sclib.ProtocolT0},

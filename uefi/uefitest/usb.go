@@ -306,7 +306,8 @@ func (d *transportDevice) Control(r uefi.USBRequest, data []byte, limit time.Dur
 		Index: r.Index, Length: r.Length}
 	n, err := d.transport.Control(context.Background(), setup, data, limit)
 	answer := d.end(data[:n], err, limit)
-	if err == nil && setup.RequestType == usb.ToInterface && setup.Request == usb.RequestSetInterface {
+	if err == nil && setup.RequestType == usb.ToInterface &&
+		setup.Request == usb.RequestSetInterface {
 		d.describe(uint8(setup.Value)) // as edk2's UsbIoControlTransfer (edk2-stable202605)
 	}
 	if err == nil && setup.In() && n < len(data) {

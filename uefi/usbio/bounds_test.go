@@ -76,7 +76,8 @@ func TestEnumerationOfASlowDeviceIsBounded(t *testing.T) {
 
 func TestConfigurationReadsNoStrings(t *testing.T) {
 	f := reader(t)
-	f.Table.GetStringDescriptor, f.Table.GetSupportedLanguages, f.Table.GetInterfaceDescriptor = 0, 0, 0
+	f.Table.GetStringDescriptor, f.Table.GetSupportedLanguages = 0, 0
+	f.Table.GetInterfaceDescriptor = 0
 	b, err := Configuration(bg, f.at())
 	if err != nil || len(b) != 93 {
 		t.Errorf("%d bytes, %v", len(b), err)

@@ -286,7 +286,8 @@ func TestTheWholeConfigurationIsReadOnlyWhereItMustBe(t *testing.T) {
 				}
 				if got := tr.Device().Config; reads != c.reads || len(got) != 93 ||
 					got[92] != c.last {
-					t.Errorf("%d reads of the whole, want %d; %d bytes, the last %d, want %d; reads %d",
+					t.Errorf("%d reads of the whole, want %d; %d bytes, the last %d, want %d; "+
+						"reads %d",
 						reads, c.reads, len(got), got[92], c.last, f.reads)
 				}
 			})

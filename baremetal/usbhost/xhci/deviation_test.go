@@ -108,7 +108,8 @@ func TestDeviations(t *testing.T) {
 		{name: "a starting endpoint is reported as stopped and cannot be stopped",
 			faults: xhcitest.Faults{SlowStart: 30 * time.Millisecond}, f: func(b *bench) {
 				for range 3 {
-					if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err, usb.ErrTimeout) {
+					if _, err := b.in(bulkIn, 64, 5*time.Millisecond); !errors.Is(err,
+						usb.ErrTimeout) {
 						b.t.Error(err)
 					}
 				}
@@ -203,7 +204,8 @@ func TestMemoryIsExhausted(t *testing.T) {
 func TestPacketSizeOfTheDefaultPipe(t *testing.T) {
 	onBench(t, func(b *bench) {
 		for _, n := range []int{0, -8, 7, 9, 128, 512, 1 << 20} {
-			if err := b.d.SetMaxPacketSize0(context.Background(), n); !errors.Is(err, usb.ErrDescriptor) {
+			if err := b.d.SetMaxPacketSize0(context.Background(), n); !errors.Is(err,
+				usb.ErrDescriptor) {
 				b.t.Errorf("%d: %v", n, err)
 			}
 		}
@@ -254,7 +256,8 @@ func TestSetHub(t *testing.T) {
 			if err := d.Configure(ctx, nil); err != nil {
 				t.Error(err)
 			}
-			if _, err := d.Transfer(ctx, 0x81, make([]byte, 1), time.Second); !errors.Is(err, errNoEndpoint) {
+			if _, err := d.Transfer(ctx, 0x81, make([]byte, 1), time.Second); !errors.Is(err,
+				errNoEndpoint) {
 				t.Error(err)
 			}
 		})

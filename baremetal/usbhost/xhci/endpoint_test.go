@@ -160,7 +160,8 @@ func TestEndpointStates(t *testing.T) {
 		{"busy, context ends", func(b *bench) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(time.Second, cancel)
-			if _, err := b.d.Transfer(ctx, bulkIn, make([]byte, 64), 0); !errors.Is(err, context.Canceled) {
+			if _, err := b.d.Transfer(ctx, bulkIn, make([]byte, 64), 0); !errors.Is(err,
+				context.Canceled) {
 				b.t.Error(err)
 			}
 			b.works(bulkIn)

@@ -4,9 +4,9 @@
 #
 #	deps.sh run     QEMU and UEFI firmware for it
 #	deps.sh check   a C compiler for Go's race detector
-#	deps.sh test    all of these, the compiler for C programs in firmware, the programs that check our
-#	                signed images and our captures of USB packets, and those that unpack the modules of
-#	                a Linux kernel (linux.sh)
+#	deps.sh test    all of these, the compiler for C programs in firmware, the programs that check
+#	                our signed images and our captures of USB packets, and those that unpack the
+#	                modules of a Linux kernel (linux.sh)
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }

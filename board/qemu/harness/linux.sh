@@ -15,7 +15,8 @@ fail() {
 	echo "linux.sh: $1; the comment in $0 lists the files for $folder" >&2
 	exit 1
 }
-command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || fail "this host has no Debian packages"
+command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+	fail "this host has no Debian packages"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

@@ -7,10 +7,10 @@
 //	await KEY      waits until there is a reader with KEY, and exchanges with its card; there may be
 //	               others
 //	try KEY        exchanges once
-//	visit KEY      makes each call with all readers without KEY, and prints their errors and how long
-//	               the longest call took; errors are no failure
-//	traffic KEY    exchanges with all readers at the same time, which may come and go, until one with
-//	               KEY has answered
+//	visit KEY      makes each call with all readers without KEY, and prints their errors and how
+//	               long the longest call took; errors are no failure
+//	traffic KEY    exchanges with all readers at the same time, which may come and go, until one
+//	               with KEY has answered
 //	stats          what is in use, as names and numbers
 //	quit           ends
 //
