@@ -122,7 +122,7 @@ else ifeq ($(BOARD),q35)
 run: deps q35 $(RUN)
 	@$(RUN) -board q35 -kernels $(Q35) $(ARGS)
 else
-run: deps efi $(RUN) ## helloworld asks a card in QEMU (BOARD=uefi|q35, USB=auto|direct|firmware, ARGS=-h: more)
+run: deps efi $(RUN) ## helloworld uses a card in QEMU (BOARD=uefi|q35, USB=auto|direct|firmware, ARGS=-h: more)
 	@$(RUN) -efi $(EFI) $(if $(USB),-usb '$(USB)') $(ARGS)
 endif
 

@@ -57,7 +57,7 @@ func (s *cardServer) accept() {
 	}
 }
 
-// serve simulates the card. Its error is not reported: the machine sees its effect.
+// serve simulates the card. Its error is not reported: its effect appears in the machine.
 func (s *cardServer) serve(conn *mutableConn) {
 	s.card(s.ctx, conn)
 	conn.Close()

@@ -17,7 +17,7 @@ import (
 var (
 	// ErrGone is wrapped by errors of a machine whose QEMU has ended.
 	ErrGone = errors.New("qemu: the machine has ended")
-	// ErrTimeout is wrapped by errors of waits that saw nothing in time.
+	// ErrTimeout is wrapped by errors of waits that end without a match in time.
 	ErrTimeout = errors.New("qemu: timeout")
 )
 

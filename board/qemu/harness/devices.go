@@ -77,7 +77,7 @@ func (m *Machine) muteCard(ctx context.Context) error {
 	return m.explain(m.Monitor.Run(ctx, "query-status", nil, nil))
 }
 
-// InsertCard puts the configured card into the reader. The card side sees a new connection.
+// InsertCard puts the configured card into the reader. The card side has a new connection.
 func (m *Machine) InsertCard(ctx context.Context) error {
 	if m.config.Card == nil {
 		return errors.New("qemu: no card is configured")

@@ -7,7 +7,8 @@ type Command struct {
 	CLA, INS, P1, P2 byte
 	Data             []byte
 	// HasLe reports an Le field, and Ne is its value, the greatest number of data bytes of the
-	// response. At T=0 a card cannot distinguish case 1 from case 2 with Ne = 256: it sees case 2.
+	// response. At T=0 a card cannot distinguish case 1 from case 2 with Ne = 256: HasLe is true
+	// for both.
 	HasLe bool
 	Ne    int
 	// Extended reports extended length fields.

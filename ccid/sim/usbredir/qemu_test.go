@@ -32,8 +32,8 @@ func (s *setups) Control(setup usb.Setup, _ []byte, _ error) {
 
 func (s *setups) Transfer(uint8, usb.TransferType, int, []byte, error) {}
 
-// saw reports whether a request for a descriptor or, if that is 0, a request was made.
-func (s *setups) saw(request, descriptor uint8) bool {
+// requested reports whether a request for a descriptor or, if that is 0, a request was made.
+func (s *setups) requested(request, descriptor uint8) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.all {
@@ -97,8 +97,8 @@ func TestQEMUFirmwareEnumeratesTheReader(t *testing.T) {
 					t.Log("QEMU: " + out.String())
 				}
 			}()
-			for !tap.saw(usb.RequestGetDescriptor, usb.TypeDevice) ||
-				!tap.saw(usb.RequestGetDescriptor, usb.TypeConfiguration) {
+			for !tap.requested(usb.RequestGetDescriptor, usb.TypeDevice) ||
+				!tap.requested(usb.RequestGetDescriptor, usb.TypeConfiguration) {
 				if ctx.Err() != nil {
 					t.Fatalf("no enumeration, only %v", tap.all)
 				}

@@ -1,8 +1,8 @@
 //go:build tamago && faultinjection
 
-// Command fault makes the driver's fault injection build fail, and checks what an application sees
-// of it: fault FAILURE. It ends with success when the call returned the expected error, and the
-// calls after it succeeded or failed at once.
+// Command fault makes the driver's fault injection build fail, and checks the effect on an
+// application: fault FAILURE. It ends with success when the call returned the expected error, and
+// the calls after it succeeded or failed at once.
 package main
 
 import (
