@@ -88,6 +88,16 @@ func slotError(err error) *SlotError {
 	return nil
 }
 
+// refusal is slotError without the failure of a slot that stayed busy: such a reader has neither
+// done nor refused the command.
+func refusal(err error) *SlotError {
+	e := slotError(err)
+	if e != nil && (e.Code == pipe.CodeSlotBusy || e.Code == pipe.CodeBusyAuto) {
+		return nil
+	}
+	return e
+}
+
 // Unwrap returns the sentinel for the code. That the card has gone precedes the reader's code.
 func (e *SlotError) Unwrap() error {
 	if e.Status&pipe.ICCMask == pipe.ICCAbsent && e.Code != pipe.CodeCommandNotSupported {

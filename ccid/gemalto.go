@@ -45,7 +45,7 @@ func (s *Slot) readFirmware(ctx context.Context) error {
 	}
 	b, err := s.escape(ctx, []byte{gemaltoFeatures})
 	if err != nil {
-		if slotError(err) != nil {
+		if refusal(err) != nil {
 			f.asked = true
 			return nil
 		}

@@ -98,7 +98,7 @@ func (s *Slot) getParameters(ctx context.Context) (parameters, bool, error) {
 	a, err := s.command(ctx, pipe.Command{Type: pipe.GetParameters, Want: paramsSizeT1,
 		Wait: s.r.timing.Answer, Repeat: true})
 	if err != nil {
-		if slotError(err) != nil {
+		if refusal(err) != nil {
 			return parameters{}, false, s.gone(err)
 		}
 		return parameters{}, false, err
@@ -119,7 +119,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 		Type: pipe.SetParameters, P: [3]byte{number(p.protocol)}, N: n, Want: paramsSizeT1,
 		Wait: s.r.timing.Power, Repeat: true,
 	})
-	if e := slotError(err); e != nil {
+	if e := refusal(err); e != nil {
 		if err := s.gone(err); err != nil {
 			return 0, err
 		}
@@ -147,7 +147,7 @@ func (s *Slot) setParameters(ctx context.Context, p parameters) (refused int, er
 // gone returns err if it is a failure that shows an empty slot, and nil if the reader only refuses
 // a command.
 func (s *Slot) gone(err error) error {
-	if e := slotError(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent {
+	if e := refusal(err); e != nil && e.Status&pipe.ICCMask == pipe.ICCAbsent {
 		return err
 	}
 	return nil
@@ -165,7 +165,7 @@ func (s *Slot) setDataRate(ctx context.Context, clock, rate uint32) error {
 		Type: pipe.SetDataRateAndClockFrequency, N: rateClockSize, Want: rateClockSize,
 		Wait: s.r.timing.Answer, Repeat: true,
 	})
-	if slotError(err) != nil {
+	if refusal(err) != nil {
 		return s.gone(err)
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func (s *Slot) deactivate(ctx context.Context) error {
 	_, err := s.command(ctx, pipe.Command{Type: pipe.IccPowerOff, Wait: s.r.timing.Answer,
 		Repeat: true})
 	s.update((*cardState).unpowered)
-	if e := slotError(err); e != nil && e.Status&pipe.ICCMask != pipe.ICCActive {
+	if e := refusal(err); e != nil && e.Status&pipe.ICCMask != pipe.ICCActive {
 		return nil // there was nothing to switch off
 	}
 	return err

@@ -86,7 +86,7 @@ func (s *Slot) look(ctx context.Context, ask bool) (State, error) {
 func (s *Slot) getStatus(ctx context.Context) error {
 	_, err := s.command(ctx, pipe.Command{Type: pipe.GetSlotStatus, Wait: s.r.statusWait(),
 		Repeat: true})
-	if slotError(err) != nil {
+	if refusal(err) != nil {
 		return nil
 	}
 	return err
