@@ -110,6 +110,16 @@ func (s *Slot) missing(ctx context.Context, err error) error {
 // of a card that was powered shows it. The error is ErrGone, ErrClosed, that of State, or the
 // context's.
 func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
+	return s.waitChange(ctx, last, true)
+}
+
+// WaitNotified is WaitChange without traffic: the error is ErrUnsupported as soon as notifications
+// are not read.
+func (s *Slot) WaitNotified(ctx context.Context, last uint32) (uint32, error) {
+	return s.waitChange(ctx, last, false)
+}
+
+func (s *Slot) waitChange(ctx context.Context, last uint32, poll bool) (uint32, error) {
 	for {
 		s.mu.Lock()
 		now, changed := s.card.changes, s.changed
@@ -127,6 +137,9 @@ func (s *Slot) WaitChange(ctx context.Context, last uint32) (uint32, error) {
 				return now, ctx.Err()
 			}
 			continue
+		}
+		if !poll {
+			return now, ErrUnsupported
 		}
 		timer := time.NewTimer(s.r.timing.Poll)
 		select {

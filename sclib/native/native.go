@@ -16,6 +16,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tamaccid/baremetal/usbhost"
@@ -55,8 +56,9 @@ type Backend struct {
 
 // attached is a reader and its slots, each a reader of sclib.
 type attached struct {
-	reader *ccid.Reader
-	slots  []*reader
+	reader  *ccid.Reader
+	slots   []*reader
+	watched *atomic.Int32 // how many slots' changes wake GetStatusChange
 }
 
 // New starts the USB host and waits up to 10 s for the readers that are plugged in. The error is
@@ -96,7 +98,7 @@ func New(o Options) (*Backend, error) {
 
 // Add adds a reader, which belongs to the backend from then on: it is closed when it has gone or
 // the backend is closed. GetStatusChange returns at once for a card in a reader whose notifications
-// are read (ccid.Options.Notifications), and asks others regularly.
+// are read from before Add on (ccid.Options.Notifications), and asks others regularly.
 func (b *Backend) Add(r *ccid.Reader) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,14 +106,15 @@ func (b *Backend) Add(r *ccid.Reader) {
 		r.Close()
 		return
 	}
-	a := attached{reader: r}
+	a := attached{reader: r, watched: new(atomic.Int32)}
 	for _, s := range r.Slots() {
 		a.slots = append(a.slots, &reader{slot: s})
 	}
 	b.attached = append(b.attached, a)
 	if r.Listened() {
+		a.watched.Store(int32(len(a.slots)))
 		for _, s := range r.Slots() {
-			b.watchers.Go(func() { b.watch(s) })
+			b.watchers.Go(func() { b.watch(s, a.watched) })
 		}
 	}
 	b.changes.Send()
