@@ -263,3 +263,34 @@ func TestSetHub(t *testing.T) {
 		})
 	}
 }
+
+// TestTheTranslatorIsNotThatOfALostSlot releases a hub whose slot the controller does not disable,
+// and gives its address to the next hub on the port.
+func TestTheTranslatorIsNotThatOfALostSlot(t *testing.T) {
+	run(t, xhcitest.Options{}, func(r *rig) {
+		r.hw.Attach(1, newHub(false))
+		first := r.device(1).(*device)
+		const disableSlot, noSlots = 10, 9 // xHCI 1.2, tables 6-91, 6-90
+		r.hw.Set(func(f *xhcitest.Faults) {
+			f.Command = func(kind, _ int) (v xhcitest.Verdict) {
+				if kind == disableSlot {
+					v.Code = noSlots
+				}
+				return v
+			}
+		})
+		first.Release()
+		r.hw.Set(func(f *xhcitest.Faults) { f.Command = nil })
+		second, err := r.c.NewDevice(context.Background(),
+			usbhost.Location{RootPort: 1, Speed: usb.SpeedHigh})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.c.mu.Lock()
+		second.(*device).address = first.address
+		r.c.mu.Unlock()
+		if got := r.c.slotOf(1, first.address); got != second.(*device).slot {
+			t.Errorf("slot %d, want that of the second hub, %d", got, second.(*device).slot)
+		}
+	})
+}

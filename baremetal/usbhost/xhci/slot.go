@@ -59,12 +59,13 @@ func (c *Controller) NewDevice(ctx context.Context, at usbhost.Location) (usbhos
 	return d, nil
 }
 
-// slotOf returns the slot of the device with an address behind a root port, 0 if there is none.
+// slotOf returns the slot of the device with an address behind a root port, 0 if there is none. The
+// slot of a released device may be lost, with an address that another device has since.
 func (c *Controller) slotOf(rootPort, address uint8) uint8 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range c.slots {
-		if d != nil && d.at.RootPort == rootPort && d.address == address {
+		if d != nil && !d.released && d.at.RootPort == rootPort && d.address == address {
 			return d.slot
 		}
 	}
