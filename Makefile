@@ -192,7 +192,7 @@ soak: deps-test $(TESTS) ## long loops, which take hours
 
 bench: deps-test $(TESTS) ## what a command costs: in the class driver, and in firmware
 	@$(GO) test -run '^$$' -bench . -benchmem ./ccid/... ./baremetal/usbhost/...
-	@$(GO) test -count=1 -run '^TestStackTakesTheTimeItMust$$' -v ./baremetal/usbhost/xhci
+	@$(GO) test -count=1 -run '^TestStackTakesTheSpecifiedTime$$' -v ./baremetal/usbhost/xhci
 	@QEMU_REQUIRED=1 $(GO) test -count=1 -run '^TestCost$$' -v ./uefi/efitest
 	@QEMU_REQUIRED=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./uefi/efitest
 
