@@ -103,7 +103,8 @@ func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) err
 					state.EventState |= StateChanged
 				}
 			default:
-				state.look(ctx, find(slots, state.Reader))
+				again := state.look(ctx, find(slots, state.Reader))
+				all = all && !again
 			}
 			changed = changed || state.EventState&StateChanged != 0
 			all = all && state.EventState&StateUnavailable == 0
@@ -118,12 +119,13 @@ func (c *Context) GetStatusChange(ctx context.Context, states []ReaderState) err
 }
 
 // look fills in EventState and ATR from the present state of a slot, which is nil if there is none.
-func (r *ReaderState) look(ctx context.Context, s *slot) {
+// It reports whether it has to be called again though no change is reported: the slot was busy.
+func (r *ReaderState) look(ctx context.Context, s *slot) (again bool) {
 	r.ATR = nil
 	now := StateUnknown
 	var v view
 	if s != nil {
-		if s.tryLook() {
+		if ok, told := s.tryLook(); ok {
 			_, err := s.status(ctx) // an error becomes StateUnavailable below
 			v = s.seen()
 			if err != nil {
@@ -131,7 +133,7 @@ func (r *ReaderState) look(ctx context.Context, s *slot) {
 			}
 			s.release()
 		} else {
-			v = s.seen() // an exchange is in progress: the state is that before it
+			v, again = s.seen(), !told // a call is in progress: the state is that before it
 		}
 		switch {
 		case v.state&CardPresent != 0:
@@ -167,6 +169,7 @@ func (r *ReaderState) look(ctx context.Context, s *slot) {
 	if changed {
 		r.EventState |= StateChanged
 	}
+	return again
 }
 
 func (c *Context) eventsOfReaders() uint16 {

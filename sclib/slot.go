@@ -32,13 +32,14 @@ type slot struct {
 	name    string // unique within the context
 	gone    atomic.Bool
 
-	mu    sync.Mutex    // guards busy, looks, late, owner, wake and view
-	busy  bool          // a call uses the reader
-	looks bool          // that call is a look of GetStatusChange
-	late  bool          // GetStatusChange looks again at the end of that call
-	owner *Card         // the handle with a transaction; set only while the slot is busy
-	wake  chan struct{} // closed when busy or owner is cleared; nil if no call waits
-	view  view          // the last observation, for calls that do not wait for the slot
+	mu     sync.Mutex    // guards busy, looks, late, missed, owner, wake and view
+	busy   bool          // a call uses the reader
+	looks  bool          // that call is a look of GetStatusChange
+	late   bool          // GetStatusChange looks again at the end of that call
+	missed time.Time     // when late was last set because of a look that was not possible
+	owner  *Card         // the handle with a transaction; set only while the slot is busy
+	wake   chan struct{} // closed when busy or owner is cleared; nil if no call waits
+	view   view          // the last observation, for calls that do not wait for the slot
 
 	// The fields below belong to the call that made the slot busy.
 	link     link
@@ -108,18 +109,21 @@ func (s *slot) acquire(ctx context.Context, card *Card, queue bool) error {
 	}
 }
 
-// tryLook makes the slot busy for a look of GetStatusChange and reports true, unless it is busy
-// already. Transactions do not count. GetStatusChange looks again at the end of a call that kept it
-// from looking, but for one that is itself a look.
-func (s *slot) tryLook() bool {
+// tryLook makes the slot busy for a look of GetStatusChange and reports ok, unless it is busy
+// already. Transactions do not count. GetStatusChange looks again at the end of the call that kept
+// it from looking, if told, and has to look again by itself otherwise: after a call that is itself
+// a look, and where calls follow each other so fast that it would look after each of them.
+func (s *slot) tryLook() (ok, told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.busy {
-		s.late = s.late || !s.looks
-		return false
+	if !s.busy {
+		s.busy, s.looks = true, true
+		return true, false
 	}
-	s.busy, s.looks = true, true
-	return true
+	if now := time.Now(); !s.late && !s.looks && now.Sub(s.missed) >= pollInterval {
+		s.late, s.missed = true, now
+	}
+	return false, s.late
 }
 
 func (s *slot) release() {
