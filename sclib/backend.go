@@ -112,6 +112,9 @@ type ReaderStatus struct {
 	State    CardState // CardUnknown, CardAbsent, or CardPresent and further bits
 	Protocol Protocol  // the protocol in use, or ProtocolUndefined
 	ATR      []byte    // the card's answer to reset, if it is known; the caller owns it
+	// Replaced is set if the card may be another one than at the Status before, though a card was
+	// present both times: it was removed and inserted in between.
+	Replaced bool
 	// Mute is set if the card did not answer to its last reset. A backend that detects this only in
 	// Connect returns ErrUnresponsiveCard there and leaves Mute unset.
 	Mute bool

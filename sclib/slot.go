@@ -181,8 +181,8 @@ func (s *slot) observe(st ReaderStatus) {
 	if state == CardUnknown { // no information about the card
 		is = was
 	}
-	swapped := was && is && len(atr) > 0 && s.view.atrLength > 0 &&
-		!bytes.Equal(atr, s.view.atr[:s.view.atrLength])
+	swapped := was && is && (st.Replaced || len(atr) > 0 && s.view.atrLength > 0 &&
+		!bytes.Equal(atr, s.view.atr[:s.view.atrLength]))
 	if s.view.known && was != is {
 		s.view.events++
 	}
@@ -198,9 +198,7 @@ func (s *slot) observe(st ReaderStatus) {
 	answered := state&CardSpecific != 0 || state&CardPowered != 0 && len(atr) > 0
 	s.view.mute = st.Mute || s.view.mute && is && !swapped && !answered
 	s.view.known, s.view.present, s.view.state = true, is, state
-	if !is {
-		s.view.atrLength = 0
-	} else if len(atr) > 0 {
+	if !is || swapped || len(atr) > 0 {
 		s.view.atrLength = copy(s.view.atr[:], atr)
 	}
 }

@@ -12,6 +12,7 @@ import (
 type slot interface {
 	Name() string
 	State(ctx context.Context) (ccid.State, error)
+	Changes() uint32
 	ATR() []byte
 	Protocol() ccid.Protocol
 	Connect(ctx context.Context, accept ccid.Protocol, action ccid.Action) (ccid.Protocol, error)
@@ -24,7 +25,8 @@ type slot interface {
 // A reader is an sclib.Reader over a slot. The slot has one user, this program, so that ShareDirect
 // needs no connection.
 type reader struct {
-	slot slot
+	slot    slot
+	changes uint32 // slot.Changes at the last Status
 }
 
 // Name implements sclib.Reader.
@@ -41,6 +43,11 @@ func (r *reader) Status(ctx context.Context) (sclib.ReaderStatus, error) {
 		status.Protocol, status.ATR = r.slot.Protocol(), r.slot.ATR()
 	}
 	status.State = sclib.StateOf(state, status.Protocol)
+	// Without an answer to reset nothing else shows that the card is another one. A session that
+	// goes on is with the same card, whatever was counted.
+	changes := r.slot.Changes()
+	status.Replaced = changes != r.changes && len(status.ATR) == 0
+	r.changes = changes
 	return status, nil
 }
 
