@@ -214,13 +214,20 @@ func (s *slot) fault(err error) error {
 		s.resets++
 	case ErrUnpoweredCard:
 		s.lost = true
-	case ErrUnresponsiveCard:
+	}
+	return err
+}
+
+// resetFault is fault after a call that resets the card.
+func (s *slot) resetFault(err error) error {
+	if code(err) == ErrUnresponsiveCard {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		defer s.compare(s.view)
 		s.view.mute = true
+		return err
 	}
-	return err
+	return s.fault(err)
 }
 
 // connect makes or changes the link as a handle with mode and protocols needs it.
@@ -233,7 +240,7 @@ func (s *slot) connect(
 			s.resets++ // the handles that shared the link have to reconnect
 		}
 		s.link = linkNone
-		return s.fault(err)
+		return s.resetFault(err)
 	}
 	if mode == ShareDirect {
 		s.link, s.active, s.lost = linkDirect, ProtocolUndefined, false
@@ -331,7 +338,7 @@ func (s *slot) unlink(ctx context.Context, disposition Disposition) error {
 	}
 	s.link, s.active, s.lost = linkNone, ProtocolUndefined, false
 	if err != nil {
-		return s.fault(err)
+		return s.resetFault(err)
 	}
 	return nil
 }
