@@ -125,7 +125,7 @@ func (r *ReaderState) look(ctx context.Context, s *slot) (again bool) {
 	now := StateUnknown
 	var v view
 	if s != nil {
-		if ok, told := s.tryLook(); ok {
+		if ok, notified := s.tryLook(); ok {
 			_, err := s.status(ctx) // an error becomes StateUnavailable below
 			v = s.seen()
 			if err != nil {
@@ -133,7 +133,7 @@ func (r *ReaderState) look(ctx context.Context, s *slot) (again bool) {
 			}
 			s.release()
 		} else {
-			v, again = s.seen(), !told // a call is in progress: the state is that before it
+			v, again = s.seen(), !notified // a call is in progress: the state is that before it
 		}
 		switch {
 		case v.state&CardPresent != 0:

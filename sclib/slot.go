@@ -111,9 +111,9 @@ func (s *slot) acquire(ctx context.Context, card *Card, queue bool) error {
 
 // tryLook makes the slot busy for a look of GetStatusChange and reports ok, unless it is busy
 // already. Transactions do not count. GetStatusChange looks again at the end of the call that kept
-// it from looking, if told, and has to look again by itself otherwise: after a call that is itself
+// it from looking, if notified, and has to look again by itself otherwise: after a call that is itself
 // a look, and where calls follow each other so fast that it would look after each of them.
-func (s *slot) tryLook() (ok, told bool) {
+func (s *slot) tryLook() (ok, notified bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.busy {
