@@ -49,6 +49,16 @@ func (s *Slot) deactivate(ctx context.Context) error {
 	return err
 }
 
+// deactivateFirst is deactivate before IccPowerOn. A reader that refuses IccPowerOff with a card that
+// stays active may take IccPowerOn nevertheless.
+func (s *Slot) deactivateFirst(ctx context.Context) error {
+	err := s.deactivate(ctx)
+	if refusal(err) != nil {
+		return nil
+	}
+	return err
+}
+
 // voltages are the voltages to try, in their order. A reader that chooses itself gets one command
 // (CCID 1.1, 6.1.1).
 func (s *Slot) voltages() []Voltage {
@@ -109,7 +119,7 @@ func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 		return s.answerToReset(ctx, s.power)
 	}
 	// The answer shows whether there is a card.
-	if err := s.deactivate(ctx); err != nil {
+	if err := s.deactivateFirst(ctx); err != nil {
 		return err
 	}
 	if err := s.awaitReport(ctx); err != nil {
@@ -118,7 +128,7 @@ func (s *Slot) powerUp(ctx context.Context, cold bool) error {
 	var err error
 	for i, v := range s.voltages() {
 		if i > 0 {
-			if err := s.deactivate(ctx); err != nil {
+			if err := s.deactivateFirst(ctx); err != nil {
 				return err
 			}
 		}
@@ -159,7 +169,7 @@ func (s *Slot) matchClass(ctx context.Context, used Voltage) error {
 		if s.info.Classes&classOf(v) == 0 || !s.r.supplies(v) {
 			continue
 		}
-		if err := s.deactivate(ctx); err != nil {
+		if err := s.deactivateFirst(ctx); err != nil {
 			return err
 		}
 		return s.answerToReset(ctx, v)

@@ -82,7 +82,8 @@ func xfrParameters(extension uint8, level uint16) [3]byte {
 }
 
 // xfr sends c, whose payload the slot's buffer holds, as XfrBlock (CCID 1.1, 6.1.4). An empty
-// answer of a card that has gone is an error.
+// answer of a card that has gone is an error, and a failure of one that is not active any more is
+// ErrCardChanged too.
 func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
 	if c.N > s.r.maxPayload && !c.Phases {
 		return pipe.Answer{}, fmt.Errorf("%w: %d bytes, %d at most", ErrTooLong, c.N,
@@ -90,13 +91,23 @@ func (s *Slot) xfr(ctx context.Context, c pipe.Command) (pipe.Answer, error) {
 	}
 	c.Type = pipe.XfrBlock
 	a, err := s.command(ctx, c)
-	if err == nil && len(a.Data) == 0 && a.ICC() != pipe.ICCActive {
-		if a.ICC() == pipe.ICCAbsent {
-			return a, ErrNoCard
-		}
+	switch {
+	case err != nil && s.lostPower(err):
+		return a, fmt.Errorf("%w: %w", ErrCardChanged, err)
+	case err == nil && len(a.Data) == 0 && a.ICC() == pipe.ICCAbsent:
+		return a, ErrNoCard
+	case err == nil && len(a.Data) == 0 && a.ICC() == pipe.ICCInactive:
 		return a, ErrCardChanged
 	}
 	return a, err
+}
+
+// lostPower reports whether an exchange has failed with a card that is present and not active any
+// more, and was not switched off by this program: another host has reset the port, for example.
+func (s *Slot) lostPower(err error) bool {
+	e := slotError(err)
+	return e != nil && e.Status&pipe.ICCMask == pipe.ICCInactive &&
+		s.known().session == sessionEnded
 }
 
 // cwtAllowance bounds the sum of the waits between characters of a block: 259 times CWT is minutes

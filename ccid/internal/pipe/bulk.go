@@ -100,8 +100,11 @@ func (b *bulk) roundTrip(ctx context.Context, s *Slot, c Command) (Answer, error
 			}
 			continue
 		}
-		failed := h.Type == SlotStatus && h.CommandStatus() == StatusFailed
-		if h.Type != c.Type.Response() && !failed {
+		// Every command may be refused with RDR_to_PC_SlotStatus (CCID 1.1, 6.2). Some readers
+		// send time extensions in it too.
+		other := h.Type == SlotStatus &&
+			(h.CommandStatus() == StatusFailed || h.CommandStatus() == StatusTimeExt)
+		if h.Type != c.Type.Response() && !other {
 			return Answer{}, b.lost(ctx, s,
 				fmt.Errorf("%w: %v answered with message %#02x", ErrProtocol, c.Type,
 					uint8(h.Type)))
