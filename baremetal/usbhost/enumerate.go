@@ -20,6 +20,13 @@ const (
 	addressLimit = 500 * time.Millisecond
 )
 
+// recoveries are the times between the reset of a device and the first request to it, one for each
+// try. The first is resetRecovery. Some devices need longer before they respond at the default
+// address, up to 140 ms: the others are policy.
+var recoveries = [enumerationTries]time.Duration{
+	resetRecovery, 50 * time.Millisecond, 200 * time.Millisecond,
+}
+
 // hopeless reports whether another attempt would fail too.
 func hopeless(err error) bool {
 	return errors.Is(err, ErrNoMemory) || errors.Is(err, ErrNoRoom) || errors.Is(err, errTiers)
@@ -74,7 +81,11 @@ func (p *port) try(ctx context.Context, n int) (d *device, err error) {
 	}
 	d = p.up.newDevice(p, p.number, st.Speed)
 	addressed, finished := make(chan struct{}), make(chan error, 1)
-	go func() { finished <- p.up.tree.bringUp(d, reset, addressed) }()
+	var recovery time.Duration
+	if reset {
+		recovery = recoveries[n]
+	}
+	go func() { finished <- p.up.tree.bringUp(d, recovery, addressed) }()
 	err, left := p.watch(ctx, d, addressed, finished, release)
 	if err == nil {
 		return d, nil
@@ -148,14 +159,12 @@ func (p *port) watch(
 	}
 }
 
-// bringUp moves a device from the Default state to the Configured state (USB 2.0, 9.1.1). reset:
-// its port was just reset. addressed is closed when it does not respond at the default address any
-// more.
-func (t *tree) bringUp(d *device, reset bool, addressed chan<- struct{}) error {
-	if reset {
-		if err := sleep(d.ctx, resetRecovery); err != nil {
-			return err
-		}
+// bringUp moves a device from the Default state to the Configured state (USB 2.0, 9.1.1), after the
+// recovery from the reset of its port. addressed is closed when it does not respond at the default
+// address any more.
+func (t *tree) bringUp(d *device, recovery time.Duration, addressed chan<- struct{}) error {
+	if err := sleep(d.ctx, recovery); err != nil {
+		return err
 	}
 	if err := t.setAddress(d); err != nil {
 		return fmt.Errorf("address: %w", err)

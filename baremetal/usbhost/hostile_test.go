@@ -1,6 +1,7 @@
 package usbhost_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -293,5 +294,33 @@ func TestTheConfigurationMayBeChosen(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestADeviceThatRespondsLateAfterAReset has devices that do not respond at the default address for
+// longer than the 10 ms of USB 2.0, 7.1.7.5: each attempt waits longer than the one before.
+func TestADeviceThatRespondsLateAfterAReset(t *testing.T) {
+	for _, silence := range []int{9, 20, 45, 100, 140} {
+		for _, behindHub := range []bool{false, true} {
+			name := fmt.Sprintf("%d ms, behind a hub: %v", silence, behindHub)
+			t.Run(name, func(t *testing.T) {
+				inBubble(t, usbtest.Model{USB2: 2}, func(t *testing.T, r *rig) {
+					g := gadget()
+					g.Silence = ms(silence)
+					want := "1"
+					if behindHub {
+						h := usbtest.NewHub(usbtest.HubModel{Speed: usb.SpeedHigh, Ports: 4})
+						h.Plug(3, g)
+						r.c.Plug(1, h)
+						want = "1 1.3"
+					} else {
+						r.c.Plug(1, g)
+					}
+					r.add()
+					r.settle()
+					r.wantPlaces(want)
+				})
+			})
+		}
 	}
 }

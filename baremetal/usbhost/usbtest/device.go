@@ -3,6 +3,7 @@ package usbtest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"tamaccid/ccid/sim/reader"
 	"tamaccid/ccid/usb"
@@ -54,6 +55,8 @@ type Gadget struct {
 	Descriptor []byte
 	Configs    [][]byte
 	Strings    map[uint8][]byte // whole string descriptors; 0 has the languages
+	// Silence is how long it does not respond after a reset of its port.
+	Silence time.Duration
 	// Answer, if set, is called with each request. Its result is the response if ok is true.
 	Answer func(setup usb.Setup) (reply []byte, err error, ok bool)
 }

@@ -193,7 +193,7 @@ func (h *handle) run(
 	}
 	if err == nil {
 		h.flight[s.Endpoint] = cancel
-		if !h.node.reachable() {
+		if !h.node.reachable() || h.node.silent() {
 			cancel(usb.ErrTransfer)
 		}
 	}

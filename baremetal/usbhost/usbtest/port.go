@@ -266,6 +266,12 @@ func (p *port) name() string {
 	return s
 }
 
+// silent reports whether the device does not respond yet after a reset. world is held.
+func (n *node) silent() bool {
+	g, ok := n.device.(*Gadget)
+	return ok && !n.reset.IsZero() && time.Since(n.reset) < g.Silence
+}
+
 // reachable reports whether all ports on the path are enabled.
 func (n *node) reachable() bool {
 	p := n.port
