@@ -1,6 +1,10 @@
 package ccid
 
-import "tamaccid/ccid/usb"
+import (
+	"slices"
+
+	"tamaccid/ccid/usb"
+)
 
 // Interface classes (CCID 1.1, 4.4; USB 2.0, table 9-12 for the vendor-specific class).
 const (
@@ -29,6 +33,20 @@ func Screen(class uint8) Likelihood {
 		return PerhapsReader
 	}
 	return NotReader
+}
+
+// Choose returns the index of the first configuration with a reader, -1 if no configuration has
+// one. Each of configs is a configuration descriptor with all that follows it. It is the option
+// Choose of package usbhost: a device may have its reader in a configuration other than the first.
+// The device descriptor is not used.
+func Choose(_ []byte, configs [][]byte) int {
+	return slices.IndexFunc(configs, func(config []byte) bool {
+		all, _ := usb.Interfaces(config)
+		return slices.ContainsFunc(all, func(i usb.Interface) bool {
+			_, ok := Match(config, i.Number)
+			return ok
+		})
+	})
 }
 
 // Match reports whether an interface of a configuration is a reader, and in which alternate

@@ -61,6 +61,41 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestChoose(t *testing.T) {
+	one := func(value byte, change func(m *sim.Model)) []byte {
+		m := sim.New(sim.TPDU)
+		change(&m)
+		b := m.ConfigDescriptor()
+		b[5] = value
+		return b
+	}
+	reader := func(m *sim.Model) {}
+	vendorReader := func(m *sim.Model) { m.Functions[0].Class = sim.ClassVendor }
+	other := func(class byte) func(m *sim.Model) {
+		return func(m *sim.Model) { m.Functions[0].Class, m.Functions[0].CCID = class, nil }
+	}
+	for _, c := range []struct {
+		name    string
+		configs [][]byte
+		want    int
+	}{
+		{name: "storage, then a reader", want: 1,
+			configs: [][]byte{one(1, other(8)), one(2, reader)}},
+		{name: "a vendor-specific reader, then network", want: 0,
+			configs: [][]byte{one(1, vendorReader), one(2, other(2))}},
+		{name: "a reader with value 0, then a vendor-specific interface", want: 0,
+			configs: [][]byte{one(0, reader), one(1, other(0xFF))}},
+		{name: "no reader", want: -1, configs: [][]byte{one(1, other(8)), one(2, other(2))}},
+		{name: "damaged configurations", want: -1, configs: [][]byte{nil, {9}, {9, 2, 9, 0}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if n := Choose(nil, c.configs); n != c.want {
+				t.Errorf("%d, want %d", n, c.want)
+			}
+		})
+	}
+}
+
 func TestScreen(t *testing.T) {
 	for _, c := range []struct {
 		name  string

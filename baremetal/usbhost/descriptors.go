@@ -159,14 +159,9 @@ func (d *device) describeConfig(choose func(descriptor []byte, configs [][]byte)
 			failed = err
 			break
 		}
-		if configurationValue(c) != 0 {
-			configs = append(configs, c)
-		}
+		configs = append(configs, c)
 	}
 	if len(configs) == 0 {
-		if failed == nil {
-			failed = fmt.Errorf("%w: none with a value", usb.ErrDescriptor)
-		}
 		return failed
 	}
 	index := -1
@@ -225,14 +220,24 @@ func configLength(b []byte) (int, error) {
 func configurationValue(config []byte) uint8 { return config[5] }
 
 // chooseConfig is the policy: the first configuration with an interface that is not
-// vendor-specific, else the first configuration.
+// vendor-specific, else the first one. Configurations with the value 0 come last: SET_CONFIGURATION
+// with 0 means the Address state (USB 2.0, 9.4.7), but some devices have no other value, such as
+// Broadcom's 0A5C:5834, and are configured by it.
 func chooseConfig(configs [][]byte) int {
+	best, rank := 0, -1
 	for index, c := range configs {
 		interfaces, _ := usb.Interfaces(c) // those in front of a damaged tail
 		known := func(i usb.Interface) bool { return i.Class != classVendor }
+		r := 0
+		if configurationValue(c) != 0 {
+			r += 2
+		}
 		if slices.ContainsFunc(interfaces, known) {
-			return index
+			r++
+		}
+		if r > rank {
+			best, rank = index, r
 		}
 	}
-	return 0
+	return best
 }

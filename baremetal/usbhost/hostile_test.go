@@ -80,8 +80,8 @@ func TestHostileDevices(t *testing.T) {
 			g.Configs[0] = append(g.Configs[0], make([]byte, 65535)...)
 			g.Configs[0][2], g.Configs[0][3] = 0xFF, 0xFF
 		}, found: true, names: "maker thing"},
-		{name: "a configuration that cannot be selected",
-			change: func(g *usbtest.Gadget) { g.Configs[0][5] = 0 }},
+		{name: "bConfigurationValue 0", change: func(g *usbtest.Gadget) { g.Configs[0][5] = 0 },
+			found: true, names: "maker thing"},
 		{name: "a configuration whose length changes once", change: func(g *usbtest.Gadget) {
 			n := 0
 			long := slices.Clone(g.Configs[0])
@@ -291,6 +291,46 @@ func TestTheConfigurationMayBeChosen(t *testing.T) {
 				want := map[int]byte{1: 5, 7: 1}[choice]
 				if d := r.b.Devices()[0].Device; d.Config[5] != want {
 					t.Errorf("configuration %d, not %d", d.Config[5], want)
+				}
+			})
+		})
+	}
+}
+
+func TestTheConfigurationThatIsChosenWithoutChoose(t *testing.T) {
+	vendor, storage := iface(0, 0, 0xFF, 0x81), iface(0, 0, 8, 0x81)
+	for _, c := range []struct {
+		name    string
+		configs [][]byte
+		want    byte // bConfigurationValue
+	}{
+		{name: "the first one", want: 3,
+			configs: [][]byte{configuration(3, storage), configuration(1, storage)}},
+		{name: "one that is not vendor-specific", want: 2,
+			configs: [][]byte{configuration(1, vendor), configuration(2, storage)}},
+		{name: "the first one if all are vendor-specific", want: 1,
+			configs: [][]byte{configuration(1, vendor), configuration(2, vendor)}},
+		{name: "value 0 last", want: 1,
+			configs: [][]byte{configuration(0, storage), configuration(1, vendor)}},
+		{name: "value 0 if there is no other", want: 0,
+			configs: [][]byte{configuration(0, vendor), configuration(0, storage)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, usbtest.Model{USB2: 1}, func(t *testing.T, r *rig) {
+				g := gadget()
+				g.Descriptor[17], g.Configs = byte(len(c.configs)), c.configs
+				selected := []byte{}
+				g.Answer = func(s usb.Setup) ([]byte, error, bool) {
+					if s.Request == usb.RequestSetConfiguration {
+						selected = append(selected, byte(s.Value))
+					}
+					return nil, nil, false
+				}
+				r.c.Plug(1, g)
+				r.add()
+				r.settle()
+				if !slices.Equal(selected, []byte{c.want}) {
+					t.Errorf("selected: %d, want %d", selected, c.want)
 				}
 			})
 		})

@@ -15,6 +15,7 @@ type Options struct {
 	// Choose selects one of several configurations of a device by its index in configs, each a
 	// whole configuration descriptor as read from the device. If it is nil or returns an index out
 	// of range, the bus selects the first configuration with an interface that is not
-	// vendor-specific, else the first one.
+	// vendor-specific, else the first one, and one with bConfigurationValue 0 only if there is no
+	// other.
 	Choose func(descriptor []byte, configs [][]byte) int
 }

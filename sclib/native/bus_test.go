@@ -121,3 +121,35 @@ func TestReadersThatCannotBeUsedAreReported(t *testing.T) {
 		}
 	})
 }
+
+// TestTheConfigurationWithTheReaderIsSelected has a device with its reader in the second
+// configuration. The device does not answer as a reader.
+func TestTheConfigurationWithTheReaderIsSelected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := reader.New(reader.TPDU)
+		storage := []byte{9, 2, 18, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 0, 8, 6, 80, 0}
+		second := m.ConfigDescriptor()
+		second[5] = 2
+		var selected []uint16
+		c := usbtest.New(usbtest.Model{USB2: 1})
+		c.Plug(1, &usbtest.Gadget{
+			At:         usb.SpeedFull,
+			Descriptor: []byte{18, 1, 0, 2, 0, 0, 0, 64, 0x09, 0x12, 1, 0, 0, 1, 0, 0, 0, 2},
+			Configs:    [][]byte{storage, second},
+			Answer: func(s usb.Setup) ([]byte, error, bool) {
+				if s.Request == usb.RequestSetConfiguration {
+					selected = append(selected, s.Value)
+				}
+				return nil, nil, false
+			},
+		})
+		b, err := native.New(native.Options{Start: board(c)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if !slices.Equal(selected, []uint16{2}) {
+			t.Errorf("selected: %d, want 2", selected)
+		}
+	})
+}

@@ -73,6 +73,7 @@ func New(o Options) (*Backend, error) {
 		report = func(error) {}
 	}
 	bus, err := o.Start(usbhost.Options{
+		Choose: ccid.Choose,
 		Attach: func(ctx context.Context, i *usbhost.Interface) {
 			if err := b.Attach(ctx, i); err != nil {
 				report(err)

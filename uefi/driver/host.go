@@ -171,6 +171,7 @@ func (d *Driver) openHost(c *controller, f *pcihost.Function) error {
 	}
 	h.halt, h.name = func() { hc.Halt(); hc.Wipe() }, uefi.UTF16(hc.Name())
 	h.bus = usbhost.New(usbhost.Options{
+		Choose: ccid.Choose,
 		Attach: func(ctx context.Context, i *usbhost.Interface) { d.attach(ctx, h, i) },
 		Report: func(e usbhost.Event) { h.report(e) },
 	})
