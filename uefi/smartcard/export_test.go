@@ -1,3 +1,5 @@
+//go:build !tamago
+
 package smartcard
 
 // Keeps reports whether the Reader keeps a part of an answer.
