@@ -3,12 +3,14 @@
 package driver
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"tamaccid/baremetal/usbhost/usbtest"
 	"tamaccid/ccid/sim/card"
 	sim "tamaccid/ccid/sim/reader"
+	"tamaccid/ccid/usb"
 	"tamaccid/uefi"
 	"tamaccid/uefi/smartcard"
 )
@@ -72,6 +74,42 @@ func TestAReaderInAnAlternateSetting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheConfigurationWithTheReaderIsSelected has a device with storage in its first configuration
+// and a reader in the second one. The device does not answer as a reader.
+func TestTheConfigurationWithTheReaderIsSelected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := sim.New(sim.TPDU)
+		second := m.ConfigDescriptor()
+		second[5] = 2
+		var selected []uint16
+		fw, d := newDirect(t)
+		f := fw.plugHost()
+		f.virtual.Plug(1, &usbtest.Gadget{
+			At:         usb.SpeedFull,
+			Descriptor: []byte{18, 1, 0, 2, 0, 0, 0, 64, 0x09, 0x12, 1, 0, 0, 1, 0, 0, 0, 2},
+			Configs: [][]byte{
+				{9, 2, 18, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 0, 8, 6, 80, 0}, second,
+			},
+			Answer: func(s usb.Setup) ([]byte, error, bool) {
+				if s.Request == usb.RequestSetConfiguration {
+					selected = append(selected, s.Value)
+				}
+				return nil, nil, false
+			},
+		})
+		if st := d.locked(d.start, 0, uintptr(f.Handle), 0); st != uefi.Success {
+			t.Fatal(st)
+		}
+		later()
+		if st := d.stopHost(f); st != uefi.Success {
+			t.Error(st)
+		}
+		if !slices.Equal(selected, []uint16{2}) {
+			t.Errorf("selected: %d, want 2", selected)
+		}
+	})
 }
 
 // nameOn is the name of the reader on a handle.
